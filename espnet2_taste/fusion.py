@@ -1,0 +1,67 @@
+"""Fusion of text and audio vectors of the same position (speech decoder and TASLM)."""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+
+class AbsFusion(torch.nn.Module, ABC):
+    """Joins a text vector and an audio vector into one.
+
+    Args:
+        size: width of the text vectors and of the result.
+        audio_size: width of the audio vectors.
+    """
+
+    def __init__(self, size: int, audio_size: int):
+        super().__init__()
+        self.size = size
+        self.audio_size = audio_size
+
+    @abstractmethod
+    def forward(self, text: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+        """(..., size) text and (..., audio_size) audio -> (..., size)."""
+
+
+class WeightedSumFusion(AbsFusion):
+    """a_0 * P(audio) + a_1 * text with a = softmax(w) (paper eq. 6 and sec. 2.2).
+
+    Args:
+        size: see :class:`AbsFusion`.
+        audio_size: see :class:`AbsFusion`; P is the identity when equal to ``size``
+            and ``project`` is None.
+        weights: initial w of (audio, text); [1, 1] balances, [-2, 2] starts the audio
+            near zero (0.018), as the TASLM does.
+        project: force (True) or forbid (False) the linear map P.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        audio_size: int,
+        weights: tuple[float, float] | list[float] = (1.0, 1.0),
+        project: bool | None = None,
+    ):
+        super().__init__(size, audio_size)
+        if project is False and size != audio_size:
+            raise ValueError(f"fusion without projection: {audio_size} != {size}")
+        project = size != audio_size if project is None else project
+        self.audio_proj = (
+            torch.nn.Linear(audio_size, size) if project else torch.nn.Identity()
+        )
+        self.weights = torch.nn.Parameter(torch.tensor(weights, dtype=torch.float32))
+
+    def forward(self, text: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+        gate = self.weights.softmax(0).to(text.dtype)
+        return gate[0] * self.audio_proj(audio) + gate[1] * text
+
+
+class ConcatFusion(AbsFusion):
+    """Linear map of the concatenation [text, audio]."""
+
+    def __init__(self, size: int, audio_size: int):
+        super().__init__(size, audio_size)
+        self.proj = torch.nn.Linear(size + audio_size, size)
+
+    def forward(self, text: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+        return self.proj(torch.cat([text, audio], dim=-1))

@@ -1,0 +1,35 @@
+"""What every unit extractor offers: discrete speech units from audio."""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+
+class AbsUnitExtractor(ABC):
+    """Speech -> discrete units at a fixed rate.
+
+    Attributes:
+        num_units: size of the unit vocabulary (no special symbols).
+        unit_rate: units per second.
+        sample_rate: Hz of the audio it takes.
+    """
+
+    num_units: int
+    unit_rate: float
+    sample_rate: int
+
+    @classmethod
+    @abstractmethod
+    def from_pretrained(cls, path: str) -> "AbsUnitExtractor":
+        """Load from a folder or file made by training (or published weights)."""
+
+    @abstractmethod
+    def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Extract.
+
+        Args:
+            wavs: 1-D float waveforms at ``sample_rate``, any lengths.
+
+        Returns:
+            1-D int64 tensors of unit ids, in the order given.
+        """

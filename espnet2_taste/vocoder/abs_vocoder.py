@@ -1,0 +1,34 @@
+"""What every unit vocoder offers: waveforms from speech units."""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+
+class AbsVocoder(ABC):
+    """Units + speaker embedding -> waveform.
+
+    Attributes:
+        sample_rate: Hz of the waveforms it makes.
+    """
+
+    sample_rate: int
+
+    @classmethod
+    @abstractmethod
+    def from_pretrained(cls, path: str) -> "AbsVocoder":
+        """Load from a folder or file made by training (or published weights)."""
+
+    @abstractmethod
+    def __call__(
+        self, units: list[torch.Tensor], spk_emb: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Synthesise.
+
+        Args:
+            units: 1-D int64 unit ids of each utterance (may be empty).
+            spk_emb: (B, S) float speaker embeddings.
+
+        Returns:
+            1-D float32 waveforms in [-1, 1] at ``sample_rate``.
+        """
