@@ -1,0 +1,226 @@
+"""Text tokenizers that know words: every vocabulary is reached through words.
+
+A transcript is split into words once, at white space. Each word is then tokenised on
+its own, so that any two vocabularies (the tokenizer's, an LLM's) meet at word indices.
+"""
+
+import functools
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+
+#: Marks the start of a word in sentencepiece and character vocabularies.
+WORD_START = "\u2581"
+UNKNOWN = "<unk>"
+
+
+class AbsWordTokenizer(ABC):
+    """Maps words to token ids and back."""
+
+    def __init__(self):
+        self._encode_cached = functools.lru_cache(maxsize=100_000)(self._encode)
+
+    def __getstate__(self):
+        return {k: v for k, v in self.__dict__.items() if k != "_encode_cached"}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        AbsWordTokenizer.__init__(self)
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+
+    @abstractmethod
+    def _encode(self, word: str) -> tuple[int, ...]:
+        """Ids of one word; () when nothing of it is in the vocabulary."""
+
+    @abstractmethod
+    def decode(self, ids: list[int]) -> str:
+        """Text of a token sequence."""
+
+    @abstractmethod
+    def piece(self, index: int) -> str:
+        """Text of one token, with a leading space where it begins a word."""
+
+    @functools.cached_property
+    def starts_word(self) -> torch.Tensor:
+        """(vocab_size,) bool, True where the piece begins a word."""
+        return torch.tensor(
+            [self.piece(i).startswith(" ") for i in range(self.vocab_size)]
+        )
+
+    def encode_words(self, words: list[str]) -> tuple[list[int], list[int]]:
+        """Tokenise word by word.
+
+        Args:
+            words: of one utterance, none of them empty.
+
+        Returns:
+            token ids and, of the same length, the word index of each token.
+
+        Raises:
+            ValueError: a word has no token, or there is no word.
+        """
+        if not words:
+            raise ValueError("empty text")
+        ids, word_ids = [], []
+        for index, word in enumerate(words):
+            tokens = self._encode_cached(word)
+            if not tokens:
+                raise ValueError(
+                    f"word {word!r} has no known token; normalise the text or extend "
+                    "the vocabulary"
+                )
+            ids.extend(tokens)
+            word_ids.extend([index] * len(tokens))
+        return ids, word_ids
+
+
+class SentencePieceTokenizer(AbsWordTokenizer):
+    """``token_type: bpe``: a sentencepiece model file."""
+
+    def __init__(self, model: str):
+        super().__init__()
+        import sentencepiece
+
+        if not Path(model).is_file():
+            raise FileNotFoundError(f"no sentencepiece model at {model} (stage 4)")
+        self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+
+    @property
+    def vocab_size(self) -> int:
+        return self.processor.get_piece_size()
+
+    def _encode(self, word: str) -> tuple[int, ...]:
+        ids = self.processor.encode(word)
+        unknown = self.processor.unk_id()
+        return tuple(ids) if any(i != unknown for i in ids[-1:]) else ()
+
+    def decode(self, ids: list[int]) -> str:
+        return self.processor.decode(list(ids))
+
+    def piece(self, index: int) -> str:
+        return self.processor.id_to_piece(index).replace(WORD_START, " ")
+
+
+class CharTokenizer(AbsWordTokenizer):
+    """``token_type: char``: a token list; each word is the word mark + characters."""
+
+    def __init__(self, model: str):
+        super().__init__()
+        if not Path(model).is_file():
+            raise FileNotFoundError(f"no character list at {model} (stage 4)")
+        self.pieces = Path(model).read_text(encoding="utf-8").split("\n")
+        self.pieces = [p for p in self.pieces if p]
+        self.index = {p: i for i, p in enumerate(self.pieces)}
+        for needed in (UNKNOWN, WORD_START):
+            if needed not in self.index:
+                raise ValueError(f"{model}: the character list lacks {needed!r}")
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.pieces)
+
+    def _encode(self, word: str) -> tuple[int, ...]:
+        if not any(c in self.index for c in word):
+            return ()
+        unknown = self.index[UNKNOWN]
+        chars = (self.index.get(c, unknown) for c in word)
+        return (self.index[WORD_START], *chars)
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(self.pieces[i] for i in ids).replace(WORD_START, " ").strip()
+
+    def piece(self, index: int) -> str:
+        return self.pieces[index].replace(WORD_START, " ")
+
+
+class WhisperTokenizer(AbsWordTokenizer):
+    """``token_type: whisper``: openai-whisper's vocabulary, which the package carries.
+
+    Args:
+        model: ``multilingual`` (51866 ids, large-v3; default), ``multilingual-v2``
+            (51865) or ``en`` (51864).
+    """
+
+    NUM_LANGUAGES = {"multilingual": 100, "multilingual-v2": 99, "en": 99}
+
+    def __init__(self, model: str | None = None):
+        super().__init__()
+        from whisper.tokenizer import get_tokenizer
+
+        model = model or "multilingual"
+        if model not in self.NUM_LANGUAGES:
+            raise ValueError(
+                f"whisper vocabulary {model!r} is not one of {set(self.NUM_LANGUAGES)}"
+            )
+        self.encoding = get_tokenizer(
+            model != "en", num_languages=self.NUM_LANGUAGES[model]
+        ).encoding
+
+    @property
+    def vocab_size(self) -> int:
+        return self.encoding.n_vocab
+
+    def _encode(self, word: str) -> tuple[int, ...]:
+        return tuple(self.encoding.encode(" " + word, disallowed_special=()))
+
+    def decode(self, ids: list[int]) -> str:
+        return self.encoding.decode(list(ids)).strip()
+
+    def piece(self, index: int) -> str:
+        return self.encoding.decode([index])
+
+
+class HFTokenizer(AbsWordTokenizer):
+    """``token_type: hf``: a transformers tokenizer (hub id or local folder)."""
+
+    def __init__(self, model: str):
+        super().__init__()
+        from transformers import AutoTokenizer
+
+        self.tokenizer = AutoTokenizer.from_pretrained(model)
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.tokenizer)
+
+    def _encode(self, word: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(" " + word, add_special_tokens=False))
+
+    def decode(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(list(ids)).strip()
+
+    def piece(self, index: int) -> str:
+        token = self.tokenizer.convert_ids_to_tokens(index) or ""
+        if token.startswith(WORD_START):  # sentencepiece drops it when decoding one id
+            return token.replace(WORD_START, " ")
+        return self.tokenizer.decode([index])
+
+
+TOKENIZERS = {
+    "bpe": SentencePieceTokenizer,
+    "char": CharTokenizer,
+    "whisper": WhisperTokenizer,
+    "hf": HFTokenizer,
+}
+
+
+def build_text_tokenizer(
+    token_type: str, model: str | None = None
+) -> AbsWordTokenizer:
+    """Build a tokenizer.
+
+    Args:
+        token_type: ``bpe``, ``char``, ``whisper`` or ``hf``.
+        model: sentencepiece model file, character list, Whisper vocabulary name, or
+            hub id / folder, in that order of types.
+    """
+    if token_type not in TOKENIZERS:
+        raise ValueError(f"token_type {token_type!r} is not one of {set(TOKENIZERS)}")
+    if token_type != "whisper" and not model:
+        raise ValueError(f"token_type {token_type} needs --token_model")
+    return TOKENIZERS[token_type](model)
