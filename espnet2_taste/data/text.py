@@ -96,8 +96,8 @@ class SentencePieceTokenizer(AbsWordTokenizer):
 
     def _encode(self, word: str) -> tuple[int, ...]:
         ids = self.processor.encode(word)
-        unknown = self.processor.unk_id()
-        return tuple(ids) if any(i != unknown for i in ids[-1:]) else ()
+        empty = {self.processor.unk_id(), self.processor.piece_to_id(WORD_START)}
+        return tuple(ids) if set(ids) - empty else ()
 
     def decode(self, ids: list[int]) -> str:
         return self.processor.decode(list(ids))

@@ -1,0 +1,12 @@
+"""Train the TASTE tokenizer and speech decoder (ESPnet options; ``--help``)."""
+
+from espnet2_taste.tasks.taste import TasteTask
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    TasteTask.main(cmd=cmd)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Train the text vocabulary of a recipe: sentencepiece, or a character list."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from espnet2_taste.data.text import UNKNOWN, WORD_START
+
+
+def train_bpe(sentences: list[str], vocab_size: int, output: Path) -> None:
+    """Train a sentencepiece unigram model of at most ``vocab_size`` pieces."""
+    import sentencepiece
+
+    prefix = output.with_suffix(".tmp")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_prefix=str(prefix),
+        vocab_size=vocab_size,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        split_by_whitespace=True,
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=1,
+    )
+    os.replace(f"{prefix}.vocab", output.with_suffix(".vocab"))
+    os.replace(f"{prefix}.model", output)
+
+
+def write_characters(sentences: list[str], output: Path, asr: bool) -> None:
+    """Write a character list; ``asr``: with ESPnet ASR's special symbols."""
+    chars = sorted(set("".join(sentences)) - set(" \n\t"))
+    if asr:
+        pieces = ["<blank>", UNKNOWN, "<space>", *chars, "<sos/eos>"]
+    else:
+        pieces = [UNKNOWN, WORD_START, *chars]
+    temporary = output.with_suffix(".tmp")
+    temporary.write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    os.replace(temporary, output)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data_dir", type=Path, required=True, help="has `text`")
+    parser.add_argument("--token_type", default="bpe", choices=["bpe", "char", "asr"])
+    parser.add_argument("--vocab_size", type=int, default=500, help="bpe: at most")
+    parser.add_argument("--output", type=Path, required=True, help="file to write")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO)
+    lines = (args.data_dir / "text").read_text(encoding="utf-8").splitlines()
+    sentences = [" ".join(line.split()[1:]) for line in lines]
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    if args.token_type == "bpe":
+        train_bpe(sentences, args.vocab_size, args.output)
+    else:
+        write_characters(sentences, args.output, asr=args.token_type == "asr")
+    logging.info("wrote %s from %d sentences", args.output, len(sentences))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What the inference classes share: loading a trained tokenizer, making batches."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from espnet2_taste.data.collate import TasteCollate
+from espnet2_taste.data.preprocessor import TastePreprocessor
+
+#: Checkpoint names looked for in an experiment folder, best first.
+CHECKPOINTS = ("valid.acc.best.pth", "valid.loss.best.pth", "model.pth")
+
+
+def find_checkpoint(folder: str | Path) -> Path:
+    """Best checkpoint of an ESPnet experiment folder.
+
+    Raises:
+        FileNotFoundError: names the folder and the files looked for.
+    """
+    for name in CHECKPOINTS:
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    raise FileNotFoundError(f"{folder} has none of {', '.join(CHECKPOINTS)}")
+
+
+def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
+    """Fetch a packed model by espnet_model_zoo tag, URL or zip; its file names."""
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    return ModelDownloader(cachedir=cache_dir).download_and_unpack(tag)
+
+
+class TasteInference:
+    """A trained TASTE model with its text tokenizer.
+
+    Args:
+        train_config: config.yaml of the experiment; None: beside ``model_file``.
+        model_file: checkpoint; None: the best one beside ``train_config``.
+        device: torch device.
+    """
+
+    def __init__(
+        self,
+        train_config: str | Path | None = None,
+        model_file: str | Path | None = None,
+        device: str = "cpu",
+    ):
+        from espnet2_taste.tasks.checks import build_model_from_file
+        from espnet2_taste.tasks.taste import TasteTask
+
+        if model_file is None:
+            if train_config is None:
+                raise ValueError("give train_config or model_file")
+            model_file = find_checkpoint(Path(train_config).parent)
+        self.model, self.args = build_model_from_file(
+            TasteTask, train_config, model_file, device
+        )
+        self.device = device
+        self.preprocess = TastePreprocessor(
+            self.args.token_type, self.args.token_model
+        )
+        self.collate = TasteCollate()
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_tag: str, device: str = "cpu", cache_dir: str | None = None
+    ):
+        """Load an experiment folder, a packed zip, or a model-zoo / hub tag."""
+        if Path(path_or_tag).is_dir():
+            return cls(model_file=find_checkpoint(path_or_tag), device=device)
+        return cls(**download(path_or_tag, cache_dir), device=device)
+
+    def batch(self, items: list[dict], names: list[str] | None = None) -> dict:
+        """Preprocess and pad utterances.
+
+        Args:
+            items: arrays and text of each utterance, as ESPnet's dataset gives them.
+            names: for error messages; default their index.
+        """
+        names = names or [str(i) for i in range(len(items))]
+        data = [
+            (name, self.preprocess(name, item))
+            for name, item in zip(names, items, strict=True)
+        ]
+        _, batch = self.collate(data)
+        return {k: v.to(self.device) for k, v in batch.items()}
+
+
+def as_speech(wav: np.ndarray | torch.Tensor) -> np.ndarray:
+    """A mono waveform as float32 numpy, checked.
+
+    Raises:
+        ValueError: not one-dimensional or empty.
+    """
+    wav = np.asarray(wav, dtype=np.float32)
+    if wav.ndim != 1 or not wav.size:
+        raise ValueError(f"speech must be a non-empty mono waveform, got {wav.shape}")
+    return wav

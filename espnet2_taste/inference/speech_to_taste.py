@@ -1,0 +1,97 @@
+"""Speech and its transcript -> TASTE codes, one row per word (paper sec. 2.1)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from espnet2_taste.inference.base import TasteInference, as_speech
+
+
+@dataclass
+class TasteTokens:
+    """A tokenised utterance.
+
+    Attributes:
+        words: W words of the transcript.
+        codes: (W, R) int64.
+        attention: (W, F) aggregator attention over encoder frames, mean over a word's
+            tokens; None unless asked for.
+        duration: seconds of speech.
+    """
+
+    words: list[str]
+    codes: torch.Tensor
+    attention: torch.Tensor | None
+    duration: float
+
+
+class SpeechToTaste(TasteInference):
+    """Tokenise speech.
+
+    Example:
+        >>> tokenizer = SpeechToTaste.from_pretrained("exp/taste_rvq")
+        >>> tokens = tokenizer(wav, "set the red lamp")
+        >>> tokens.codes.shape
+        torch.Size([4, 4])
+    """
+
+    sample_rate = 16000
+
+    @torch.inference_mode()
+    def batch_tokenize(
+        self,
+        speech: list[np.ndarray],
+        text: list[str],
+        need_attention: bool = False,
+        names: list[str] | None = None,
+    ) -> list[TasteTokens]:
+        """Tokenise utterances together; the result equals one call each.
+
+        Args:
+            speech: 16 kHz mono waveforms.
+            text: their transcripts.
+            need_attention: also return the aggregator's attention.
+            names: utterance ids for error messages.
+        """
+        waves = [as_speech(wav) for wav in speech]
+        batch = self.batch(
+            [
+                {"speech": wav, "text": words}
+                for wav, words in zip(waves, text, strict=True)
+            ],
+            names,
+        )
+        inputs = (batch["text"], batch["text_lengths"], batch["word_ids"])
+        taste = self.model.run_tokenizer(
+            batch["speech"],
+            batch["speech_lengths"],
+            *inputs,
+            need_attention=need_attention,
+        )
+        codes = self.model.word_codes(taste, inputs[2], inputs[1]).cpu()
+        out = []
+        for i, (wav, transcript) in enumerate(zip(waves, text, strict=True)):
+            words = transcript.split()
+            length = int(inputs[1][i])
+            rows = len(words) if self.model.granularity == "word" else length
+            attention = None
+            if need_attention:
+                frames = int(taste.encoder.lengths[i])
+                attention = taste.attention[i, :length, :frames].cpu()
+                ids = inputs[2][i, :length].cpu()
+                attention = torch.stack(
+                    [attention[ids == w].mean(0) for w in range(len(words))]
+                )
+            out.append(
+                TasteTokens(
+                    words, codes[i, :rows], attention, len(wav) / self.sample_rate
+                )
+            )
+        return out
+
+    def __call__(
+        self, speech: np.ndarray, text: str, need_attention: bool = False
+    ) -> TasteTokens:
+        """Tokenise one utterance: 16 kHz mono waveform and its transcript."""
+        return self.batch_tokenize([speech], [text], need_attention)[0]

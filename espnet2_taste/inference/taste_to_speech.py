@@ -1,0 +1,175 @@
+"""Text, TASTE codes and a speaker -> speech units -> waveform (paper sec. 2.1.3)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from espnet2_taste.inference.base import TasteInference, as_speech
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    Conditioning,
+    GeneratedUnits,
+    Sampling,
+)
+from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
+
+
+@dataclass
+class Synthesis:
+    """A synthesised utterance.
+
+    Attributes:
+        units: (U,) int64 speech units.
+        wav: (N,) float32 waveform; None without a vocoder.
+        sample_rate: Hz of ``wav``.
+    """
+
+    units: torch.Tensor
+    wav: torch.Tensor | None
+    sample_rate: int | None
+
+
+class TasteToSpeech(TasteInference):
+    """Synthesise speech.
+
+    Args:
+        train_config: see :class:`TasteInference`.
+        model_file: likewise.
+        device: likewise.
+        vocoder: turns units into sound; None: units only.
+        sampling: how units are drawn.
+
+    Example:
+        >>> vocoder = load_vocoder("world_vq", "exp/units")
+        >>> synthesizer = TasteToSpeech.from_pretrained("exp/taste_rvq")
+        >>> synthesizer.vocoder = vocoder
+        >>> out = synthesizer("set the red lamp", spk_emb, codes)
+        >>> soundfile.write("out.wav", out.wav, out.sample_rate)
+    """
+
+    def __init__(
+        self,
+        train_config: str | Path | None = None,
+        model_file: str | Path | None = None,
+        device: str = "cpu",
+        vocoder: AbsVocoder | None = None,
+        sampling: Sampling | None = None,
+    ):
+        super().__init__(train_config, model_file, device)
+        self.vocoder = vocoder
+        self.sampling = sampling or Sampling()
+
+    @torch.inference_mode()
+    def condition(self, batch: dict) -> Conditioning:
+        """Conditioning of a batch: from ``taste`` codes, ``speech``, or text alone."""
+        audio = None
+        if "taste" in batch:
+            audio = self.model.codes_to_embeddings(batch["taste"], batch["word_ids"])
+        elif "speech" in batch:
+            taste = self.model.run_tokenizer(
+                batch["speech"],
+                batch["speech_lengths"],
+                batch["text"],
+                batch["text_lengths"],
+                batch["word_ids"],
+            )
+            audio = taste.quantizer.embeddings
+        return Conditioning(
+            batch["text"],
+            batch["text_lengths"],
+            batch["word_ids"],
+            audio,
+            batch["spk_emb"],
+        )
+
+    @torch.inference_mode()
+    def generate_units(
+        self, cond: Conditioning, item_seeds: list[int] | None = None
+    ) -> GeneratedUnits:
+        """Sample units for a batch."""
+        return self.model.speech_decoder.generate(cond, self.sampling, item_seeds)
+
+    def make_batch(
+        self,
+        text: list[str],
+        spk_emb: list[np.ndarray] | torch.Tensor,
+        codes: list[torch.Tensor] | None = None,
+        speech: list[np.ndarray] | None = None,
+        names: list[str] | None = None,
+        **arrays: list[np.ndarray],
+    ) -> dict:
+        """Preprocess and pad; see :meth:`batch_synthesize`.
+
+        Raises:
+            ValueError: codes do not fit the words, naming the utterance.
+        """
+        items = []
+        names = names or [str(i) for i in range(len(text))]
+        rows = self.model.quantizer.num_codebooks
+        for i, transcript in enumerate(text):
+            item = {
+                "text": transcript,
+                "spk_emb": np.asarray(spk_emb[i], dtype=np.float32),
+            }
+            if codes is not None:
+                item["taste"] = np.asarray(codes[i]).reshape(-1, rows)
+                words = len(transcript.split())
+                word_level = self.model.granularity == "word"
+                if word_level and len(item["taste"]) != words:
+                    raise ValueError(
+                        f"utterance {names[i]}: {len(item['taste'])} rows of TASTE "
+                        f"codes for {words} words"
+                    )
+            if speech is not None:
+                item["speech"] = as_speech(speech[i])
+            item.update({name: values[i] for name, values in arrays.items()})
+            items.append(item)
+        return self.batch(items, names)
+
+    def batch_synthesize(
+        self,
+        text: list[str],
+        spk_emb: list[np.ndarray] | torch.Tensor,
+        codes: list[torch.Tensor] | None = None,
+        speech: list[np.ndarray] | None = None,
+        item_seeds: list[int] | None = None,
+    ) -> list[Synthesis]:
+        """Synthesise utterances together; the result equals one call each.
+
+        Args:
+            text: transcripts.
+            spk_emb: (S,) speaker embedding of each.
+            codes: (W, R) TASTE codes of each; or
+            speech: 16 kHz waveforms to take the (possibly unquantised) TASTE
+                embeddings from; neither: text only.
+            item_seeds: random stream of each item.
+        """
+        batch = self.make_batch(text, spk_emb, codes, speech)
+        generated = self.generate_units(self.condition(batch), item_seeds)
+        lengths = generated.lengths.tolist()
+        units = [u[:n].cpu() for u, n in zip(generated.units, lengths, strict=True)]
+        if self.vocoder is None:
+            return [Synthesis(u, None, None) for u in units]
+        wavs = self.vocoder(units, batch["spk_emb"].cpu())
+        return [
+            Synthesis(u, wav, self.vocoder.sample_rate)
+            for u, wav in zip(units, wavs, strict=True)
+        ]
+
+    def __call__(
+        self,
+        text: str,
+        spk_emb: np.ndarray | torch.Tensor,
+        codes: torch.Tensor | None = None,
+        speech: np.ndarray | None = None,
+        seed: int = 0,
+    ) -> Synthesis:
+        """Synthesise one utterance; see :meth:`batch_synthesize`."""
+        return self.batch_synthesize(
+            [text],
+            [np.asarray(spk_emb)],
+            None if codes is None else [codes],
+            None if speech is None else [speech],
+            [seed],
+        )[0]
