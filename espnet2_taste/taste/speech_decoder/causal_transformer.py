@@ -1,0 +1,144 @@
+"""Pre-norm causal transformer with rotary positions and a key-value cache."""
+
+import torch
+from torch.nn import functional as F
+
+from espnet2_taste.taste.speech_decoder.kv_cache import KVCache
+
+
+class RotaryTable(torch.nn.Module):
+    """cos and sin of the rotary embedding, computed once and grown when needed.
+
+    Args:
+        head_size: width of one head, even.
+        base: of the geometric frequencies.
+    """
+
+    def __init__(self, head_size: int, base: float = 10000.0):
+        super().__init__()
+        self.head_size = head_size
+        self.base = base
+        for name in ("cos", "sin"):
+            self.register_buffer(name, torch.empty(0, head_size // 2), persistent=False)
+
+    def forward(
+        self, start: int, end: int, like: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and sin (end - start, head_size / 2) in the dtype of ``like``."""
+        if end > len(self.cos):
+            size = max(256, 1 << (end - 1).bit_length())
+            # inference tensors would break a later training step
+            with torch.inference_mode(False):
+                half = torch.arange(0, self.head_size, 2, device=like.device).float()
+                speed = self.base ** (-half / self.head_size)
+                angle = torch.arange(size, device=like.device).float()[:, None] * speed
+                self.cos, self.sin = angle.cos(), angle.sin()
+        return self.cos[start:end].to(like.dtype), self.sin[start:end].to(like.dtype)
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotate the halves of (..., S, head_size) by the angles (S, head_size / 2)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+class CausalLayer(torch.nn.Module):
+    """x += drop(SA(LN x)); x += drop(FFN(LN x))."""
+
+    def __init__(self, size: int, num_heads: int, ffn_size: int, dropout: float):
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm1 = torch.nn.LayerNorm(size)
+        self.qkv = torch.nn.Linear(size, 3 * size)
+        self.out = torch.nn.Linear(size, size)
+        self.norm2 = torch.nn.LayerNorm(size)
+        self.up = torch.nn.Linear(size, ffn_size)
+        self.down = torch.nn.Linear(ffn_size, size)
+        # On the residual branches only: SDPA's fast CPU kernel takes no dropout.
+        self.dropout = torch.nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        rope: tuple[torch.Tensor, torch.Tensor],
+        index: int,
+        cache: KVCache | None,
+    ) -> torch.Tensor:
+        """(B, S, size) -> (B, S, size)."""
+        batch, length, size = x.shape
+        qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.num_heads, -1)
+        query_key, value = qkv.permute(2, 0, 3, 1, 4).split([2, 1])
+        query, key = rotate(query_key, *rope)
+        value = value[0]
+        if cache is not None:
+            key, value = cache.append(index, key, value)
+        attended = F.scaled_dot_product_attention(
+            query, key, value, is_causal=length > 1
+        )
+        attended = attended.transpose(1, 2).reshape(batch, length, size)
+        x = x + self.dropout(self.out(attended))
+        return x + self.dropout(self.down(F.relu(self.up(self.norm2(x)))))
+
+
+class CausalTransformer(torch.nn.Module):
+    """A stack of :class:`CausalLayer` and a final norm.
+
+    Right padding needs no mask: valid positions look to the left only.
+
+    Args:
+        size: width.
+        num_layers: layers.
+        num_heads: attention heads; ``size / num_heads`` must be even.
+        ffn_ratio: feed-forward width over ``size``.
+        dropout: of the residual branches.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        num_layers: int,
+        num_heads: int,
+        ffn_ratio: float = 4.0,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if size % (2 * num_heads):
+            raise ValueError(f"size {size} is not a multiple of 2 x {num_heads} heads")
+        self.size = size
+        self.num_heads = num_heads
+        self.rotary = RotaryTable(size // num_heads)
+        self.layers = torch.nn.ModuleList(
+            CausalLayer(size, num_heads, round(ffn_ratio * size), dropout)
+            for _ in range(num_layers)
+        )
+        self.norm = torch.nn.LayerNorm(size)
+        for layer in self.layers:
+            # keeps the residual stream's variance independent of the depth
+            for linear in (layer.out, layer.down):
+                linear.weight.data /= (2 * num_layers) ** 0.5
+
+    def new_cache(self, batch_size: int, like: torch.Tensor) -> KVCache:
+        """An empty cache for B sequences."""
+        head_size = self.size // self.num_heads
+        return KVCache(len(self.layers), batch_size, self.num_heads, head_size, like)
+
+    def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
+        """Transform S positions, after those in the cache if there is one.
+
+        Args:
+            x: (B, S, size).
+            cache: updated in place; S must be 1 unless it is empty.
+
+        Returns:
+            (B, S, size).
+        """
+        start = 0 if cache is None else cache.length
+        end = start + x.size(1)
+        if start and x.size(1) > 1:
+            raise ValueError("a filled cache takes one position at a time")
+        rope = self.rotary(start, end, x)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, rope, index, cache)
+        if cache is not None:
+            cache.length = end
+        return self.norm(x)

@@ -1,0 +1,90 @@
+"""Top-k drawing with one random stream per item, so that a batch equals single runs."""
+
+import hashlib
+
+import torch
+
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+
+#: uniforms are drawn in blocks of this many steps: an item's stream then depends on
+#: nothing but its seed, whoever asks and for however long.
+_BLOCK = 256
+
+
+def mix_seed(seed: int, item_seed: int) -> int:
+    """Hash (seed, item_seed) to a 63-bit generator seed, equal on every machine."""
+    digest = hashlib.blake2b(f"{seed}:{item_seed}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class UnitSampler:
+    """Draws the units of a batch, step by step, without loops or host syncs in a step.
+
+    Args:
+        sampling: how to draw.
+        batch_size: B.
+        device: of the logits.
+        item_seeds: B integers, mixed with ``sampling.seed``; default 0 for every item.
+
+    Raises:
+        ValueError: for settings that make no sense.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        batch_size: int,
+        device: torch.device | str,
+        item_seeds: list[int] | None = None,
+    ):
+        if sampling.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {sampling.top_k}")
+        if sampling.temperature <= 0:
+            raise ValueError(
+                f"temperature must be positive, got {sampling.temperature}; "
+                "use top_k=1 for greedy decoding"
+            )
+        item_seeds = [0] * batch_size if item_seeds is None else item_seeds
+        if len(item_seeds) != batch_size:
+            raise ValueError(f"{len(item_seeds)} item_seeds for {batch_size} items")
+        self.sampling = sampling
+        self.device = torch.device(device)
+        if sampling.seed is None:
+            bases = torch.randint(2**62, (batch_size,)).tolist()
+        else:
+            bases = [sampling.seed] * batch_size
+        self.generators = [
+            torch.Generator().manual_seed(mix_seed(base, item))
+            for base, item in zip(bases, item_seeds, strict=True)
+        ]
+        self.block = torch.empty(batch_size, 0)
+        self.first = 0
+
+    def _uniforms(self, step: int) -> torch.Tensor:
+        """(B, 1) uniforms of ``step``; steps are asked for in order."""
+        while step >= self.first + self.block.size(1):
+            self.first += self.block.size(1)
+            block = [torch.rand(_BLOCK, generator=g) for g in self.generators]
+            self.block = torch.stack(block).to(self.device, non_blocking=True)
+        return self.block[:, step - self.first, None]
+
+    def __call__(self, logits: torch.Tensor, step: int) -> torch.Tensor:
+        """Draw from the renormalised top-k of each item by inverse CDF.
+
+        Args:
+            logits: (B, V), -inf where a unit is not allowed.
+            step: index into the items' random streams, not decreasing.
+
+        Returns:
+            (B,) int64 units.
+        """
+        if self.sampling.top_k == 1:
+            return logits.argmax(-1)
+        scores = logits.float() / self.sampling.temperature
+        top, units = scores.topk(min(self.sampling.top_k, scores.size(-1)), dim=-1)
+        cdf = top.softmax(-1).cumsum(-1)
+        # u * cdf[-1] < cdf[-1] for u < 1, but rounding may reach it: the clamp keeps
+        # the draw inside, on a candidate of non-zero probability.
+        rank = (cdf <= self._uniforms(step) * cdf[:, -1:]).sum(-1, keepdim=True)
+        allowed = (top > -torch.inf).sum(-1, keepdim=True)
+        return units.gather(1, torch.minimum(rank, allowed - 1)).squeeze(1)

@@ -1,0 +1,300 @@
+"""Word-synchronous unit LM: a speech decoder that streams by construction.
+
+A word's units are followed by an ADVANCE token that moves on to the next word, so the
+model cannot skip or repeat words and its durations are explicit. Each step sees the
+fused text and TASTE vector (paper eq. 6) of the current word and of the next one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch.nn import functional as F
+
+from espnet2_taste.data.alignment import count_words, pool_words
+from espnet2_taste.fusion import AbsFusion
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    AbsSpeechDecoder,
+    Conditioning,
+    GeneratedUnits,
+    Sampling,
+    SpeechDecoderOutput,
+)
+from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
+from espnet2_taste.taste.speech_decoder.kv_cache import KVCache
+from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
+from espnet2_taste.taste.speech_decoder.word_layout import word_layout
+
+#: steps between two looks at whether the whole batch has finished (a host sync)
+_CHECK_EVERY = 8
+
+
+class WordSynchronousDecoder(AbsSpeechDecoder):
+    """Causal transformer over units and ADVANCE tokens, driven word by word.
+
+    Args:
+        vocab_size: text vocabulary.
+        audio_size: width of the quantised TASTE embeddings.
+        num_units: unit vocabulary; ADVANCE has the id ``num_units``.
+        spk_embed_dim: width of speaker embeddings.
+        fusion: makes the fusion from (size, audio_size).
+        size: model width.
+        num_layers: layers of the unit transformer.
+        text_layers: layers of the causal text encoder over words.
+        num_heads: attention heads of both.
+        ffn_ratio: feed-forward width over ``size``.
+        dropout: of embeddings and residual branches.
+        unit_noise: share of input units replaced at random in training, against
+            memorising and against errors feeding on themselves.
+        max_step: the step within a word is embedded up to here.
+        max_units_per_word: longest word in generation, in units.
+    """
+
+    requires_durations = True
+
+    def __init__(
+        self,
+        vocab_size: int,
+        audio_size: int,
+        num_units: int,
+        spk_embed_dim: int,
+        fusion: Callable[[int, int], AbsFusion],
+        size: int = 192,
+        num_layers: int = 4,
+        text_layers: int = 2,
+        num_heads: int = 4,
+        ffn_ratio: float = 4.0,
+        dropout: float = 0.1,
+        unit_noise: float = 0.15,
+        max_step: int = 48,
+        max_units_per_word: int = 100,
+    ):
+        super().__init__()
+        if not 0 <= unit_noise < 1:
+            raise ValueError(f"unit_noise must be in [0, 1), got {unit_noise}")
+        if max_units_per_word < 1:
+            raise ValueError("max_units_per_word must be at least 1")
+        self.num_units = num_units
+        self.unit_noise = unit_noise
+        self.max_step = max_step
+        self.max_units_per_word = max_units_per_word
+        self.text_embedding = torch.nn.Embedding(vocab_size, size)
+        self.text_encoder = CausalTransformer(
+            size, text_layers, num_heads, ffn_ratio, dropout
+        )
+        self.fusion = fusion(size, audio_size)
+        self.current_word = torch.nn.Linear(size, size)
+        self.next_word = torch.nn.Linear(size, size, bias=False)
+        self.end_of_text = torch.nn.Parameter(torch.zeros(size))
+        self.unit_embedding = torch.nn.Embedding(num_units + 2, size)
+        self.step_embedding = torch.nn.Embedding(max_step + 1, size)
+        self.spk_proj = torch.nn.Linear(spk_embed_dim, size)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.transformer = CausalTransformer(
+            size, num_layers, num_heads, ffn_ratio, dropout
+        )
+        self.head = torch.nn.Linear(size, num_units + 1)
+        for table in (self.unit_embedding, self.step_embedding):
+            torch.nn.init.normal_(table.weight, std=size**-0.5)
+
+    def forward(
+        self,
+        cond: Conditioning,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        durations: torch.Tensor | None = None,
+    ) -> SpeechDecoderOutput:
+        """Teacher-forced loss over units and ADVANCE tokens.
+
+        Args:
+            cond: conditioning of the batch.
+            units: (B, U) int64.
+            units_lengths: (B,) int64.
+            durations: (B, W) int64 units per word, summing to units_lengths.
+
+        Returns:
+            logits (B, N, num_units + 1) with N = most units plus words of an item.
+
+        Raises:
+            ValueError: without durations, or if they do not fit the units.
+        """
+        if durations is None:
+            raise ValueError(
+                "word_synchronous needs durations (units per word) in training: "
+                "add durations.scp to the data"
+            )
+        num_words = count_words(cond.word_ids, cond.text_lengths)
+        layout = word_layout(units, units_lengths, durations, num_words, self.num_units)
+        context = self._context(self._fused_words(cond, num_words), num_words, cond)
+        batch, slots, size = context.shape
+        # index_select and its gradient are much faster than advanced indexing
+        offset = torch.arange(0, batch * slots, slots, device=units.device)[:, None]
+        context = context.reshape(-1, size).index_select(
+            0, (layout.words + offset).flatten()
+        )
+        x = self._embed(self._corrupt(layout.inputs), layout.steps)
+        x = self.dropout(x + context.view_as(x))
+        logits = self.head(self.transformer(x))
+        loss = F.cross_entropy(
+            logits.flatten(0, 1), layout.targets.flatten(), ignore_index=-1
+        )
+        return SpeechDecoderOutput(loss, logits, layout.targets)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        cond: Conditioning,
+        sampling: Sampling,
+        item_seeds: list[int] | None = None,
+    ) -> GeneratedUnits:
+        """Speak every word of every item: 1 to ``max_units_per_word`` units each.
+
+        Args:
+            cond: conditioning of the batch.
+            sampling: how to draw.
+            item_seeds: see :class:`AbsSpeechDecoder`.
+
+        Returns:
+            units without ADVANCE, their number, and units per word (B, W).
+        """
+        num_words = count_words(cond.word_ids, cond.text_lengths)
+        context = self._context(self._fused_words(cond, num_words), num_words, cond)
+        batch, slots, size = context.shape
+        sampler = UnitSampler(sampling, batch, context.device, item_seeds)
+        cache = self.transformer.new_cache(batch, context)
+        token = num_words.new_full((batch,), self.num_units + 1)
+        word, step = torch.zeros_like(token), torch.zeros_like(token)
+        durations = token.new_zeros(batch, slots)
+        tokens, emitted = [], []
+        for time in range(slots * (self.max_units_per_word + 1)):
+            if time % _CHECK_EVERY == 0 and bool((word >= num_words).all()):
+                break
+            spot = word.clamp(max=slots - 1)[:, None]
+            now = context.gather(1, spot[..., None].expand(-1, -1, size)).squeeze(1)
+            logits = self._step_logits(token, step, now, cache)
+            token = sampler(logits, time)
+            advance = token == self.num_units
+            emit = ~advance & (word < num_words)
+            durations.scatter_add_(1, spot, emit.long()[:, None])
+            tokens.append(token)
+            emitted.append(emit)
+            word = word + advance.long()
+            step = (step + 1).masked_fill(advance, 0)
+        if not tokens:
+            return GeneratedUnits(token[:, None][:, :0], torch.zeros_like(token))
+        token, emit = torch.stack(tokens, 1), torch.stack(emitted, 1)
+        # pack the units to the left; what is not a unit lands in a column cut off
+        lengths = emit.sum(1)
+        place = (emit.cumsum(1) - 1).masked_fill(~emit, token.size(1))
+        packed = F.pad(torch.zeros_like(token), (0, 1)).scatter_(1, place, token)
+        return GeneratedUnits(packed[:, : int(lengths.max())], lengths, durations)
+
+    @torch.no_grad()
+    def stream(
+        self,
+        words: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
+        spk_emb: torch.Tensor,
+        sampling: Sampling,
+        item_seed: int = 0,
+    ) -> Iterator[torch.Tensor]:
+        """Speak one utterance while its words arrive, one word behind them.
+
+        Gives the units that :meth:`generate` gives for the same seeds.
+
+        Args:
+            words: (l,) int64 tokens and (audio_size,) TASTE vector (None: text only)
+                of each word.
+            spk_emb: (spk_embed_dim,).
+            sampling: how to draw.
+            item_seed: mixed with ``sampling.seed``.
+
+        Yields:
+            (d,) int64 units of a word.
+        """
+        speaker = self._speaker(spk_emb[None])
+        sampler = UnitSampler(sampling, 1, speaker.device, [item_seed])
+        text_cache = self.text_encoder.new_cache(1, speaker)
+        cache = self.transformer.new_cache(1, speaker)
+        token = torch.full((1,), self.num_units + 1, device=speaker.device)
+        time, current = 0, None
+
+        def speak(context: torch.Tensor) -> torch.Tensor:
+            nonlocal time, token
+            units = []
+            while True:
+                step = torch.full_like(token, len(units))
+                logits = self._step_logits(token, step, context, cache)
+                token = sampler(logits, time)
+                time += 1
+                if int(token) == self.num_units:
+                    return torch.cat(units)
+                units.append(token)
+
+        for tokens, audio in words:
+            text = self.text_embedding(tokens).mean(0)[None, None]
+            fused = self.text_encoder(text, text_cache)[:, 0]
+            if audio is not None:
+                fused = self.fusion(fused, audio[None].to(fused.dtype))
+            if current is not None:
+                yield speak(current + self.next_word(fused))
+            current = self.current_word(fused) + speaker
+        if current is not None:
+            yield speak(current + self.end_of_text)
+
+    def _fused_words(self, cond: Conditioning, num_words: torch.Tensor) -> torch.Tensor:
+        """Causal text encoding of each word, fused with its TASTE vector: (B, W, D)."""
+        slots = max(int(num_words.max()), 1)
+        text = self.text_embedding(cond.text)
+        text = pool_words(text, cond.word_ids, cond.text_lengths, slots)
+        text = self.text_encoder(self.dropout(text))
+        if cond.audio is None:
+            return text
+        audio = pool_words(cond.audio, cond.word_ids, cond.text_lengths, slots)
+        return self.fusion(text, audio)
+
+    def _speaker(self, spk_emb: torch.Tensor) -> torch.Tensor:
+        """(B, S) -> (B, size) of the direction only."""
+        return self.spk_proj(F.normalize(spk_emb, dim=-1))
+
+    def _context(
+        self, fused: torch.Tensor, num_words: torch.Tensor, cond: Conditioning
+    ) -> torch.Tensor:
+        """What every step of a word sees of words and speaker: (B, W, size)."""
+        following = F.pad(self.next_word(fused)[:, 1:], (0, 0, 0, 1))
+        slot = torch.arange(fused.size(1), device=fused.device)
+        is_last = (slot == num_words[:, None] - 1)[..., None]
+        following = torch.where(is_last, self.end_of_text, following)
+        speaker = self._speaker(cond.spk_emb)[:, None]
+        return self.current_word(fused) + following + speaker
+
+    def _embed(self, tokens: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        """Previous tokens and steps within the word -> (..., size)."""
+        steps = steps.clamp(max=self.max_step)
+        return self.unit_embedding(tokens) + self.step_embedding(steps)
+
+    def _corrupt(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Replace some input units (never ADVANCE or START) in training."""
+        if not self.training or self.unit_noise == 0:
+            return inputs
+        noisy = torch.rand(inputs.shape, device=inputs.device) < self.unit_noise
+        noisy &= inputs < self.num_units
+        return torch.where(noisy, torch.randint_like(inputs, self.num_units), inputs)
+
+    def _step_logits(
+        self,
+        token: torch.Tensor,
+        step: torch.Tensor,
+        context: torch.Tensor,
+        cache: KVCache,
+    ) -> torch.Tensor:
+        """One cached step: (B,), (B,), (B, size) -> (B, num_units + 1).
+
+        The first step of a word cannot advance; a word at its limit can only advance.
+        """
+        x = self._embed(token, step) + context
+        logits = self.head(self.transformer(x[:, None], cache)[:, 0]).float()
+        is_advance = (
+            torch.arange(self.num_units + 1, device=logits.device) == self.num_units
+        )
+        full = (step >= self.max_units_per_word)[:, None]
+        banned = torch.where(is_advance, (step == 0)[:, None], full)
+        return logits.masked_fill(banned, -torch.inf)

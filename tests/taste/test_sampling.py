@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+from espnet2_taste.taste.speech_decoder.sampling import UnitSampler, mix_seed
+
+
+def test_batch_draws_what_single_items_draw():
+    logits = torch.randn(300, 3, 40)
+    seeds = [5, 0, 9]
+    together = UnitSampler(Sampling(10, 1.3, seed=1), 3, "cpu", seeds)
+    batch = [together(logits[t], t) for t in range(300)]  # beyond one block of uniforms
+    for item, seed in enumerate(seeds):
+        alone = UnitSampler(Sampling(10, 1.3, seed=1), 1, "cpu", [seed])
+        single = [alone(logits[t, item : item + 1], t) for t in range(300)]
+        assert torch.equal(torch.stack(batch)[:, item], torch.cat(single))
+
+
+def test_draws_follow_the_renormalised_top_k():
+    logits = torch.tensor([3.0, 2.0, 1.0, 0.0, -1.0]).expand(2000, -1)
+    sampler = UnitSampler(Sampling(3, 2.0, seed=0), 2000, "cpu", list(range(2000)))
+    units = torch.cat([sampler(logits, t) for t in range(5)])
+    share = torch.bincount(units, minlength=5) / len(units)
+    wanted = (logits[0, :3] / 2).softmax(0)
+    assert share[3:].sum() == 0
+    torch.testing.assert_close(share[:3], wanted, atol=0.02, rtol=0)
+
+
+def test_never_draws_a_banned_unit():
+    logits = torch.full((4, 6), -torch.inf)
+    logits[:, 2] = 1.0
+    sampler = UnitSampler(Sampling(25, seed=3), 4, "cpu")
+    assert all((sampler(logits, t) == 2).all() for t in range(50))
+    sampler.block = torch.ones(4, 256)  # what rounding could do at worst
+    assert (sampler(logits, 50) == 2).all()
+
+
+def test_greedy_and_temperature():
+    logits = torch.randn(4, 30)
+    greedy = UnitSampler(Sampling(top_k=1), 4, "cpu")(logits, 0)
+    cold = UnitSampler(Sampling(5, 1e-4, seed=0), 4, "cpu")(logits, 0)
+    assert torch.equal(greedy, logits.argmax(-1))
+    assert torch.equal(cold, greedy)
+
+
+def test_without_a_seed_the_global_generator_decides():
+    logits = torch.zeros(2, 1000)
+
+    def draw():
+        return UnitSampler(Sampling(1000), 2, "cpu")(logits, 0)
+
+    torch.manual_seed(0)
+    first, second = draw(), draw()
+    torch.manual_seed(0)
+    assert torch.equal(draw(), first)
+    assert not torch.equal(first, second)
+    assert first[0] != first[1]
+
+
+def test_seed_mixing_is_fixed_across_machines():
+    assert mix_seed(0, 0) == mix_seed(0, 0) != mix_seed(0, 1) != mix_seed(1, 0)
+    assert 0 <= mix_seed(123, -4) < 2**63
+
+
+@pytest.mark.parametrize(
+    "sampling, seeds, message",
+    [
+        (Sampling(top_k=0), None, "top_k"),
+        (Sampling(temperature=0.0), None, "top_k=1"),
+        (Sampling(), [1, 2, 3], "3 item_seeds for 2 items"),
+    ],
+)
+def test_bad_settings(sampling, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        UnitSampler(sampling, 2, "cpu", seeds)

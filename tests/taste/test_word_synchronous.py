@@ -1,0 +1,267 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2_taste.fusion import WeightedSumFusion
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    Conditioning,
+    Sampling,
+)
+from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
+from espnet2_taste.taste.speech_decoder.word_layout import word_layout
+from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
+
+UNITS = 20
+
+
+def build(**conf):
+    torch.manual_seed(0)
+    conf = {"size": 16, "num_layers": 2, "num_heads": 2, "max_step": 4} | conf
+    decoder = WordSynchronousDecoder(30, 6, UNITS, 5, WeightedSumFusion, **conf)
+    return decoder.eval()
+
+
+def make_batch(audio=True):
+    """Three utterances of 3, 1 and 2 words; the first has a two-token word."""
+    torch.manual_seed(1)
+    word_ids = torch.tensor([[0, 1, 1, 2], [0, 0, 0, 0], [0, 1, 0, 0]])
+    cond = Conditioning(
+        text=torch.randint(0, 30, (3, 4)),
+        text_lengths=torch.tensor([4, 1, 2]),
+        word_ids=word_ids,
+        audio=None,
+        spk_emb=torch.randn(3, 5),
+    )
+    if audio:
+        words = torch.randn(3, 3, 6)
+        cond.audio = words.gather(1, word_ids[..., None].expand(-1, -1, 6))
+    durations = torch.tensor([[2, 3, 1], [4, -1, -1], [1, 6, -1]])
+    return cond, torch.randint(0, UNITS, (3, 7)), torch.tensor([6, 4, 7]), durations
+
+
+def select(cond, item, length):
+    """One utterance without padding."""
+    audio = None if cond.audio is None else cond.audio[item : item + 1, :length]
+    return Conditioning(
+        cond.text[item : item + 1, :length],
+        cond.text_lengths[item : item + 1],
+        cond.word_ids[item : item + 1, :length],
+        audio,
+        cond.spk_emb[item : item + 1],
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.integers(0, 5), min_size=1, max_size=6), min_size=1, max_size=4
+    )
+)
+def test_layout_equals_the_obvious_loop(items):
+    lengths = torch.tensor([sum(item) for item in items])
+    units = torch.randint(0, UNITS, (len(items), int(lengths.max())))
+    durations = torch.full((len(items), max(map(len, items))), -1)
+    for row, item in zip(durations, items, strict=True):
+        row[: len(item)] = torch.tensor(item)
+    num_words = torch.tensor([len(item) for item in items])
+    layout = word_layout(units, lengths, durations, num_words, UNITS)
+    for index, item in enumerate(items):
+        rest = units[index].tolist()
+        targets, words, steps = [], [], []
+        for word, duration in enumerate(item):
+            targets += [rest.pop(0) for _ in range(duration)] + [UNITS]
+            words += [word] * (duration + 1)
+            steps += range(duration + 1)
+        size = len(targets)
+        assert layout.targets[index, :size].tolist() == targets
+        assert layout.words[index, :size].tolist() == words
+        assert layout.steps[index, :size].tolist() == steps
+        assert layout.inputs[index, :size].tolist() == [UNITS + 1, *targets[:-1]]
+        assert (layout.targets[index, size:] == -1).all()
+        assert (layout.words[index] < len(item)).all()
+
+
+def test_output_shapes_and_loss():
+    decoder = build()
+    cond, units, lengths, durations = make_batch()
+    out = decoder(cond, units, lengths, durations)
+    assert out.logits.shape == (3, 9, UNITS + 1)
+    assert (out.targets != -1).sum(1).tolist() == [9, 5, 9]
+    valid = out.targets != -1
+    score = out.logits.log_softmax(-1)[valid].gather(1, out.targets[valid][:, None])
+    torch.testing.assert_close(out.loss, -score.mean())
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_every_parameter_learns(audio):
+    decoder = build().train()
+    cond, units, lengths, durations = make_batch(audio)
+    if audio:
+        cond.audio.requires_grad_()
+    decoder(cond, units, lengths, durations).loss.backward()
+    idle = {n for n, p in decoder.named_parameters() if p.grad is None}
+    assert idle == (set() if audio else {n for n in idle if n.startswith("fusion.")})
+    if audio:
+        assert (cond.audio.grad[0] != 0).any(-1).all()
+
+
+def test_batch_equals_single_teacher_forced():
+    decoder = build()
+    cond, units, lengths, durations = make_batch()
+    batch = decoder(cond, units, lengths, durations)
+    for item, words in enumerate([3, 1, 2]):
+        size = int(lengths[item])
+        single = decoder(
+            select(cond, item, int(cond.text_lengths[item])),
+            units[item : item + 1, :size],
+            lengths[item : item + 1],
+            durations[item : item + 1, :words],
+        )
+        end = single.logits.size(1)
+        torch.testing.assert_close(batch.logits[item, :end], single.logits[0])
+
+
+@pytest.mark.parametrize("audio", [True, False])
+@pytest.mark.parametrize("top_k", [1, 8])
+def test_batch_equals_single_generation(top_k, audio):
+    decoder = build(max_units_per_word=7)
+    cond = make_batch(audio)[0]
+    sampling = Sampling(top_k=top_k, seed=3)
+    batch = decoder.generate(cond, sampling, [4, 5, 6])
+    assert batch.durations.sum(1).tolist() == batch.lengths.tolist()
+    assert batch.units.max() < UNITS
+    for item, words in enumerate([3, 1, 2]):
+        single = select(cond, item, int(cond.text_lengths[item]))
+        alone = decoder.generate(single, sampling, [4 + item])
+        size = int(alone.lengths)
+        assert torch.equal(batch.units[item, :size], alone.units[0])
+        assert (batch.units[item, size:] == 0).all()
+        assert torch.equal(batch.durations[item, :words], alone.durations[0])
+        assert ((alone.durations >= 1) & (alone.durations <= 7)).all()
+
+
+def test_cached_generation_equals_full_forward():
+    decoder = build(max_units_per_word=6)
+    cond = make_batch()[0]
+    made = decoder.generate(cond, Sampling(top_k=1))
+    out = decoder(cond, made.units, made.lengths, made.durations)
+    best = out.logits.clone()
+    layout = word_layout(
+        made.units, made.lengths, made.durations, torch.tensor([3, 1, 2]), UNITS
+    )
+    best[..., UNITS] = best[..., UNITS].masked_fill(layout.steps == 0, -torch.inf)
+    best[..., :UNITS] = best[..., :UNITS].masked_fill(
+        (layout.steps >= 6)[..., None], -torch.inf
+    )
+    valid = out.targets != -1
+    assert torch.equal(best.argmax(-1)[valid], out.targets[valid])
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_stream_equals_generate_and_looks_one_word_ahead(audio):
+    decoder = build(max_units_per_word=90)  # long enough for the cache to grow
+    cond = select(make_batch(audio)[0], 0, 4)
+    with torch.no_grad():
+        decoder.head.bias[UNITS] = -4.0
+    sampling = Sampling(top_k=8, seed=2)
+    made = decoder.generate(cond, sampling, [7])
+    arrived = []
+
+    def words():
+        for start, end in ((0, 1), (1, 3), (3, 4)):
+            arrived.append(start)
+            vector = cond.audio[0, start] if audio else None
+            yield cond.text[0, start:end], vector
+
+    chunks, seen = [], []
+    for chunk in decoder.stream(words(), cond.spk_emb[0], sampling, 7):
+        chunks.append(chunk)
+        seen.append(len(arrived))
+    assert torch.equal(torch.cat(chunks), made.units[0])
+    assert [len(chunk) for chunk in chunks] == made.durations[0].tolist()
+    assert seen == [2, 3, 3]
+
+
+def test_word_limits_hold():
+    decoder = build(max_units_per_word=3)
+    cond = make_batch()[0]
+    with torch.no_grad():
+        decoder.head.bias[UNITS] = 100.0
+    assert decoder.generate(cond, Sampling(5, seed=0)).durations[0].tolist() == [1] * 3
+    with torch.no_grad():
+        decoder.head.bias[UNITS] = -100.0
+    assert decoder.generate(cond, Sampling(5, seed=0)).durations[0].tolist() == [3] * 3
+
+
+def test_later_words_do_not_reach_back():
+    decoder = build()
+    cond, units, lengths, durations = make_batch()
+    cond.audio.requires_grad_()
+    out = decoder(cond, units, lengths, durations)
+    out.logits[0, 0].sum().backward()  # word 0 of item 0 (tokens: 0 | 1 1 | 2)
+    moved = (cond.audio.grad != 0).any(-1)
+    assert moved.tolist() == [[True, True, True, False], [False] * 4, [False] * 4]
+
+
+def test_unit_noise_only_in_training():
+    decoder = build(unit_noise=0.9, dropout=0.0)
+    inputs = torch.arange(UNITS + 2).repeat(50, 1)
+    assert torch.equal(decoder._corrupt(inputs), inputs)
+    noisy = decoder.train()._corrupt(inputs)
+    assert torch.equal(noisy[:, UNITS:], inputs[:, UNITS:])
+    assert 0.7 < (noisy[:, :UNITS] != inputs[:, :UNITS]).float().mean() < 1
+    assert noisy[:, :UNITS].max() < UNITS
+
+
+def test_learns_to_copy_words():
+    """The TASTE vector decides units and durations: a few steps must show it."""
+    decoder = build(dropout=0.0, unit_noise=0.0, size=32).train()
+    optimizer = torch.optim.Adam(decoder.parameters(), 5e-3)
+    batch = make_batch()
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss = decoder(*batch).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_training_works_after_inference_mode():
+    decoder = build()
+    batch = make_batch()
+    with torch.inference_mode():
+        decoder.generate(batch[0], Sampling(top_k=1))
+    decoder.train()(*batch).loss.backward()
+
+
+def test_bad_input():
+    decoder = build()
+    cond, units, lengths, durations = make_batch()
+    with pytest.raises(ValueError, match="needs durations"):
+        decoder(cond, units, lengths)
+    with pytest.raises(ValueError, match="item 1.*sum to 4.*units_lengths is 3"):
+        decoder(cond, units, torch.tensor([6, 3, 7]), durations)
+    with pytest.raises(ValueError, match="item 0.*durations"):
+        decoder(cond, units, lengths, torch.tensor([[-2, 7, 1], [4, 0, 0], [1, 6, 0]]))
+    with pytest.raises(ValueError, match="2 columns.*3 words"):
+        decoder(cond, units, lengths, durations[:, :2])
+    with pytest.raises(ValueError, match="unit_noise"):
+        build(unit_noise=1.0)
+    with pytest.raises(ValueError, match="heads"):
+        build(size=18, num_heads=4)
+    with pytest.raises(ValueError, match="max_units_per_word"):
+        build(max_units_per_word=0)
+
+
+def test_cache_takes_one_position_at_a_time():
+    model = CausalTransformer(8, 1, 2)
+    x = torch.randn(1, 5, 8)
+    cache = model.new_cache(1, x)
+    first = model(x[:, :3], cache)
+    later = [model(x[:, t : t + 1], cache) for t in (3, 4)]
+    torch.testing.assert_close(torch.cat([first, *later], 1), model(x))
+    with pytest.raises(ValueError, match="one position"):
+        model(x[:, :2], cache)
