@@ -1,0 +1,155 @@
+"""Does a continuation keep the prompt's manner of speaking?"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.metrics.correlation import pearson
+from espnet2_taste.metrics.duration import residuals, type_means
+from espnet2_taste.metrics.matching import Measures, speaker_means
+from espnet2_taste.metrics.words import normalise_words
+
+
+@dataclass(frozen=True)
+class ContinuationScores:
+    """How C continuations relate to their prompts (residuals: see ``duration``).
+
+    Attributes:
+        rate_correlation: Pearson's r over utterances between the mean word-duration
+            residual of the prompt's words (reference recording) and of the generated
+            words (their own audio). -1 to 1, nan if undefined.
+        slow_factor, fast_factor: mean duration, relative to usual (exp of the mean
+            residual), of continuations of the slower and of the faster half of the
+            prompts. > 0; equal if the manner is not kept.
+        f0_correlation: the same r between mean ln F0 of prompt and continuation, each
+            minus the speaker's mean over prompts or over continuations. The speaker
+            embedding may carry the level: compare with a random-code control.
+        used: utterances compared. skipped: reason -> utterances left out.
+        unknown_words: generated words without a type mean, left out of the means.
+        prompt_residual, row_residual: (C,) by ``ids``.
+    """
+
+    rate_correlation: float
+    slow_factor: float
+    fast_factor: float
+    f0_correlation: float
+    used: int
+    skipped: dict[str, int]
+    unknown_words: int
+    ids: list[str]
+    prompt_residual: np.ndarray
+    row_residual: np.ndarray
+
+
+def reference_type_means(
+    reference: dict[str, Measures], train_ctm: Path | None = None
+) -> dict[str, float]:
+    """Mean ln duration per word type from the reference recordings (all their words).
+
+    Types unseen there come from the training set's ``words.ctm``, shifted by the mean
+    difference over the types both have: its times come from another aligner.
+    """
+    aligned = [m for m in reference.values() if not m.failure]
+    words = np.array([w for m in aligned for w in m.words], dtype=str)
+    durations = np.concatenate([m.durations for m in aligned] or [np.zeros(0)])
+    means = type_means(words, durations, min_count=1)
+    if train_ctm is not None and Path(train_ctm).exists():
+        with open(train_ctm, encoding="utf-8") as lines:
+            train = ctm_type_means(lines)
+        common = sorted(set(train) & set(means))
+        shift = np.mean([means[w] - train[w] for w in common]) if common else 0.0
+        means = {w: m + float(shift) for w, m in train.items()} | means
+    return means
+
+
+def ctm_type_means(lines: Iterable[str]) -> dict[str, float]:
+    """Mean ln duration [ln s] per word type of CTM lines (utt 1 start dur word)."""
+    total: dict[str, float] = defaultdict(float)
+    count: Counter[str] = Counter()
+    for line in lines:
+        _, _, _, duration, word = line.split()[:5]
+        key = " ".join(normalise_words(word))
+        if key and float(duration) > 0:
+            total[key] += float(np.log(float(duration)))
+            count[key] += 1
+    return {word: total[word] / count[word] for word in total}
+
+
+def score_continuations(
+    reference: dict[str, Measures],
+    row: dict[str, Measures],
+    prompts: dict[str, list[str]],
+    means: dict[str, float],
+    utt2spk: dict[str, str],
+) -> ContinuationScores:
+    """Compare generated continuations with their prompts.
+
+    Args:
+        reference: original recordings, whose first words are the prompts.
+        row: continuations, aligned to their generated words only.
+        prompts: utt -> the prompt's words (normalised).
+        means: from ``reference_type_means``.
+        utt2spk: speaker of each utterance.
+    """
+    skipped: Counter[str] = Counter()
+    ids, prompt_values, row_values, prompt_f0, unknown = [], [], [], {}, 0
+    for utt, words in prompts.items():
+        whole, generated = reference.get(utt), row.get(utt)
+        n = len(words)
+        if generated is None:
+            skipped["missing"] += 1
+        elif whole is None or not n or whole.words[:n] != words:
+            skipped["prompt is not the start of the reference"] += 1
+        elif whole.failure or generated.failure:
+            prefix = "reference: " if whole.failure else ""
+            skipped[prefix + (whole.failure or generated.failure)] += 1
+        else:
+            before = residuals(whole.words[:n], whole.durations[:n], means)
+            after = residuals(generated.words, generated.durations, means)
+            unknown += int(np.isnan(after).sum())
+            if np.isnan(before).all() or np.isnan(after).all():
+                skipped["no word of known duration"] += 1
+                continue
+            ids.append(utt)
+            prompt_values.append(np.nanmean(before))
+            row_values.append(np.nanmean(after))
+            voiced = whole.word_log_f0[:n][np.isfinite(whole.word_log_f0[:n])]
+            prompt_f0[utt] = voiced.mean() if len(voiced) else float("nan")
+    before, after = np.array(prompt_values), np.array(row_values)
+    slow = before > np.median(before) if len(before) else np.zeros(0, bool)
+
+    def factor(chosen: np.ndarray) -> float:
+        return float(np.exp(after[chosen]).mean()) if chosen.any() else float("nan")
+
+    return ContinuationScores(
+        rate_correlation=pearson(before, after),
+        slow_factor=factor(slow),
+        fast_factor=factor(~slow),
+        f0_correlation=_f0_correlation(ids, prompt_f0, row, utt2spk),
+        used=len(ids),
+        skipped=dict(skipped),
+        unknown_words=unknown,
+        ids=ids,
+        prompt_residual=before,
+        row_residual=after,
+    )
+
+
+def _f0_correlation(
+    ids: list[str],
+    prompt_f0: dict[str, float],
+    row: dict[str, Measures],
+    utt2spk: dict[str, str],
+) -> float:
+    sides = (
+        {utt: Measures([], log_f0=prompt_f0[utt]) for utt in ids},
+        {utt: Measures([], log_f0=row[utt].log_f0) for utt in ids},
+    )
+    levels = []
+    for side in sides:
+        means = speaker_means(side, utt2spk, min_count=2)
+        levels.append(np.array([side[u].log_f0 - means[utt2spk[u]] for u in ids]))
+    return pearson(*levels)

@@ -1,0 +1,253 @@
+"""Score tables in Markdown, and the one place where metrics are named."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric as tables show it. ``better`` is "lower", "higher" or ""."""
+
+    key: str
+    label: str
+    digits: int
+    better: str
+    meaning: str
+
+
+RECONSTRUCTION = (
+    Column("wer", "WER", 3, "lower", "word error rate of an independent recogniser"),
+    Column(
+        "duration_residual_corr",
+        "Word duration",
+        3,
+        "higher",
+        "correlation over words of duration residuals (ln duration minus the type's mean "
+        "over the originals) with the original's",
+    ),
+    Column(
+        "rate_corr",
+        "Rate",
+        3,
+        "higher",
+        "the same averaged over each utterance: correlation of speaking rate",
+    ),
+    Column(
+        "utterance_f0_corr",
+        "Utterance F0",
+        3,
+        "higher",
+        "correlation of an utterance's mean ln F0 within its speaker's range",
+    ),
+    Column(
+        "word_f0_corr",
+        "Word F0",
+        3,
+        "higher",
+        "correlation of each word's mean ln F0, speaker's mean removed",
+    ),
+    Column(
+        "pause_corr",
+        "Pause",
+        3,
+        "higher",
+        "correlation of the pause after each word",
+    ),
+    Column(
+        "duration_consistency",
+        "Dur. < 25 ms",
+        3,
+        "higher",
+        "share of words whose duration differs by less than 25 ms",
+    ),
+    Column(
+        "f0_rmse",
+        "F0 RMSE (st)",
+        2,
+        "lower",
+        "F0 difference in semitones where both are voiced; only for rows that run in "
+        "step with the originals",
+    ),
+    Column("unit_top1", "Unit top-1", 3, "higher", "teacher-forced unit accuracy"),
+    Column("unit_top5", "Unit top-5", 3, "higher", "the same among the five best"),
+    Column(
+        "coverage",
+        "Coverage",
+        3,
+        "higher",
+        "share of utterances aligned in both recordings, on which words are compared",
+    ),
+)
+CONTINUATION = (
+    Column("wer", "WER", 3, "lower", "against the generated words"),
+    Column(
+        "continuation_rate_corr",
+        "Rate",
+        3,
+        "higher",
+        "correlation of mean word-duration residuals of prompt and continuation",
+    ),
+    Column(
+        "slow_prompt_factor",
+        "After slow",
+        3,
+        "",
+        "duration relative to usual after the slower half of the prompts",
+    ),
+    Column(
+        "fast_prompt_factor",
+        "After fast",
+        3,
+        "",
+        "duration relative to usual after the faster half of the prompts",
+    ),
+    Column(
+        "continuation_f0_corr",
+        "F0 level",
+        3,
+        "higher",
+        "correlation of mean ln F0 within the speaker's range",
+    ),
+    Column("coverage", "Coverage", 3, "higher", "share of prompts compared"),
+)
+TITLES = {
+    "reconstruction": "Reconstruction",
+    "continuation": "Continuation of a prompt",
+    "codes": "Codes",
+    "rtf": "Real-time factors",
+    "failures": "Utterances that could not be compared",
+    "errors": "Word errors (%)",
+}
+COLUMNS = {"reconstruction": RECONSTRUCTION, "continuation": CONTINUATION}
+
+
+def format_value(metric: dict | None, digits: int) -> str:
+    """``{"mean", "spread"}`` -> "0.905 ± 0.010"; undefined is n/a, never 0."""
+    if metric is None or metric["mean"] is None:
+        return "n/a"
+    text = f"{metric['mean']:.{digits}f}"
+    if metric.get("spread") is not None:
+        text += f" ± {metric['spread']:.{digits}f}"
+    return text
+
+
+def shown_columns(kind: str, rows: dict[str, dict]) -> list[Column]:
+    """The columns of a table that at least one row has a value for."""
+    metrics = [row["metrics"] for row in rows.values()]
+    return [c for c in COLUMNS[kind] if any(c.key in m for m in metrics)]
+
+
+def score_cells(kind: str, rows: dict[str, dict]) -> list[list[str]]:
+    """Header and body of a score table as text cells."""
+    columns = shown_columns(kind, rows)
+    marks = {"lower": " ↓", "higher": " ↑", "": ""}
+    header = ["Row", "Seeds", *(c.label + marks[c.better] for c in columns)]
+    body = []
+    for name, row in rows.items():
+        cells = [format_value(row["metrics"].get(c.key), c.digits) for c in columns]
+        body.append([name, str(len(row["seeds"])), *cells])
+    return [header, *body]
+
+
+def error_cells(rows: dict[str, dict]) -> list[list[str]]:
+    """ESPnet's WER table: one line per row and seed, percentages of words."""
+    header = ["dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
+    body = []
+    for name, row in rows.items():
+        for seed, e in zip(row["seeds"], row["errors"], strict=True):
+            words, sentences = max(e["words"], 1), max(e["sentences"], 1)
+            wrong = e["substituted"], e["deleted"], e["inserted"]
+            shares = [e["words"] - e["substituted"] - e["deleted"], *wrong, sum(wrong)]
+            cells = [f"{100 * n / words:.1f}" for n in shares]
+            cells.append(f"{100 * e['sentence_errors'] / sentences:.1f}")
+            label = f"{name}:{seed}" if seed else name
+            body.append([label, str(e["sentences"]), str(e["words"]), *cells])
+    return [header, *body]
+
+
+def code_cells(codes: dict) -> list[list[str]]:
+    """Bit rates and codebook use."""
+    lines = [["Quantity", "Value"]]
+    for key, (label, form) in CODE_LABELS.items():
+        value = codes.get(key)
+        if isinstance(value, list):
+            lines.append([label, ", ".join(form.format(v) for v in value)])
+        elif value is not None:
+            lines.append([label, form.format(value)])
+    return lines
+
+
+CODE_LABELS = {
+    "num_codebooks": ("codebooks", "{:d}"),
+    "codebook_size": ("entries per codebook", "{:d}"),
+    "vectors_per_second": ("code vectors (words) per second", "{:.2f}"),
+    "nominal_bitrate": ("nominal bits per second", "{:.1f}"),
+    "entropy_bitrate": ("bits per second, measured entropy", "{:.1f}"),
+    "entropy": ("entropy per codebook (bits)", "{:.2f}"),
+    "utilisation": ("codebook utilisation, test set, mean", "{:.3f}"),
+    "utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
+    "train_utilisation": ("codebook utilisation, training set, mean", "{:.3f}"),
+    "train_utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
+    "units_per_second": ("speech units per second", "{:.2f}"),
+    "unit_entropy_bitrate": ("bits per second of the speech units", "{:.1f}"),
+}
+
+
+def failure_cells(scores: dict) -> list[list[str]]:
+    """Row, reason, count: what every comparison had to leave out."""
+    lines = [["Table", "Row", "Reason", "Count"]]
+    for kind in COLUMNS:
+        for name, row in scores.get(kind, {}).items():
+            for seed, failures in zip(row["seeds"], row["failures"], strict=True):
+                label = f"{name}:{seed}" if seed else name
+                for reason, count in sorted(failures.items()):
+                    lines.append([TITLES[kind], label, reason, str(count)])
+    return lines
+
+
+def tables(scores: dict) -> dict[str, list[list[str]]]:
+    """Title key -> cells (first line the header), empty tables left out."""
+    result = {}
+    for kind in COLUMNS:
+        if scores.get(kind):
+            result[kind] = score_cells(kind, scores[kind])
+    all_rows = scores.get("reconstruction", {}) | scores.get("continuation", {})
+    result["errors"] = error_cells(all_rows)
+    if scores.get("codes"):
+        result["codes"] = code_cells(scores["codes"])
+    if scores.get("rtf"):
+        lines = [[step, f"{value:.4f}"] for step, value in scores["rtf"].items()]
+        result["rtf"] = [["Step", "Real-time factor"], *lines]
+    result["failures"] = failure_cells(scores)
+    return {key: cells for key, cells in result.items() if len(cells) > 1}
+
+
+def markdown_table(cells: list[list[str]]) -> str:
+    """Cells -> a Markdown table, columns padded to be read as plain text too."""
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = [
+        "|" + "|".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)) + "|"
+        for line in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * max(w, 3) for w in widths) + "|")
+    return "\n".join(lines)
+
+
+def definitions(kinds: list[str]) -> str:
+    """One line per metric shown, for the foot of a table."""
+    seen = {}
+    for kind in kinds:
+        for column in COLUMNS.get(kind, ()):
+            seen.setdefault(f"{kind} {column.label}", column.meaning)
+    return "\n".join(f"- *{label}*: {meaning}" for label, meaning in seen.items())
+
+
+def markdown(scores: dict) -> str:
+    """The whole of ``table.md``."""
+    parts = []
+    for key, cells in tables(scores).items():
+        parts.append(f"## {TITLES[key]}\n\n{markdown_table(cells)}\n")
+    parts.append(
+        "## Definitions\n\n" + definitions([k for k in COLUMNS if k in scores])
+    )
+    parts.append(f"\nScorer: {scores['scorer']}. ± is half the range over seeds.\n")
+    return "\n".join(parts)

@@ -1,0 +1,134 @@
+"""Word error rate: counts by jiwer, files in ESPnet's layout, sclite as a witness."""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """Error counts over a set. Unit: words, and sentences for the first two.
+
+    ``rate`` = (substituted + deleted + inserted) / words of the reference: >= 0, can
+    exceed 1; nan without reference words. Alignment: minimum edit distance, each error
+    at cost 1 (jiwer; Levenshtein 1966).
+    """
+
+    sentences: int = 0
+    sentence_errors: int = 0
+    words: int = 0
+    substituted: int = 0
+    deleted: int = 0
+    inserted: int = 0
+
+    @property
+    def errors(self) -> int:
+        return self.substituted + self.deleted + self.inserted
+
+    @property
+    def rate(self) -> float:
+        return self.errors / self.words if self.words else float("nan")
+
+    def __add__(self, other: "WordErrors") -> "WordErrors":
+        mine, theirs = vars(self), vars(other)
+        return WordErrors(**{name: mine[name] + theirs[name] for name in mine})
+
+
+def word_errors(reference: list[str], hypothesis: list[str]) -> WordErrors:
+    """Counts for one utterance; an empty reference counts all words as inserted."""
+    if not reference or not hypothesis:
+        deleted, inserted = len(reference), len(hypothesis)
+        wrong = int(deleted + inserted > 0)
+        return WordErrors(1, wrong, len(reference), 0, deleted, inserted)
+    import jiwer
+
+    out = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
+    wrong = int(out.substitutions + out.deletions + out.insertions > 0)
+    return WordErrors(
+        1, wrong, len(reference), out.substitutions, out.deletions, out.insertions
+    )
+
+
+def write_wer_files(
+    folder: Path,
+    references: dict[str, list[str]],
+    hypotheses: dict[str, list[str]],
+    utt2spk: dict[str, str],
+) -> None:
+    """Write ``ref.trn``, ``hyp.trn`` and ``result.txt`` as ESPnet's stage does.
+
+    ``result.txt`` is sclite's when sclite is installed, else the same Sum/Avg row from
+    our counts. A disagreement is logged: sclite aligns with other weights (4, 3, 3).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    total = WordErrors()
+    lines: dict[str, list[str]] = {"ref.trn": [], "hyp.trn": []}
+    for utt, reference in references.items():
+        hypothesis = hypotheses.get(utt, [])
+        total += word_errors(reference, hypothesis)
+        tag = f"({utt2spk[utt]}-{utt})"
+        lines["ref.trn"].append(" ".join(reference) + f"\t{tag}\n")
+        lines["hyp.trn"].append(" ".join(hypothesis) + f"\t{tag}\n")
+    for name, content in lines.items():
+        _write(folder / name, "".join(content))
+    result = _run_sclite(folder) if shutil.which("sclite") else None
+    if result is None:
+        result = _summary(total, len(set(utt2spk[u] for u in references)))
+    elif (counts := sclite_counts(result)) not in (None, total):
+        logging.warning(
+            "%s: sclite counts %s, jiwer %s; the tables show jiwer's",
+            folder,
+            counts,
+            total,
+        )
+    _write(folder / "result.txt", result)
+
+
+def sclite_counts(result: str) -> WordErrors | None:
+    """Counts of sclite's ``-o all`` output (its raw table's Sum row), None if absent.
+
+    Columns: sentences, words, correct, sub, del, ins, errors, wrong sentences.
+    """
+    match = re.search(r"^\s*\|\s*Sum\s*\|([\s\d|]+)\|", result, re.MULTILINE)
+    if not match:
+        return None
+    numbers = [int(n) for n in re.findall(r"\d+", match[1])]
+    sentences, words, _, substituted, deleted, inserted, _, wrong = numbers
+    return WordErrors(sentences, wrong, words, substituted, deleted, inserted)
+
+
+def _run_sclite(folder: Path) -> str | None:
+    command = ["sclite", "-r", str(folder / "ref.trn"), "trn"]
+    command += ["-h", str(folder / "hyp.trn"), "trn", "-i", "rm", "-o", "all", "stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        logging.warning("sclite failed in %s: %s", folder, done.stderr.strip()[:200])
+        return None
+    return done.stdout
+
+
+def _summary(total: WordErrors, speakers: int) -> str:
+    words, sentences = max(total.words, 1), max(total.sentences, 1)
+    correct = total.words - total.substituted - total.deleted
+    counts = [correct, total.substituted, total.deleted, total.inserted, total.errors]
+    percent = " ".join(f"{100 * n / words:6.1f}" for n in counts)
+    raw = " ".join(f"{n:6d}" for n in counts)
+    wrong = total.sentence_errors
+    size = f"{total.sentences:5d} {total.words:6d}"
+    return (
+        "Counts by jiwer (sclite is not installed).\n"
+        f"|  SPKR ({speakers})  | # Snt  # Wrd |"
+        "   Corr    Sub    Del    Ins    Err  S.Err |\n"
+        f"| Sum/Avg | {size} | {percent} {100 * wrong / sentences:6.1f} |\n"
+        f"| Sum     | {size} | {raw} {wrong:6d} |\n"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
