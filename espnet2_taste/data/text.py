@@ -209,9 +209,7 @@ TOKENIZERS = {
 }
 
 
-def build_text_tokenizer(
-    token_type: str, model: str | None = None
-) -> AbsWordTokenizer:
+def build_text_tokenizer(token_type: str, model: str | None = None) -> AbsWordTokenizer:
     """Build a tokenizer.
 
     Args:

@@ -98,8 +98,10 @@ def build_model_from_file(task, config_file, model_file, device: str = "cpu"):
         for kind, keys in (
             ("missing", own.keys() - state.keys()),
             ("unexpected", state.keys() - own.keys()),
-            ("other shape", {k for k in own if k in state and own[k].shape
-                             != state[k].shape}),
+            (
+                "other shape",
+                {k for k in own if k in state and own[k].shape != state[k].shape},
+            ),
         )
         if keys
     ]

@@ -14,6 +14,8 @@ from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TastePreprocessor
 from espnet2_taste.data.text import build_text_tokenizer
 from espnet2_taste.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
+from espnet2_taste.tasks.checks import check_init_freeze
+from espnet2_taste.tasks.options import add_common_arguments
 from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
 from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder
@@ -29,8 +31,6 @@ from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
-from espnet2_taste.tasks.checks import check_init_freeze
-from espnet2_taste.tasks.options import add_common_arguments
 
 frontend_choices = ClassChoices(
     "frontend",

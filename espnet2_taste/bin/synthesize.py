@@ -1,0 +1,161 @@
+"""Synthesise a data directory from text, speaker and (optionally) TASTE.
+
+``--condition codes`` reads ``--taste``; ``speech`` takes the embeddings straight from
+the recordings (a model without quantiser); ``text`` is the text-only system.
+"""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import soundfile
+import torch
+
+from espnet2_taste.data.kaldi_io import (
+    ArkWriter,
+    length_batches,
+    read_table,
+    read_wav,
+    select_keys,
+    write_table,
+)
+
+SAMPLE_RATE = 16000
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train_config", help="config.yaml of the speech decoder")
+    parser.add_argument("--model_file", required=True)
+    parser.add_argument("--data_dir", type=Path, required=True, help="text spk_emb.scp")
+    parser.add_argument("--key_file", help="utterances of this shard")
+    parser.add_argument(
+        "--condition", default="text", choices=["text", "codes", "speech"]
+    )
+    parser.add_argument("--taste", help="taste.scp, for --condition codes")
+    parser.add_argument("--vocoder_type", default="world_vq")
+    parser.add_argument("--vocoder", required=True, help="folder of the vocoder")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--top_k", type=int, default=25)
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    return parser
+
+
+def item_seed(key: str) -> int:
+    """Random stream of an utterance: does not depend on sharding or batching."""
+    return int.from_bytes(key.encode()[-7:], "little")
+
+
+class TeacherForcedAccuracy:
+    """Sums top-1/top-5 unit accuracy over batches whose units are known."""
+
+    def __init__(self):
+        self.count, self.hits = 0, np.zeros(2)
+
+    def add(self, model, cond, batch) -> None:
+        """Score a batch that has ``units`` (and ``durations``)."""
+        from espnet2_taste.taste.auxiliary import unit_accuracy
+
+        with torch.inference_mode():
+            out = model.speech_decoder(
+                cond, batch["units"], batch["units_lengths"], batch.get("durations")
+            )
+            count = int((out.targets >= 0).sum())
+            top = unit_accuracy(out.logits, out.targets)
+        self.count += count
+        self.hits += count * np.array([float(t) for t in top])
+
+    def write(self, path: Path) -> None:
+        """``{"top1": .., "top5": .., "count": ..}``."""
+        top1, top5 = self.hits / max(self.count, 1)
+        path.write_text(json.dumps({"top1": top1, "top5": top5, "count": self.count}))
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if (args.condition == "codes") != bool(args.taste):
+        raise SystemExit("--taste and --condition codes belong together")
+    from espnet2_taste.inference.taste_to_speech import TasteToSpeech
+    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+    from espnet2_taste.vocoder import load_vocoder
+
+    texts = select_keys(read_table(args.data_dir / "text"), args.key_file)
+    arks = {"spk_emb": args.data_dir / "spk_emb.scp"}
+    if args.taste:
+        arks["codes"] = Path(args.taste)
+    # Known units (a test set, not a continuation): teacher-forced accuracy as well.
+    for name in ("units", "durations"):
+        if (args.data_dir / f"{name}.scp").exists():
+            arks[name] = args.data_dir / f"{name}.scp"
+    arks = {name: kaldiio.load_scp(str(path)) for name, path in arks.items()}
+    for name, table in arks.items():
+        missing = [key for key in texts if key not in table]
+        if missing:
+            raise SystemExit(f"{name}: no entry for {missing[0]} ({len(missing)} lack)")
+    wavs = read_table(args.data_dir / "wav.scp") if args.condition == "speech" else {}
+
+    synthesizer = TasteToSpeech(
+        args.train_config,
+        args.model_file,
+        args.device,
+        sampling=Sampling(args.top_k, args.temperature, args.seed),
+    )
+    vocoder = load_vocoder(args.vocoder_type, args.vocoder)
+    accuracy = TeacherForcedAccuracy() if "units" in arks else None
+    units, wav_scp = {}, {}
+    decoder_s = vocoder_s = audio_s = 0.0
+    (args.output_dir / "wav").mkdir(parents=True, exist_ok=True)
+    lengths = {key: len(text.split()) for key, text in texts.items()}
+    for keys in length_batches(lengths, args.batch_size):
+        loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
+        if wavs:
+            loaded["speech"] = [read_wav(wavs[key], SAMPLE_RATE) for key in keys]
+        batch = synthesizer.make_batch(
+            [texts[key] for key in keys], names=keys, **loaded
+        )
+        start = time.perf_counter()
+        cond = synthesizer.condition(batch)
+        generated = synthesizer.generate_units(cond, [item_seed(key) for key in keys])
+        decoder_s += time.perf_counter() - start
+        if accuracy is not None:
+            accuracy.add(synthesizer.model, cond, batch)
+        start = time.perf_counter()
+        sequences = [
+            u[:n].cpu()
+            for u, n in zip(generated.units, generated.lengths.tolist(), strict=True)
+        ]
+        waves = vocoder(sequences, batch["spk_emb"].cpu())
+        vocoder_s += time.perf_counter() - start
+        for i, key in enumerate(keys):
+            path = (args.output_dir / "wav" / f"{key}.wav").absolute()
+            soundfile.write(path, waves[i].numpy(), vocoder.sample_rate, "PCM_16")
+            audio_s += len(waves[i]) / vocoder.sample_rate
+            units[key], wav_scp[key] = sequences[i].numpy().astype(np.int32), str(path)
+        logging.info("%d/%d utterances synthesised", len(units), len(texts))
+    with ArkWriter(args.output_dir, "units") as writer:
+        for key in sorted(units):
+            writer[key] = units[key]
+    if accuracy is not None:
+        accuracy.write(args.output_dir / "unit_accuracy.json")
+    rtf = {
+        "speech_decoder_rtf": decoder_s / max(audio_s, 1e-9),
+        "vocoder_rtf": vocoder_s / max(audio_s, 1e-9),
+        "seconds": audio_s,
+    }
+    (args.output_dir / "rtf.json").write_text(json.dumps(rtf))
+    write_table(args.output_dir / "text", texts)
+    write_table(args.output_dir / "wav.scp", wav_scp)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Tokenise a data directory: taste.scp, one flat (W * R) int32 array an utterance."""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.data.kaldi_io import (
+    ArkWriter,
+    length_batches,
+    read_table,
+    read_wav,
+    select_keys,
+)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train_config", help="config.yaml of the tokenizer")
+    parser.add_argument("--model_file", required=True)
+    parser.add_argument("--data_dir", type=Path, required=True)
+    parser.add_argument("--key_file", help="utterances of this shard")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--num_att_plot", type=int, default=0, help="keep attention of this many"
+    )
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    from espnet2_taste.inference.speech_to_taste import SpeechToTaste
+
+    wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
+    texts = read_table(args.data_dir / "text")
+    samples = read_table(args.data_dir / "utt2num_samples")
+    tokenizer = SpeechToTaste(args.train_config, args.model_file, args.device)
+    plots = set(sorted(wavs)[: args.num_att_plot])
+    codes, seconds, started = {}, 0.0, time.perf_counter()
+    lengths = {key: int(samples[key]) for key in wavs}
+    for number, keys in enumerate(length_batches(lengths, args.batch_size), 1):
+        out = tokenizer.batch_tokenize(
+            [read_wav(wavs[key], tokenizer.sample_rate) for key in keys],
+            [texts[key] for key in keys],
+            need_attention=bool(plots.intersection(keys)),
+            names=keys,
+        )
+        for key, tokens in zip(keys, out, strict=True):
+            codes[key] = tokens.codes.numpy().astype(np.int32).reshape(-1)
+            seconds += tokens.duration
+            if key in plots:
+                save_attention(args.output_dir / "attention", key, tokens)
+        if number % 20 == 0:
+            logging.info("%d utterances tokenised", len(codes))
+    wall = time.perf_counter() - started
+    with ArkWriter(args.output_dir, "taste") as writer:
+        for key in sorted(codes):
+            writer[key] = codes[key]
+    quantizer = tokenizer.model.quantizer
+    (args.output_dir / "num_codebooks").write_text(f"{quantizer.num_codebooks}\n")
+    (args.output_dir / "codebook_size").write_text(f"{quantizer.codebook_size}\n")
+    rtf = {"tokenizer_rtf": wall / max(seconds, 1e-9), "seconds": seconds}
+    (args.output_dir / "rtf.json").write_text(json.dumps(rtf))
+    logging.info("%d utterances, %.4f x real time", len(codes), rtf["tokenizer_rtf"])
+
+
+def save_attention(folder: Path, key: str, tokens) -> None:
+    """``<key>.npz``: attention (W, F), words, frame_shift (seconds)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    attention = tokens.attention.numpy()
+    np.savez(
+        folder / f"{key}.npz",
+        attention=attention,
+        words=np.array(tokens.words),
+        frame_shift=tokens.duration / attention.shape[1],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Kaldi tables (``key value`` lines) and arks, written so that nothing is half there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import soundfile
+
+
+def read_table(path: str | Path) -> dict[str, str]:
+    """Read ``key rest-of-line`` (wav.scp, text, utt2spk, ...), order kept.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a key without value or twice; the message names file and key.
+    """
+    table = {}
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            key, _, value = line.strip().partition(" ")
+            if not key:
+                continue
+            if not value:
+                raise ValueError(f"{path}: {key} has no value")
+            if key in table:
+                raise ValueError(f"{path}: {key} appears twice")
+            table[key] = value
+    return table
+
+
+def write_table(path: str | Path, table: dict[str, str]) -> None:
+    """Write ``key value`` lines sorted by key (LC_ALL=C), by rename."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "w", encoding="utf-8") as f:
+        f.writelines(f"{key} {table[key]}\n" for key in sorted(table))
+    os.replace(temporary, path)
+
+
+def select_keys(table: dict[str, str], key_file: str | Path | None) -> dict[str, str]:
+    """Keep the keys listed first on each line of ``key_file`` (None: all).
+
+    Raises:
+        ValueError: a listed key is not in the table.
+    """
+    if key_file is None:
+        return table
+    keys = [
+        line.split()[0] for line in open(key_file, encoding="utf-8") if line.split()
+    ]
+    missing = [key for key in keys if key not in table]
+    if missing:
+        raise ValueError(
+            f"{key_file}: {missing[0]} and {len(missing) - 1} more are "
+            "not in the data directory: run stage 2 again"
+        )
+    return {key: table[key] for key in keys}
+
+
+def read_wav(path: str | Path, sample_rate: int) -> np.ndarray:
+    """Read a mono wave file of dump/raw as float32.
+
+    Raises:
+        ValueError: unreadable, another rate, or not mono; the message names the file.
+    """
+    try:
+        wav, rate = soundfile.read(path, dtype="float32")
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path}: cannot be read as audio ({error})") from None
+    if rate != sample_rate or wav.ndim != 1:
+        raise ValueError(
+            f"{path}: {rate} Hz with {wav.ndim} dimension(s), wanted {sample_rate} Hz "
+            "mono: run stage 2"
+        )
+    return wav
+
+
+class ArkWriter:
+    """Collects arrays into ``<name>.ark``; ``<name>.scp`` appears when all is written.
+
+    Args:
+        output_dir: made if absent.
+        name: of the files, e.g. ``units``.
+    """
+
+    def __init__(self, output_dir: str | Path, name: str):
+        self.output_dir = Path(output_dir)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        self.ark = self.output_dir / f"{name}.ark"
+        self.scp = self.output_dir / f"{name}.scp"
+
+    def __enter__(self) -> "ArkWriter":
+        self.scp.unlink(missing_ok=True)
+        self._writer = kaldiio.WriteHelper(f"ark,scp:{self.ark},{self.scp}.tmp")
+        return self
+
+    def __setitem__(self, key: str, array: np.ndarray) -> None:
+        """Add one array (int32 must be 1-D; ESPnet's restriction)."""
+        self._writer[key] = array
+
+    def __exit__(self, exc_type, *_) -> None:
+        self._writer.close()
+        if exc_type is None:
+            os.replace(f"{self.scp}.tmp", self.scp)
+        else:
+            Path(f"{self.scp}.tmp").unlink(missing_ok=True)
+
+
+def length_batches(lengths: dict[str, int], batch_size: int) -> Iterator[list[str]]:
+    """Yield batches of keys of similar length, longest first (memory fails early)."""
+    keys = sorted(lengths, key=lambda key: (-lengths[key], key))
+    for start in range(0, len(keys), batch_size):
+        yield keys[start : start + batch_size]
