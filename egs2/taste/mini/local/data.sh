@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The mini corpus: synthetic speech made here, no download. Writes data/{train,dev,test}.
+set -e -u -o pipefail
+
+nj=2            # Number of processes.
+num_train=3000  # Utterances in data/train.
+num_dev=64      # Utterances in data/dev.
+num_test=96     # Utterances in data/test.
+seed=0          # The same seed gives the same bytes.
+help_message="Usage: $0 [options]: speak the mini corpus into data/."
+
+. utils/parse_options.sh
+. ./path.sh
+
+python3 local/make_corpus.py --data_dir data --num_train "${num_train}" \
+    --num_dev "${num_dev}" --num_test "${num_test}" --seed "${seed}" --nj "${nj}"
