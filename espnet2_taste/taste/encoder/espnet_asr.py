@@ -1,0 +1,144 @@
+"""Taking the encoder and the normalisation out of an ESPnet ASR model."""
+
+import importlib
+import pickle
+from pathlib import Path
+
+import torch
+import yaml
+
+#: ESPnet's names. ``espnet2.tasks.asr`` has the full list but takes tens of seconds
+#: to import; it is asked only for a name that is not here.
+_ENCODERS = {
+    "branchformer": "branchformer_encoder.BranchformerEncoder",
+    "conformer": "conformer_encoder.ConformerEncoder",
+    "e_branchformer": "e_branchformer_encoder.EBranchformerEncoder",
+    "multiconv_conformer": "multiconvformer_encoder.MultiConvConformerEncoder",
+    "rnn": "rnn_encoder.RNNEncoder",
+    "transformer": "transformer_encoder.TransformerEncoder",
+    "vgg_rnn": "vgg_rnn_encoder.VGGRNNEncoder",
+}
+
+
+def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
+    """Build an ESPnet encoder with random weights by its ClassChoices name."""
+    if conf.get("interctc_use_conditioning"):
+        raise ValueError(
+            "espnet encoder: interctc_use_conditioning needs the recogniser's CTC "
+            "layer, which is not taken over"
+        )
+    if name in _ENCODERS:
+        module, _, class_name = _ENCODERS[name].partition(".")
+        module = importlib.import_module(f"espnet2.asr.encoder.{module}")
+        encoder_class = getattr(module, class_name)
+    else:
+        from espnet2.tasks.asr import encoder_choices
+
+        encoder_class = encoder_choices.get_class(name)
+    return encoder_class(input_size=input_size, **conf)
+
+
+def build_normalize(name: str | None, size: int, conf: dict) -> torch.nn.Module | None:
+    """Build ESPnet's normalisation; statistics come from a checkpoint."""
+    if name is None:
+        return None
+    if name == "utterance_mvn":
+        from espnet2.layers.utterance_mvn import UtteranceMVN
+
+        return UtteranceMVN(**conf)
+    if name == "global_mvn":
+        return _global_mvn(size, **conf)
+    raise ValueError(
+        f"espnet encoder: normalize must be global_mvn, utterance_mvn or null, "
+        f"not {name!r}"
+    )
+
+
+def _global_mvn(size: int, **conf) -> torch.nn.Module:
+    """A ``GlobalMVN`` whose statistics are 0 and 1 until a state dict is loaded.
+
+    ESPnet's constructor wants the statistics file of the ASR experiment, which is
+    long gone when a packed model is built again.
+    """
+    from espnet2.layers.global_mvn import GlobalMVN
+
+    class StoredMVN(GlobalMVN):
+        def __init__(self, norm_means=True, norm_vars=True, eps=1.0e-20):
+            torch.nn.Module.__init__(self)
+            self.norm_means, self.norm_vars, self.eps = norm_means, norm_vars, eps
+            self.stats_file = None
+            self.register_buffer("mean", torch.zeros(size))
+            self.register_buffer("std", torch.ones(size))
+
+    conf.pop("stats_file", None)
+    return StoredMVN(**conf)
+
+
+def read_asr_config(path: str) -> dict:
+    """What :class:`EspnetEncoder` needs of an ESPnet ASR config.yaml.
+
+    Returns:
+        encoder, encoder_conf, asr_input_size, normalize, normalize_conf.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"espnet encoder: no asr_config file {path}")
+    with open(path, encoding="utf-8") as file:
+        config = yaml.safe_load(file)
+    if not isinstance(config, dict) or "encoder" not in config:
+        raise ValueError(
+            f"espnet encoder: {path} is not the config.yaml of an ESPnet ASR model"
+        )
+    for part in ("preencoder", "postencoder"):
+        if config.get(part) is not None:
+            raise ValueError(
+                f"espnet encoder: {path} has a {part}, which is not supported"
+            )
+    size = config.get("input_size")
+    if size is None:
+        if config.get("frontend", "default") not in ("default", "mel_pitch"):
+            raise ValueError(
+                f"espnet encoder: {path} uses frontend {config['frontend']!r}; only "
+                f"recognisers on ESPnet's default frontend can be taken over"
+            )
+        size = (config.get("frontend_conf") or {}).get("n_mels", 80)
+        # a recogniser trained on mel_pitch has heard the two pitch dimensions
+        size += 2 * (config.get("frontend") == "mel_pitch")
+    normalize_conf = dict(config.get("normalize_conf") or {})
+    normalize_conf.pop("stats_file", None)
+    return {
+        "encoder": config["encoder"],
+        "encoder_conf": dict(config.get("encoder_conf") or {}),
+        "asr_input_size": size,
+        "normalize": config.get("normalize"),
+        "normalize_conf": normalize_conf,
+    }
+
+
+def load_asr_weights(path: str, parts: torch.nn.ModuleDict) -> None:
+    """Load the entries of an ASR checkpoint that belong to ``parts``, all of them."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"espnet encoder: {path} is not a plain state dict; give an epoch's or "
+            f"averaged model, not checkpoint.pth ({str(error).splitlines()[0]})"
+        ) from error
+    prefixes = tuple(f"{name}." for name in parts)
+    state = {key: value for key, value in state.items() if key.startswith(prefixes)}
+    own = parts.state_dict()
+    wrong = sorted(
+        [f"{key} (missing)" for key in own.keys() - state.keys()]
+        + [f"{key} (unknown)" for key in state.keys() - own.keys()]
+        + [
+            f"{key} ({tuple(state[key].shape)} for {tuple(own[key].shape)})"
+            for key in own.keys() & state.keys()
+            if state[key].shape != own[key].shape
+        ]
+    )
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(
+            f"espnet encoder: {path} does not fit asr_config: "
+            f"{', '.join(wrong[:3])}{more}"
+        )
+    parts.load_state_dict(state)

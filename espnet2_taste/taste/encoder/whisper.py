@@ -1,0 +1,152 @@
+"""A Whisper encoder as TASTE encoder (paper sec. 2.1.1)."""
+
+import torch
+
+from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutput
+from espnet2_taste.taste.encoder.frozen import freeze, omit_from_checkpoints
+
+
+class WhisperEncoder(AbsTasteEncoder):
+    """Keys from Whisper's last layer, values from a shallow one, in one pass.
+
+    Features of exactly 30 s (``pad_to_30s: true``) run without any mask, as Whisper
+    and the TASTE reference do. Shorter ones take the first positions and cost what
+    their length asks; padding is masked, so that a batch gives what single
+    utterances give.
+
+    Args:
+        input_size: mel bins of the frontend; must be the model's.
+        model: hub id or local folder of a Whisper model.
+        config: ``WhisperConfig`` arguments instead of ``model``: random weights.
+        value_layer: the values are the residual stream *entering* this layer (so
+            after so many layers), not normalised.
+        frozen: no gradients, eval mode for ever. Frozen weights of ``model`` are not
+            written to checkpoints.
+        attn_implementation: eager, sdpa or flash_attention_2.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        model: str | None = None,
+        config: dict | None = None,
+        value_layer: int = 6,
+        frozen: bool = True,
+        attn_implementation: str = "sdpa",
+    ):
+        super().__init__()
+        if (model is None) == (config is None):
+            raise ValueError(
+                "whisper encoder: give either model (hub id or folder) or config "
+                "(random weights) in encoder_conf"
+            )
+        self.encoder = _load(model, config, attn_implementation)
+        bins, layers = self.encoder.config.num_mel_bins, len(self.encoder.layers)
+        if input_size != bins:
+            raise ValueError(
+                f"whisper encoder {model or '(random)'} reads {bins} mel bins, the "
+                f"frontend gives {input_size}: set n_mels: {bins} in frontend_conf"
+            )
+        if not 0 <= value_layer <= layers:
+            raise ValueError(
+                f"whisper encoder: value_layer {value_layer} is outside 0..{layers}"
+            )
+        self.value_layer = value_layer
+        self.frozen = frozen
+        if frozen:
+            freeze(self.encoder)
+            if model is not None:
+                omit_from_checkpoints(self.encoder)
+
+    @property
+    def key_size(self) -> int:
+        """Whisper's d_model."""
+        return self.encoder.config.d_model
+
+    @property
+    def value_size(self) -> int:
+        """Whisper's d_model."""
+        return self.encoder.config.d_model
+
+    def train(self, mode: bool = True) -> "WhisperEncoder":
+        """Switch the mode; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(
+        self, feats: torch.Tensor, feats_lengths: torch.Tensor
+    ) -> EncoderOutput:
+        """Encode (B, T, mel bins) into (B, (T + 1) // 2, d_model) keys and values."""
+        limit = 2 * self.encoder.config.max_source_positions
+        if feats.size(1) > limit:
+            raise ValueError(
+                f"whisper encoder: {feats.size(1)} frames of features, at most {limit} "
+                f"({limit / 100:g} s): filter or split long utterances"
+            )
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self._encode(feats, feats_lengths, masked=feats.size(1) < limit)
+
+    def _encode(self, feats, feats_lengths, masked: bool) -> EncoderOutput:
+        encoder = self.encoder
+        lengths = (feats_lengths + 1) // 2
+        frames = feats.transpose(1, 2).to(encoder.conv1.weight.dtype)
+        gelu, dropout = torch.nn.functional.gelu, torch.nn.functional.dropout
+        attention_mask = None
+        if masked:
+            # Each convolution must meet zeros where a single utterance has none.
+            valid = length_mask(feats_lengths, feats.size(1))[:, None]
+            frames = gelu(encoder.conv1(frames * valid)) * valid
+        else:
+            frames = gelu(encoder.conv1(frames))
+        hidden = gelu(encoder.conv2(frames)).transpose(1, 2)
+        hidden = hidden + encoder.embed_positions.weight[: hidden.size(1)]
+        hidden = dropout(hidden, encoder.dropout, encoder.training)
+        if masked:
+            attention_mask = self._attention_mask(hidden, lengths)
+        for index, layer in enumerate(encoder.layers):
+            if index == self.value_layer:
+                values = hidden
+            hidden = layer(hidden, attention_mask)
+            # transformers 4 returns a tuple
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        if self.value_layer == len(encoder.layers):
+            values = hidden
+        return EncoderOutput(encoder.layer_norm(hidden), values, lengths)
+
+    def _attention_mask(self, hidden, lengths):
+        from transformers.masking_utils import create_bidirectional_mask
+
+        return create_bidirectional_mask(
+            config=self.encoder.config,
+            inputs_embeds=hidden,
+            attention_mask=length_mask(lengths, hidden.size(1)),
+        )
+
+
+def _load(model, config, attn_implementation) -> torch.nn.Module:
+    """A transformers ``WhisperEncoder`` in float32."""
+    from transformers import WhisperConfig, WhisperModel
+    from transformers.models.whisper import modeling_whisper
+    from transformers.utils import is_flash_attn_2_available
+
+    if attn_implementation == "flash_attention_2" and not is_flash_attn_2_available():
+        raise RuntimeError(
+            "whisper encoder: attn_implementation flash_attention_2 needs a GPU and "
+            "the extra flash-attn (pip install 'espnet2_taste[flash-attn]')"
+        )
+    if config is not None:
+        config = WhisperConfig(**config, attn_implementation=attn_implementation)
+        return modeling_whisper.WhisperEncoder(config)
+    try:
+        whisper = WhisperModel.from_pretrained(
+            model, attn_implementation=attn_implementation, dtype=torch.float32
+        )
+    except OSError as error:
+        raise FileNotFoundError(
+            f"whisper encoder: cannot load {model!r}, neither a local folder nor a "
+            f"model the hub gives ({str(error).splitlines()[0]})"
+        ) from error
+    return whisper.encoder
