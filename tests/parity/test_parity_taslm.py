@@ -65,6 +65,7 @@ def build_model(parity, head="cont", **conf):
             "lora_dropout": lora["lora_dropout"],
         },
         sos_id=slm["sos_id"],
+        rope_dtype="bfloat16",
     )
     quantizer = build_quantizer(parity)
     fusion = WeightedSumFusion(lm.size, quantizer.dim, project=True)

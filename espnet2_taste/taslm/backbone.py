@@ -1,0 +1,252 @@
+"""Causal language models from Hugging Face as the TASLM's backbone."""
+
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass
+class LMOutput:
+    """One pass of the language model.
+
+    Attributes:
+        hidden: (B, L, size) last hidden states, after the final norm.
+        logits: (B, L, vocab_size), or (B, 1, vocab_size) with ``last_only``.
+        cache: keys and values of everything read so far; None without ``use_cache``.
+    """
+
+    hidden: torch.Tensor
+    logits: torch.Tensor
+    cache: Any = None
+
+
+class AbsBackbone(torch.nn.Module, ABC):
+    """A causal LM that reads vectors.
+
+    Attributes:
+        size: width of its vectors.
+        vocab_size: rows of its text embedding.
+        sos_id: token every training sequence starts with.
+        eos_id: token that ends a text.
+    """
+
+    size: int
+    vocab_size: int
+    sos_id: int
+    eos_id: int
+
+    @property
+    @abstractmethod
+    def has_base(self) -> bool:
+        """Whether :meth:`base_logits` is another model than :meth:`forward`."""
+
+    @abstractmethod
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """(...) int64 text ids -> (..., size)."""
+
+    @abstractmethod
+    def forward(
+        self,
+        embeds: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        cache: Any = None,
+        use_cache: bool = False,
+        last_only: bool = False,
+    ) -> LMOutput:
+        """Read (B, L, size) vectors after those in ``cache``.
+
+        ``mask`` (B, cached + L) is True at real positions; padding may be on either
+        side. Position numbers count real positions only.
+        """
+
+    @abstractmethod
+    def base_logits(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(B, L, vocab_size) of the LM without its adapters, without gradient."""
+
+
+class HFCausalBackbone(AbsBackbone):
+    """Any ``AutoModelForCausalLM``, trained whole, through LoRA, or frozen.
+
+    Tensors that are frozen *and* come from ``model`` are left out of the state dict,
+    as building the model again brings them back; weights made from ``config`` are
+    always saved. Dtypes survive ``model.to(dtype=...)``, which ESPnet calls.
+
+    Args:
+        vocab_size: the text tokenizer's vocabulary.
+        model: hub id or local folder of a pretrained LM.
+        config: instead of ``model``, a transformers configuration with its
+            ``model_type``, initialised at random. Its ``vocab_size`` defaults to the
+            tokenizer's plus a start and an end symbol (``bos/eos_token_id``).
+        lora: arguments of ``peft.LoraConfig``; the base is frozen then. Targets are
+            all linear maps but the output layer unless given.
+        freeze: train nothing here.
+        dtype: dtype of the base (LoRA stays float32).
+        rope_dtype: rounds the rotary frequencies. ``bfloat16`` for weights of the
+            reference, which casts them with its LM (but not with the KL's base).
+        attn_implementation: as transformers names it.
+        gradient_checkpointing: recompute activations in the backward pass.
+        sos_id: default: the LM's ``bos_token_id``.
+        eos_id: default: the LM's ``eos_token_id``.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        model: str | None = None,
+        config: dict | None = None,
+        lora: dict | None = None,
+        freeze: bool = False,
+        dtype: str = "float32",
+        rope_dtype: str = "float32",
+        attn_implementation: str = "sdpa",
+        gradient_checkpointing: bool = False,
+        sos_id: int | None = None,
+        eos_id: int | None = None,
+    ):
+        super().__init__()
+        if (model is None) == (config is None):
+            raise ValueError("lm_conf needs either `model` or `config`")
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        options = {
+            "dtype": getattr(torch, dtype),
+            "attn_implementation": attn_implementation,
+        }
+        if model is not None:
+            lm = AutoModelForCausalLM.from_pretrained(model, **options)
+        else:
+            symbols = {"bos_token_id": vocab_size, "eos_token_id": vocab_size + 1}
+            config = {"vocab_size": vocab_size + 2, "pad_token_id": None} | symbols | config
+            lm = AutoModelForCausalLM.from_config(
+                AutoConfig.for_model(**config), **options
+            )
+        self._rotaries = [m for m in lm.modules() if hasattr(m, "inv_freq")]
+        for module in self._rotaries:
+            rounded = module.inv_freq.to(getattr(torch, rope_dtype)).float()
+            module.register_buffer("base_inv_freq", module.inv_freq, persistent=False)
+            module.inv_freq = rounded
+        self.size = lm.config.hidden_size
+        self.vocab_size = lm.get_input_embeddings().num_embeddings
+        self.sos_id = _symbol("sos_id", sos_id, lm.config.bos_token_id, self.vocab_size)
+        self.eos_id = _symbol("eos_id", eos_id, lm.config.eos_token_id, self.vocab_size)
+        if vocab_size > self.vocab_size:
+            raise ValueError(
+                f"the text tokenizer has {vocab_size} tokens, the LM {model or ''} "
+                f"embeds {self.vocab_size}: use the LM's own tokenizer"
+            )
+        if gradient_checkpointing:
+            lm.gradient_checkpointing_enable({"use_reentrant": False})
+        if lora is not None:
+            from peft import LoraConfig, get_peft_model
+
+            lora = {"target_modules": "all-linear", "task_type": "CAUSAL_LM", **lora}
+            lm = get_peft_model(lm, LoraConfig(**lora))
+        if freeze:
+            lm.requires_grad_(False)
+        self.lm = lm
+        self._has_base = lora is not None
+        self._frozen = not any(p.requires_grad for p in lm.parameters())
+        self._recreated: frozenset[str] = frozenset()
+        if model is not None:
+            # named_parameters lists tied tensors once, the state dict every name.
+            kept = {p.data_ptr() for p in self.parameters() if p.requires_grad}
+            # LoRA is initialised at random, so it is kept even when frozen.
+            self._recreated = frozenset(
+                k
+                for k, tensor in self.state_dict().items()
+                if tensor.data_ptr() not in kept and ".lora_" not in k
+            )
+        self.register_state_dict_post_hook(_drop_recreated)
+        self.register_load_state_dict_post_hook(_forgive_recreated)
+
+    @property
+    def has_base(self) -> bool:
+        return self._has_base
+
+    @property
+    def causal_lm(self) -> torch.nn.Module:
+        """The transformers model, with LoRA layers inside where there are any."""
+        return self.lm.get_base_model() if self._has_base else self.lm
+
+    def train(self, mode: bool = True):
+        """Stay in eval mode when nothing here is trained."""
+        return super().train(mode and not self._frozen)
+
+    def _apply(self, fn, recurse: bool = True):
+        """Move tensors, keeping the dtype of each."""
+        return super()._apply(lambda t: fn(t).to(t.dtype), recurse)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.causal_lm.get_input_embeddings()(ids)
+
+    def forward(
+        self,
+        embeds: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        cache: Any = None,
+        use_cache: bool = False,
+        last_only: bool = False,
+    ) -> LMOutput:
+        lm = self.causal_lm
+        positions = None
+        if mask is not None:
+            positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -embeds.size(1) :]
+            mask = mask.long()
+        output = lm(
+            inputs_embeds=embeds.to(lm.dtype),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=use_cache,
+            output_hidden_states=True,
+            logits_to_keep=1 if last_only else 0,
+        )
+        return LMOutput(
+            output.hidden_states[-1], output.logits, output.past_key_values
+        )
+
+    @torch.no_grad()
+    def base_logits(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        training = self.training
+        self.eval()
+        self._swap_rotary()
+        try:
+            with self.lm.disable_adapter() if self._has_base else nullcontext():
+                return self(embeds, mask).logits
+        finally:
+            self._swap_rotary()
+            self.train(training)
+
+    def _swap_rotary(self) -> None:
+        """Exchange the model's rotary frequencies and the base's (see rope_dtype)."""
+        for module in self._rotaries:
+            exact = module.base_inv_freq
+            module.base_inv_freq, module.inv_freq = module.inv_freq, exact
+
+
+def _symbol(name: str, given: int | None, default: Any, vocab_size: int) -> int:
+    """The id of a special symbol, checked against the vocabulary."""
+    if given is None:
+        given = default[0] if isinstance(default, list | tuple) else default
+    if given is None:
+        raise ValueError(f"the LM's config has no {name}: give lm_conf {name}=<id>")
+    if not 0 <= given < vocab_size:
+        raise ValueError(f"lm_conf {name}={given} is outside the LM's {vocab_size} ids")
+    return given
+
+
+def _drop_recreated(module: HFCausalBackbone, state: dict, prefix: str, _) -> None:
+    for name in module._recreated:
+        state.pop(prefix + name, None)
+
+
+def _forgive_recreated(module: HFCausalBackbone, keys) -> None:
+    # The hook is not told its module's prefix, so names are compared by their ends.
+    def recreated(key: str) -> bool:
+        starts = [0] + [i + 1 for i, letter in enumerate(key) if letter == "."]
+        return any(key[i:] in module._recreated for i in starts)
+
+    keys.missing_keys[:] = [k for k in keys.missing_keys if not recreated(k)]

@@ -1,0 +1,244 @@
+"""Continuing prompts: text and TASTE codes, one word apart, with a KV cache."""
+
+from dataclasses import dataclass
+
+import torch
+
+from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.taslm.espnet_model import TaslmModel
+from espnet2_taste.taslm.sampler import (
+    Sampler,
+    SamplingOptions,
+    Vocabulary,
+    random_streams,
+)
+
+MODES = ("zero", "text", "audio", "instruct")
+
+
+@dataclass
+class Prompt:
+    """What a batch of continuations starts from.
+
+    Attributes:
+        mode: ``zero`` nothing but the start symbol; ``text`` token embeddings without
+            start symbol or audio; ``audio`` text with its TASTE vectors; ``instruct``
+            the same between two strings of plain text.
+        text: (B, N) int64 tokens (unused for ``zero``, where only B counts).
+        text_lengths: (B,) int64.
+        word_ids: (B, N) int64 (``audio``, ``instruct``).
+        taste: (B, W, R) int64 (``audio``, ``instruct``).
+        prefix: (P,) int64 tokens before an instruct prompt.
+        suffix: (S,) int64 tokens after it.
+    """
+
+    mode: str
+    text: torch.Tensor
+    text_lengths: torch.Tensor
+    word_ids: torch.Tensor | None = None
+    taste: torch.Tensor | None = None
+    prefix: torch.Tensor | None = None
+    suffix: torch.Tensor | None = None
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            raise ValueError(f"conditional mode {self.mode!r} is not one of {MODES}")
+        if self.mode in ("audio", "instruct") and self.taste is None:
+            raise ValueError(f"mode {self.mode} needs the TASTE codes of the prompt")
+        if self.mode == "instruct" and (self.prefix is None or self.suffix is None):
+            raise ValueError("mode instruct needs prefix and suffix tokens")
+
+
+@dataclass
+class Generated:
+    """A batch of continuations, S steps.
+
+    Attributes:
+        text: (B, S) int64 tokens chosen, also those never emitted.
+        emitted: (B, S) bool, token belongs to the continuation.
+        starts: (B, S) bool, start of a word (also while waiting for codes).
+        codes: (B, S, R) int64 codes predicted at a step, -1 where none were.
+        done: (B, S) bool, item had ended after that step.
+    """
+
+    text: torch.Tensor
+    emitted: torch.Tensor
+    starts: torch.Tensor
+    codes: torch.Tensor
+    done: torch.Tensor
+
+    def words(self, item: int) -> tuple[list[list[int]], torch.Tensor]:
+        """Tokens of each word and their codes (W, R) of one item.
+
+        A word without codes (the step limit was hit) is left out.
+        """
+        emitted = self.emitted[item]
+        words: list[list[int]] = []
+        steps = zip(
+            self.text[item][emitted].tolist(),
+            self.starts[item][emitted].tolist(),
+            strict=True,
+        )
+        for token, starts in steps:
+            if starts:
+                words.append([])
+            words[-1].append(token)
+        codes = self.codes[item][self.codes[item, :, 0] >= 0]
+        count = min(len(words), len(codes))
+        return words[:count], codes[:count]
+
+
+@torch.inference_mode()
+def generate(
+    model: TaslmModel,
+    vocabulary: Vocabulary,
+    prompt: Prompt,
+    options: SamplingOptions,
+    item_seeds: list[int] | None = None,
+    use_cache: bool = True,
+) -> Generated:
+    """Continue a batch of prompts (paper sec. 3.2).
+
+    Args:
+        model: in eval mode.
+        vocabulary: see :class:`~espnet2_taste.taslm.sampler.Vocabulary`.
+        prompt: on the model's device.
+        options: how to draw, where to stop.
+        item_seeds: one per item; its random stream depends on nothing else.
+        use_cache: False reads everything again at each step (for tests).
+    """
+    embeds, mask, pending = prompt_embeddings(model, prompt)
+    batch, device = len(embeds), embeds.device
+    head, inputs, lm = model.speech_head, model.inputs, model.lm
+    delay = inputs.delay
+    if options.end_symbol and not model.end_symbol:
+        raise ValueError("this model was trained without an end symbol")
+    steps = options.max_steps + delay
+    uniforms = random_streams(
+        options.seed, item_seeds or [0] * batch, steps, 1 + head.num_draws
+    ).to(device)
+    seen = _seen_tokens(prompt, lm.vocab_size)
+    sampler = Sampler(
+        options, vocabulary.to(device), delay, inputs.delay_level, lm.eos_id, seen
+    )
+    audio = inputs.pad_audio.expand(batch, -1)
+    stopped = torch.zeros(batch, dtype=torch.bool, device=device)
+    history: list[tuple[torch.Tensor, ...]] = []
+    cache, reading = None, embeds
+    for step in range(steps):
+        output = lm(reading, mask, cache, use_cache=use_cache, last_only=True)
+        cache = output.cache
+        decision = sampler.step(output.logits[:, -1], uniforms[:, step, 0])
+        codes = head.sample(
+            output.hidden[:, -1],
+            model.quantizer,
+            uniforms[:, step, 1:],
+            options.taste_top_p,
+            options.taste_temperature,
+        )
+        codes = torch.where(decision.taste[:, None], codes, -1)
+        history.append(
+            (decision.text, decision.emitted, decision.starts, codes, decision.done)
+        )
+        if bool(decision.done.all()):
+            break
+        if pending is not None:
+            audio = _use_pending(audio, pending, decision, sampler)
+        vectors = model.quantizer.codes_to_embeddings(codes)
+        audio = torch.where(decision.taste[:, None], vectors, audio)
+        # After an end symbol the model was trained to read padding as text.
+        stopped = stopped | decision.stopped
+        text = lm.embed(decision.text)
+        text = torch.where(stopped[:, None], inputs.pad_text.to(text.dtype), text)
+        new = inputs.fusion(text, audio)[:, None].to(embeds.dtype)
+        mask = torch.nn.functional.pad(mask, (0, 1), value=True)
+        embeds = embeds if use_cache else torch.cat([embeds, new], 1)
+        reading = new if use_cache else embeds
+    return Generated(
+        *(torch.stack(column, 1).cpu() for column in zip(*history, strict=True))
+    )
+
+
+def prompt_embeddings(
+    model: TaslmModel, prompt: Prompt
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """(B, L, size) left-padded vectors, their (B, L) mask, and in audio mode the
+    (B, delay, audio_size) TASTE vectors of the prompt that are still to be read."""
+    lm, inputs = model.lm, model.inputs
+    lengths, pending = prompt.text_lengths, None
+    if prompt.mode == "zero":
+        sos = torch.full_like(prompt.text_lengths, lm.sos_id)[:, None]
+        return lm.embed(sos), torch.ones_like(sos, dtype=torch.bool), None
+    if prompt.mode == "text":
+        embeds = lm.embed(prompt.text)
+    else:
+        assembled = inputs(
+            lm,
+            model.quantizer,
+            prompt.text,
+            lengths,
+            prompt.word_ids,
+            prompt.taste,
+            end_label=True,
+        )
+        embeds = assembled.embeds[:, : prompt.text.size(1) + 1]
+        if prompt.mode == "audio":
+            index = torch.arange(inputs.delay, device=lengths.device)
+            index = (lengths[:, None] + index)[..., None]
+            index = index.expand(-1, -1, assembled.audio.size(-1))
+            pending = assembled.audio.gather(1, index) if inputs.delay else None
+            lengths = lengths + 1
+        else:
+            prefix = lm.embed(prompt.prefix).to(embeds.dtype)
+            prefix = prefix.expand(len(embeds), -1, -1)
+            embeds = torch.cat([prefix, embeds[:, 1:]], 1)
+            lengths = lengths + prefix.size(1)
+    embeds, mask = left_pad(embeds, lengths)
+    if prompt.mode == "instruct":
+        suffix = lm.embed(prompt.suffix).to(embeds.dtype)
+        suffix = suffix.expand(len(embeds), -1, -1)
+        embeds = torch.cat([embeds, suffix], 1)
+        mask = torch.nn.functional.pad(mask, (0, suffix.size(1)), value=True)
+    return embeds, mask, pending
+
+
+def left_pad(
+    embeds: torch.Tensor, lengths: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move right padding of (B, L, D) to the left; also the (B, L) mask."""
+    size = embeds.size(1)
+    index = torch.arange(size, device=embeds.device) - (size - lengths)[:, None]
+    rows = torch.arange(len(embeds), device=embeds.device)[:, None]
+    mask = index >= 0
+    return embeds[rows, index.clamp(min=0)] * mask[..., None], mask
+
+
+def _use_pending(
+    audio: torch.Tensor, pending: torch.Tensor, decision, sampler: Sampler
+) -> torch.Tensor:
+    """The prompt's next unread TASTE vector where codes are not yet predicted."""
+    if sampler.delay_level == "word":
+        count, due = sampler.words, decision.starts
+    else:
+        count = torch.full_like(sampler.words, sampler.history.size(1))
+        due = torch.ones_like(decision.starts)
+    rows = torch.arange(len(audio), device=audio.device)
+    following = pending[rows, (count - 1).clamp(0, pending.size(1) - 1)]
+    return torch.where((due & ~decision.sampling)[:, None], following, audio)
+
+
+def _seen_tokens(prompt: Prompt, vocab_size: int) -> torch.Tensor:
+    """(B, V) bool, tokens of the prompt."""
+    lengths = prompt.text_lengths
+    seen = torch.zeros(
+        len(lengths), vocab_size, dtype=torch.bool, device=lengths.device
+    )
+    if prompt.mode == "zero":
+        return seen
+    valid = length_mask(lengths, prompt.text.size(1))
+    counts = seen.long().scatter_add(1, prompt.text * valid, valid.long())
+    seen = counts > 0
+    if prompt.mode == "instruct":
+        seen[:, prompt.prefix] = True
+        seen[:, prompt.suffix] = True
+    return seen

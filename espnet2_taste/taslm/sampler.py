@@ -1,0 +1,284 @@
+"""Choosing text tokens and deciding when words, texts and utterances end.
+
+Everything is a (B,) tensor: a batch of continuations advances without a loop over items.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from espnet2_taste.taste.speech_decoder.sampling import mix_seed
+
+#: Logit of what may not be chosen (finite: penalties multiply it).
+BANNED = -1e5
+
+
+@dataclass
+class SamplingOptions:
+    """How a continuation is drawn and where it stops.
+
+    Attributes:
+        text_top_p: nucleus of the text tokens; 0 is greedy.
+        text_temperature: divides text logits inside the nucleus.
+        repetition_penalty: on every token read or written so far (1 = off).
+        taste_top_p: nucleus of the speech head; 0 is the most likely.
+        taste_temperature: of the speech head.
+        max_words: stop before this many words are exceeded.
+        min_words: the end symbol is not allowed earlier.
+        extra_words: the reference's rule instead: stop at a token with a full stop
+            once this many words are complete, or after three times as many.
+        end_symbol: whether the LM's ``eos_id`` ends the text (it must be trained).
+        stop_id: a further token that ends the text and is not part of it.
+        first_starts_word: the first token must begin a word.
+        max_tokens_per_word: bounds the number of steps.
+        seed: of the random streams.
+    """
+
+    text_top_p: float = 0.0
+    text_temperature: float = 1.0
+    repetition_penalty: float = 1.0
+    taste_top_p: float = 0.0
+    taste_temperature: float = 1.0
+    max_words: int | None = None
+    min_words: int = 0
+    extra_words: int | None = None
+    end_symbol: bool = True
+    stop_id: int | None = None
+    first_starts_word: bool = True
+    max_tokens_per_word: int = 16
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.max_words is None and self.extra_words is None:
+            raise ValueError("generation needs max_words or extra_words")
+        if min(self.max_words or 1, self.extra_words or 1) < 1:
+            raise ValueError("max_words and extra_words must be at least 1")
+        if self.text_temperature <= 0 or self.taste_temperature <= 0:
+            raise ValueError("temperatures must be positive (top_p 0 is greedy)")
+
+    @property
+    def max_steps(self) -> int:
+        """Steps within which a continuation ends, however the LM behaves."""
+        limits = [self.max_words, self.extra_words and 3 * self.extra_words + 1]
+        words = min(limit for limit in limits if limit)
+        return words * self.max_tokens_per_word
+
+
+@dataclass
+class Vocabulary:
+    """(V,) bool tables over the LM's ids.
+
+    Attributes:
+        starts_word: the piece begins a word.
+        ends_sentence: the piece contains a full stop.
+        banned: the piece is never written.
+    """
+
+    starts_word: torch.Tensor
+    ends_sentence: torch.Tensor
+    banned: torch.Tensor
+
+    @classmethod
+    def build(
+        cls,
+        size: int,
+        num_pieces: int,
+        piece: Callable[[int], str],
+        ban: str = "empty",
+    ) -> "Vocabulary":
+        """Look at every piece once.
+
+        Args:
+            size: V, the LM's vocabulary; ids without a piece start words and are
+                banned.
+            num_pieces: vocabulary of the tokenizer.
+            piece: text of an id, with a leading space where it begins a word.
+            ban: ``empty`` bans pieces that write nothing or a line break; ``non_latin``
+                (the reference's rule) every piece without a Latin letter, a digit or
+                one of ``.,'``, too.
+        """
+        if ban not in ("empty", "non_latin"):
+            raise ValueError(f"ban must be empty or non_latin, not {ban!r}")
+        pieces = [piece(i) for i in range(num_pieces)]
+        writes = re.compile(r"[.,'a-zA-Z0-9]" if ban == "non_latin" else r"[^\s\ufffd]")
+        missing = [True] * (size - num_pieces)
+        silent = [not writes.search(p) or "\n" in p or p in SPECIAL for p in pieces]
+        if ban == "empty":  # " " alone may begin a word that letters follow
+            silent = [s and p != " " for s, p in zip(silent, pieces, strict=True)]
+        return cls(
+            torch.tensor([p.startswith(" ") for p in pieces] + missing),
+            torch.tensor(["." in p for p in pieces] + [False] * len(missing)),
+            torch.tensor(silent + missing),
+        )
+
+    def to(self, device: torch.device | str) -> "Vocabulary":
+        return Vocabulary(*(getattr(self, f).to(device) for f in _FIELDS))
+
+
+_FIELDS = ("starts_word", "ends_sentence", "banned")
+SPECIAL = frozenset(["<unk>", "<s>", "</s>", "<pad>"])
+
+
+def top_p_filter(logits: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Ban all but the most likely entries that together stay within ``top_p``.
+
+    The most likely one always stays. (..., V) -> (..., V).
+    """
+    ordered, index = logits.sort(dim=-1, descending=True)
+    outside = ordered.softmax(-1).cumsum(-1) > top_p
+    outside[..., 0] = False
+    return logits.masked_fill(outside.scatter(-1, index, outside), BANNED)
+
+
+def penalise_repetition(
+    logits: torch.Tensor, seen: torch.Tensor, penalty: float
+) -> torch.Tensor:
+    """Divide positive and multiply negative logits where (B, V) ``seen``."""
+    penalised = torch.where(logits < 0, logits * penalty, logits / penalty)
+    return torch.where(seen, penalised, logits)
+
+
+def draw(logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+    """Inverse CDF: (..., V) logits, (...) uniforms in [0, 1) -> (...) int64."""
+    cdf = logits.double().softmax(-1).cumsum(-1)
+    target = uniforms.double()[..., None] * cdf[..., -1:]
+    index = torch.searchsorted(cdf, target, right=True).squeeze(-1)
+    return index.clamp(max=logits.size(-1) - 1)
+
+
+def random_streams(
+    seed: int, item_seeds: list[int], steps: int, draws: int
+) -> torch.Tensor:
+    """(B, steps, draws) uniforms; an item's depend on its own seeds only."""
+    streams = []
+    for item_seed in item_seeds:
+        generator = torch.Generator().manual_seed(mix_seed(seed, item_seed))
+        streams.append(torch.rand(steps, draws, generator=generator))
+    return torch.stack(streams)
+
+
+@dataclass
+class Decision:
+    """What happens at a step, each (B,).
+
+    Attributes:
+        text: int64 chosen token; fed back to the LM.
+        emitted: bool, the token is part of the text.
+        starts: bool, the step counts as the start of a word.
+        stopped: bool, the text ended here by a symbol or the word limit.
+        sampling: bool, codes have begun to be predicted.
+        taste: bool, codes are predicted at this very step.
+        done: bool, nothing more to come from this item.
+    """
+
+    text: torch.Tensor
+    emitted: torch.Tensor
+    starts: torch.Tensor
+    stopped: torch.Tensor
+    sampling: torch.Tensor
+    taste: torch.Tensor
+    done: torch.Tensor
+
+
+class Sampler:
+    """State machine of a batch of continuations.
+
+    The text of the last words comes ``delay`` words before their codes, so after its
+    end a continuation waits ``delay`` steps, each counted as the start of a word.
+
+    Args:
+        options: see :class:`SamplingOptions`.
+        vocabulary: on the device of the logits.
+        delay: of the model.
+        delay_level: of the model.
+        eos_id: ends the text if ``options.end_symbol``.
+        seen: (B, V) bool tokens of the prompts.
+    """
+
+    def __init__(
+        self,
+        options: SamplingOptions,
+        vocabulary: Vocabulary,
+        delay: int,
+        delay_level: str,
+        eos_id: int,
+        seen: torch.Tensor,
+    ):
+        self.options = options
+        self.vocabulary = vocabulary
+        self.delay = delay
+        self.delay_level = delay_level
+        self.seen = seen
+        zeros = torch.zeros(len(seen), dtype=torch.long, device=seen.device)
+        self.words = zeros
+        self.wait = zeros + delay
+        self.ended = zeros.bool()
+        self.done = zeros.bool()
+        self.history = torch.zeros(len(seen), 0, dtype=torch.bool, device=seen.device)
+        stops = [options.stop_id] if options.stop_id is not None else []
+        if options.end_symbol:
+            stops.append(eos_id)
+        self.stops = torch.zeros_like(vocabulary.banned)
+        self.stops[stops] = True
+        self.banned = vocabulary.banned & ~self.stops
+
+    def choose(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
+        """(B, V) logits, (B,) uniforms -> (B,) tokens."""
+        options = self.options
+        first = self.history.size(1) == 0 and options.first_starts_word
+        banned = self.banned
+        if first:
+            banned = banned | ~(self.vocabulary.starts_word | self.stops)
+        too_early = (self.words < options.min_words)[:, None] & self.stops
+        logits = logits.float().masked_fill(banned | too_early, BANNED)
+        if options.text_top_p == 0:
+            return logits.argmax(-1)
+        logits = top_p_filter(logits, options.text_top_p)
+        if options.repetition_penalty != 1:
+            logits = penalise_repetition(
+                logits, self.seen, options.repetition_penalty
+            )
+        return draw(logits / options.text_temperature, uniforms)
+
+    def step(self, logits: torch.Tensor, uniforms: torch.Tensor) -> Decision:
+        """Choose the next token of each item and decide what follows."""
+        text = self.choose(logits, uniforms)
+        self.seen[torch.arange(len(text), device=text.device), text] = True
+        options, waiting = self.options, self.ended
+        starts = (self.words == 0) | waiting | self.vocabulary.starts_word[text]
+        stop = self.stops[text]
+        if options.max_words is not None:
+            stop = stop | (starts & (self.words >= options.max_words))
+        stop = stop & ~waiting
+        starts = starts | stop
+        wait = torch.where(waiting, self.wait - 1, self.wait)
+        self.wait = torch.where(stop, self.delay - 1, wait)
+        last = stop
+        if options.extra_words is not None:
+            full = self.vocabulary.ends_sentence[text]
+            enough = self.words >= options.extra_words
+            last = last | (enough & full) | (self.words >= 3 * options.extra_words)
+        self.ended = waiting | last
+        self.words = self.words + starts
+        self.history = torch.cat([self.history, starts[:, None]], 1)
+
+        if self.delay_level == "word":
+            sampling = self.words > self.delay
+            taste = sampling & starts
+        else:
+            started = self.history.size(1) > self.delay
+            sampling = torch.full_like(starts, started)
+            taste = self.history[:, -1 - self.delay] if started else sampling
+        active = ~self.done
+        self.done = self.done | ((waiting | stop) & (self.wait <= 0))
+        return Decision(
+            text=text,
+            emitted=active & ~waiting & ~stop,
+            starts=starts,
+            stopped=stop,
+            sampling=sampling,
+            taste=active & taste,
+            done=self.done,
+        )
