@@ -24,6 +24,9 @@ def get_parser() -> argparse.ArgumentParser:
     sub = action("subset", "copy some utterances")
     sub.add_argument("folder", type=Path)
     sub.add_argument("target", type=Path)
+    sub.add_argument(
+        "--allow_missing", action="store_true", help="skip ids the source lacks"
+    )
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--key_file", type=Path, help="ids, first on each line")
     which.add_argument("--first", type=int, help="this many, spread over the speakers")
@@ -41,9 +44,10 @@ def get_parser() -> argparse.ArgumentParser:
 
 def choose_keys(args: argparse.Namespace) -> list[str]:
     """The ids that ``subset`` keeps."""
-    if args.key_file:
-        return list(datadir.read_lines(args.key_file))
     utt2spk = datadir.read_lines(args.folder / "utt2spk")
+    if args.key_file:
+        keys = datadir.read_lines(args.key_file)
+        return [k for k in keys if k in utt2spk or not args.allow_missing]
     step = max(1, len(utt2spk) / args.first)
     ids = sorted(utt2spk)
     return [ids[int(i * step)] for i in range(min(args.first, len(ids)))]

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The mini recipe: synthetic speech, random initial weights, CPU, no download.
+set -e -u -o pipefail
+
+./taste.sh \
+    --train_set train \
+    --valid_set dev \
+    --test_sets test \
+    --grammar data/local/grammar.jsgf \
+    --nj 2 \
+    --inference_nj 2 \
+    "$@"
