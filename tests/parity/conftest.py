@@ -33,7 +33,9 @@ class Parity:
     def load(self, name: str) -> dict[str, torch.Tensor]:
         """Tensors of ``<name>.safetensors``; float16 becomes float32."""
         tensors = load_file(self.folder / f"{name}.safetensors")
-        return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+        return {
+            k: v.float() if v.is_floating_point() else v for k, v in tensors.items()
+        }
 
     def weights(self, prefix: str) -> dict[str, torch.Tensor]:
         """Part of the model's state dict, ``prefix`` removed."""

@@ -39,15 +39,19 @@ def test_train(reference_rvq, data, parity, case, monkeypatch):
         last = parity.index["cases"]["b_rvq"]["trainqd_dropout_index"]
         reference_rvq.rvq.quantize_dropout = True
         # The reference draws the last codebook kept with python's generator.
-        draw = lambda self, low, high: last  # noqa: E731
-        monkeypatch.setattr("random.Random.randrange", draw)
+        monkeypatch.setattr("random.Random.randrange", lambda self, low, high: last)
     x = data["x"].requires_grad_()
     output = reference_rvq.train()(x, data["mask"])
     assert torch.equal(output.codes, data[f"{case}_indices"])
     torch.testing.assert_close(output.embeddings, data[f"{case}_quantized"], **CLOSE)
     torch.testing.assert_close(output.loss, data[f"{case}_commit_sum"], **CLOSE)
     check_books(reference_rvq, data, f"{case}_after")
-    return output, x
+    # the loss the fixture was made with
+    (output.embeddings[data["mask"]].square().mean() + output.loss).backward()
+    torch.testing.assert_close(x.grad, data[f"{case}_grad_x"], **CLOSE)
+    for way in ("in", "out"):
+        grad = getattr(reference_rvq, f"project_{way}").weight.grad
+        torch.testing.assert_close(grad, data[f"{case}_grad_project_{way}_w"], **CLOSE)
 
 
 @torch.no_grad()

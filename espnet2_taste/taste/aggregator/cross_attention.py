@@ -80,7 +80,9 @@ class CrossAttentionAggregator(AbsAggregator):
         self.causal = causal
         self.mask_padding = mask_padding
         self.dropout = dropout
-        prefix, suffix = (torch.tensor(list(x)).long() for x in (prefix_ids, suffix_ids))
+        prefix, suffix = (
+            torch.tensor(list(x)).long() for x in (prefix_ids, suffix_ids)
+        )
         self.register_buffer("prefix_ids", prefix, persistent=False)
         self.register_buffer("suffix_ids", suffix, persistent=False)
 

@@ -11,6 +11,7 @@ from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutp
 from espnet2_taste.taste.encoder.espnet_asr import (
     build_encoder,
     build_normalize,
+    fix_subsampled_masks,
     load_asr_weights,
     read_asr_config,
 )
@@ -71,6 +72,7 @@ class EspnetEncoder(AbsTasteEncoder):
                 f"gives {input_size}: use the frontend_conf the recogniser had"
             )
         self.encoder = build_encoder(encoder, self.asr_input_size, encoder_conf or {})
+        fix_subsampled_masks(self.encoder)
         self.normalize = build_normalize(
             normalize, self.asr_input_size, normalize_conf or {}
         )
@@ -144,8 +146,9 @@ class EspnetEncoder(AbsTasteEncoder):
         # ESPnet's masks are as long as the longest item.
         feats = feats[:, : int(feats_lengths.max())]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            # GlobalMVN works in place
-            asr_feats = feats[..., : self.asr_input_size].clone()
+            # A copy, as GlobalMVN works in place
+            mask = length_mask(feats_lengths, feats.size(1))[..., None]
+            asr_feats = feats[..., : self.asr_input_size] * mask
             if self.normalize is not None:
                 asr_feats, _ = self.normalize(asr_feats, feats_lengths)
             keys, lengths, tapped = self._encode(asr_feats, feats_lengths)

@@ -38,6 +38,35 @@ def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
     return encoder_class(input_size=input_size, **conf)
 
 
+def fix_subsampled_masks(encoder: torch.nn.Module) -> None:
+    """Make an encoder with convolutional subsampling give single results in a batch.
+
+    ESPnet thins the padding mask out by slicing, which leaves items that are shorter
+    than the longest one or two frames computed from padding. The frames without any
+    follow from the convolutions' kernels and strides.
+    """
+    embed = getattr(encoder, "embed", None)
+    convs = [m for m in getattr(embed, "conv", ()) if hasattr(m, "kernel_size")]
+    if not convs:
+        return
+
+    def fix(module, args, output):
+        if not (isinstance(output, tuple) and len(output) == 2 and len(args) > 1):
+            return output
+        x, mask = output
+        if mask is None or args[1] is None:
+            return output
+        lengths = args[1].sum(dim=-1)  # (B, 1)
+        for conv in convs:
+            # time is the first (or only) axis of the kernels
+            reach = conv.kernel_size[0] - 2 * conv.padding[0]
+            lengths = (lengths - reach) // conv.stride[0] + 1
+        index = torch.arange(mask.size(-1), device=mask.device)
+        return x, index < lengths[..., None]
+
+    embed.register_forward_hook(fix)
+
+
 def build_normalize(name: str | None, size: int, conf: dict) -> torch.nn.Module | None:
     """Build ESPnet's normalisation; statistics come from a checkpoint."""
     if name is None:

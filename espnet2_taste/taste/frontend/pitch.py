@@ -11,8 +11,8 @@ class PitchExtractor(torch.nn.Module):
     r"""F0 and voicing from the normalised cross-correlation function (RAPT's).
 
     The waveform is low-passed and decimated to about 8 kHz, enough for the periods
-    searched. A window of W samples around each frame, mean removed, is compared with itself
-    delayed by tau, over the n = W - tau_max samples that every delay has:
+    searched. A window of W samples around each frame, mean removed, is compared with
+    itself delayed by tau, over the n = W - tau_max samples that every delay has:
 
     .. math:: \phi(\tau) = \frac{\sum_i x_i x_{i+\tau}}
               {\sqrt{\sum_i x_i^2 \sum_i x_{i+\tau}^2}}
@@ -75,7 +75,7 @@ class PitchExtractor(torch.nn.Module):
         lags = torch.arange(self.min_lag, self.max_lag + 1)
         octaves = torch.log2(lags / self.min_lag)
         self.register_buffer("octaves", octaves, persistent=False)
-        taps = torch.hann_window(4 * self.step + 1, periodic=False)
+        taps = torch.hann_window(8 * self.step + 1, periodic=False)
         self.register_buffer("low_pass", taps / taps.sum(), persistent=False)
 
     def forward(
@@ -118,7 +118,7 @@ class PitchExtractor(torch.nn.Module):
         """(B, T, W) windows, zeros outside the utterance."""
         wav = wav.float() * length_mask(lengths, wav.size(1))
         taps, step = self.low_pass[None, None], self.step
-        wav = torch.nn.functional.conv1d(wav[:, None], taps, None, step, 2 * step)[:, 0]
+        wav = torch.nn.functional.conv1d(wav[:, None], taps, None, step, 4 * step)[:, 0]
         start = self.window // 2 - first_centre // step
         needed = (num_frames - 1) * self.hop_length + self.window
         wav = torch.nn.functional.pad(wav, (start, needed - start - wav.size(1)))
@@ -138,7 +138,7 @@ class PitchExtractor(torch.nn.Module):
         return cross[..., lags] * ((start + floor) * (delayed + floor)).rsqrt()
 
     def _local_median(self, best: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
-        """(B, T, 1) octaves: median over voiced neighbours; nan where there are none."""
+        """(B, T, 1) octaves: median over voiced neighbours, nan if there are none."""
         voiced = phi > sum(self.voicing_range) / 2
         octaves = torch.where(voiced, self.octaves[best], torch.nan).squeeze(-1)
         half = self.median_frames // 2
