@@ -1,4 +1,4 @@
-"""Kaldi tables (``key value`` lines) and arks, written so that nothing is half there."""
+"""Kaldi tables (``key value`` lines) and arks; nothing is left half written."""
 
 import os
 from collections.abc import Iterator
@@ -8,34 +8,26 @@ import kaldiio
 import numpy as np
 import soundfile
 
+from espnet2_taste.data.datadir import read_lines, write_lines
+
 
 def read_table(path: str | Path) -> dict[str, str]:
-    """Read ``key rest-of-line`` (wav.scp, text, utt2spk, ...), order kept.
+    """Read ``key value`` lines (wav.scp, text, utt2spk, ...), order kept.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a key without value or twice; the message names file and key.
     """
-    table = {}
-    with open(path, encoding="utf-8") as f:
-        for line in f:
-            key, _, value = line.strip().partition(" ")
-            if not key:
-                continue
-            if not value:
-                raise ValueError(f"{path}: {key} has no value")
-            if key in table:
-                raise ValueError(f"{path}: {key} appears twice")
-            table[key] = value
+    table = read_lines(Path(path))
+    for key, value in table.items():
+        if not value:
+            raise ValueError(f"{path}: {key} has no value")
     return table
 
 
 def write_table(path: str | Path, table: dict[str, str]) -> None:
     """Write ``key value`` lines sorted by key (LC_ALL=C), by rename."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w", encoding="utf-8") as f:
-        f.writelines(f"{key} {table[key]}\n" for key in sorted(table))
-    os.replace(temporary, path)
+    write_lines(Path(path), table)
 
 
 def select_keys(table: dict[str, str], key_file: str | Path | None) -> dict[str, str]:

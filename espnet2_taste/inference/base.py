@@ -57,9 +57,7 @@ class TasteInference:
             TasteTask, train_config, model_file, device
         )
         self.device = device
-        self.preprocess = TastePreprocessor(
-            self.args.token_type, self.args.token_model
-        )
+        self.preprocess = TastePreprocessor(self.args.token_type, self.args.token_model)
         self.collate = TasteCollate()
 
     @classmethod

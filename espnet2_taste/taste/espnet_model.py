@@ -18,7 +18,7 @@ from espnet2_taste.taste.auxiliary import (
 )
 from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutput
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer, QuantizerOutput
-from espnet2_taste.taste.quantizer.rvq import codebook_usage
+from espnet2_taste.taste.quantizer.usage import codebook_usage
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -156,11 +156,11 @@ class TasteModel(AbsESPnetModel):
                 losses.append(weight * value)
                 stats[name] = value.detach()
             if taste.quantizer.codes is not None:
-                usage = codebook_usage(
+                utilisation, perplexity = codebook_usage(
                     taste.quantizer.codes, self.quantizer.codebook_size
                 )
-                stats["codebook_perplexity"] = usage.perplexity.mean()
-                stats["codebook_utilisation"] = usage.utilisation.mean()
+                stats["codebook_utilisation"] = utilisation.nanmean()
+                stats["codebook_perplexity"] = perplexity.nanmean()
         loss = torch.stack(losses).sum()
         stats["loss"] = loss.detach()
         return force_gatherable((loss, stats, len(text)), loss.device)

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from espnet2_taste.data.kaldi_io import read_table
+from espnet2_taste.inference.speech_to_taste import SpeechToTaste
+from espnet2_taste.inference.taste_to_speech import TasteToSpeech
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+
+
+@pytest.fixture(scope="module")
+def utterances(tiny_data):
+    wavs, texts = (read_table(tiny_data / name) for name in ("wav.scp", "text"))
+    waves = [soundfile.read(wavs[key], dtype="float32")[0] for key in wavs]
+    return waves, list(texts.values())
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_taste):
+    return SpeechToTaste.from_pretrained(str(tiny_taste))
+
+
+@pytest.fixture(scope="module")
+def synthesizer(tiny_taste):
+    out = TasteToSpeech.from_pretrained(str(tiny_taste))
+    out.sampling = Sampling(top_k=5, seed=3)
+    return out
+
+
+def test_tokenising_a_batch_equals_one_by_one(tokenizer, utterances):
+    batch = tokenizer.batch_tokenize(*utterances, need_attention=True)
+    for tokens, wav, text in zip(batch, *utterances, strict=True):
+        single = tokenizer(wav, text, need_attention=True)
+        assert torch.equal(single.codes, tokens.codes)
+        assert tokens.codes.shape == (len(text.split()), 2)
+        assert tokens.codes.min() >= 0
+        torch.testing.assert_close(single.attention, tokens.attention)
+        torch.testing.assert_close(
+            tokens.attention.sum(1), torch.ones(len(tokens.words))
+        )
+
+
+@pytest.mark.parametrize("condition", ["text", "codes", "speech"])
+def test_synthesis_of_a_batch_equals_one_by_one(
+    synthesizer, tokenizer, utterances, condition
+):
+    waves, texts = utterances
+    spk_emb = np.random.default_rng(0).standard_normal((len(texts), 8), np.float32)
+    extra = {
+        "text": {},
+        "codes": {"codes": [t.codes for t in tokenizer.batch_tokenize(waves, texts)]},
+        "speech": {"speech": waves},
+    }[condition]
+    seeds = list(range(len(texts)))
+    batch = synthesizer.batch_synthesize(texts, spk_emb, item_seeds=seeds, **extra)
+    for i, out in enumerate(batch):
+        one = {name: value[i] for name, value in extra.items()}
+        single = synthesizer(texts[i], spk_emb[i], seed=seeds[i], **one)
+        assert torch.equal(single.units, out.units)
+        assert len(out.units) >= len(texts[i].split())
+
+
+def test_codes_that_do_not_fit_the_words_are_named(synthesizer):
+    with pytest.raises(ValueError, match="utterance 0: 3 rows of TASTE codes for 2"):
+        synthesizer("red lamp", np.zeros(8), torch.zeros(3, 2, dtype=torch.long))
+
+
+@pytest.mark.parametrize("wav", [np.zeros(0), np.zeros((100, 2))])
+def test_speech_that_is_no_mono_waveform(tokenizer, wav):
+    with pytest.raises(ValueError, match="non-empty mono waveform"):
+        tokenizer(wav, "red lamp")
+
+
+def test_folder_without_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="has none of"):
+        SpeechToTaste.from_pretrained(str(tmp_path))

@@ -1,0 +1,108 @@
+import os
+import pickle
+
+import pytest
+import torch
+import yaml
+
+from espnet2_taste.tasks.checks import build_model_from_file, load_state
+from espnet2_taste.tasks.taste import TasteTask
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_training_writes_a_model_that_loads_strictly(tiny_taste):
+    model, args = build_model_from_file(
+        TasteTask, None, tiny_taste / "valid.acc.best.pth"
+    )
+    assert not model.training
+    assert same(model.state_dict(), load_state(tiny_taste / "valid.acc.best.pth"))
+    assert args.quantizer == "rvq"
+
+
+def test_resumed_training_equals_uninterrupted(train_taste, tiny_taste, tmp_path):
+    train_taste(tmp_path, None, "--max_epoch", "1")
+    train_taste(tmp_path, None, "--resume", "true")
+    assert same(
+        load_state(tiny_taste / "2epoch.pth"), load_state(tmp_path / "2epoch.pth")
+    )
+
+
+def test_sub_stages_initialise_each_other(train_taste, tmp_path):
+    """text only -> without quantiser -> with quantiser (paper sec. 2.1.4)."""
+    none = {"quantizer": "none", "quantizer_conf": {"codebook_dim": 4, "noise": 0.1}}
+    model_conf = {"text_only": True, "prosody_weight": 0.5}
+    first = train_taste(
+        tmp_path / "text_only",
+        {**none, "model_conf": model_conf, "max_epoch": 1},
+    )
+    second = train_taste(
+        tmp_path / "no_vq",
+        {**none, "max_epoch": 1, "optim_conf": {"lr": 0.0}},
+        "--init_param",
+        str(first / "valid.acc.best.pth"),
+    )
+    third = train_taste(
+        tmp_path / "rvq",
+        {"max_epoch": 1, "optim_conf": {"lr": 0.0}},
+        "--init_param",
+        str(second / "valid.acc.best.pth"),
+    )
+    before, after = (load_state(d / "1epoch.pth") for d in (first, third))
+    assert torch.equal(
+        before["speech_decoder.head.weight"], after["speech_decoder.head.weight"]
+    )
+    assert torch.equal(
+        before["quantizer.project_in.weight"], after["quantizer.project_in.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("decoderr:speech_decoder", "no key of the file"),
+        ("speech_decoder:decoderr", "no 'decoderr'"),
+    ],
+)
+def test_init_param_that_would_do_nothing(
+    train_taste, tiny_taste, tmp_path, option, message
+):
+    with pytest.raises(ValueError, match=message):
+        train_taste(tmp_path, None, "--init_param", f"{tiny_taste}/1epoch.pth:{option}")
+
+
+def test_freeze_param_that_would_do_nothing(train_taste, tmp_path):
+    with pytest.raises(ValueError, match="--freeze_param encodr matches no parameter"):
+        train_taste(tmp_path, None, "--freeze_param", "encodr")
+
+
+def test_checkpoint_of_another_size_is_refused(tiny_taste, tmp_path):
+    config = yaml.safe_load((tiny_taste / "config.yaml").read_text())
+    config["speech_decoder_conf"]["size"] = 32
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(RuntimeError, match="does not fit .*other shape"):
+        build_model_from_file(
+            TasteTask, tmp_path / "config.yaml", tiny_taste / "1epoch.pth"
+        )
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch hacked",)
+
+
+@pytest.mark.parametrize("use", ["load", "init"])
+def test_a_tampered_checkpoint_runs_no_code(
+    tiny_taste, train_taste, tmp_path, monkeypatch, use
+):
+    monkeypatch.chdir(tmp_path)
+    with open("evil.pth", "wb") as f:
+        pickle.dump({"speech_decoder.head.weight": Evil()}, f)
+    with pytest.raises(RuntimeError, match="evil.pth is not a plain checkpoint"):
+        if use == "load":
+            build_model_from_file(TasteTask, tiny_taste / "config.yaml", "evil.pth")
+        else:
+            train_taste(tmp_path / "exp", None, "--init_param", "evil.pth")
+    assert not os.path.exists("hacked")
