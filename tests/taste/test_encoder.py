@@ -170,11 +170,9 @@ def test_whisper_errors(whisper_folder):
 @pytest.mark.parametrize("value_source", ["features", 0, 1, 2])
 @pytest.mark.parametrize("name", ["transformer", "conformer"])
 def test_espnet_batch_is_single(name, value_source):
-    conf = (
-        TRANSFORMER
-        if name == "transformer"
-        else TRANSFORMER | {"input_layer": "conv2d"}
-    )
+    conf = dict(TRANSFORMER)
+    if name == "conformer":
+        conf |= {"input_layer": "conv2d", "rel_pos_type": "latest"}
     encoder = EspnetEncoder(
         10,
         encoder=name,

@@ -11,8 +11,8 @@ from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutp
 from espnet2_taste.taste.encoder.espnet_asr import (
     build_encoder,
     build_normalize,
-    fix_subsampled_masks,
     load_asr_weights,
+    mask_padding,
     read_asr_config,
 )
 from espnet2_taste.taste.encoder.feature_conv import FeatureConv
@@ -72,7 +72,7 @@ class EspnetEncoder(AbsTasteEncoder):
                 f"gives {input_size}: use the frontend_conf the recogniser had"
             )
         self.encoder = build_encoder(encoder, self.asr_input_size, encoder_conf or {})
-        fix_subsampled_masks(self.encoder)
+        mask_padding(self.encoder)
         self.normalize = build_normalize(
             normalize, self.asr_input_size, normalize_conf or {}
         )

@@ -38,13 +38,39 @@ def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
     return encoder_class(input_size=input_size, **conf)
 
 
-def fix_subsampled_masks(encoder: torch.nn.Module) -> None:
-    """Make an encoder with convolutional subsampling give single results in a batch.
+def mask_padding(encoder: torch.nn.Module) -> None:
+    """Make an ESPnet encoder give in a batch what it gives for single utterances.
 
     ESPnet thins the padding mask out by slicing, which leaves items that are shorter
-    than the longest one or two frames computed from padding. The frames without any
-    follow from the convolutions' kernels and strides.
+    than the longest one or two frames computed from padding; and the convolutions of
+    its conformers see padding. What remains batch dependent: conformers with
+    ``rel_pos_type: legacy`` (ESPnet's default; positions depend on the padded
+    length) and the convolutions of branchformers.
     """
+    _fix_subsampled_masks(encoder)
+    for layer in getattr(encoder, "encoders", ()):
+        conv = getattr(getattr(layer, "conv_module", None), "depthwise_conv", None)
+        if conv is not None:
+            _mask_convolution(layer, conv)
+
+
+def _mask_convolution(layer: torch.nn.Module, conv: torch.nn.Module) -> None:
+    """Zero the padding in the input of a layer's convolution."""
+    masks = []
+
+    def remember(module, args):
+        masks[:] = args[1:2]
+
+    def apply(module, args):
+        mask = masks.pop()
+        return args if mask is None else (args[0] * mask, *args[1:])
+
+    layer.register_forward_pre_hook(remember)
+    conv.register_forward_pre_hook(apply)
+
+
+def _fix_subsampled_masks(encoder: torch.nn.Module) -> None:
+    """Count the frames without padding from the convolutions' kernels and strides."""
     embed = getattr(encoder, "embed", None)
     convs = [m for m in getattr(embed, "conv", ()) if hasattr(m, "kernel_size")]
     if not convs:
