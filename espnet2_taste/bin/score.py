@@ -50,9 +50,14 @@ def get_parser() -> argparse.ArgumentParser:
     add("--rows", nargs="*", default=[], help="name=folder or name:seed=folder ...")
     add("--continuation_rows", nargs="*", default=[], help="the same; with prompt_text")
     add("--grammar", type=Path, help="JSGF for the recogniser, else its general LM")
+    add(
+        "--continuation_grammar",
+        type=Path,
+        help="JSGF that allows parts of sentences, for --continuation_rows",
+    )
     add("--taste", type=Path, help="taste.scp of the reference set")
     add("--train_taste", type=Path, help="taste.scp of the training set")
-    add("--codebook_size", type=int, nargs="+", help="one size, or one per codebook")
+    add("--codebook_size", type=int, nargs="+", help="else from beside taste.scp")
     add("--nj", type=int, default=1, help="processes")
     return parser
 
@@ -66,7 +71,10 @@ def read_codes(scp: Path, codebook_size: list[int] | None) -> tuple:
         raise FileNotFoundError(f"no file {beside}")
     num_codebooks = int(beside.read_text().split()[0])
     if not codebook_size:
-        raise ValueError(f"--codebook_size is needed with {scp}")
+        beside = scp.parent / "codebook_size"
+        if not beside.exists():
+            raise ValueError(f"no file {beside}: give --codebook_size")
+        codebook_size = [int(size) for size in beside.read_text().split()]
     sizes = codebook_size * (num_codebooks if len(codebook_size) == 1 else 1)
     codes = [flat for _, flat in kaldiio.load_scp_sequential(str(scp))]
     flat = np.concatenate(codes) if codes else np.zeros(0, np.int32)
@@ -116,7 +124,7 @@ def collect_rtf(args: argparse.Namespace, rows: list[Row]) -> dict[str, float]:
     if args.taste:
         result |= read_rtf(args.taste.parent)
     steps: dict[str, list[float]] = {}
-    for row in rows:
+    for row in rows[1:]:
         for step, factor in read_rtf(row.folder).items():
             steps.setdefault(f"{row.name}: {step}", []).append(factor)
     return result | {step: float(np.mean(v)) for step, v in steps.items()}
@@ -140,10 +148,11 @@ def score(args: argparse.Namespace) -> dict:
     everything = rows + continuations
     recordings, words = {}, {}
     for row in everything:
-        recordings[row.key], words[row.key] = row_recordings(row, text)
-    measures = measure_rows(
-        recordings, args.output_dir / "measures", args.grammar, args.nj
-    )
+        grammar = args.continuation_grammar if row in continuations else None
+        recordings[row.key], words[row.key] = row_recordings(
+            row, text, grammar or args.grammar
+        )
+    measures = measure_rows(recordings, args.output_dir / "measures", args.nj)
     reference = measures[original.key]
     if not reference:
         raise ValueError(f"{args.ref_dir}/wav.scp holds no utterance")
@@ -175,12 +184,15 @@ def score(args: argparse.Namespace) -> dict:
         heard = {u["utt"]: u["recognised"].split() for u in result.utterances}
         write_wer_files(folder, expected, heard, utt2spk)
     seconds = sum(m.seconds for m in reference.values())
-    using = f"grammar {args.grammar.name}" if args.grammar else "its general LM"
+    grammars = [g.name for g in (args.grammar, args.continuation_grammar) if g]
+    using = " and ".join(grammars) or "its general LM"
     scores = {
         "scorer": f"pocketsphinx {version('pocketsphinx')} ({using}), pyworld "
         f"{version('pyworld')}",
         "num_utterances": len(text),
         "seconds": seconds,
+        "ref_dir": str(args.ref_dir),
+        "folders": {row.key: str(row.folder) for row in everything},
         "reconstruction": average_seeds(scored),
         "continuation": average_seeds(continued),
         "codes": score_codes(args, seconds),

@@ -1,14 +1,15 @@
 """Measure recordings once: words, word times and pitch; cached and in parallel."""
 
-import dataclasses
 import hashlib
 import json
 import logging
 import math
 import multiprocessing
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +27,28 @@ from espnet2_taste.units.world import f0_contour
 # Part of every cache key: change it when a measurement changes.
 VERSION = "1"
 _ARRAYS = ("starts", "durations", "pauses", "word_log_f0", "f0")
-_scorer: PocketsphinxScorer | None = None
+# One scorer per grammar and process; loading takes 0.2 s.
+_scorer = cache(PocketsphinxScorer)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance to measure: its id, ``wav.scp`` entry and own words."""
+    """One utterance to measure.
+
+    Attributes:
+        utt: id. entry: of ``wav.scp``. words: its own, normalised.
+        grammar: JSGF file for the recogniser, None for its general LM.
+    """
 
     utt: str
     entry: str
     words: tuple[str, ...]
+    grammar: Path | None = None
 
 
-def measure_recording(recording: Recording, scorer: PocketsphinxScorer) -> Measures:
+def measure_recording(recording: Recording) -> Measures:
     """Measure one recording; what fails is said in ``failure``, never raised."""
+    scorer = _scorer(recording.grammar)
     words = list(recording.words)
     result = Measures(words)
     try:
@@ -53,14 +62,16 @@ def measure_recording(recording: Recording, scorer: PocketsphinxScorer) -> Measu
         result.failure = "no audio"
         return result
     result.hypothesis = normalise_words(scorer.recognise(wav))
-    result.f0, result.frame_period = f0_contour(wav, SAMPLE_RATE)
+    f0, result.frame_period = f0_contour(wav, SAMPLE_RATE)
+    result.f0 = f0.round(3)
     result.log_f0 = mean_log_f0(result.f0)
     try:
         times = scorer.align(wav, words)
     except AlignmentError as error:
         result.failure = str(error)
         return result
-    result.starts, result.durations, result.pauses = dataclasses.astuple(times)
+    result.starts, result.durations = times.starts, times.durations
+    result.pauses = times.pauses
     result.word_log_f0 = word_log_f0(
         result.f0, result.frame_period, times.starts, times.durations
     )
@@ -70,25 +81,26 @@ def measure_recording(recording: Recording, scorer: PocketsphinxScorer) -> Measu
 def measure_rows(
     rows: dict[str, list[Recording]],
     cache_dir: Path,
-    grammar: Path | None = None,
     nj: int = 1,
 ) -> dict[str, dict[str, Measures]]:
     """Measure every recording of every row, in ``nj`` processes.
 
-    Results are kept in ``cache_dir/<row>.json`` under a key made of the audio's
+    Results are kept in ``cache_dir/<row>.json`` beside a key made of the audio's
     content, its words and the scorer, so only what changed is measured again.
 
     Returns:
         row -> utt -> Measures, in the order given.
     """
-    grammar_text = Path(grammar).read_text() if grammar is not None else ""
-    scorer_id = f"{VERSION} pocketsphinx {grammar_text}"
+    grammars = {r.grammar for recordings in rows.values() for r in recordings}
+    grammar_text = {g: Path(g).read_text() if g else "" for g in grammars}
     known, keys, work = {}, {}, []
     for row, recordings in rows.items():
-        known[row] = _read_cache(cache_dir / f"{_file_name(row)}.json")
+        content = _read_json(cache_dir / f"{_file_name(row)}.json")
+        known[row] = dict(_decode(entry) for entry in content.values())
         for recording in recordings:
             identity = audio_identity(recording.entry)
-            seed = json.dumps([scorer_id, identity, recording.words])
+            grammar = grammar_text[recording.grammar]
+            seed = json.dumps([VERSION, grammar, identity, recording.words])
             key = hashlib.sha1(seed.encode()).hexdigest()
             keys[row, recording.utt] = key
             if key not in known[row]:
@@ -101,7 +113,7 @@ def measure_rows(
         nj,
     )
     step = max(1, len(work) // 10)
-    measured = _run([recording for _, recording in work], grammar, nj)
+    measured = _run([recording for _, recording in work], nj)
     for done, ((row, recording), result) in enumerate(
         zip(work, measured, strict=True), start=1
     ):
@@ -112,11 +124,17 @@ def measure_rows(
     for row, recordings in rows.items():
         used = {r.utt: keys[row, r.utt] for r in recordings}
         results[row] = {utt: known[row][key] for utt, key in used.items()}
-        _write_cache(
-            cache_dir / f"{_file_name(row)}.json",
-            {key: known[row][key] for key in used.values()},
-        )
+        content = {
+            utt: {"key": key, **_encode(known[row][key])} for utt, key in used.items()
+        }
+        _write_json(cache_dir / f"{_file_name(row)}.json", content)
     return results
+
+
+def read_measures(cache_dir: Path, row: str) -> dict[str, Measures]:
+    """utt -> what ``measure_rows`` found for a row; {} if it was not measured."""
+    content = _read_json(cache_dir / f"{_file_name(row)}.json")
+    return {utt: _decode(entry)[1] for utt, entry in content.items()}
 
 
 def _file_name(row: str) -> str:
@@ -124,42 +142,26 @@ def _file_name(row: str) -> str:
     return row.replace(":", "_seed").replace("/", "_")
 
 
-def _run(recordings: list[Recording], grammar: Path | None, nj: int):
+def _run(recordings: list[Recording], nj: int) -> Iterator[Measures]:
     """Yield the measures of each recording, in order."""
+    # Loading the scorers here turns a bad grammar into one clear error.
+    for grammar in {r.grammar for r in recordings}:
+        _scorer(grammar)
     if nj <= 1 or len(recordings) < 2:
-        scorer = PocketsphinxScorer(grammar) if recordings else None
-        for recording in recordings:
-            yield measure_recording(recording, scorer)
+        yield from map(measure_recording, recordings)
         return
-    # Loading the scorer here first turns a bad grammar into one clear error.
-    PocketsphinxScorer(grammar)
     chunk = max(1, min(16, len(recordings) // (4 * nj)))
-    with ProcessPoolExecutor(
-        nj, multiprocessing.get_context("spawn"), _start_worker, (grammar,)
-    ) as pool:
-        yield from pool.map(_measure_in_worker, recordings, chunksize=chunk)
+    with ProcessPoolExecutor(nj, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(measure_recording, recordings, chunksize=chunk)
 
 
-def _start_worker(grammar: Path | None) -> None:
-    global _scorer
-    _scorer = PocketsphinxScorer(grammar)
+def _read_json(path: Path) -> dict[str, dict]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _measure_in_worker(recording: Recording) -> Measures:
-    return measure_recording(recording, _scorer)
-
-
-def _read_cache(path: Path) -> dict[str, Measures]:
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {key: _decode(value) for key, value in content.items()}
-
-
-def _write_cache(path: Path, measures: dict[str, Measures]) -> None:
+def _write_json(path: Path, content: dict[str, dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    content = {key: _encode(value) for key, value in measures.items()}
     temporary.write_text(json.dumps(content), encoding="utf-8")
     os.replace(temporary, path)
 
@@ -175,9 +177,12 @@ def _encode(measures: Measures) -> dict:
     return fields
 
 
-def _decode(fields: dict) -> Measures:
+def _decode(entry: dict) -> tuple[str, Measures]:
+    """An entry of the cache file -> its key and the measures."""
+    fields = dict(entry)
+    key = fields.pop("key")
     for name in _ARRAYS:
         fields[name] = np.array(fields[name], dtype=np.float64)
     if fields["log_f0"] is None:
         fields["log_f0"] = float("nan")
-    return Measures(**fields)
+    return key, Measures(**fields)

@@ -9,6 +9,7 @@ from espnet2_taste.metrics.audio import to_pcm16
 
 FRAME_SHIFT = 0.01  # s, pocketsphinx's analysis frames
 MIN_SAMPLES = 1600  # 0.1 s: below this there is nothing to recognise
+NOISE_FLOOR_DB = -30.0  # relative to the utterance's level
 _SEARCH = "scoring"
 
 
@@ -30,6 +31,18 @@ class WordTimes:
     starts: np.ndarray
     durations: np.ndarray
     pauses: np.ndarray
+
+
+def add_noise_floor(wav: np.ndarray) -> np.ndarray:
+    """(N,) audio -> the same with white noise 30 dB below its RMS, always the same.
+
+    The acoustic model was trained on recordings. Synthetic speech has digital silence,
+    which upsets its feature normalisation: of 64 clean espeak-ng utterances 5 were not
+    recognised at all and 14 not aligned, with the noise none.
+    """
+    noise = np.random.default_rng(0).standard_normal(len(wav), dtype=np.float32)
+    rms = max(float(np.sqrt(np.mean(wav**2))), 1e-4)
+    return wav + noise * (rms * 10 ** (NOISE_FLOOR_DB / 20))
 
 
 class PocketsphinxScorer:
@@ -65,7 +78,7 @@ class PocketsphinxScorer:
     def _decode(self, wav: np.ndarray) -> None:
         self.decoder.reinit_feat()
         self.decoder.start_utt()
-        self.decoder.process_raw(to_pcm16(wav), full_utt=True)
+        self.decoder.process_raw(to_pcm16(add_noise_floor(wav)), full_utt=True)
         self.decoder.end_utt()
 
     def recognise(self, wav: np.ndarray) -> str:

@@ -64,7 +64,7 @@ def parse_rows(texts: list[str]) -> list[Row]:
 
 
 def row_recordings(
-    row: Row, reference_text: dict[str, str]
+    row: Row, reference_text: dict[str, str], grammar: Path | None = None
 ) -> tuple[list[Recording], dict[str, list[str]]]:
     """A row's recordings and the words every reference utterance should have.
 
@@ -81,5 +81,5 @@ def row_recordings(
             f"row {row.key}: utterance {foreign[0]} is not in the reference set"
         )
     words = {utt: normalise_words(text[utt]) for utt in reference_text}
-    recordings = [Recording(u, wavs[u], tuple(words[u])) for u in wavs]
+    recordings = [Recording(u, wavs[u], tuple(words[u]), grammar) for u in wavs]
     return recordings, words

@@ -21,8 +21,8 @@ RECONSTRUCTION = (
         "Word duration",
         3,
         "higher",
-        "correlation over words of duration residuals (ln duration minus the type's mean "
-        "over the originals) with the original's",
+        "correlation over words of duration residuals: ln duration minus the mean "
+        "of the word type over the originals",
     ),
     Column(
         "rate_corr",

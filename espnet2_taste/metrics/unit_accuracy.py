@@ -1,18 +1,25 @@
 """Teacher-forced accuracy of the predicted speech units."""
 
 import json
-import math
 from pathlib import Path
+
+from espnet2_taste.metrics.rtf import shard_files
 
 
 def read_unit_accuracy(folder: Path) -> dict[str, float]:
-    """Top-1 and top-5 accuracy from ``unit_accuracy.json`` in a row's folder.
+    """Top-1 and top-5 accuracy from ``unit_accuracy.json`` in a row or its shards.
 
     Definition: share of the units of the reference recording that are the decoder's
     most probable one (``top1``) or among its five most probable (``top5``) given all
-    units before, counted by the tokenizer when it decodes the set. Unit: none, range 0
-    to 1; nan when the file is absent (rows that predict no units).
+    units before, counted by ``bin.synthesize``; shards are weighted by their
+    ``count``. Unit: none, range 0 to 1; nan when there is no file (rows that predict
+    no units).
     """
-    path = Path(folder) / "unit_accuracy.json"
-    values = json.loads(path.read_text()) if path.exists() else {}
-    return {key: float(values.get(key, math.nan)) for key in ("top1", "top5")}
+    total, hits = 0.0, {"top1": 0.0, "top5": 0.0}
+    for path in shard_files(folder, "unit_accuracy.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        count = float(content.get("count", 1))
+        total += count
+        for key in hits:
+            hits[key] += count * float(content[key])
+    return {k: h / total if total else float("nan") for k, h in hits.items()}
