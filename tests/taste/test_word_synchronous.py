@@ -194,6 +194,14 @@ def test_word_limits_hold():
     assert decoder.generate(cond, Sampling(5, seed=0)).durations[0].tolist() == [3] * 3
 
 
+def test_text_without_words_gives_no_units():
+    cond = make_batch()[0]
+    cond.text_lengths = torch.zeros(3, dtype=torch.long)
+    made = build().generate(cond, Sampling(5, seed=0))
+    assert made.lengths.tolist() == [0, 0, 0]
+    assert made.units.shape == (3, 0)
+
+
 def test_later_words_do_not_reach_back():
     decoder = build()
     cond, units, lengths, durations = make_batch()

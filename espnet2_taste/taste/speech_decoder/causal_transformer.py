@@ -77,7 +77,9 @@ class CausalLayer(torch.nn.Module):
         )
         attended = attended.transpose(1, 2).reshape(batch, length, size)
         x = x + self.dropout(self.out(attended))
-        return x + self.dropout(self.down(F.relu(self.up(self.norm2(x)))))
+        # squared ReLU learns faster than GELU or ReLU here, and costs less than GELU
+        hidden = F.relu(self.up(self.norm2(x))).square()
+        return x + self.dropout(self.down(hidden))
 
 
 class CausalTransformer(torch.nn.Module):

@@ -93,8 +93,6 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             size, num_layers, num_heads, ffn_ratio, dropout
         )
         self.head = torch.nn.Linear(size, num_units + 1)
-        for table in (self.unit_embedding, self.step_embedding):
-            torch.nn.init.normal_(table.weight, std=size**-0.5)
 
     def forward(
         self,
@@ -179,8 +177,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             emitted.append(emit)
             word = word + advance.long()
             step = (step + 1).masked_fill(advance, 0)
-        if not tokens:
-            return GeneratedUnits(token[:, None][:, :0], torch.zeros_like(token))
+        if not tokens:  # nobody has words
+            return GeneratedUnits(durations[:, :0], torch.zeros_like(token), durations)
         token, emit = torch.stack(tokens, 1), torch.stack(emitted, 1)
         # pack the units to the left; what is not a unit lands in a column cut off
         lengths = emit.sum(1)
