@@ -1,13 +1,10 @@
-"""Train a TASLM: every option of :class:`espnet2_taste.tasks.taslm.TaslmTask`."""
+"""Train a TASLM (ESPnet options; ``--help``)."""
 
 from espnet2_taste.tasks.taslm import TaslmTask
 
 
-def get_parser():
-    return TaslmTask.get_parser()
-
-
-def main(cmd=None):
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     TaslmTask.main(cmd=cmd)
 
 

@@ -67,23 +67,23 @@ class TaslmTask(AbsTask):
             default=None,
             help="Its checkpoint; the quantizer is copied from it",
         )
+        found = "Written from --taste_config into config.yaml"
         group.add_argument(
-            "--quantizer",
-            type=str_or_none,
-            default=None,
-            help="Filled in from --taste_config and saved to config.yaml",
+            "--quantizer", type=str_or_none, default=None, help=found
         )
         group.add_argument(
-            "--quantizer_conf",
-            action=NestedDictAction,
-            default={},
-            help="Likewise",
+            "--quantizer_conf", action=NestedDictAction, default={}, help=found
         )
-        group.add_argument(
-            "--quantizer_dim", type=int, default=None, help="Likewise"
-        )
+        group.add_argument("--quantizer_dim", type=int, default=None, help=found)
         for class_choices in cls.class_choices_list:
             class_choices.add_arguments(group)
+
+    @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace) -> None:
+        """Called for training only: the codebooks are read from the TASTE model, also
+        when the options come from the config.yaml of an earlier run."""
+        super().check_required_command_args(args)
+        args.quantizer_dim = None
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool):

@@ -162,7 +162,10 @@ class TaslmModel(AbsESPnetModel):
         start = torch.full_like(text[:, :1], self.lm.sos_id)
         ids = torch.cat([start, text], 1)
         index = torch.arange(ids.size(1), device=ids.device)
-        base = self.lm.base_logits(self.lm.embed(ids), index <= text_lengths[:, None])
+        # With reference_labels the padding is read, too; without, it changes nothing.
+        mask = inputs.mask[:, : ids.size(1)]
+        ids = ids[:, : mask.size(1)]
+        base = self.lm.base_logits(self.lm.embed(ids), mask)
         labels = inputs.text_labels[:, : ids.size(1)]
         valid = labels >= 0
         if self.end_symbol:

@@ -1,0 +1,178 @@
+"""Continue the first words of each utterance of a data directory with a TASLM.
+
+Writes a data directory of the generated part: text, taste.scp, num_codebooks,
+spk_emb.scp, utt2spk; further prompt_text and rtf.json (seconds per generated word).
+``--prompt_codes shuffled`` is the control: same prompt text, but each word's codes are
+those of a random word of another utterance.
+"""
+
+import argparse
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.data.kaldi_io import (
+    ArkWriter,
+    read_table,
+    select_keys,
+    write_table,
+)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train_config", help="config.yaml of the TASLM")
+    parser.add_argument("--model_file", required=True)
+    parser.add_argument("--config", help="YAML of sampling options (decode_taslm.yaml)")
+    parser.add_argument("--data_dir", type=Path, required=True, help="text spk_emb.scp")
+    parser.add_argument("--taste", help="taste.scp of these utterances")
+    parser.add_argument(
+        "--mode", default="audio", choices=["audio", "text"], help="what prompts are"
+    )
+    parser.add_argument("--prompt_words", type=int, default=4)
+    parser.add_argument("--max_new_words", type=int, default=8)
+    parser.add_argument("--prompt_codes", default="own", choices=["own", "shuffled"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--key_file", help="utterances of this shard")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    return parser
+
+
+def shuffle_codes(
+    codes: dict[str, np.ndarray], prompt_words: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Codes of random words of other utterances, one draw per word.
+
+    Args:
+        codes: utterance -> (W, R).
+        prompt_words: rows wanted for each utterance.
+        seed: with the utterance's id, of its draws (sharding changes nothing).
+    """
+    if len(codes) < 2:
+        raise ValueError("prompt_codes shuffled needs at least two utterances")
+    names = sorted(codes)
+    position = {name: i for i, name in enumerate(names)}
+    shuffled = {}
+    for name in names:
+        random = np.random.default_rng([seed, *name.encode()])
+        others = random.integers(len(names) - 1, size=prompt_words)
+        others += others >= position[name]
+        rows = [codes[names[other]] for other in others]
+        shuffled[name] = np.stack([rows_[random.integers(len(rows_))] for rows_ in rows])
+    return shuffled
+
+
+def load_codes(path: str, num_codebooks: int) -> dict[str, np.ndarray]:
+    """taste.scp -> utterance -> (W, R) int64."""
+    import kaldiio
+
+    codes = {}
+    for name, flat in kaldiio.load_scp(path).items():
+        if flat.ndim != 1 or flat.size % num_codebooks:
+            raise ValueError(
+                f"{path}: {name} has {flat.size} values, no multiple of "
+                f"{num_codebooks} codebooks"
+            )
+        codes[name] = flat.astype(np.int64).reshape(-1, num_codebooks)
+    return codes
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if args.mode == "audio" and args.taste is None:
+        raise ValueError("--mode audio needs --taste")
+    import yaml
+
+    from espnet2_taste.inference.taslm_generate import TaslmGenerate
+
+    options = {}
+    if args.config:
+        options = yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}
+    options |= {"max_words": args.max_new_words, "seed": args.seed}
+    taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
+    text = read_table(args.data_dir / "text")
+    wanted = list(select_keys(text, args.key_file))
+    # A prompt leaves at least one word to say; the same rule for every row.
+    names = [name for name in wanted if len(text[name].split()) > args.prompt_words]
+    if len(names) < len(wanted):
+        logging.info(
+            "%d of %d utterances left out: no more than %d words",
+            len(wanted) - len(names),
+            len(wanted),
+            args.prompt_words,
+        )
+    if not names:
+        raise ValueError(
+            f"{args.data_dir}/text: no utterance has more than {args.prompt_words} words"
+        )
+    prompts = {name: text[name].split()[: args.prompt_words] for name in names}
+    codes = None
+    if args.mode == "audio":
+        codes = load_codes(args.taste, taslm.model.quantizer.num_codebooks)
+        lacking = [name for name in names if name not in codes]
+        if lacking:
+            raise ValueError(f"{args.taste}: {lacking[0]} of {args.data_dir} is missing")
+        if args.prompt_codes == "shuffled":
+            codes = shuffle_codes(codes, args.prompt_words, args.seed)
+    run(args, taslm, prompts, codes)
+
+
+def run(args, taslm, prompts: dict, codes: dict | None) -> None:
+    """Generate and write."""
+    import kaldiio
+
+    names, words = sorted(prompts), {}
+    spoken = kaldiio.load_scp(str(args.data_dir / "spk_emb.scp"))
+    speakers = read_table(args.data_dir / "utt2spk")
+    output_dir, seconds = args.output_dir, 0.0
+    with (
+        ArkWriter(output_dir, "taste") as taste,
+        ArkWriter(output_dir, "spk_emb") as embeddings,
+    ):
+        for first in range(0, len(names), args.batch_size):
+            batch = names[first : first + args.batch_size]
+            start = time.perf_counter()
+            results = taslm(
+                [prompts[name] for name in batch],
+                codes and [codes[name][: args.prompt_words] for name in batch],
+                batch,
+                args.mode,
+            )
+            seconds += time.perf_counter() - start
+            for name, result in zip(batch, results, strict=True):
+                if not result.words:
+                    logging.warning("%s: nothing generated; left out", name)
+                    continue
+                words[name] = " ".join(result.words)
+                taste[name] = result.codes.flatten().numpy().astype(np.int32)
+                embeddings[name] = spoken[name]
+            logging.info("%d of %d utterances", first + len(batch), len(names))
+    count = sum(len(value.split()) for value in words.values())
+    write_table(output_dir / "text", words)
+    write_table(
+        output_dir / "prompt_text", {name: " ".join(prompts[name]) for name in words}
+    )
+    write_table(output_dir / "utt2spk", {name: speakers[name] for name in words})
+    codebooks = taslm.model.quantizer.num_codebooks
+    report = {"taslm_seconds_per_word": seconds / max(count, 1)}
+    logging.info("%d words, %.4f s per word", count, seconds / max(count, 1))
+    for name, content in (
+        ("num_codebooks", f"{codebooks}\n"),
+        ("rtf.json", json.dumps(report) + "\n"),
+    ):
+        temporary = output_dir / f"{name}.tmp"
+        temporary.write_text(content, encoding="utf-8")
+        os.replace(temporary, output_dir / name)
+
+
+if __name__ == "__main__":
+    main()
