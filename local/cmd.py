@@ -58,6 +58,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         args.variable = match[1]
         args.first, args.last = int(match[2]), int(match[3] or match[2])
         rest = rest[1:]
+    if rest and rest[0].startswith("-"):
+        parser.error(f"unknown option {rest[0]}")
     if len(rest) < 2:
         parser.error("expected: [options] [JOB=1:n] <log> <command> [args...]")
     if args.first > args.last:

@@ -7,8 +7,8 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --help|-h)
             echo "${help_message:-Usage: $0 [options]}"
-            sed -n -E 's/^([a-z][a-zA-Z0-9_]*)=([^#]*[^# ])?[ ]*(#[ ]*(.*))?$/  --\1 \2\t\4/p' "$0" \
-                | grep -v '^  --help_message' | awk -F'\t' '{printf "%-42s %s\n", $1, $2}'
+            sed -n -E '/^help_message=/q; s/^([a-z][a-zA-Z0-9_]*)=([^#]*[^# ])?[ ]*(#[ ]*(.*))?$/  --\1 \2\t\4/p' "$0" \
+                | awk -F'\t' '{printf "%-42s %s\n", $1, $2}'
             exit 0 ;;
         --) shift; break ;;
         --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ; continue ;;

@@ -1,0 +1,536 @@
+#!/usr/bin/env bash
+# TASTE from data to scores, for every recipe: ./run.sh --stage 1 --stop_stage 9
+set -e -u -o pipefail
+
+log() {
+    local stamp; stamp=$(date '+%Y-%m-%dT%H:%M:%S')
+    echo "${stamp} (${BASH_SOURCE[1]##*/}:${BASH_LINENO[0]}:${FUNCNAME[1]}) $*"
+}
+die() { echo "$0: error: $*" >&2; exit 1; }
+SECONDS=0
+
+# General
+stage=1                # First stage to run.
+stop_stage=10000       # Last stage to run.
+fast=false             # Few utterances and steps: does it run? (minutes; poor speech)
+nj=2                   # Parallel jobs of data preparation and training chains.
+inference_nj=2         # Parallel jobs of inference.
+ngpu=0                 # GPUs per node in training; 0 is CPU.
+num_nodes=1            # Nodes in training.
+gpu_inference=false    # Inference on GPUs, one per job.
+shard_size=200         # An inference job has at least this many utterances.
+python=python3         # Python with espnet2_taste's requirements.
+dumpdir=dump           # Features.
+expdir=exp             # Models, syntheses, scores.
+tag=                   # Suffix of experiment folders.
+seed=0                 # Of training.
+# Data (stages 1 and 2)
+local_data_opts=       # Options of local/data.sh.
+train_set=train        # Its folder in data/.
+valid_set=dev          # Its folder in data/.
+test_sets="test"       # Their folders in data/; the first one is scored.
+fs=16000               # Sampling rate in Hz.
+max_wav_duration=30    # Seconds; longer utterances are dropped and reported.
+min_wav_duration=0.1   # Seconds; shorter ones likewise.
+# Units, speakers, alignment (stage 3)
+speaker_type=xvector   # Speaker encoder.
+speaker_config=conf/train_speaker.yaml
+unit_type=world_vq     # Unit extractor.
+units_config=conf/train_units.yaml
+vocoder_type=world_vq  # Units to speech.
+asr_config=conf/train_asr.yaml  # ESPnet CTC model: TASTE encoder and aligner.
+asr_args=              # Added to its training.
+# Tokenizer (stages 4 to 6)
+vocab_size=500         # Text pieces, at most.
+taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq text_only_matched.
+taste_args=            # Added to each sub-stage.
+taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
+synthesis_args=        # Options of bin.synthesize.
+sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
+# TASLM (stages 7 and 8)
+taslm_config=conf/train_taslm.yaml
+taslm_args=            # Added to its training.
+taslm_model=valid.loss.best.pth  # Checkpoint.
+taslm_inference_args=  # Options of bin.taslm_generate.
+# Scoring (stage 9)
+grammar=               # JSGF for the recogniser; empty: its general language model.
+results=RESULTS.md     # Table to write.
+help_message="Usage: $0 [options]: TASTE from data to scores.
+Stages: 1 data, 2 audio, 3 units speakers alignment, 4 tokens, 5 tokenizer training,
+6 codes and resynthesis, 7 TASLM training, 8 continuation, 9 scores and report."
+
+command_line="$0 $(printf '%q ' "$@")"
+. utils/parse_options.sh
+[ $# -eq 0 ] || die "no positional arguments, but got '$1' (see --help)"
+. ./path.sh
+. ./cmd.sh
+export RECIPE_PID=$$ # jobs end with this process, even when it is killed
+
+raw=${dumpdir}/raw
+org=${raw}/org          # audio of stage 2
+all=${raw}/all          # all sets together, while stage 3 works on them
+units_exp=${expdir}/units
+speaker_exp=${expdir}/speaker
+asr_exp=${expdir}/asr
+taste_exp=${expdir}/taste_rvq${tag:+_${tag}}
+taslm_exp=${expdir}/taslm${tag:+_${tag}}
+codes=${dumpdir}/taste${tag:+_${tag}}
+decode=${expdir}/decode${tag:+_${tag}}
+bpe=data/token_list/bpe/bpe.model
+chars=data/token_list/char.txt
+test_set=${test_sets%% *}
+device=cpu
+infer_cmd=${decode_cmd}
+if "${gpu_inference}"; then device=cuda; infer_cmd="${cuda_cmd} --gpu 1"; fi
+# shortened <config>: a copy of it with few steps, for --fast.
+shortened() {
+    local copy; copy=${expdir}/fast_$(basename "$1")
+    mkdir -p "${expdir}"
+    sed -E 's/^( *(max_steps|num_steps|steps|max_iter)):.*/\1: 20/' "$1" > "${copy}.$$"
+    mv "${copy}.$$" "${copy}"
+    echo "${copy}"
+}
+fast_data=() fast_train=()
+if "${fast}"; then
+    fast_data=(--num_train 96 --num_dev 8 --num_test 8)
+    fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
+    speaker_config=$(shortened "${speaker_config}")
+    units_config=$(shortened "${units_config}")
+fi
+
+# need <file> <stage>: fail with the stage that makes a missing file.
+need() { [ -e "$1" ] || die "no $1: run stage $2 first (--stage $2)"; }
+
+# run_step <mark> "<files>" <command...>: skipped when it ended before with this command
+# line and these contents of files. The mark is written last, so a kill leaves none.
+run_step() {
+    local mark=$1 files=$2 signature start=${SECONDS} file
+    shift 2
+    for file in ${files}; do [ -e "${file}" ] || die "no ${file}, which ${mark##*/} needs"; done
+    # shellcheck disable=SC2086
+    signature=$(printf '%q ' "$@"; echo; if [ -n "${files}" ]; then sha256sum ${files}; fi)
+    if [ -f "${mark}" ] && [ "$(<"${mark}")" = "${signature}" ]; then
+        log "done before: ${mark}"
+        return
+    fi
+    rm -f "${mark}"
+    mkdir -p "${mark%/*}"
+    export STEP_SIGNATURE=${signature}
+    "$@"
+    printf '%s\n' "${signature}" > "${mark}.tmp"
+    mv "${mark}.tmp" "${mark}"
+    log "${mark##*/}: $((SECONDS - start)) s"
+}
+
+# job <cmd> [JOB=1:n] <log> <command...>: on failure, show the end of a failed log.
+job() {
+    local command=$1 logs=$2
+    [[ "$2" != JOB=* ]] || logs=${3/JOB/*}
+    # shellcheck disable=SC2086
+    if ! ${command} "${@:2}"; then
+        local file
+        for file in ${logs} ${also_log:-}; do
+            [ -f "${file}" ] || continue
+            if ! grep -q '^# Ended (code 0)' "${file}"; then
+                echo "---- last lines of ${file}" >&2
+                tail -n 15 "${file}" >&2
+            fi
+        done
+        exit 1
+    fi
+}
+
+# sharded <dir> <table> <command...>: run it on parts of the table's ids (--key_file) with
+# outputs in <dir>/output.N (--output_dir).
+sharded() {
+    local dir=$1 table=$2 n lines keys=() i
+    shift 2
+    lines=$(wc -l < "${table}")
+    n=$(((lines + shard_size - 1) / shard_size))
+    [ "${n}" -le "${inference_nj}" ] || n=${inference_nj}
+    rm -rf "${dir}"/output.* "${dir}"/keys.*
+    mkdir -p "${dir}"
+    for i in $(seq "${n}"); do keys+=("${dir}/keys.${i}"); done
+    utils/split_scp.pl "${table}" "${keys[@]}"
+    log "${lines} utterances in ${n} jobs, log: ${dir}/job.*.log"
+    job "${infer_cmd}" JOB=1:"${n}" "${dir}/job.JOB.log" "$@" \
+        --key_file "${dir}/keys.JOB" --output_dir "${dir}/output.JOB"
+}
+
+datadir() { ${python} -m espnet2_taste.bin.datadir "$@"; }
+
+# in_parallel "<function args>" ...: at most nj at once; fails when one fails.
+in_parallel() {
+    local line pid pids=() failed=false
+    for line in "$@"; do
+        while [ "$(jobs -rp | wc -l)" -ge "${nj}" ]; do sleep 0.2; done
+        ( ${line} ) & pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "${pid}" || failed=true; done
+    ! "${failed}" || exit 1
+}
+
+# train <dir> <module> <args...>: ESPnet training; resumes when killed, starts anew when
+# the configuration changed.
+train() {
+    local dir=$1 module=$2 also_log=$1/train.log
+    shift 2
+    if [ -f "${dir}/.started" ] && [ "$(<"${dir}/.started")" != "${STEP_SIGNATURE}" ]; then
+        log "configuration or data of ${dir} changed: training from the start"
+        rm -rf "${dir}"
+    fi
+    mkdir -p "${dir}"
+    printf '%s\n' "${STEP_SIGNATURE}" > "${dir}/.started"
+    log "training ${dir}, log: ${dir}/train.log"
+    job "utils/run.pl" "${dir}/launch.log" ${python} -m espnet2.bin.launch \
+        --cmd "${cuda_cmd}" --log "${dir}/train.log" --ngpu "${ngpu}" \
+        --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
+        --multiprocessing_distributed true -- \
+        ${python} -m "${module}" --output_dir "${dir}" --seed "${seed}" --resume true "$@"
+}
+
+# data_args <set> <train|valid> <name:file:type...>: ESPnet's data options.
+data_args() {
+    local set=$1 split=$2 item name file type
+    for item in "${@:3}"; do
+        IFS=: read -r name file type <<< "${item}"
+        printf -- '--%s_data_path_and_name_and_type %s,%s,%s ' \
+            "${split}" "${file/SET/${set}}" "${name}" "${type}"
+    done
+}
+both_sets() { data_args "${train_set}" train "$@"; data_args "${valid_set}" valid "$@"; }
+
+# tables_of <dir> <name...>: paths of these files of the training and validation sets.
+tables_of() {
+    local name
+    for name in "${@:2}"; do echo -n "$1/${train_set}/${name} $1/${valid_set}/${name} "; done
+}
+
+begin() { log "stage $1: $2"; stage_start=${SECONDS}; }
+end() { log "stage $1: made $2 in $((SECONDS - stage_start)) s"; }
+active() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
+
+recipe=$(basename "${PWD}")
+if [ -f data/.recipe ] && [ "$(<data/.recipe)" != "${recipe}" ]; then
+    die "data/ was made by recipe '$(<data/.recipe)' and copied here:" \
+        "rm -r data ${dumpdir} ${expdir}, then start at stage 1"
+fi
+sets="${train_set} ${valid_set} ${test_sets}"
+
+if active 1; then
+    begin 1 "local/data.sh"
+    mkdir -p data
+    # shellcheck disable=SC2086
+    run_step data/.done_data "local/data.sh" \
+        local/data.sh "${fast_data[@]}" ${local_data_opts}
+    echo "${recipe}" > data/.recipe
+    for set in ${sets}; do need "data/${set}/wav.scp" 1; done
+    end 1 "$(for set in ${sets}; do echo -n "data/${set} "; done)"
+fi
+
+format_set() {
+    ${python} -m espnet2_taste.bin.format_wav "data/$1" "${org}/$1" --nj "${nj}" "${@:2}"
+}
+
+if active 2; then
+    begin 2 "audio to ${fs} Hz mono"
+    for set in ${sets}; do
+        need "data/${set}/wav.scp" 1
+        run_step "${org}/${set}/.done" "data/${set}/wav.scp data/${set}/text data/${set}/utt2spk" \
+            format_set "${set}" --fs "${fs}" --max_wav_duration "${max_wav_duration}" \
+            --min_wav_duration "${min_wav_duration}"
+    done
+    end 2 "${org}/{${sets// /,}}"
+fi
+
+combine_sets() {
+    # shellcheck disable=SC2086
+    datadir combine ${sets_org} --target "${all}"
+}
+extract_speakers() {
+    local dir=${all}/log/spk_emb
+    sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_speakers \
+        --model_type "$1" --model "${speaker_exp}" --data_dir "${all}" --device "${device}"
+    datadir merge "${dir}" "${dir}" spk_emb.scp
+    ${python} -m espnet2_taste.bin.extract_speakers --average speaker \
+        --spk_emb "${dir}/spk_emb.scp" --data_dir "${all}" --output_dir "${dir}/averaged"
+    cp "${dir}/averaged/spk_emb.scp" "${all}/spk_emb.scp"
+}
+train_units() {
+    job "${train_cmd}" "${units_exp}/train.log" ${python} -m espnet2_taste.bin.train_units \
+        --config "${units_config}" --data_dir "${org}/${train_set}" --nj 1 \
+        --spk_emb "${all}/spk_emb.scp" --output_dir "${units_exp}"
+}
+train_speaker() {
+    job "${train_cmd}" "${speaker_exp}/train.log" ${python} -m espnet2_taste.bin.train_speaker \
+        --config "${speaker_config}" --data_dir "${org}/${train_set}" --output_dir "${speaker_exp}"
+}
+extract_units() {
+    local dir=${all}/log/units
+    sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_units \
+        --model_type "$1" --model "${units_exp}" --data_dir "${all}" --device "${device}"
+    datadir merge "${dir}" "${all}" units.scp
+}
+unit_chain() {
+    local train_files="${org}/${train_set}/wav.scp ${org}/${train_set}/utt2num_samples"
+    run_step "${speaker_exp}/.done" "${speaker_config} ${train_files}" train_speaker
+    run_step "${all}/.done_spk_emb" "${all}/wav.scp ${all}/utt2spk ${speaker_exp}/.done" \
+        extract_speakers "${speaker_type}"
+    run_step "${units_exp}/.done" "${units_config} ${train_files} ${all}/.done_spk_emb" train_units
+    run_step "${all}/.done_units" "${all}/wav.scp ${units_exp}/.done" extract_units "${unit_type}"
+}
+asr_chain() {
+    run_step "${chars%/*}/.done_char" "${org}/${train_set}/text" \
+        ${python} -m espnet2_taste.bin.train_tokenizer --token_type asr \
+        --data_dir "${org}/${train_set}" --output "${chars}"
+    # shellcheck disable=SC2046,SC2086
+    run_step "${asr_exp}/.done" \
+        "${asr_config} ${chars} $(tables_of "${org}" wav.scp text utt2num_samples)" \
+        train "${asr_exp}" espnet2.bin.asr_train --config "${asr_config}" \
+        --token_type char --token_list "${chars}" \
+        --train_shape_file "${org}/${train_set}/utt2num_samples" \
+        --valid_shape_file "${org}/${valid_set}/utt2num_samples" \
+        $(both_sets "speech:${org}/SET/wav.scp:sound" "text:${org}/SET/text:text") \
+        "${fast_train[@]}" ${asr_args}
+}
+align() {
+    local dir=${all}/log/align
+    sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.align --data_dir "${all}" \
+        --asr_config "${asr_exp}/config.yaml" --asr_model "${asr_exp}/valid.loss.best.pth"
+    datadir merge "${dir}" "${dir}" f0_sum.scp prosody.scp
+    datadir merge "${dir}" "${all}" durations.scp words.ctm
+    ${python} -m espnet2_taste.bin.align --speaker_mean --data_dir "${all}" --output_dir "${dir}"
+}
+distribute() {
+    local set
+    for set in ${sets}; do
+        datadir subset "${all}" "${raw}/${set}" --allow_missing --key_file "${org}/${set}/wav.scp"
+    done
+}
+
+if active 3; then
+    begin 3 "speech units, speaker embeddings, alignment"
+    sets_org=""
+    for set in ${sets}; do
+        need "${org}/${set}/utt2num_samples" 2
+        sets_org+="${org}/${set} "
+    done
+    tables=""
+    for dir in ${sets_org}; do tables+="${dir}/wav.scp ${dir}/text ${dir}/utt2spk ${dir}/utt2num_samples "; done
+    run_step "${all}/.done_combine" "${tables}" combine_sets
+    in_parallel unit_chain asr_chain
+    run_step "${all}/.done_align" "${all}/.done_units ${all}/text ${asr_exp}/.done" align
+    run_step "${raw}/.done_sets" "${all}/.done_align ${all}/.done_units ${all}/.done_spk_emb" distribute
+    end 3 "${units_exp}, ${speaker_exp}, ${asr_exp}, ${raw}/{${sets// /,}}"
+fi
+
+write_shapes() {
+    local set
+    for set in "${train_set}" "${valid_set}"; do
+        mkdir -p "${expdir}/stats/${set}"
+        cp "${raw}/${set}/utt2num_samples" "${expdir}/stats/${set}/speech_shape"
+        awk '{print $1, NF - 1}' "${raw}/${set}/text" > "${expdir}/stats/${set}/words_shape"
+    done
+}
+
+if active 4; then
+    begin 4 "text tokens and lengths"
+    need "${raw}/${train_set}/durations.scp" 3
+    run_step "${bpe%/*}/.done" "${raw}/${train_set}/text" \
+        ${python} -m espnet2_taste.bin.train_tokenizer --data_dir "${raw}/${train_set}" \
+        --vocab_size "${vocab_size}" --output "${bpe}"
+    run_step "${expdir}/stats/.done" "$(tables_of "${raw}" text utt2num_samples)" write_shapes
+    end 4 "${bpe}, ${expdir}/stats"
+fi
+
+# sub_stage <name> [<initial sub-stage>]
+sub_stage() {
+    local name=$1 dir config init=() files
+    dir=${expdir}/taste_${name}${tag:+_${tag}}
+    # shellcheck disable=SC2059
+    config=$(printf "${taste_config}" "${name}")
+    files="${config} ${bpe} ${raw}/.done_sets ${asr_exp}/.done"
+    if [ -n "${2:-}" ]; then
+        init=(--init_param "${expdir}/taste_$2${tag:+_${tag}}/${taste_model}")
+        files+=" ${expdir}/taste_$2${tag:+_${tag}}/.done"
+    fi
+    # shellcheck disable=SC2046,SC2086
+    run_step "${dir}/.done" "${files}" \
+        train "${dir}" espnet2_taste.bin.taste_train --config "${config}" --token_model "${bpe}" \
+        --encoder_conf asr_config="${asr_exp}/config.yaml" \
+        --encoder_conf asr_model="${asr_exp}/valid.loss.best.pth" \
+        --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
+        --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
+        $(both_sets "speech:${raw}/SET/wav.scp:sound" "text:${raw}/SET/text:text" \
+            "units:${raw}/SET/units.scp:kaldi_ark" "spk_emb:${raw}/SET/spk_emb.scp:kaldi_ark" \
+            "durations:${raw}/SET/durations.scp:kaldi_ark" \
+            "prosody:${raw}/SET/prosody.scp:kaldi_ark") \
+        "${init[@]}" "${fast_train[@]}" ${taste_args}
+}
+taste_chain() { sub_stage no_vq text_only; sub_stage rvq no_vq; }
+
+if active 5; then
+    begin 5 "tokenizer: text-only, without quantiser, with quantiser; and the baseline"
+    need "${expdir}/stats/.done" 4
+    sub_stage text_only
+    in_parallel taste_chain "sub_stage text_only_matched text_only"
+    end 5 "${expdir}/taste_{text_only,no_vq,rvq,text_only_matched}"
+fi
+
+tokenize() {
+    local dir=${codes}/log set
+    sharded "${dir}" "${all}/keys" ${python} -m espnet2_taste.bin.tokenize --data_dir "${all}" \
+        --train_config "${taste_exp}/config.yaml" --model_file "${taste_exp}/${taste_model}" \
+        --device "${device}" --num_att_plot 12
+    datadir merge "${dir}" "${codes}/all" taste.scp
+    for set in ${sets}; do
+        mkdir -p "${codes}/${set}"
+        cp "${dir}"/output.1/{num_codebooks,codebook_size} "${codes}/${set}/"
+        utils/filter_scp.pl "${raw}/${set}/text" "${codes}/all/taste.scp" > "${codes}/${set}/taste.scp.tmp"
+        mv "${codes}/${set}/taste.scp.tmp" "${codes}/${set}/taste.scp"
+    done
+}
+# synthesize <dir> <data dir> <model dir> <seed> <bin.synthesize args...>
+synthesize() {
+    local dir=$1 data=$2 model=$3
+    sharded "${dir}/log" "${data}/text" ${python} -m espnet2_taste.bin.synthesize \
+        --train_config "${model}/config.yaml" --model_file "${model}/${taste_model}" \
+        --vocoder_type "${vocoder_type}" --vocoder "${units_exp}" --data_dir "${data}" \
+        --device "${device}" --seed "$4" "${@:5}"
+    datadir merge "${dir}/log" "${dir}" text units.scp wav.scp
+}
+copy_synthesis() {
+    sharded "$1/log" "$2/text" ${python} -m espnet2_taste.bin.resynthesize --device "${device}" \
+        --vocoder_type "${vocoder_type}" --vocoder "${units_exp}" --data_dir "$2" \
+        --units "$2/units.scp" --spk_emb "$2/spk_emb.scp"
+    datadir merge "$1/log" "$1" wav.scp
+}
+# row <name> <set> <seed> <sub-stage> <bin.synthesize args...>
+row() {
+    local dir=${decode}/$1_seed$3/$2 model=${expdir}/taste_$4${tag:+_${tag}}
+    # shellcheck disable=SC2086
+    run_step "${dir}/.done" "${model}/.done ${raw}/.done_sets ${units_exp}/.done ${codes}/.done" \
+        synthesize "${dir}" "${raw}/$2" "${model}" "$3" "${@:5}" ${synthesis_args}
+}
+copy_row() {
+    run_step "${decode}/copy/$1/.done" "${raw}/.done_sets ${units_exp}/.done" \
+        copy_synthesis "${decode}/copy/$1" "${raw}/$1"
+}
+
+if active 6; then
+    begin 6 "TASTE codes of all sets; resynthesis of ${test_sets}"
+    need "${taste_exp}/.done" 5
+    for set in ${sets}; do cut -d' ' -f1 "${raw}/${set}/text"; done | sort > "${all}/keys"
+    run_step "${codes}/.done" "${taste_exp}/.done ${all}/keys" tokenize
+    rows=()
+    for set in ${test_sets}; do
+        rows+=("copy_row ${set}")
+        for s in ${sampling_seeds}; do
+            rows+=("row taste ${set} ${s} rvq --condition codes --taste ${codes}/${set}/taste.scp"
+                "row no_vq ${set} ${s} no_vq --condition speech"
+                "row text_only ${set} ${s} text_only_matched --condition text")
+        done
+    done
+    in_parallel "${rows[@]}"
+    end 6 "${codes}, ${decode}/{copy,text_only,no_vq,taste}_seed*"
+fi
+
+if active 7; then
+    begin 7 "TASLM training"
+    need "${codes}/${train_set}/taste.scp" 6
+    need "${taste_exp}/${taste_model}" 5
+    # shellcheck disable=SC2046,SC2086
+    run_step "${taslm_exp}/.done" "${taslm_config} ${codes}/.done ${raw}/.done_sets ${bpe}" \
+        train "${taslm_exp}" espnet2_taste.bin.taslm_train --config "${taslm_config}" \
+        --taste_config "${taste_exp}/config.yaml" --taste_model "${taste_exp}/${taste_model}" \
+        --token_model "${bpe}" \
+        --train_shape_file "${expdir}/stats/${train_set}/words_shape" \
+        --valid_shape_file "${expdir}/stats/${valid_set}/words_shape" \
+        $(both_sets "text:${raw}/SET/text:text" "taste:${codes}/SET/taste.scp:kaldi_ark") \
+        "${fast_train[@]}" ${taslm_args}
+    end 7 "${taslm_exp}"
+fi
+
+generate() {
+    local dir=$1 set=$2 name
+    sharded "${dir}/log" "${raw}/${set}/text" ${python} -m espnet2_taste.bin.taslm_generate \
+        --train_config "${taslm_exp}/config.yaml" --model_file "${taslm_exp}/${taslm_model}" \
+        --data_dir "${raw}/${set}" --taste "${codes}/${set}/taste.scp" --device "${device}" \
+        --seed "$3" "${@:4}"
+    datadir merge "${dir}/log" "${dir}" text taste.scp spk_emb.scp utt2spk prompt_text
+    for name in num_codebooks codebook_size; do
+        [ ! -f "${dir}/log/output.1/${name}" ] || cp "${dir}/log/output.1/${name}" "${dir}/"
+    done
+}
+continue_and_say() {
+    local dir=$1
+    generate "${dir}/text" "$2" "$3" "${@:4}"
+    synthesize "${dir}" "${dir}/text" "${taste_exp}" "$3" --condition codes \
+        --taste "${dir}/text/taste.scp"
+    cp "${dir}/text/prompt_text" "${dir}/prompt_text"
+}
+# continuation <name> <set> <seed> <bin.taslm_generate args...>
+continuation() {
+    local dir=${decode}/$1_seed$3/$2
+    # shellcheck disable=SC2086
+    run_step "${dir}/.done" "${taslm_exp}/.done ${codes}/.done ${raw}/.done_sets ${units_exp}/.done" \
+        continue_and_say "${dir}" "$2" "$3" "${@:4}" ${taslm_inference_args}
+}
+
+if active 8; then
+    begin 8 "TASLM continuation of the prompts of ${test_sets}, and a control"
+    need "${taslm_exp}/${taslm_model}" 7
+    rows=()
+    for set in ${test_sets}; do
+        for s in ${sampling_seeds}; do
+            rows+=("continuation taslm ${set} ${s} --prompt_codes own"
+                "continuation control ${set} ${s} --prompt_codes shuffled")
+        done
+    done
+    in_parallel "${rows[@]}"
+    end 8 "${decode}/{taslm,control}_seed*"
+fi
+
+score() {
+    local rows=("copy=${decode}/copy/${test_set}") name s continuations=() size
+    for s in ${sampling_seeds}; do
+        for name in text_only no_vq taste; do
+            rows+=("${name}:${s}=${decode}/${name}_seed${s}/${test_set}")
+        done
+        for name in taslm control; do
+            continuations+=("${name}:${s}=${decode}/${name}_seed${s}/${test_set}")
+        done
+    done
+    size=$(<"${codes}/${test_set}/codebook_size")
+    job "${train_cmd}" "${expdir}/scores${tag:+_${tag}}/score.log" \
+        ${python} -m espnet2_taste.bin.score --ref_dir "${raw}/${test_set}" \
+        --train_dir "${raw}/${train_set}" --rows "${rows[@]}" \
+        --continuation_rows "${continuations[@]}" ${grammar:+--grammar "${grammar}"} \
+        --taste "${codes}/${test_set}/taste.scp" --train_taste "${codes}/${train_set}/taste.scp" \
+        --codebook_size "${size}" --nj "${nj}" --output_dir "${expdir}/scores${tag:+_${tag}}"
+}
+
+if active 9; then
+    begin 9 "scores and report"
+    marks=${codes}/.done
+    for s in ${sampling_seeds}; do
+        for name in text_only no_vq taste; do
+            need "${decode}/${name}_seed${s}/${test_set}/.done" 6
+            marks+=" ${decode}/${name}_seed${s}/${test_set}/.done"
+        done
+        for name in taslm control; do
+            need "${decode}/${name}_seed${s}/${test_set}/.done" 8
+            marks+=" ${decode}/${name}_seed${s}/${test_set}/.done"
+        done
+    done
+    scores=${expdir}/scores${tag:+_${tag}}
+    run_step "${scores}/.done" "${marks}" score
+    run_step "${scores}/.done_report" "${scores}/.done" \
+        ${python} -m espnet2_taste.bin.report --score_dir "${scores}" --title "${recipe}" \
+        --attention_dir "${codes}/log" --results "${results}" --html "${scores}/report.html" \
+        --exp_dirs asr="${asr_exp}" taste="${taste_exp}" taslm="${taslm_exp}" \
+        text_only="${expdir}/taste_text_only${tag:+_${tag}}" --commands "${command_line}"
+    cat "${results}"
+    end 9 "${results} and ${PWD}/${scores}/report.html"
+fi
+log "finished in ${SECONDS} s"
