@@ -100,7 +100,7 @@ class PitchExtractor(torch.nn.Module):
         with torch.autocast(wav.device.type, enabled=False):
             phi = self._correlate(self._frames(wav, lengths, num_frames, first_centre))
         inner = phi[..., 1:-1]
-        peak = (inner >= phi[..., :-2]) & (inner >= phi[..., 2:])
+        peak = inner >= torch.maximum(phi[..., :-2], phi[..., 2:])
         score = torch.where(peak, inner, inner - 2.0) - self.octave_cost * self.octaves
         best = score.argmax(dim=-1, keepdim=True)
         middle = self._local_median(best, inner.gather(-1, best))
@@ -117,9 +117,9 @@ class PitchExtractor(torch.nn.Module):
     def _frames(self, wav, lengths, num_frames, first_centre):
         """(B, T, W) windows, zeros outside the utterance."""
         wav = wav.float() * length_mask(lengths, wav.size(1))
-        taps, step = self.low_pass[None, None], self.step
-        wav = torch.nn.functional.conv1d(wav[:, None], taps, None, step, 4 * step)[:, 0]
-        start = self.window // 2 - first_centre // step
+        wav = torch.nn.functional.pad(wav, (4 * self.step, 4 * self.step))
+        wav = wav.unfold(1, len(self.low_pass), self.step) @ self.low_pass
+        start = self.window // 2 - first_centre // self.step
         needed = (num_frames - 1) * self.hop_length + self.window
         wav = torch.nn.functional.pad(wav, (start, needed - start - wav.size(1)))
         return wav.unfold(1, self.window, self.hop_length)

@@ -1,7 +1,6 @@
 """Finite scalar quantisation (arXiv 2309.15505)."""
 
 import torch
-from vector_quantize_pytorch import FSQ
 
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
 
@@ -39,6 +38,8 @@ class FSQQuantizer(AbsQuantizer):
                 f"fsq: levels must be 2 or more each and num_codebooks positive, "
                 f"got {list(levels)} and {num_codebooks}"
             )
+        from vector_quantize_pytorch import FSQ  # seconds to import
+
         super().__init__(dim, codebook_dim=len(levels) * num_codebooks, noise=noise)
         if self.codebook_dim == dim:
             self.project_in = torch.nn.Tanh()

@@ -1,8 +1,6 @@
 """Residual vector quantisation (paper eq. 4)."""
 
 import torch
-from vector_quantize_pytorch import ResidualVQ
-from vector_quantize_pytorch.vector_quantize_pytorch import cdist, kmeans
 
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
 
@@ -55,6 +53,8 @@ class ResidualVQQuantizer(AbsQuantizer):
                 f"rvq: need num_codebooks >= 1 and codebook_size >= 2, got "
                 f"{num_codebooks} and {codebook_size}"
             )
+        from vector_quantize_pytorch import ResidualVQ  # seconds to import
+
         super().__init__(dim, codebook_dim, noise)
         self.rvq = ResidualVQ(
             dim=self.codebook_dim,
@@ -105,6 +105,8 @@ class ResidualVQQuantizer(AbsQuantizer):
 
     def latent_to_codes(self, latent: torch.Tensor) -> torch.Tensor:
         """(..., codebook_dim) -> (..., R) int64: greedy search, one book at a time."""
+        from vector_quantize_pytorch.vector_quantize_pytorch import cdist
+
         residual = latent.detach().float().reshape(1, -1, self.codebook_dim)
         codes = []
         for book in self.codebooks:
@@ -123,6 +125,8 @@ class ResidualVQQuantizer(AbsQuantizer):
                 "rvq: the codebooks are empty: train or load a checkpoint first "
                 "(or kmeans_init: false for random ones)"
             )
+        from vector_quantize_pytorch.vector_quantize_pytorch import cdist, kmeans
+
         residual = latent[mask].float()[None]
         for book in codebooks:
             means, counts = kmeans(
