@@ -1,0 +1,13 @@
+"""Speaker encoders and their choice by name."""
+
+from espnet2_taste.lazy_choices import LazyChoices
+
+speaker_choices = LazyChoices(
+    "speaker encoder",
+    {"xvector": "espnet2_taste.speaker.xvector.XVectorSpeakerEncoder"},
+)
+
+
+def load_speaker_encoder(name: str, path: str, **kwargs):
+    """The speaker encoder called ``name``, from the folder or file at ``path``."""
+    return speaker_choices.get_class(name).from_pretrained(path, **kwargs)

@@ -1,0 +1,13 @@
+"""Speech units: extractors and their choice by name."""
+
+from espnet2_taste.lazy_choices import LazyChoices
+
+unit_extractor_choices = LazyChoices(
+    "unit extractor",
+    {"world_vq": "espnet2_taste.units.world_vq.WorldVQUnitExtractor"},
+)
+
+
+def load_unit_extractor(name: str, path: str, **kwargs):
+    """The unit extractor called ``name``, from the folder or file at ``path``."""
+    return unit_extractor_choices.get_class(name).from_pretrained(path, **kwargs)

@@ -1,0 +1,16 @@
+"""Unit vocoders and their choice by name."""
+
+from espnet2_taste.lazy_choices import LazyChoices
+
+vocoder_choices = LazyChoices(
+    "vocoder",
+    {
+        "world_vq": "espnet2_taste.vocoder.world_vq.WorldVQVocoder",
+        "griffin_lim": "espnet2_taste.vocoder.griffin_lim.GriffinLimVocoder",
+    },
+)
+
+
+def load_vocoder(name: str, path: str, **kwargs):
+    """The vocoder called ``name``, from the folder or file at ``path``."""
+    return vocoder_choices.get_class(name).from_pretrained(path, **kwargs)

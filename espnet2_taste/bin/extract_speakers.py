@@ -1,0 +1,94 @@
+"""Speaker embeddings of a data directory -> spk_emb.ark, spk_emb.scp.
+
+Two modes: with --model, one embedding an utterance from its audio (shardable with
+--key_file); with --average speaker --spk_emb, a second and final step on the merged
+spk_emb.scp: every utterance gets the mean embedding of its speaker.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    from espnet2_taste.speaker import speaker_choices
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--data_dir", type=Path, required=True, help="in dump/raw: wav.scp, utt2spk"
+    )
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument(
+        "--model_type", default="xvector", choices=speaker_choices.names()
+    )
+    parser.add_argument("--model", help="folder or file of the speaker encoder")
+    parser.add_argument("--key_file", help="utterances to do (default: all)")
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--average", default="none", choices=["none", "speaker"])
+    parser.add_argument(
+        "--spk_emb", help="--average speaker: spk_emb.scp of the whole data directory"
+    )
+    return parser
+
+
+def extract(args: argparse.Namespace) -> None:
+    """One embedding an utterance, from audio."""
+    import torch
+
+    from espnet2_taste.data.kaldi_io import ArkWriter
+    from espnet2_taste.speaker import load_speaker_encoder
+    from espnet2_taste.units.reading import WavDir
+
+    encoder = load_speaker_encoder(args.model_type, args.model, device=args.device)
+    data = WavDir(args.data_dir, args.key_file)
+    done = 0
+    with ArkWriter(args.output_dir, "spk_emb") as writer:
+        for keys, wavs in data.batches(args.batch_size):
+            embeddings = encoder([torch.from_numpy(wav) for wav in wavs]).numpy()
+            for key, embedding in zip(keys, embeddings, strict=True):
+                writer[key] = embedding
+            done += len(keys)
+            if done % 512 < args.batch_size:
+                logging.info("%d of %d utterances", done, len(data.wavs))
+        data.report(done)
+
+
+def average(args: argparse.Namespace) -> None:
+    """The speaker's mean for each utterance."""
+    import kaldiio
+
+    from espnet2_taste.data.kaldi_io import ArkWriter, read_table
+    from espnet2_taste.speaker.training import average_by_speaker
+
+    if Path(args.spk_emb).resolve().parent == args.output_dir.resolve():
+        raise ValueError(
+            f"--output_dir {args.output_dir} holds --spk_emb {args.spk_emb}: a killed "
+            "run would destroy it; write elsewhere"
+        )
+    embeddings = dict(kaldiio.load_scp(args.spk_emb).items())
+    averaged = average_by_speaker(embeddings, read_table(args.data_dir / "utt2spk"))
+    with ArkWriter(args.output_dir, "spk_emb") as writer:
+        for key in sorted(averaged):
+            writer[key] = averaged[key]
+    logging.info("%d utterances, averaged by speaker", len(averaged))
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    parser = get_parser()
+    args = parser.parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if args.average == "speaker":
+        if args.spk_emb is None or args.model is not None:
+            parser.error("--average speaker takes --spk_emb, not --model")
+        average(args)
+    else:
+        if args.model is None or args.spk_emb is not None:
+            parser.error("--model is needed (--spk_emb is for --average speaker)")
+        extract(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Speech units of a data directory -> units.ark, units.scp (int32, 1-D), rtf.json.
+
+Units of the training set that training kept beside the model are not made again.
+"""
+
+import argparse
+import logging
+import time
+from pathlib import Path
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    from espnet2_taste.units import unit_extractor_choices
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--model_type", default="world_vq", choices=unit_extractor_choices.names()
+    )
+    parser.add_argument(
+        "--model", required=True, help="folder or file of the unit extractor"
+    )
+    parser.add_argument(
+        "--data_dir", type=Path, required=True, help="in dump/raw: wav.scp"
+    )
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--key_file", help="utterances to do (default: all)")
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    import numpy as np
+    import torch
+
+    from espnet2_taste.data.kaldi_io import ArkWriter
+    from espnet2_taste.units import load_unit_extractor
+    from espnet2_taste.units.cache import UnitCache
+    from espnet2_taste.units.reading import WavDir, write_rtf
+
+    extractor = load_unit_extractor(args.model_type, args.model, device=args.device)
+    data = WavDir(args.data_dir, args.key_file)
+    cache = UnitCache(args.model)
+    units = {
+        key: cached
+        for key, path in data.wavs.items()
+        if (cached := cache.get(key, path)) is not None
+    }
+    if units:
+        logging.info("%d utterances are in the cache of training", len(units))
+    data.wavs = {key: path for key, path in data.wavs.items() if key not in units}
+    seconds, audio = 0.0, 0.0
+    for keys, wavs in data.batches(args.batch_size):
+        start = time.perf_counter()
+        results = extractor([torch.from_numpy(wav) for wav in wavs])
+        seconds += time.perf_counter() - start
+        audio += sum(len(wav) for wav in wavs) / extractor.sample_rate
+        for key, result in zip(keys, results, strict=True):
+            units[key] = result.numpy().astype(np.int32)
+        if len(units) % 512 < args.batch_size:
+            logging.info("%d utterances", len(units))
+    data.report(len(units))
+    with ArkWriter(args.output_dir, "units") as writer:
+        for key in sorted(units):
+            writer[key] = units[key]
+    write_rtf(args.output_dir, "unit_extractor_rtf", seconds, audio)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Speech units + speaker embeddings -> PCM16 waves, wav.scp and rtf.json."""
+
+import argparse
+import logging
+import os
+import time
+from pathlib import Path
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    from espnet2_taste.vocoder import vocoder_choices
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--vocoder_type", default="world_vq", choices=vocoder_choices.names()
+    )
+    parser.add_argument("--vocoder", required=True, help="folder or file")
+    parser.add_argument(
+        "--data_dir", type=Path, required=True, help="for `text`, copied if present"
+    )
+    parser.add_argument("--units", required=True, help="units.scp")
+    parser.add_argument("--spk_emb", required=True, help="spk_emb.scp")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--key_file", help="utterances to do (default: all of --units)")
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    import kaldiio
+    import numpy as np
+    import soundfile
+    import torch
+
+    from espnet2_taste.data.kaldi_io import read_table, select_keys, write_table
+    from espnet2_taste.units.reading import write_rtf
+    from espnet2_taste.vocoder import load_vocoder
+
+    vocoder = load_vocoder(args.vocoder_type, args.vocoder, device=args.device)
+    keys = sorted(select_keys(read_table(args.units), args.key_file))
+    all_units = kaldiio.load_scp(args.units)
+    all_embeddings = kaldiio.load_scp(args.spk_emb)
+    missing = [key for key in keys if key not in all_embeddings]
+    if missing:
+        raise ValueError(f"{args.spk_emb}: {missing[0]} of {args.units} is missing")
+    folder = args.output_dir / "wav"
+    folder.mkdir(parents=True, exist_ok=True)
+    wavs: dict[str, str] = {}
+    seconds, audio = 0.0, 0.0
+    for first in range(0, len(keys), args.batch_size):
+        batch = keys[first : first + args.batch_size]
+        units = [torch.from_numpy(all_units[key].astype(np.int64)) for key in batch]
+        embeddings = torch.from_numpy(np.stack([all_embeddings[key] for key in batch]))
+        start = time.perf_counter()
+        results = vocoder(units, embeddings)
+        seconds += time.perf_counter() - start
+        for key, wav in zip(batch, results, strict=True):
+            audio += len(wav) / vocoder.sample_rate
+            path, temporary = folder / f"{key}.wav", folder / f"{key}.tmp.wav"
+            soundfile.write(temporary, wav.numpy(), vocoder.sample_rate, "PCM_16")
+            os.replace(temporary, path)
+            wavs[key] = str(path)
+        logging.info("%d of %d utterances", len(wavs), len(keys))
+    text = args.data_dir / "text"
+    if text.is_file():
+        texts = read_table(text)
+        write_table(
+            args.output_dir / "text", {key: texts[key] for key in keys if key in texts}
+        )
+    write_rtf(args.output_dir, "vocoder_rtf", seconds, audio)
+    write_table(args.output_dir / "wav.scp", wavs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Train the tiny x-vector speaker encoder (no pretrained weights)."""
+
+import argparse
+import logging
+from pathlib import Path
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--config", type=Path, required=True, help="YAML: model_conf, train_conf"
+    )
+    parser.add_argument(
+        "--data_dir", type=Path, required=True, help="dump/raw/train: wav.scp, utt2spk"
+    )
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="gets config.yaml, model.pth"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    from espnet2_taste.speaker.training import train_xvector
+    from espnet2_taste.units.checkpoint import read_config, save_model
+
+    config = read_config(args.config)
+    model = train_xvector(
+        args.data_dir,
+        config["model_conf"],
+        device=args.device,
+        **config["train_conf"],
+    )
+    save_model(args.output_dir, model, config)
+    logging.info("wrote %s", args.output_dir)
+
+
+if __name__ == "__main__":
+    main()

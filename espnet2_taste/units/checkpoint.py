@@ -1,0 +1,71 @@
+"""A trained small model on disk: ``config.yaml`` and ``model.pth`` in one folder.
+
+Shared by the units, the vocoders and the speaker encoder.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+import yaml
+
+
+def read_config(path: Path) -> dict:
+    """A training configuration, with empty sections where it has none.
+
+    Raises:
+        ValueError: a section that no trainer knows; the message names it.
+    """
+    sections = ("model_conf", "train_conf", "griffin_lim_conf")
+    config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    unknown = sorted(set(config) - set(sections))
+    if unknown:
+        raise ValueError(f"{path}: unknown section {unknown[0]}; known: {sections}")
+    return {name: config.get(name) or {} for name in sections}
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """``torch.save`` by rename; parents are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    torch.save(tensors, temporary)
+    os.replace(temporary, path)
+
+
+def load_tensors(path: Path, made_by: str) -> dict[str, torch.Tensor]:
+    """``torch.load`` on the CPU without running code from the file.
+
+    Raises:
+        FileNotFoundError: no such file; ``made_by`` says how to get it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: {made_by} makes it")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def save_model(output_dir: Path, model: torch.nn.Module, config: dict) -> None:
+    """Write ``model.pth`` and, last, ``config.yaml``: with it the folder is complete.
+
+    Args:
+        config: what was trained; ``model_conf`` in it rebuilds the model.
+    """
+    save_tensors(output_dir / "model.pth", model.state_dict())
+    temporary = output_dir / "config.yaml.tmp"
+    temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    os.replace(temporary, output_dir / "config.yaml")
+
+
+def load_model(path: str, cls: type, made_by: str, device: str) -> torch.nn.Module:
+    """Rebuild ``cls(**config["model_conf"])`` with its weights, in eval mode.
+
+    Raises:
+        FileNotFoundError: ``path`` holds no complete model.
+        RuntimeError: weights that do not fit the configuration.
+    """
+    config_file = Path(path) / "config.yaml"
+    if not config_file.is_file():
+        raise FileNotFoundError(f"{config_file} does not exist: {made_by} makes it")
+    config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
+    model = cls(**config["model_conf"])
+    model.load_state_dict(load_tensors(Path(path) / "model.pth", made_by))
+    return model.to(device).eval()

@@ -1,0 +1,146 @@
+"""WORLD analysis and synthesis: the acoustic features of the `world_vq` units.
+
+F0 is sampled every 10 ms and the spectral envelope every 20 ms, which halves the
+cost of the envelope and loses nothing audible. One feature row covers a 20 ms frame,
+``[log-F0 x 2, voicing x 2, cepstrum x C]``: log-F0 (ln Hz) is interpolated through
+unvoiced stretches, voicing is 0 or 1, and the cepstrum is WORLD's mel-warped coding
+of the envelope. Aperiodicity is not analysed (it would cost as much as the rest):
+synthesis draws it from voicing and frequency.
+"""
+
+import numpy as np
+import pyworld
+
+SAMPLE_RATE = 16000
+F0_PERIOD_S = 0.010
+F0_SHIFT = 160  # samples
+F0_PER_FRAME = 2
+FRAME_SHIFT = F0_PER_FRAME * F0_SHIFT
+NUM_PITCH = 2 * F0_PER_FRAME  # columns before the cepstrum
+F0_FLOOR_HZ = 60.0
+F0_CEIL_HZ = 500.0
+DEFAULT_F0_HZ = 150.0  # where nothing is voiced
+# Power floor of the envelope: digital silence would otherwise be an outlier of
+# -40 nepers that the quantiser spends its codes on. Well below 16-bit dither.
+POWER_FLOOR = 1e-9
+
+
+def _raw_f0(wav: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) F0 in Hz with 0 where unvoiced, and (T,) times in seconds, 10 ms apart."""
+    f0, times = pyworld.dio(
+        wav,
+        sample_rate,
+        f0_floor=F0_FLOOR_HZ,
+        f0_ceil=F0_CEIL_HZ,
+        frame_period=F0_PERIOD_S * 1000,
+        speed=4,  # decimate first: a third of the cost; stonemask refines anyway
+    )
+    return pyworld.stonemask(wav, f0, times, sample_rate), times
+
+
+def f0_contour(wav: np.ndarray, sample_rate: int) -> tuple[np.ndarray, float]:
+    """F0 of a waveform, for prosody targets and metrics.
+
+    Args:
+        wav: (N,) waveform, any float or int dtype.
+        sample_rate: Hz.
+
+    Returns:
+        (T,) float64 F0 in Hz, 0 where unvoiced, T = N // (0.01 * sample_rate) + 1
+        (0 values for an empty waveform), and the period between them in seconds.
+    """
+    if len(wav) == 0:
+        return np.zeros(0), F0_PERIOD_S
+    wav = np.ascontiguousarray(wav, dtype=np.float64)
+    return _raw_f0(wav, sample_rate)[0], F0_PERIOD_S
+
+
+def interpolate_log_f0(f0: np.ndarray) -> np.ndarray:
+    """(T,) Hz with 0 where unvoiced -> (T,) continuous log-F0 (ln Hz)."""
+    voiced = np.flatnonzero(f0 > 0)
+    if len(voiced) == 0:
+        return np.full(len(f0), np.log(DEFAULT_F0_HZ))
+    return np.interp(np.arange(len(f0)), voiced, np.log(f0[voiced]))
+
+
+def analyse(wav: np.ndarray, num_frames: int, num_ceps: int) -> np.ndarray:
+    """Waveform -> WORLD features.
+
+    Args:
+        wav: (N,) float waveform at 16 kHz in [-1, 1].
+        num_frames: T; the waveform is padded with zeros (or cut) to T frame shifts.
+        num_ceps: cepstral coefficients, C.
+
+    Returns:
+        (T, NUM_PITCH + C) float32: log-F0, voicing, cepstrum.
+    """
+    if num_frames == 0:
+        return np.zeros((0, NUM_PITCH + num_ceps), dtype=np.float32)
+    padded = np.zeros(num_frames * FRAME_SHIFT)
+    length = min(len(wav), len(padded))
+    padded[:length] = wav[:length]
+    f0, times = _raw_f0(padded, SAMPLE_RATE)
+    f0 = f0[: num_frames * F0_PER_FRAME]
+    coarse = slice(0, num_frames * F0_PER_FRAME, F0_PER_FRAME)
+    power = pyworld.cheaptrick(
+        padded,
+        np.ascontiguousarray(f0[coarse]),
+        np.ascontiguousarray(times[coarse]),
+        SAMPLE_RATE,
+    )
+    power = np.maximum(power, POWER_FLOOR)
+    ceps = pyworld.code_spectral_envelope(power, SAMPLE_RATE, num_ceps)
+    log_f0 = interpolate_log_f0(f0).reshape(num_frames, F0_PER_FRAME)
+    voicing = (f0 > 0).reshape(num_frames, F0_PER_FRAME)
+    return np.column_stack([log_f0, voicing, ceps]).astype(np.float32)
+
+
+def _aperiodicity(voiced: np.ndarray, num_bins: int) -> np.ndarray:
+    """(T,) bool -> (T, num_bins) amplitude ratio of noise.
+
+    Unvoiced frames are noise; voiced ones grow noisier above 2 kHz as natural
+    voices do, which keeps the synthesis from buzzing.
+    """
+    hertz = np.linspace(0, SAMPLE_RATE / 2, num_bins)
+    curve = np.interp(hertz, [0, 2000, 5000, 8000], [0.001, 0.01, 0.2, 0.4])
+    return np.where(voiced[:, None], curve, 1.0)
+
+
+def _upsample(ceps: np.ndarray) -> np.ndarray:
+    """(T, C) -> (T * F0_PER_FRAME, C), linear in between."""
+    following = np.concatenate([ceps[1:], ceps[-1:]])
+    steps = np.arange(F0_PER_FRAME)[None, :, None] / F0_PER_FRAME
+    fine = ceps[:, None] * (1 - steps) + following[:, None] * steps
+    return np.ascontiguousarray(fine.reshape(-1, ceps.shape[1]))
+
+
+def synthesise(features: np.ndarray) -> np.ndarray:
+    """WORLD features -> waveform.
+
+    Args:
+        features: (T, NUM_PITCH + C): log-F0, voicing (voiced above .5), cepstrum.
+
+    Returns:
+        (T * FRAME_SHIFT,) float32 waveform, scaled down where it would clip.
+    """
+    num_samples = len(features) * FRAME_SHIFT
+    if num_samples == 0:
+        return np.zeros(0, dtype=np.float32)
+    features = features.astype(np.float64)
+    log_f0 = features[:, :F0_PER_FRAME].ravel()
+    voiced = features[:, F0_PER_FRAME:NUM_PITCH].ravel() > 0.5
+    f0 = np.exp(np.clip(log_f0, np.log(F0_FLOOR_HZ), np.log(F0_CEIL_HZ)))
+    fft_size = pyworld.get_cheaptrick_fft_size(SAMPLE_RATE)
+    power = pyworld.decode_spectral_envelope(
+        _upsample(features[:, NUM_PITCH:]), SAMPLE_RATE, fft_size
+    )
+    wav = pyworld.synthesize(
+        np.where(voiced, f0, 0.0),
+        power,
+        _aperiodicity(voiced, fft_size // 2 + 1),
+        SAMPLE_RATE,
+        F0_PERIOD_S * 1000,
+    )
+    wav = np.pad(wav, (0, max(0, num_samples - len(wav))))[:num_samples]
+    peak = np.abs(wav).max()
+    return (wav / peak * 0.99 if peak > 0.99 else wav).astype(np.float32)

@@ -1,0 +1,243 @@
+"""The `world_vq` units: a VQ autoencoder on WORLD features (25 Hz, one stream).
+
+It stands in for the paper's S3 units (Section 3.1) where no pretrained weights are
+wanted. The encoder sees absolute log-F0 and timbre; the decoder is told the speaker
+by an embedding, so codes go to what the speaker does not explain: phones and pitch.
+
+An utterance of N samples at 16 kHz has ``ceil(N / 640)`` units; unit u covers samples
+[640 u, 640 (u + 1)), the last one padded with zeros.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from vector_quantize_pytorch import VectorQuantize
+
+from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.units import world
+from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
+from espnet2_taste.units.checkpoint import load_model
+
+FRAMES_PER_UNIT = 2
+SAMPLES_PER_UNIT = FRAMES_PER_UNIT * world.FRAME_SHIFT
+
+
+def count_units(num_samples: int) -> int:
+    """Units of an utterance of ``num_samples`` samples at 16 kHz: ceil(N / 640)."""
+    return -(-num_samples // SAMPLES_PER_UNIT)
+
+
+def world_features(wav: np.ndarray, num_ceps: int) -> np.ndarray:
+    """(N,) waveform -> (count_units(N) * FRAMES_PER_UNIT, NUM_PITCH + num_ceps)."""
+    return world.analyse(wav, count_units(len(wav)) * FRAMES_PER_UNIT, num_ceps)
+
+
+class ResidualConv(nn.Module):
+    """x + W(relu(conv(norm(x)))): one block at the unit rate, padding kept at zero."""
+
+    def __init__(self, size: int, kernel_size: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(size)
+        self.conv = nn.Conv1d(size, size, kernel_size, padding=kernel_size // 2)
+        self.project = nn.Linear(size, size)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(B, U, size) and (B, U, 1) bool -> (B, U, size)."""
+        hidden = (self.norm(x) * mask).transpose(1, 2)
+        hidden = F.relu(self.conv(hidden).transpose(1, 2))
+        return x + self.project(hidden)
+
+
+class WorldVQ(nn.Module):
+    """Conv autoencoder over WORLD features with an EMA codebook.
+
+    Args:
+        num_units: codebook size.
+        num_ceps: cepstral coefficients of the features, C.
+        spk_embed_dim: width of the speaker embedding; 0 for an unconditioned decoder.
+        hidden_size: width of the convolutions.
+        encoder_blocks, decoder_blocks, kernel_size: depth and context.
+        code_dim: width of a codebook vector.
+        decay: of the codebook's moving average.
+    """
+
+    def __init__(
+        self,
+        num_units: int = 512,
+        num_ceps: int = 24,
+        spk_embed_dim: int = 64,
+        hidden_size: int = 160,
+        encoder_blocks: int = 2,
+        decoder_blocks: int = 3,
+        kernel_size: int = 5,
+        code_dim: int = 32,
+        decay: float = 0.98,
+    ):
+        super().__init__()
+        self.num_units = num_units
+        self.num_ceps = num_ceps
+        self.spk_embed_dim = spk_embed_dim
+        self.feature_dim = world.NUM_PITCH + num_ceps
+        unit_dim = FRAMES_PER_UNIT * self.feature_dim
+        self.register_buffer("mean", torch.zeros(self.feature_dim))
+        self.register_buffer("scale", torch.ones(self.feature_dim))
+        self.encoder_in = nn.Linear(unit_dim, hidden_size)
+        self.encoder = nn.ModuleList(
+            ResidualConv(hidden_size, kernel_size) for _ in range(encoder_blocks)
+        )
+        self.encoder_out = nn.Sequential(
+            nn.LayerNorm(hidden_size), nn.Linear(hidden_size, code_dim)
+        )
+        self.quantizer = VectorQuantize(
+            dim=code_dim,
+            codebook_size=num_units,
+            decay=decay,
+            kmeans_init=True,
+            threshold_ema_dead_code=1,
+            commitment_weight=0.25,
+            rotation_trick=False,
+        )
+        self.decoder_in = nn.Linear(code_dim, hidden_size)
+        self.speaker = (
+            nn.Linear(spk_embed_dim, hidden_size, bias=False) if spk_embed_dim else None
+        )
+        self.decoder = nn.ModuleList(
+            ResidualConv(hidden_size, kernel_size) for _ in range(decoder_blocks)
+        )
+        self.decoder_out = nn.Sequential(
+            nn.LayerNorm(hidden_size), nn.Linear(hidden_size, unit_dim)
+        )
+
+    def set_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        """Normalise by these (feature_dim,) statistics; voicing stays 0 or 1."""
+        self.mean.copy_(mean)
+        self.scale.copy_(std.clamp(min=1e-3))
+        voicing = slice(world.F0_PER_FRAME, world.NUM_PITCH)
+        self.mean[voicing], self.scale[voicing] = 0.5, 0.5
+
+    def latents(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Features (B, 2 U, D) and (B, U, 1) bool -> (B, U, code_dim)."""
+        x = (features - self.mean) / self.scale
+        x = self.encoder_in(x.reshape(*mask.shape[:2], -1))
+        for block in self.encoder:
+            x = block(x, mask)
+        return self.encoder_out(x)
+
+    def reconstruct(
+        self, codes: torch.Tensor, spk_emb: torch.Tensor | None, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Code vectors (B, U, code_dim), speakers (B, S), (B, U, 1) bool ->
+        normalised features (B, 2 U, D); the voicing columns are logits."""
+        x = self.decoder_in(codes)
+        if self.speaker is not None:
+            x = x + self.speaker(F.normalize(spk_emb, dim=-1)).unsqueeze(1)
+        for block in self.decoder:
+            x = block(x, mask)
+        x = self.decoder_out(x)
+        return x.reshape(len(x), -1, self.feature_dim)
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        lengths: torch.Tensor,
+        spk_emb: torch.Tensor | None,
+        f0_weight: float = 4.0,
+        ceps_exponent: float = 0.5,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Training loss.
+
+        Args:
+            features: (B, 2 U, D) WORLD features, padded with anything.
+            lengths: (B,) int64 units of each row.
+            spk_emb: (B, S) speaker embeddings, or None without conditioning.
+            f0_weight: of the log-F0 error against the cepstral one.
+            ceps_exponent: cepstral coefficients are weighted by std ** this:
+                0 weighs all alike, 1 is the log-spectral distance.
+
+        Returns:
+            Scalar loss and its parts by name (detached).
+        """
+        mask = length_mask(lengths, features.shape[1] // FRAMES_PER_UNIT)
+        codes, indices, commit = self.quantizer(
+            self.latents(features, mask.unsqueeze(-1)), mask=mask
+        )
+        output = self.reconstruct(codes, spk_emb, mask.unsqueeze(-1))
+        target = (features - self.mean) / self.scale
+        frames = mask.repeat_interleave(FRAMES_PER_UNIT, dim=1)
+        output, target = output[frames], target[frames]  # (frames, D)
+
+        pitch, voice = world.F0_PER_FRAME, world.NUM_PITCH
+        voiced = (target[:, pitch:voice] > 0).to(output.dtype)
+        # Interpolated stretches only need to be plausible.
+        trust = 0.1 + 0.9 * voiced
+        f0 = (trust * (output[:, :pitch] - target[:, :pitch]) ** 2).mean()
+        voicing = F.binary_cross_entropy_with_logits(output[:, pitch:voice], voiced)
+        # c0 spans silence to speech and would drown the rest in any power of its std.
+        weights = self.scale[voice:].clamp(max=2.0) ** (2 * ceps_exponent)
+        error = (output[:, voice:] - target[:, voice:]) ** 2
+        ceps = (error * (weights / weights.mean())).mean()
+        loss = ceps + f0_weight * f0 + voicing + commit.sum()
+        parts = {"ceps": ceps, "f0": f0, "voicing": voicing, "commit": commit.sum()}
+        return loss, {name: value.detach() for name, value in parts.items()}
+
+    @torch.no_grad()
+    def encode(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Features (B, 2 U, D), (B,) int64 -> (B, U) int64 units; padding is -1."""
+        mask = length_mask(lengths, features.shape[1] // FRAMES_PER_UNIT)
+        latents = self.latents(features, mask.unsqueeze(-1))
+        distances = torch.cdist(latents, self.quantizer.codebook.unsqueeze(0))
+        return distances.argmin(-1).masked_fill(~mask, -1)
+
+    @torch.no_grad()
+    def decode(
+        self, units: torch.Tensor, lengths: torch.Tensor, spk_emb: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Units (B, U) int64 (padding: any), (B,), (B, S) -> features (B, 2 U, D)
+        in WORLD's units, voicing as probabilities."""
+        mask = length_mask(lengths, units.shape[1]).unsqueeze(-1)
+        codes = self.quantizer.get_codes_from_indices(units.clamp(min=0))
+        output = self.reconstruct(codes, spk_emb, mask)
+        voicing = slice(world.F0_PER_FRAME, world.NUM_PITCH)
+        features = output * self.scale + self.mean
+        features[..., voicing] = output[..., voicing].sigmoid()
+        return features
+
+
+class WorldVQUnitExtractor(AbsUnitExtractor):
+    """`world_vq`: units from a trained WorldVQ.
+
+    Args:
+        model: in eval mode.
+    """
+
+    sample_rate = world.SAMPLE_RATE
+    unit_rate = world.SAMPLE_RATE / SAMPLES_PER_UNIT
+
+    def __init__(self, model: WorldVQ):
+        self.model = model
+        self.num_units = model.num_units
+
+    @classmethod
+    def from_pretrained(cls, path: str, device: str = "cpu") -> "WorldVQUnitExtractor":
+        """Load the folder that bin/train_units.py wrote."""
+        return cls(load_model(path, WorldVQ, "bin/train_units.py", device))
+
+    def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:
+        """1-D float waveforms at 16 kHz -> 1-D int64 units, ceil(N / 640) each."""
+        features = [
+            world_features(wav.cpu().numpy(), self.model.num_ceps) for wav in wavs
+        ]
+        return self.encode_features(features)
+
+    def encode_features(self, features: list[np.ndarray]) -> list[torch.Tensor]:
+        """(2 U, D) WORLD features of each utterance -> (U,) int64 units on the CPU."""
+        device = self.model.mean.device
+        lengths = torch.tensor([len(x) // FRAMES_PER_UNIT for x in features])
+        if lengths.sum() == 0:
+            return [torch.zeros(0, dtype=torch.int64) for _ in features]
+        padded = nn.utils.rnn.pad_sequence(
+            [torch.from_numpy(x) for x in features], batch_first=True
+        )
+        units = self.model.encode(padded.to(device), lengths.to(device)).cpu()
+        return [row[:n] for row, n in zip(units, lengths.tolist(), strict=True)]

@@ -1,0 +1,61 @@
+"""The `world_vq` vocoder: the decoder of WorldVQ, then WORLD synthesis."""
+
+import torch
+
+from espnet2_taste.units import world
+from espnet2_taste.units.checkpoint import load_model
+from espnet2_taste.units.world_vq import FRAMES_PER_UNIT, WorldVQ
+from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
+
+
+class WorldVQVocoder(AbsVocoder):
+    """Units + speaker embedding -> 16 kHz waveform of 640 samples a unit.
+
+    The network decodes the batch at once; WORLD then synthesises each utterance.
+
+    Args:
+        model: in eval mode.
+    """
+
+    sample_rate = world.SAMPLE_RATE
+
+    def __init__(self, model: WorldVQ):
+        self.model = model
+
+    @classmethod
+    def from_pretrained(cls, path: str, device: str = "cpu") -> "WorldVQVocoder":
+        """Load the folder that bin/train_units.py wrote."""
+        return cls(load_model(path, WorldVQ, "bin/train_units.py", device))
+
+    def __call__(
+        self, units: list[torch.Tensor], spk_emb: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """See AbsVocoder; no units give no samples.
+
+        Raises:
+            ValueError: an embedding of another width than the model was trained
+                with, or units outside the codebook.
+        """
+        width = self.model.spk_embed_dim
+        if width and spk_emb.shape[-1] != width:
+            raise ValueError(
+                f"speaker embeddings have {spk_emb.shape[-1]} dimensions, the vocoder "
+                f"was trained with {width}: use the speaker encoder it was trained with"
+            )
+        lengths = torch.tensor([len(item) for item in units])
+        if lengths.sum() == 0:
+            return [torch.zeros(0) for _ in units]
+        padded = torch.nn.utils.rnn.pad_sequence(units, batch_first=True)
+        if padded.min() < 0 or padded.max() >= self.model.num_units:
+            raise ValueError(
+                f"units must lie in [0, {self.model.num_units}), these span "
+                f"[{padded.min()}, {padded.max()}]"
+            )
+        device = self.model.mean.device
+        features = self.model.decode(
+            padded.to(device), lengths.to(device), spk_emb.to(device)
+        ).cpu()
+        return [
+            torch.from_numpy(world.synthesise(item[: n * FRAMES_PER_UNIT].numpy()))
+            for item, n in zip(features, lengths.tolist(), strict=True)
+        ]
