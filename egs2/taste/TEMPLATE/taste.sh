@@ -51,6 +51,7 @@ sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
 taslm_config=conf/train_taslm.yaml
 taslm_args=            # Added to its training.
 taslm_model=valid.loss.best.pth  # Checkpoint.
+taslm_inference_config=conf/decode_taslm.yaml  # Sampling.
 taslm_inference_args=  # Options of bin.taslm_generate.
 # Scoring (stage 9)
 grammar=               # JSGF for the recogniser; empty: its general language model.
@@ -456,7 +457,7 @@ generate() {
     sharded "${dir}/log" "${raw}/${set}/text" ${python} -m espnet2_taste.bin.taslm_generate \
         --train_config "${taslm_exp}/config.yaml" --model_file "${taslm_exp}/${taslm_model}" \
         --data_dir "${raw}/${set}" --taste "${codes}/${set}/taste.scp" --device "${device}" \
-        --seed "$3" "${@:4}"
+        --config "${taslm_inference_config}" --seed "$3" "${@:4}"
     datadir merge "${dir}/log" "${dir}" text taste.scp spk_emb.scp utt2spk prompt_text
     for name in num_codebooks codebook_size; do
         [ ! -f "${dir}/log/output.1/${name}" ] || cp "${dir}/log/output.1/${name}" "${dir}/"
@@ -473,7 +474,8 @@ continue_and_say() {
 continuation() {
     local dir=${decode}/$1_seed$3/$2
     # shellcheck disable=SC2086
-    run_step "${dir}/.done" "${taslm_exp}/.done ${codes}/.done ${raw}/.done_sets ${units_exp}/.done" \
+    run_step "${dir}/.done" \
+        "${taslm_exp}/.done ${taslm_inference_config} ${codes}/.done ${units_exp}/.done" \
         continue_and_say "${dir}" "$2" "$3" "${@:4}" ${taslm_inference_args}
 }
 

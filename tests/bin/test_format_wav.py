@@ -1,0 +1,112 @@
+"""Audio of every kind becomes 16 kHz mono, or is dropped for a reason that is said."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet2_taste.bin.format_wav import main
+from espnet2_taste.data.datadir import read_lines, validate
+
+
+def sine(rate: int, seconds: float, channels: int = 1) -> np.ndarray:
+    wav = 0.3 * np.sin(2 * np.pi * 440 * np.arange(int(rate * seconds)) / rate)
+    return np.stack([wav] * channels, axis=1) if channels > 1 else wav
+
+
+def write_dir(folder, wavs: dict, texts: dict | None = None) -> None:
+    folder.mkdir(exist_ok=True)
+    texts = texts or {}
+    lines = {
+        "wav.scp": [f"{k} {v}\n" for k, v in wavs.items()],
+        "text": [f"{k} {texts.get(k, 'a word')}\n" for k in wavs],
+        "utt2spk": [f"{k} spk\n" for k in wavs],
+    }
+    for name, content in lines.items():
+        (folder / name).write_text("".join(content))
+
+
+def test_resample_and_mix(tmp_path, caplog):
+    caplog.set_level("INFO")
+    soundfile.write(tmp_path / "a.wav", sine(8000, 1.0), 8000)
+    soundfile.write(tmp_path / "b.flac", sine(44100, 1.0, 2), 44100)
+    soundfile.write(tmp_path / "c.wav", sine(16000, 1.0), 16000)
+    wavs = {"u1": tmp_path / "a.wav", "u2": tmp_path / "b.flac"}
+    wavs |= {"u3": tmp_path / "c.wav", "u4": f"cat {tmp_path / 'c.wav'} |"}
+    write_dir(tmp_path / "in", wavs)
+    main([str(tmp_path / "in"), str(tmp_path / "out"), "--nj", "2"])
+    assert validate(tmp_path / "out") == 4
+    peaks = []
+    for path in read_lines(tmp_path / "out" / "wav.scp").values():
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
+        assert abs(info.frames - 16000) < 10
+        wav, _ = soundfile.read(path)
+        peaks.append(np.argmax(np.abs(np.fft.rfft(wav[:16000]))))
+        assert np.abs(wav).max() == pytest.approx(0.3, abs=0.02)
+    assert all(abs(peak - 440) <= 1 for peak in peaks)
+    assert "1 resampled from 8000 Hz" in caplog.text
+    assert "1 mixed down to mono" in caplog.text
+
+
+def test_bad_input_is_counted(tmp_path, caplog):
+    caplog.set_level("INFO")
+    good = tmp_path / "good.wav"
+    soundfile.write(good, sine(16000, 1.0), 16000)
+    (tmp_path / "text.wav").write_text("this is not audio at all, only text" * 9)
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "cut.wav").write_bytes(good.read_bytes()[:9000])
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
+    soundfile.write(tmp_path / "long.wav", sine(16000, 3.0), 16000)
+    soundfile.write(tmp_path / "short.wav", sine(16000, 0.05), 16000)
+    nan = sine(16000, 1.0)
+    nan[100] = np.nan
+    soundfile.write(tmp_path / "nan.wav", nan, 16000, subtype="FLOAT")
+    names = ["absent", "text", "empty", "cut", "none", "long", "short", "nan", "good"]
+    wavs = {name: tmp_path / f"{name}.wav" for name in names}
+    wavs |= {"pipe": "false |", "silent": good}
+    write_dir(tmp_path / "in", wavs, {"silent": ""})
+    main([str(tmp_path / "in"), str(tmp_path / "out"), "--max_wav_duration", "2"])
+    assert list(read_lines(tmp_path / "out" / "utt2num_samples")) == ["good"]
+    for part in (
+        "absent: dropped: missing",
+        "text: dropped: not audio",
+        "empty: dropped: zero length",
+        "cut: dropped: truncated",
+        "none: dropped: zero length",
+        "long: dropped: longer than 2 s",
+        "short: dropped: shorter than 0.1 s",
+        "nan: dropped: NaN or infinite samples",
+        "pipe: dropped: command failed",
+        "1 empty text",
+        "kept 1 utterances",
+        "dropped 10",
+    ):
+        assert part in caplog.text, part
+
+
+def test_segments(tmp_path):
+    soundfile.write(tmp_path / "r.wav", sine(16000, 4.0), 16000)
+    write_dir(tmp_path / "in", {"u1": "x", "u2": "x", "u3": "x"})
+    (tmp_path / "in" / "wav.scp").write_text(f"rec {tmp_path / 'r.wav'}\n")
+    (tmp_path / "in" / "segments").write_text("u1 rec 0 1.5\nu2 rec 2 3\nu3 rec 9 10\n")
+    main([str(tmp_path / "in"), str(tmp_path / "out")])
+    lengths = read_lines(tmp_path / "out" / "utt2num_samples")
+    assert lengths == {"u1": "24000", "u2": "16000"}
+    assert validate(tmp_path / "out") == 2
+
+
+def test_ids_differ(tmp_path, caplog):
+    caplog.set_level("INFO")
+    soundfile.write(tmp_path / "a.wav", sine(16000, 1.0), 16000)
+    write_dir(tmp_path / "in", {"u1": tmp_path / "a.wav", "u2": tmp_path / "a.wav"})
+    (tmp_path / "in" / "text").write_text("u1 a word\n")
+    main([str(tmp_path / "in"), str(tmp_path / "out")])
+    assert "1 not in text" in caplog.text
+
+
+def test_nothing_left(tmp_path):
+    write_dir(tmp_path / "in", {"u1": tmp_path / "absent.wav"})
+    with pytest.raises(SystemExit, match="no usable utterance .dropped: 1 missing"):
+        main([str(tmp_path / "in"), str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="wav.scp is missing: run stage 1"):
+        main([str(tmp_path / "nowhere"), str(tmp_path / "out")])
