@@ -37,9 +37,7 @@ def fake_speakers(features):
 def train(**kwargs):
     features = fake_features()
     options = dict(max_steps=4, batch_size=8, crop_units=6, warmup_steps=2)
-    return train_world_vq(
-        features, fake_speakers(features), TINY, **(options | kwargs)
-    )
+    return train_world_vq(features, fake_speakers(features), TINY, **(options | kwargs))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,217 @@
+import json
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from espnet2_taste.bin import (
+    extract_speakers,
+    extract_units,
+    resynthesize,
+    train_speaker,
+    train_units,
+)
+
+UNITS_CONFIG = {
+    "model_conf": {"num_units": 16, "num_ceps": 8, "hidden_size": 16, "code_dim": 8},
+    "train_conf": {"max_steps": 3, "batch_size": 8, "crop_units": 8},
+    "griffin_lim_conf": {"num_utterances": 2},
+}
+SPEAKER_CONFIG = {
+    "model_conf": {"embed_dim": 6, "hidden_size": 8, "num_mels": 20},
+    "train_conf": {"max_steps": 2, "batch_size": 2, "crop_s": 0.3},
+}
+
+
+def write_data(folder, num=3, seed=0):
+    """A data directory of two speakers with ``num`` short utterances each."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    rows = []
+    for speaker, hertz in (("a", 110), ("b", 190)):
+        for i in range(num):
+            t = np.arange(4000 + 900 * i) / 16000
+            wav = sum(np.sin(2 * np.pi * hertz * k * t) / k for k in range(1, 9))
+            wav = 0.1 * wav + 0.01 * rng.normal(size=len(t))
+            key = f"{speaker}{i}"
+            soundfile.write(folder / f"{key}.wav", wav, 16000, "PCM_16")
+            rows.append((key, speaker, len(t)))
+    for name, line in (
+        ("wav.scp", lambda k, s, n: f"{k} {folder / k}.wav"),
+        ("utt2spk", lambda k, s, n: f"{k} {s}"),
+        ("text", lambda k, s, n: f"{k} some words"),
+        ("utt2num_samples", lambda k, s, n: f"{k} {n}"),
+    ):
+        (folder / name).write_text("".join(line(*row) + "\n" for row in rows))
+    return {key: n for key, _, n in rows}
+
+
+def run(module, **options):
+    """Run a bin with ``--name value`` options."""
+    module.main([w for k, v in options.items() for w in (f"--{k}", str(v))])
+
+
+def load(path):
+    return {k: np.array(v) for k, v in kaldiio.load_scp(str(path)).items()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Everything stage 3 makes for a training set: the root folder and lengths."""
+    root = tmp_path_factory.mktemp("stage3")
+    lengths = write_data(root / "train")
+    for name, config in (("units", UNITS_CONFIG), ("spk", SPEAKER_CONFIG)):
+        (root / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    data = root / "train"
+    run(train_speaker, config=root / "spk.yaml", data_dir=data, output_dir=root / "spk")
+    run(extract_speakers, model=root / "spk", data_dir=data, output_dir=root / "utt")
+    run(
+        extract_speakers,
+        average="speaker",
+        spk_emb=root / "utt/spk_emb.scp",
+        data_dir=data,
+        output_dir=root / "avg",
+    )
+    train_units_into(root, root / "units", 2)
+    return root, lengths
+
+
+def train_units_into(root, output_dir, nj):
+    run(
+        train_units,
+        config=root / "units.yaml",
+        data_dir=root / "train",
+        spk_emb=root / "avg/spk_emb.scp",
+        output_dir=output_dir,
+        nj=nj,
+    )
+
+
+def test_embeddings_of_utterances_and_speakers(trained):
+    root, lengths = trained
+    single, averaged = load(root / "utt/spk_emb.scp"), load(root / "avg/spk_emb.scp")
+    assert list(averaged) == sorted(lengths)
+    assert averaged["a0"].dtype == np.float32 and averaged["a0"].shape == (6,)
+    np.testing.assert_array_equal(averaged["a0"], averaged["a2"])
+    assert not np.array_equal(single["a0"], single["a2"])
+    assert not np.array_equal(averaged["a0"], averaged["b0"])
+
+
+def test_training_again_gives_the_same_files(trained):
+    root, _ = trained
+    train_units_into(root, root / "again", 1)
+    for name in ("model.pth", "config.yaml", "griffin_lim.pth", "train_units.ark"):
+        assert (root / "again" / name).read_bytes() == (
+            root / "units" / name
+        ).read_bytes(), name
+
+
+def test_units_from_cache_and_from_audio_agree(trained, caplog):
+    root, lengths = trained
+    options = dict(model=root / "units", data_dir=root / "train")
+    with caplog.at_level("INFO"):
+        run(extract_units, **options, output_dir=root / "cached")
+    assert "6 utterances are in the cache" in caplog.text
+    cached = load(root / "cached/units.scp")
+    (root / "units/train_units.scp").rename(root / "hidden")
+    try:
+        run(extract_units, **options, output_dir=root / "fresh", batch_size=2)
+    finally:
+        (root / "hidden").rename(root / "units/train_units.scp")
+    fresh = load(root / "fresh/units.scp")
+    assert list(cached) == list(fresh) == sorted(lengths)
+    for key, samples in lengths.items():
+        assert fresh[key].dtype == np.int32
+        assert len(fresh[key]) == -(-samples // 640)
+        np.testing.assert_array_equal(cached[key], fresh[key])
+    assert json.loads((root / "fresh/rtf.json").read_text())["unit_extractor_rtf"] > 0
+
+
+def test_key_file_and_bad_audio(trained, tmp_path, caplog):
+    root, _ = trained
+    data = tmp_path / "data"
+    write_data(data, seed=1)
+    (data / "a0.wav").write_bytes(b"not audio at all")
+    (data / "a1.wav").write_bytes((data / "a1.wav").read_bytes()[:3000])
+    (data / "b0.wav").unlink()
+    keys = tmp_path / "keys"
+    keys.write_text("a0\na1\na2\nb0\nb1\n")
+    for module, model, name in (
+        (extract_units, "units", "units"),
+        (extract_speakers, "spk", "spk_emb"),
+    ):
+        caplog.clear()
+        out = tmp_path / name
+        with caplog.at_level("INFO"):
+            run(
+                module, model=root / model, data_dir=data, output_dir=out, key_file=keys
+            )
+        assert list(load(out / f"{name}.scp")) == ["a2", "b1"]
+        assert "skipped a0" in caplog.text and "cannot be read" in caplog.text
+        assert "skipped a1" in caplog.text and "is truncated" in caplog.text
+        assert "skipped b0" in caplog.text and "does not exist" in caplog.text
+        assert "2 utterances done, 3 skipped" in caplog.text
+
+
+def test_wrong_rate_in_dump_is_an_error(trained, tmp_path):
+    root, _ = trained
+    data = tmp_path / "data"
+    write_data(data)
+    soundfile.write(data / "a1.wav", np.zeros((800, 2)), 8000, "PCM_16")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="a1.wav.*8000 Hz"):
+        run(extract_units, model=root / "units", data_dir=data, output_dir=out)
+    assert not (out / "units.scp").exists()
+
+
+def test_nothing_readable_is_an_error(trained, tmp_path):
+    root, _ = trained
+    write_data(tmp_path / "data")
+    for path in (tmp_path / "data").glob("*.wav"):
+        path.unlink()
+    options = dict(data_dir=tmp_path / "data", output_dir=tmp_path / "out")
+    with pytest.raises(RuntimeError, match="no utterance could be used"):
+        run(extract_speakers, model=root / "spk", **options)
+    assert not (tmp_path / "out/spk_emb.scp").exists()
+    with pytest.raises(RuntimeError, match="no utterance to train units on"):
+        run(train_units, config=root / "units.yaml", **options)
+
+
+@pytest.mark.parametrize("vocoder", ["world_vq", "griffin_lim"])
+def test_resynthesis(trained, tmp_path, vocoder):
+    root, lengths = trained
+    out = tmp_path / "syn"
+    units = load(root / "units/train_units.scp")
+    units["a0"] = np.zeros(0, np.int32)
+    kaldiio.save_ark(str(tmp_path / "u.ark"), units, scp=str(tmp_path / "u.scp"))
+    run(
+        resynthesize,
+        vocoder_type=vocoder,
+        vocoder=root / "units",
+        data_dir=root / "train",
+        units=tmp_path / "u.scp",
+        spk_emb=root / "avg/spk_emb.scp",
+        output_dir=out,
+        batch_size=4,
+    )
+    table = dict(line.split() for line in (out / "wav.scp").read_text().splitlines())
+    assert list(table) == sorted(lengths)
+    for key, path in table.items():
+        info = soundfile.info(path)
+        assert (info.samplerate, info.subtype) == (16000, "PCM_16")
+        assert info.frames == 640 * len(units[key])
+    assert (out / "text").read_text().startswith("a0 some words")
+    assert json.loads((out / "rtf.json").read_text())["vocoder_rtf"] > 0
+
+
+def test_mode_mistakes_are_refused(trained, tmp_path, capsys):
+    root, _ = trained
+    options = dict(data_dir=root / "train", output_dir=root / "utt")
+    with pytest.raises(SystemExit):
+        run(extract_speakers, **options)
+    assert "--model is needed" in capsys.readouterr().err
+    scp = root / "utt/spk_emb.scp"
+    with pytest.raises(ValueError, match="write elsewhere"):
+        run(extract_speakers, average="speaker", spk_emb=scp, **options)
