@@ -1,7 +1,7 @@
 """Continue the first words of each utterance of a data directory with a TASLM.
 
-Writes a data directory of the generated part: text, taste.scp, num_codebooks,
-spk_emb.scp, utt2spk; further prompt_text and rtf.json (seconds per generated word).
+Writes a data directory of the generated part: text, taste.scp, spk_emb.scp,
+utt2spk, num_codebooks, codebook_size; further prompt_text and rtf.json (seconds per generated word).
 ``--prompt_codes shuffled`` is the control: same prompt text, but each word's codes are
 those of a random word of another utterance.
 """
@@ -65,7 +65,9 @@ def shuffle_codes(
         others = random.integers(len(names) - 1, size=prompt_words)
         others += others >= position[name]
         rows = [codes[names[other]] for other in others]
-        shuffled[name] = np.stack([rows_[random.integers(len(rows_))] for rows_ in rows])
+        shuffled[name] = np.stack(
+            [rows_[random.integers(len(rows_))] for rows_ in rows]
+        )
     return shuffled
 
 
@@ -120,7 +122,9 @@ def main(cmd: list[str] | None = None) -> None:
         codes = load_codes(args.taste, taslm.model.quantizer.num_codebooks)
         lacking = [name for name in names if name not in codes]
         if lacking:
-            raise ValueError(f"{args.taste}: {lacking[0]} of {args.data_dir} is missing")
+            raise ValueError(
+                f"{args.taste}: {lacking[0]} of {args.data_dir} is missing"
+            )
         if args.prompt_codes == "shuffled":
             codes = shuffle_codes(codes, args.prompt_words, args.seed)
     run(args, taslm, prompts, codes)
@@ -162,11 +166,12 @@ def run(args, taslm, prompts: dict, codes: dict | None) -> None:
         output_dir / "prompt_text", {name: " ".join(prompts[name]) for name in words}
     )
     write_table(output_dir / "utt2spk", {name: speakers[name] for name in words})
-    codebooks = taslm.model.quantizer.num_codebooks
+    quantizer = taslm.model.quantizer
     report = {"taslm_seconds_per_word": seconds / max(count, 1)}
     logging.info("%d words, %.4f s per word", count, seconds / max(count, 1))
     for name, content in (
-        ("num_codebooks", f"{codebooks}\n"),
+        ("num_codebooks", f"{quantizer.num_codebooks}\n"),
+        ("codebook_size", f"{quantizer.codebook_size}\n"),
         ("rtf.json", json.dumps(report) + "\n"),
     ):
         temporary = output_dir / f"{name}.tmp"

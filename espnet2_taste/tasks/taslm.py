@@ -68,9 +68,7 @@ class TaslmTask(AbsTask):
             help="Its checkpoint; the quantizer is copied from it",
         )
         found = "Written from --taste_config into config.yaml"
-        group.add_argument(
-            "--quantizer", type=str_or_none, default=None, help=found
-        )
+        group.add_argument("--quantizer", type=str_or_none, default=None, help=found)
         group.add_argument(
             "--quantizer_conf", action=NestedDictAction, default={}, help=found
         )

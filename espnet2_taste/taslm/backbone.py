@@ -119,7 +119,9 @@ class HFCausalBackbone(AbsBackbone):
             lm = AutoModelForCausalLM.from_pretrained(model, **options)
         else:
             symbols = {"bos_token_id": vocab_size, "eos_token_id": vocab_size + 1}
-            config = {"vocab_size": vocab_size + 2, "pad_token_id": None} | symbols | config
+            config = (
+                {"vocab_size": vocab_size + 2, "pad_token_id": None} | symbols | config
+            )
             lm = AutoModelForCausalLM.from_config(
                 AutoConfig.for_model(**config), **options
             )
@@ -204,9 +206,7 @@ class HFCausalBackbone(AbsBackbone):
             output_hidden_states=True,
             logits_to_keep=1 if last_only else 0,
         )
-        return LMOutput(
-            output.hidden_states[-1], output.logits, output.past_key_values
-        )
+        return LMOutput(output.hidden_states[-1], output.logits, output.past_key_values)
 
     @torch.no_grad()
     def base_logits(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -53,7 +53,9 @@ class TaslmModel(AbsESPnetModel):
         if not 0 <= text_kl_weight <= 1:
             raise ValueError(f"text_kl_weight {text_kl_weight} is not within [0, 1]")
         if text_kl_weight > 0 and not lm.has_base:
-            raise ValueError("text_kl_weight needs lm_conf lora (its base is the target)")
+            raise ValueError(
+                "text_kl_weight needs lm_conf lora (its base is the target)"
+            )
         if len(loss_weights) != 2 or abs(sum(loss_weights) - 1) > 1e-6:
             raise ValueError(f"loss_weights {loss_weights} must be two that sum to 1")
         if end_symbol and reference_labels:

@@ -104,7 +104,9 @@ class InputAssembler(torch.nn.Module):
         )
         vectors = quantizer.codes_to_embeddings(taste)
         audio = torch.where(
-            (audio_word >= 0)[..., None], spread_words(vectors, audio_word), self.pad_audio
+            (audio_word >= 0)[..., None],
+            spread_words(vectors, audio_word),
+            self.pad_audio,
         )
         embedded = lm.embed(ids)
         embedded = torch.where(in_text[..., None], embedded, self.pad_text)

@@ -11,6 +11,8 @@ import torch
 
 from espnet2_taste.taste.speech_decoder.sampling import mix_seed
 
+#: Pieces that stand for something else than their letters.
+SPECIAL = frozenset(["<unk>", "<s>", "</s>", "<pad>"])
 #: Logit of what may not be chosen (finite: penalties multiply it).
 BANNED = -1e5
 
@@ -53,16 +55,22 @@ class SamplingOptions:
     def __post_init__(self):
         if self.max_words is None and self.extra_words is None:
             raise ValueError("generation needs max_words or extra_words")
-        if min(self.max_words or 1, self.extra_words or 1) < 1:
+        limits = (self.max_words, self.extra_words)
+        if any(limit is not None and limit < 1 for limit in limits):
             raise ValueError("max_words and extra_words must be at least 1")
         if self.text_temperature <= 0 or self.taste_temperature <= 0:
             raise ValueError("temperatures must be positive (top_p 0 is greedy)")
 
     @property
+    def limits(self) -> tuple[int | None, int | None]:
+        """Most words by ``max_words`` and by ``extra_words``."""
+        extra = self.extra_words
+        return self.max_words, 3 * extra + 1 if extra is not None else None
+
+    @property
     def max_steps(self) -> int:
         """Steps within which a continuation ends, however the LM behaves."""
-        limits = [self.max_words, self.extra_words and 3 * self.extra_words + 1]
-        words = min(limit for limit in limits if limit)
+        words = min(limit for limit in self.limits if limit is not None)
         return words * self.max_tokens_per_word
 
 
@@ -114,11 +122,8 @@ class Vocabulary:
         )
 
     def to(self, device: torch.device | str) -> "Vocabulary":
-        return Vocabulary(*(getattr(self, f).to(device) for f in _FIELDS))
-
-
-_FIELDS = ("starts_word", "ends_sentence", "banned")
-SPECIAL = frozenset(["<unk>", "<s>", "</s>", "<pad>"])
+        """The tables on another device."""
+        return Vocabulary(*(table.to(device) for table in vars(self).values()))
 
 
 def top_p_filter(logits: torch.Tensor, top_p: float) -> torch.Tensor:
@@ -237,9 +242,7 @@ class Sampler:
             return logits.argmax(-1)
         logits = top_p_filter(logits, options.text_top_p)
         if options.repetition_penalty != 1:
-            logits = penalise_repetition(
-                logits, self.seen, options.repetition_penalty
-            )
+            logits = penalise_repetition(logits, self.seen, options.repetition_penalty)
         return draw(logits / options.text_temperature, uniforms)
 
     def step(self, logits: torch.Tensor, uniforms: torch.Tensor) -> Decision:

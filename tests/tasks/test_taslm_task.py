@@ -1,0 +1,176 @@
+"""TaslmTask end to end on fake data: train, resume, reload, generate."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
+QUANTIZER = {
+    "codebook_dim": 4,
+    "num_codebooks": 2,
+    "codebook_size": 8,
+    "kmeans_init": False,
+}
+LM = {
+    "model_type": "llama",
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data directory with codes, a TASTE experiment's files, a training YAML."""
+    import kaldiio
+
+    from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+
+    folder = tmp_path_factory.mktemp("taslm")
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    (folder / "chars").write_text("\n".join(CHARACTERS) + "\n", encoding="utf-8")
+    state = ResidualVQQuantizer(dim=6, **QUANTIZER).state_dict()
+    state = {f"quantizer.{k}": v for k, v in state.items()}
+    torch.save(state | {"aggregator.x": torch.zeros(2)}, folder / "taste.pth")
+    config = {"quantizer": "rvq", "quantizer_conf": QUANTIZER}
+    (folder / "taste.yaml").write_text(yaml.safe_dump(config))
+    texts = {}
+    taste = kaldiio.WriteHelper(f"ark,scp:{folder}/taste.ark,{folder}/taste.scp")
+    speakers = kaldiio.WriteHelper(f"ark,scp:{folder}/spk.ark,{folder}/spk_emb.scp")
+    with taste, speakers:
+        for i in range(12):
+            words = ["".join(random.choice([*"abcdefgh"], 2)) for _ in range(3 + i % 4)]
+            texts[f"utt{i:02d}"] = " ".join(words)
+            codes = random.integers(8, size=2 * len(words))
+            taste[f"utt{i:02d}"] = codes.astype(np.int32)
+            speakers[f"utt{i:02d}"] = random.random(3).astype(np.float32)
+    for name, values in (("text", texts), ("utt2spk", dict.fromkeys(texts, "s"))):
+        lines = [f"{k} {v}\n" for k, v in values.items()]
+        (folder / name).write_text("".join(lines))
+    return folder
+
+
+def train(folder, output, *options, epochs=1):
+    from espnet2_taste.bin.taslm_train import main
+
+    cmd = ["--output_dir", str(output), "--max_epoch", str(epochs)]
+    cmd += ["--token_type", "char", "--token_model", str(folder / "chars")]
+    cmd += ["--taste_config", str(folder / "taste.yaml")]
+    cmd += ["--taste_model", str(folder / "taste.pth")]
+    for split in ("train", "valid"):
+        for name, kind in (("text", "text"), ("taste.scp", "kaldi_ark")):
+            data = f"{folder / name},{name.split('.')[0]},{kind}"
+            cmd += [f"--{split}_data_path_and_name_and_type", data]
+        cmd += [f"--{split}_shape_file", str(folder / "text")]
+    cmd += ["--batch_type", "unsorted", "--batch_size", "4", "--num_workers", "0"]
+    cmd += ["--lm_conf", f"config={json.dumps(LM)}", "--speech_head", "token"]
+    cmd += ["--num_att_plot", "0", "--use_tensorboard", "false", "--optim", "adamw"]
+    cmd += ["--optim_conf", "lr=0.01", "--keep_nbest_models", "1"]
+    cmd += ["--best_model_criterion", "valid,loss,min", *options]
+    main(cmd)
+
+
+@pytest.fixture(scope="module")
+def experiment(folder):
+    train(folder, folder / "exp")
+    return folder / "exp"
+
+
+def test_resumed_training_equals_uninterrupted(folder, experiment):
+    train(folder, folder / "whole", epochs=2)
+    train(folder, folder / "exp2")
+    train(folder, folder / "exp2", "--resume", "true", epochs=2)
+    states = [
+        torch.load(folder / name / "2epoch.pth", weights_only=True)
+        for name in ("whole", "exp2")
+    ]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+
+
+def test_checkpoint_is_self_contained(folder, experiment):
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    assert config["quantizer"] == "rvq" and config["quantizer_dim"] == 6
+    from espnet2_taste.tasks.checks import build_model_from_file
+    from espnet2_taste.tasks.taslm import TaslmTask
+
+    config["taste_config"] = config["taste_model"] = "gone"
+    (experiment / "moved.yaml").write_text(yaml.safe_dump(config))
+    model, _ = build_model_from_file(
+        TaslmTask, experiment / "moved.yaml", experiment / "1epoch.pth"
+    )
+    taste = torch.load(folder / "taste.pth", weights_only=True)
+    for name, value in model.quantizer.state_dict().items():
+        assert torch.equal(value, taste[f"quantizer.{name}"])
+
+
+@pytest.mark.parametrize("prompt_codes", ["own", "shuffled"])
+def test_generate_command(folder, experiment, tmp_path, prompt_codes):
+    import kaldiio
+
+    from espnet2_taste.bin.taslm_generate import main
+
+    common = ["--model_file", str(experiment / "1epoch.pth")]
+    common += ["--data_dir", str(folder), "--taste", str(folder / "taste.scp")]
+    common += ["--prompt_words", "3", "--max_new_words", "5", "--seed", "2"]
+    common += ["--prompt_codes", prompt_codes]
+    (tmp_path / "decode.yaml").write_text("{text_top_p: 0.9, min_words: 1}")
+    common += ["--config", str(tmp_path / "decode.yaml")]
+    keys = tmp_path / "keys"
+    keys.write_text("utt01\nutt02\nutt00\n")
+    main([*common, "--output_dir", str(tmp_path / "all"), "--batch_size", "5"])
+    main([*common, "--output_dir", str(tmp_path / "some"), "--key_file", str(keys)])
+    texts = dict(line.split(maxsplit=1) for line in (tmp_path / "all/text").open())
+    assert len(texts) == 9  # every fourth has but the three words of the prompt
+    codes = kaldiio.load_scp(str(tmp_path / "all/taste.scp"))
+    for name, text in texts.items():
+        assert 1 <= len(text.split()) <= 5
+        assert codes[name].shape == (2 * len(text.split()),)
+    original = dict(line.split(maxsplit=1) for line in (folder / "text").open())
+    for line in (tmp_path / "all/prompt_text").open():
+        name, prompt = line.split(maxsplit=1)
+        assert original[name].split()[:3] == prompt.split()
+    part = dict(line.split(maxsplit=1) for line in (tmp_path / "some/text").open())
+    assert part == {name: texts[name] for name in ("utt01", "utt02")}
+    assert "taslm_seconds_per_word" in json.loads(
+        (tmp_path / "all/rtf.json").read_text()
+    )
+
+
+def test_python_interface(folder, experiment):
+    from espnet2_taste.inference.taslm_generate import TaslmGenerate
+
+    taslm = TaslmGenerate(model_file=experiment / "1epoch.pth", max_words=2)
+    codes = [np.zeros((2, 2), dtype=np.int64), np.ones((1, 2), dtype=np.int64)]
+    prompts = [["ab", "c"], ["h"]]
+    for mode in ("zero", "text", "audio"):
+        results = taslm(prompts, codes, mode=mode, min_words=2)
+        assert [len(r.words) for r in results] == [2, 2]
+        assert all(r.codes.shape == (2, 2) for r in results)
+    results = taslm(
+        prompts, codes, mode="instruct", instruction=(["say"], []), min_words=1
+    )
+    assert len(results) == 2
+    with pytest.raises(ValueError, match="utterance u1"):
+        taslm([["ab"]], [codes[0]], names=["u1"])
+    with pytest.raises(ValueError, match="needs the codes"):
+        taslm([["ab"]])
+
+
+@pytest.mark.parametrize(
+    "options,error,message",
+    [
+        (["--taste_config", "none"], ValueError, "give --taste_config"),
+        (["--taste_model", "nowhere.pth"], FileNotFoundError, "nowhere.pth"),
+        (["--freeze_param", "lmm"], ValueError, "lmm matches no parameter"),
+    ],
+)
+def test_bad_options(folder, tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        train(folder, tmp_path, *options)

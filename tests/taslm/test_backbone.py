@@ -1,0 +1,101 @@
+import pytest
+import torch
+
+from espnet2_taste.taslm.backbone import HFCausalBackbone
+
+CONFIG = {
+    "model_type": "llama",
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "tie_word_embeddings": True,
+}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("llama")
+    config = {"vocab_size": 20, "bos_token_id": 18, "eos_token_id": [19, 3], **CONFIG}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(**config)).save_pretrained(
+        folder
+    )
+    return str(folder)
+
+
+def wrap(backbone):
+    return torch.nn.ModuleDict({"lm": backbone})
+
+
+def test_only_lora_is_saved_and_the_base_comes_back(pretrained):
+    model = wrap(HFCausalBackbone(18, model=pretrained, lora={"r": 2}))
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter)
+    state = model.state_dict()
+    assert state and all(".lora_" in name for name in state)
+    again = wrap(HFCausalBackbone(18, model=pretrained, lora={"r": 2}))
+    again.load_state_dict(state)
+    x = torch.randn(2, 5, 16)
+    torch.testing.assert_close(again["lm"](x).logits, model["lm"](x).logits)
+    state.pop(next(iter(state)))
+    with pytest.raises(RuntimeError, match="Missing key"):
+        again.load_state_dict(state)
+
+
+def test_a_random_base_is_saved_even_when_frozen():
+    backbone = HFCausalBackbone(18, config=CONFIG, lora={"r": 2})
+    assert any("base_layer.weight" in name for name in backbone.state_dict())
+    assert backbone.sos_id == 18 and backbone.eos_id == 19
+    assert backbone.vocab_size == 20
+
+
+def test_full_training_saves_everything(pretrained):
+    backbone = HFCausalBackbone(18, model=pretrained)
+    assert "lm.model.embed_tokens.weight" in backbone.state_dict()
+    assert (backbone.sos_id, backbone.eos_id) == (18, 19)
+
+
+def test_frozen_stays_in_eval_mode(pretrained):
+    backbone = HFCausalBackbone(18, model=pretrained, freeze=True)
+    assert not backbone.train().training and not backbone.state_dict()
+
+
+def test_dtypes_survive_espnets_cast(pretrained):
+    backbone = HFCausalBackbone(
+        18, model=pretrained, lora={"r": 2}, dtype="bfloat16"
+    ).to(dtype=torch.float32)
+    dtypes = {
+        name: p.dtype for name, p in backbone.named_parameters() if "_proj" in name
+    }
+    for name, dtype in dtypes.items():
+        assert dtype == (torch.float32 if "lora" in name else torch.bfloat16)
+
+
+def test_padding_side_and_cache_do_not_matter():
+    torch.manual_seed(0)
+    backbone = HFCausalBackbone(18, config=CONFIG).eval()
+    x = torch.randn(1, 4, 16)
+    padded = torch.cat([torch.zeros(1, 2, 16), x], 1)
+    mask = torch.tensor([[0, 0, 1, 1, 1, 1]]).bool()
+    expected = backbone(x).logits
+    torch.testing.assert_close(backbone(padded, mask).logits[:, 2:], expected)
+    first = backbone(padded[:, :4], mask[:, :4], use_cache=True, last_only=True)
+    assert first.logits.shape[1] == 1
+    rest = backbone(padded[:, 4:], mask, first.cache, use_cache=True)
+    torch.testing.assert_close(rest.logits, expected[:, 2:])
+
+
+@pytest.mark.parametrize(
+    "conf,message",
+    [
+        ({}, "either `model` or `config`"),
+        ({"config": CONFIG | {"vocab_size": 9}, "sos_id": 1, "eos_id": 2}, "embeds 9"),
+        ({"config": CONFIG, "sos_id": 40}, "outside"),
+    ],
+)
+def test_wrong_settings_are_named(conf, message):
+    with pytest.raises(ValueError, match=message):
+        HFCausalBackbone(18, **conf)

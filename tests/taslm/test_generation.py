@@ -1,0 +1,177 @@
+import pytest
+import torch
+
+from espnet2_taste.taslm.generation import Prompt, generate
+from espnet2_taste.taslm.sampler import (
+    SamplingOptions,
+    Vocabulary,
+    draw,
+    random_streams,
+    top_p_filter,
+)
+
+PIECES = ["<unk>", " ", *" a: b:c:d: e:f:g:h:.".split(":")]
+SAMPLED = {"text_top_p": 0.95, "taste_top_p": 0.9, "repetition_penalty": 1.2}
+
+
+def vocabulary(model):
+    return Vocabulary.build(model.lm.vocab_size, len(PIECES), PIECES.__getitem__)
+
+
+def prompt(batch, mode, rows=slice(None)):
+    around = torch.tensor([3, 4]), torch.tensor([5])
+    text_lengths = batch["text_lengths"][rows]
+    size, words = text_lengths.max(), batch["taste_lengths"][rows].max()
+    return Prompt(
+        mode,
+        batch["text"][rows, :size],
+        text_lengths,
+        batch["word_ids"][rows, :size],
+        batch["taste"][rows, :words],
+        *around,
+    )
+
+
+@pytest.mark.parametrize(
+    "head,mode,level,delay",
+    [
+        ("token", "zero", "word", 2),
+        ("token", "text", "word", 1),
+        ("token", "audio", "word", 2),
+        ("token", "audio", "word", 0),
+        ("latent", "audio", "token", 2),
+        ("latent", "instruct", "word", 1),
+    ],
+)
+def test_batch_equals_single_and_cached_equals_uncached(
+    make_model, batch, head, mode, level, delay
+):
+    model = make_model(head, delay=delay, delay_level=level)
+    options = SamplingOptions(max_words=3, max_tokens_per_word=6, seed=3, **SAMPLED)
+    args = model, vocabulary(model)
+    together = generate(*args, prompt(batch, mode), options, [5, 6, 7])
+    slow = generate(*args, prompt(batch, mode), options, [5, 6, 7], use_cache=False)
+    for i in range(3):
+        alone = generate(*args, prompt(batch, mode, slice(i, i + 1)), options, [5 + i])
+        words, codes = alone.words(0)
+        for other in (together.words(i), slow.words(i)):
+            assert other[0] == words and torch.equal(other[1], codes)
+        assert len(words) == len(codes) <= 3
+    assert len({str(together.words(i)) for i in range(3)}) > 1
+
+
+def test_seed_changes_the_text(make_model, batch):
+    model = make_model()
+    texts = {
+        str(
+            generate(
+                model,
+                vocabulary(model),
+                prompt(batch, "audio"),
+                SamplingOptions(max_words=5, seed=seed, **SAMPLED),
+            ).words(0)
+        )
+        for seed in range(3)
+    }
+    assert len(texts) == 3
+
+
+def test_limits(make_model, batch):
+    model = make_model()
+    table = vocabulary(model)
+    options = SamplingOptions(max_words=3, min_words=3, text_top_p=1.0)
+    run = generate(model, table, prompt(batch, "audio"), options)
+    for i in range(3):
+        words, codes = run.words(i)
+        assert len(words) == len(codes) == 3
+        assert all(table.starts_word[word[0]] for word in words)
+        flat = [token for word in words for token in word]
+        assert model.lm.eos_id not in flat and not table.banned[flat].any()
+
+
+def test_end_symbol_ends_the_text(make_model, batch):
+    model = make_model()
+    model.lm.lm.lm_head.weight.data[:] = 0  # all tokens alike: greedy takes the first
+    table = vocabulary(model)
+    table.banned[: len(PIECES)] = True  # nothing but the end symbol is left
+    options = SamplingOptions(max_words=3)
+    words, codes = generate(model, table, prompt(batch, "audio"), options).words(0)
+    assert words == [] and len(codes) == 0
+
+
+def test_reference_rule_stops_after_a_full_stop(make_model, batch):
+    model = make_model(end_symbol=False)
+    options = SamplingOptions(
+        extra_words=2, end_symbol=False, text_top_p=1.0, max_tokens_per_word=40
+    )
+    run = generate(model, vocabulary(model), prompt(batch, "audio"), options)
+    for i in range(3):
+        words, codes = run.words(i)
+        assert 2 <= len(words) <= 7 and len(words) == len(codes)
+
+
+def test_untrained_end_symbol_is_refused(make_model, batch):
+    model = make_model(end_symbol=False)
+    with pytest.raises(ValueError, match="trained without an end symbol"):
+        generate(
+            model,
+            vocabulary(model),
+            prompt(batch, "zero"),
+            SamplingOptions(max_words=2),
+        )
+
+
+def test_draw_follows_the_distribution():
+    logits = torch.tensor([0.1, 0.0, 0.6, 0.3]).log()
+    uniforms = torch.tensor([0.0, 0.09, 0.11, 0.69, 0.71, 1 - 2**-24])
+    picked = draw(logits.expand(6, 4), uniforms)
+    assert picked.tolist() == [0, 0, 2, 2, 3, 3]
+
+
+def test_top_p_keeps_the_nucleus():
+    logits = torch.tensor([[0.2, 0.5, 0.3]]).log()
+    assert (top_p_filter(logits, 0.85) > -1e4).tolist() == [[False, True, True]]
+    assert (top_p_filter(logits, 0.01) > -1e4).tolist() == [[False, True, False]]
+
+
+def test_streams_depend_on_their_own_seeds_only():
+    both = random_streams(1, [4, 9], 8, 2)
+    assert torch.equal(both[1:], random_streams(1, [9], 8, 2))
+    assert not torch.equal(both[0], random_streams(2, [4], 8, 2)[0])
+
+
+def test_vocabulary_tables():
+    pieces = ["<unk>", " ", " the", "re.", "\n", "\u00e9", " 7"]
+    table = Vocabulary.build(9, 7, pieces.__getitem__)
+    assert table.starts_word.nonzero().flatten().tolist() == [1, 2, 6, 7, 8]
+    assert table.ends_sentence.nonzero().flatten().tolist() == [3]
+    assert table.banned.nonzero().flatten().tolist() == [0, 4, 7, 8]
+    latin = Vocabulary.build(9, 7, pieces.__getitem__, ban="non_latin")
+    assert latin.banned.nonzero().flatten().tolist() == [0, 1, 4, 5, 7, 8]
+
+
+@pytest.mark.parametrize(
+    "conf,message",
+    [
+        ({}, "needs max_words or extra_words"),
+        ({"max_words": 0}, "at least 1"),
+        ({"max_words": 3, "text_temperature": 0.0}, "positive"),
+    ],
+)
+def test_wrong_options_are_named(conf, message):
+    with pytest.raises(ValueError, match=message):
+        SamplingOptions(**conf)
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        ({"mode": "sing"}, "not one of"),
+        ({"taste": None}, "needs the TASTE codes"),
+        ({"mode": "instruct", "prefix": None}, "prefix and suffix"),
+    ],
+)
+def test_wrong_prompts_are_named(batch, change, message):
+    good = vars(prompt(batch, "audio"))
+    with pytest.raises(ValueError, match=message):
+        Prompt(**(good | change))

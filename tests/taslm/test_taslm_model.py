@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+
+def single(batch, i):
+    n, w = int(batch["text_lengths"][i]), int(batch["taste_lengths"][i])
+    out = {k: v[i : i + 1] for k, v in batch.items()}
+    out["text"], out["word_ids"] = out["text"][:, :n], out["word_ids"][:, :n]
+    out["taste"] = out["taste"][:, :w]
+    return out
+
+
+@pytest.mark.parametrize("level,delay", [("word", 0), ("word", 2), ("token", 2)])
+@pytest.mark.parametrize("head", ["token", "latent"])
+def test_padded_batch_is_the_weighted_mean_of_singles(
+    make_model, batch, head, level, delay
+):
+    model = make_model(head, delay=delay, delay_level=level)
+    _, stats, weight = model(**batch)
+    assert weight == 3
+    singles = [model(**single(batch, i))[1] for i in range(3)]
+    # Text labels: the tokens and the end symbol; taste labels: the words.
+    for name, count in (
+        ("text_loss", batch["text_lengths"] + 1),
+        ("taste_loss", batch["taste_lengths"]),
+    ):
+        values = torch.stack([s[name] for s in singles]).squeeze()
+        mean = (values * count).sum() / count.sum()
+        torch.testing.assert_close(stats[name].squeeze(), mean)
+
+
+def test_labels_by_hand(make_model, batch):
+    model = make_model(delay=1)
+    inputs = model.assemble(
+        *(batch[k] for k in ("text", "text_lengths", "word_ids", "taste"))
+    )
+    end = model.lm.eos_id
+    assert inputs.text_labels.tolist() == [
+        [1, 2, 3, 1, 4, end, -1],
+        [5, 6, 7, end, -1, -1, -1],
+        [8, end, -1, -1, -1, -1, -1],
+    ]
+    codes = batch["taste"]
+    none = torch.tensor([-1, -1])
+    first = [none, none, codes[0, 0], codes[0, 1], none, codes[0, 2], none]
+    assert torch.equal(inputs.taste_labels[0], torch.stack(first))
+    third = [none, codes[2, 0], *[none] * 5]
+    assert torch.equal(inputs.taste_labels[2], torch.stack(third))
+    assert inputs.lengths.tolist() == [7, 5, 3]
+
+
+def test_quantizer_stays_frozen_and_in_eval_mode(make_model, batch):
+    model = make_model()
+    before = {k: v.clone() for k, v in model.quantizer.state_dict().items()}
+    model.train()
+    model(**batch)[0].backward()
+    assert not model.quantizer.training
+    assert all(p.grad is None for p in model.quantizer.parameters())
+    for name, value in model.quantizer.state_dict().items():
+        assert torch.equal(value, before[name])
+    rest = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    assert [k for k, p in rest.items() if p.grad is None] == []
+
+
+def test_text_kl_is_zero_for_a_fresh_lora(make_model, batch):
+    config = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 32}
+    config |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+    lora = {"config": config, "lora": {"r": 2}}
+    model = make_model(lm_conf=lora, text_kl_weight=0.9)
+    model.inputs.fusion.weights.data = torch.tensor([-50.0, 50.0])  # text only
+    stats = model(**batch)[1]
+    torch.testing.assert_close(stats["text_kl"].squeeze(), torch.tensor(0.0))
+
+
+@pytest.mark.parametrize(
+    "conf,message",
+    [
+        ({"text_kl_weight": 0.9}, "needs lm_conf lora"),
+        ({"loss_weights": [1.0, 1.0]}, "sum to 1"),
+        ({"delay": -1}, "delay must be"),
+        ({"delay_level": "phone"}, "word or token"),
+    ],
+)
+def test_wrong_settings_are_named(make_model, conf, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**conf)
