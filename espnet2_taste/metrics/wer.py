@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+_DEBIAN_SCTK = "/usr/lib/sctk/bin"
+
 
 @dataclass(frozen=True)
 class WordErrors:
@@ -75,7 +77,8 @@ def write_wer_files(
         lines["hyp.trn"].append(" ".join(hypothesis) + f"\t{tag}\n")
     for name, content in lines.items():
         _write(folder / name, "".join(content))
-    result = _run_sclite(folder) if shutil.which("sclite") else None
+    sclite = find_sclite()
+    result = _run_sclite(sclite, folder) if sclite else None
     if result is None:
         result = _summary(total, len(set(utt2spk[u] for u in references)))
     elif (counts := sclite_counts(result)) not in (None, total):
@@ -101,8 +104,13 @@ def sclite_counts(result: str) -> WordErrors | None:
     return WordErrors(sentences, wrong, words, substituted, deleted, inserted)
 
 
-def _run_sclite(folder: Path) -> str | None:
-    command = ["sclite", "-r", str(folder / "ref.trn"), "trn"]
+def find_sclite() -> str | None:
+    """sclite on PATH, or where Debian's sctk keeps it."""
+    return shutil.which("sclite") or shutil.which("sclite", path=_DEBIAN_SCTK)
+
+
+def _run_sclite(sclite: str, folder: Path) -> str | None:
+    command = [sclite, "-r", str(folder / "ref.trn"), "trn"]
     command += ["-h", str(folder / "hyp.trn"), "trn", "-i", "rm", "-o", "all", "stdout"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:

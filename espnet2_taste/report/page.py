@@ -107,10 +107,12 @@ def _listen(utterances: list[Utterance]) -> str:
     if not utterances:
         return ""
     note = "Taken at even steps from the test set, not chosen by ear."
-    return f'<p class="note">{note}</p>' + "".join(map(_article, utterances))
+    return f'<p class="note">{note}</p>' + "".join(
+        _article(utterance, unfolded=not i) for i, utterance in enumerate(utterances)
+    )
 
 
-def _article(utterance: Utterance) -> str:
+def _article(utterance: Utterance, unfolded: bool) -> str:
     clips = "".join(
         f'<figure class="clip"><figcaption>{escape(clip.row)}</figcaption>'
         f'<audio controls preload="metadata" '
@@ -125,16 +127,17 @@ def _article(utterance: Utterance) -> str:
         f"<h3>{escape(utterance.text)}</h3>",
         f'<p class="note">{escape(utterance.utt)}</p><div class="clips">{clips}</div>',
     ]
+    details = "<details open>" if unfolded else "<details>"
     lanes = {c.row: c.measures for c in utterance.clips if c.measures is not None}
     if lanes:
         plot = prosody_plot(lanes)
         parts.append(
-            f"<details><summary>Pitch and word times</summary>{plot}</details>"
+            f"{details}<summary>Pitch and word times</summary>{plot}</details>"
         )
     if utterance.attention is not None:
         plot = attention_plot(*utterance.attention)
         parts.append(
-            f"<details><summary>Aggregator attention</summary>{plot}</details>"
+            f"{details}<summary>Aggregator attention</summary>{plot}</details>"
         )
     return "".join(parts) + "</article>"
 

@@ -1,0 +1,1 @@
+from spoken import spoken_data  # noqa: F401
