@@ -168,10 +168,10 @@ def test_whisper_errors(whisper_folder):
 
 
 @pytest.mark.parametrize("value_source", ["features", 0, 1, 2])
-@pytest.mark.parametrize("name", ["transformer", "conformer"])
+@pytest.mark.parametrize("name", ["transformer", "conformer", "e_branchformer"])
 def test_espnet_batch_is_single(name, value_source):
     conf = dict(TRANSFORMER)
-    if name == "conformer":
+    if name != "transformer":
         conf |= {"input_layer": "conv2d", "rel_pos_type": "latest"}
     encoder = EspnetEncoder(
         10,

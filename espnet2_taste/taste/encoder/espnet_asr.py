@@ -19,6 +19,13 @@ _ENCODERS = {
     "vgg_rnn": "vgg_rnn_encoder.VGGRNNEncoder",
 }
 
+#: Convolutions over time inside a layer, by their names in ESPnet's classes.
+_CONVOLUTIONS = (
+    "conv_module.depthwise_conv",  # conformer
+    "cgmlp.csgu.conv",  # branchformer, E-branchformer
+    "depthwise_conv_fusion",  # E-branchformer
+)
+
 
 def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
     """Build an ESPnet encoder with random weights by its ClassChoices name."""
@@ -43,15 +50,15 @@ def mask_padding(encoder: torch.nn.Module) -> None:
 
     ESPnet thins the padding mask out by slicing, which leaves items that are shorter
     than the longest one or two frames computed from padding; and the convolutions of
-    its conformers see padding. What remains batch dependent: conformers with
-    ``rel_pos_type: legacy`` (ESPnet's default; positions depend on the padded
-    length) and the convolutions of branchformers.
+    its conformers and (E-)branchformers see padding. What remains batch dependent:
+    ``rel_pos_type: legacy`` (ESPnet's default for conformers; positions depend on the
+    padded length).
     """
     _fix_subsampled_masks(encoder)
     for layer in getattr(encoder, "encoders", ()):
-        conv = getattr(getattr(layer, "conv_module", None), "depthwise_conv", None)
-        if conv is not None:
-            _mask_convolution(layer, conv)
+        for name, module in layer.named_modules():
+            if name in _CONVOLUTIONS:
+                _mask_convolution(layer, module)
 
 
 def _mask_convolution(layer: torch.nn.Module, conv: torch.nn.Module) -> None:
