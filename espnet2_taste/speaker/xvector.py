@@ -35,7 +35,7 @@ class XVector(nn.Module):
         self.mel = torchaudio.transforms.MelSpectrogram(
             SAMPLE_RATE, n_fft=512, win_length=400, hop_length=HOP, n_mels=num_mels
         )
-        # (kernel, dilation): 5, 9 and 15 frames of context on either side in all
+        # (channels in, kernel, dilation): 2 + 4 + 6 frames of context on either side
         sizes = [(num_mels, 5, 1), (hidden_size, 5, 2), (hidden_size, 5, 3)]
         self.convs = nn.ModuleList(
             nn.Conv1d(size, hidden_size, kernel, dilation=dilation)

@@ -175,6 +175,10 @@ def test_nothing_readable_is_an_error(trained, tmp_path):
     with pytest.raises(RuntimeError, match="no utterance could be used"):
         run(extract_speakers, model=root / "spk", **options)
     assert not (tmp_path / "out/spk_emb.scp").exists()
+    (tmp_path / "keys").write_text("a0\n")
+    shard = dict(options, output_dir=tmp_path / "shard", key_file=tmp_path / "keys")
+    run(extract_speakers, model=root / "spk", **shard)
+    assert (tmp_path / "shard/spk_emb.scp").read_text() == ""
     with pytest.raises(RuntimeError, match="no utterance to train units on"):
         run(train_units, config=root / "units.yaml", **options)
 
