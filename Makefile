@@ -36,6 +36,6 @@ chromium:
 
 test: $(STAMP) chromium ## Lint, all tests, coverage
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/shellcheck -x -e SC1091 $$(git ls-files '*.sh' 'local/*.pl' .ci/run)
+	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'local/*.pl' .ci/run)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 \
 	    --cov --cov-report=term $(ARGS) tests

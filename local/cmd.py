@@ -37,20 +37,23 @@ DEFAULT_CONFIG = {
 }
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+def parse(backend: str, argv: list[str]) -> argparse.Namespace:
     """Options, then JOB=a:b, the log and the command."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"{backend}.pl",
+        usage="%(prog)s [options] [JOB=1:n] <log> <command> [args...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("backend", choices=["run", *DEFAULT_CONFIG])
     for name in ("gpu", "num-threads", "num-nodes", "max-jobs-run"):
         alias = "--" + name.replace("-", "_")
         parser.add_argument(f"--{name}", *[alias] * (alias != f"--{name}"), type=int)
     parser.add_argument("--mem")
     parser.add_argument("--time")
     parser.add_argument("--config")
-    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    args.backend = backend
     args.first, args.last, args.variable = 1, 1, None
     rest = args.rest
     match = re.fullmatch(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?", rest[0]) if rest else None
@@ -58,8 +61,6 @@ def parse(argv: list[str]) -> argparse.Namespace:
         args.variable = match[1]
         args.first, args.last = int(match[2]), int(match[3] or match[2])
         rest = rest[1:]
-    if rest and rest[0].startswith("-"):
-        parser.error(f"unknown option {rest[0]}")
     if len(rest) < 2:
         parser.error("expected: [options] [JOB=1:n] <log> <command> [args...]")
     if args.first > args.last:
@@ -259,7 +260,9 @@ def run_cluster(args: argparse.Namespace) -> list[Path]:
 
 
 def main():
-    args = parse(sys.argv[1:])
+    if len(sys.argv) < 2 or sys.argv[1] not in ("run", *DEFAULT_CONFIG):
+        sys.exit(f"Usage: cmd.py run|slurm|pbs|queue ...\n{__doc__}")
+    args = parse(sys.argv[1], sys.argv[2:])
     failed = run_local(args) if args.backend == "run" else run_cluster(args)
     if failed:
         count = args.last - args.first + 1

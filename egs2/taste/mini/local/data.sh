@@ -7,6 +7,7 @@ num_train=3000  # Utterances in data/train.
 num_dev=64      # Utterances in data/dev.
 num_test=96     # Utterances in data/test.
 seed=0          # The same seed gives the same bytes.
+# shellcheck disable=SC2034
 help_message="Usage: $0 [options]: speak the mini corpus into data/."
 
 . utils/parse_options.sh
