@@ -1,7 +1,7 @@
 """Continue the first words of each utterance of a data directory with a TASLM.
 
-Writes a data directory of the generated part: text, taste.scp, spk_emb.scp,
-utt2spk, num_codebooks, codebook_size; further prompt_text and rtf.json (seconds per generated word).
+Writes a data directory of the generated part: text, taste.scp, spk_emb.scp, utt2spk,
+num_codebooks, codebook_size; also prompt_text and rtf.json (seconds per word).
 ``--prompt_codes shuffled`` is the control: same prompt text, but each word's codes are
 those of a random word of another utterance.
 """
@@ -114,7 +114,7 @@ def main(cmd: list[str] | None = None) -> None:
         )
     if not names:
         raise ValueError(
-            f"{args.data_dir}/text: no utterance has more than {args.prompt_words} words"
+            f"{args.data_dir}/text: no utterance exceeds {args.prompt_words} words"
         )
     prompts = {name: text[name].split()[: args.prompt_words] for name in names}
     codes = None

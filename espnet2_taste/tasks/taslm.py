@@ -16,12 +16,12 @@ from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TaslmPreprocessor
 from espnet2_taste.data.text import build_text_tokenizer
 from espnet2_taste.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
+from espnet2_taste.tasks.checks import check_init_freeze, load_state
+from espnet2_taste.tasks.options import add_common_arguments
 from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
-from espnet2_taste.tasks.checks import check_init_freeze, load_state
-from espnet2_taste.tasks.options import add_common_arguments
 
 lm_choices = ClassChoices(
     "lm",

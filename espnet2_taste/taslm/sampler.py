@@ -1,6 +1,6 @@
 """Choosing text tokens and deciding when words, texts and utterances end.
 
-Everything is a (B,) tensor: a batch of continuations advances without a loop over items.
+Everything is a (B,) tensor: a batch of continuations advances without a loop.
 """
 
 import re
@@ -34,7 +34,7 @@ class SamplingOptions:
         end_symbol: whether the LM's ``eos_id`` ends the text (it must be trained).
         stop_id: a further token that ends the text and is not part of it.
         first_starts_word: the first token must begin a word.
-        max_tokens_per_word: bounds the number of steps.
+        max_tokens_per_word: a word this long ends; bounds the number of steps.
         seed: of the random streams.
     """
 
@@ -71,7 +71,7 @@ class SamplingOptions:
     def max_steps(self) -> int:
         """Steps within which a continuation ends, however the LM behaves."""
         words = min(limit for limit in self.limits if limit is not None)
-        return words * self.max_tokens_per_word
+        return (words + 1) * self.max_tokens_per_word
 
 
 @dataclass
@@ -82,11 +82,13 @@ class Vocabulary:
         starts_word: the piece begins a word.
         ends_sentence: the piece contains a full stop.
         banned: the piece is never written.
+        blank: the piece is a word mark alone, so the word must go on after it.
     """
 
     starts_word: torch.Tensor
     ends_sentence: torch.Tensor
     banned: torch.Tensor
+    blank: torch.Tensor
 
     @classmethod
     def build(
@@ -119,6 +121,7 @@ class Vocabulary:
             torch.tensor([p.startswith(" ") for p in pieces] + missing),
             torch.tensor(["." in p for p in pieces] + [False] * len(missing)),
             torch.tensor(silent + missing),
+            torch.tensor([p == " " for p in pieces] + [False] * len(missing)),
         )
 
     def to(self, device: torch.device | str) -> "Vocabulary":
@@ -221,6 +224,8 @@ class Sampler:
         self.wait = zeros + delay
         self.ended = zeros.bool()
         self.done = zeros.bool()
+        self.after_blank = zeros.bool()
+        self.word_length = zeros
         self.history = torch.zeros(len(seen), 0, dtype=torch.bool, device=seen.device)
         stops = [options.stop_id] if options.stop_id is not None else []
         if options.end_symbol:
@@ -234,10 +239,15 @@ class Sampler:
         options = self.options
         first = self.history.size(1) == 0 and options.first_starts_word
         banned = self.banned
+        breaks = self.vocabulary.starts_word | self.stops
         if first:
-            banned = banned | ~(self.vocabulary.starts_word | self.stops)
+            banned = banned | ~breaks
         too_early = (self.words < options.min_words)[:, None] & self.stops
-        logits = logits.float().masked_fill(banned | too_early, BANNED)
+        empty_word = self.after_blank[:, None] & breaks
+        too_long = self.word_length >= options.max_tokens_per_word
+        must_break = too_long[:, None] & ~breaks
+        banned = banned | too_early | empty_word | must_break
+        logits = logits.float().masked_fill(banned, BANNED)
         if options.text_top_p == 0:
             return logits.argmax(-1)
         logits = top_p_filter(logits, options.text_top_p)
@@ -249,6 +259,7 @@ class Sampler:
         """Choose the next token of each item and decide what follows."""
         text = self.choose(logits, uniforms)
         self.seen[torch.arange(len(text), device=text.device), text] = True
+        self.after_blank = self.vocabulary.blank[text]
         options, waiting = self.options, self.ended
         starts = (self.words == 0) | waiting | self.vocabulary.starts_word[text]
         stop = self.stops[text]
@@ -264,6 +275,7 @@ class Sampler:
             enough = self.words >= options.extra_words
             last = last | (enough & full) | (self.words >= 3 * options.extra_words)
         self.ended = waiting | last
+        self.word_length = torch.where(starts, 1, self.word_length + 1)
         self.words = self.words + starts
         self.history = torch.cat([self.history, starts[:, None]], 1)
 

@@ -201,23 +201,21 @@ def reference_vocabulary(case, size):
         table = torch.zeros(size, dtype=torch.bool)
         table[case[name]] = True
         tables.append(table)
-    return Vocabulary(*tables)
+    return Vocabulary(*tables, blank=torch.zeros_like(tables[0]))
 
 
-def action_names(run, delay):
-    """(text, codes, action, taste_action) per step as the reference names them."""
-    steps, words, ended = [], 0, False
+def action_names(run):
+    """(text, codes, action) per step as the reference names them."""
+    steps = []
     for s in range(run.text.size(1)):
-        starts, emitted = bool(run.starts[0, s]), bool(run.emitted[0, s])
-        words += starts
         if bool(run.done[0, s]):
             action = "terminate"
-        elif not emitted:
+        elif not bool(run.emitted[0, s]):
             action = "wait_for_taste"
+        elif bool(run.starts[0, s]):
+            action = "continue_at_word_start"
         else:
-            action = (
-                "continue_at_word_start" if starts else "continue_not_at_word_start"
-            )
+            action = "continue_not_at_word_start"
         steps.append((int(run.text[0, s]), run.codes[0, s].tolist(), action))
     return steps
 
@@ -258,7 +256,7 @@ def test_generation(parity, name, use_cache):
     prompt = prompt_of(parity, name, case["runs"][name]["mode"])
     run = generate(model, vocabulary, prompt, options, use_cache=use_cache)
     steps = [(t, c, a) for t, c, a, _ in map(tuple, case["runs"][name]["steps"])]
-    assert action_names(run, 1) == steps
+    assert action_names(run) == steps
     tokens, codes = run.words(0)
     ids = expected[f"{name}_llm_token_ids"][0].tolist()
     assert [t for word in tokens for t in word] == ids

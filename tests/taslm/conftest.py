@@ -7,13 +7,6 @@ CHARACTERS = ["<unk>", "\u2581", *"abcdefgh."]
 
 
 @pytest.fixture
-def char_model(tmp_path):
-    path = tmp_path / "characters.txt"
-    path.write_text("\n".join(CHARACTERS) + "\n", encoding="utf-8")
-    return path
-
-
-@pytest.fixture
 def make_model():
     from espnet2_taste.fusion import WeightedSumFusion
     from espnet2_taste.taslm.backbone import HFCausalBackbone
@@ -21,7 +14,7 @@ def make_model():
     from espnet2_taste.taslm.heads import LatentHead, TokenHead
     from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
 
-    def make(head="token", vocab_size=len(CHARACTERS), lm_conf=None, **conf):
+    def make(head="token", lm_conf=None, **conf):
         torch.manual_seed(0)
         config = {
             "model_type": "llama",
@@ -32,7 +25,7 @@ def make_model():
             "num_key_value_heads": 1,
             "initializer_range": 0.5,
         }
-        lm = HFCausalBackbone(vocab_size, **(lm_conf or {"config": config}))
+        lm = HFCausalBackbone(len(CHARACTERS), **(lm_conf or {"config": config}))
         quantizer = ResidualVQQuantizer(
             dim=12, codebook_dim=6, num_codebooks=2, codebook_size=8, kmeans_init=False
         )

@@ -146,6 +146,7 @@ def test_vocabulary_tables():
     assert table.starts_word.nonzero().flatten().tolist() == [1, 2, 6, 7, 8]
     assert table.ends_sentence.nonzero().flatten().tolist() == [3]
     assert table.banned.nonzero().flatten().tolist() == [0, 4, 7, 8]
+    assert table.blank.nonzero().flatten().tolist() == [1]
     latin = Vocabulary.build(9, 7, pieces.__getitem__, ban="non_latin")
     assert latin.banned.nonzero().flatten().tolist() == [0, 1, 4, 5, 7, 8]
 
