@@ -30,7 +30,7 @@ run_step() {
     "$@"
     printf '%s\n' "${signature}" > "${mark}.tmp"
     mv "${mark}.tmp" "${mark}"
-    log "${mark##*/}: $((SECONDS - start)) s"
+    log "${mark}: $((SECONDS - start)) s"
 }
 
 # job <cmd> [JOB=1:n] <log> <command...>: on failure, show the end of a failed log.
