@@ -86,6 +86,12 @@ def read_codes(scp: Path, codebook_size: list[int] | None) -> tuple:
     return flat.reshape(-1, num_codebooks), sizes
 
 
+def read_prompts(row: Row) -> dict[str, list[str]]:
+    """utt -> the words of its prompt, from the row's ``prompt_text``."""
+    table = read_scp(row.folder / "prompt_text")
+    return {utt: normalise_words(prompt) for utt, prompt in table.items()}
+
+
 def score_codes(args: argparse.Namespace, seconds: float) -> dict:
     """Bit rates and codebook use of the reference set's codes and units."""
     result: dict = {}
@@ -145,6 +151,7 @@ def score(args: argparse.Namespace) -> dict:
     if unknown:
         raise ValueError(f"{args.ref_dir}/utt2spk: no speaker for {unknown[0]}")
 
+    prompts = {row.key: read_prompts(row) for row in continuations}
     everything = rows + continuations
     recordings, words = {}, {}
     for row in everything:
@@ -167,15 +174,13 @@ def score(args: argparse.Namespace) -> dict:
     means = reference_type_means(reference, train_ctm) if continuations else {}
     continued = []
     for row in continuations:
-        prompts = {
-            utt: normalise_words(prompt)
-            for utt, prompt in read_scp(row.folder / "prompt_text").items()
-        }
         # Only prompted utterances are expected to have a continuation.
-        expected = {utt: w for utt, w in words[row.key].items() if utt in prompts}
+        expected = {
+            utt: w for utt, w in words[row.key].items() if utt in prompts[row.key]
+        }
         result = score_words(row, measures[row.key], expected)
         relation = score_continuations(
-            reference, measures[row.key], prompts, means, utt2spk
+            reference, measures[row.key], prompts[row.key], means, utt2spk
         )
         continued.append(add_continuation(result, relation))
     for result in scored + continued:

@@ -95,6 +95,8 @@ def score_continuations(
         utt2spk: speaker of each utterance.
     """
     skipped: Counter[str] = Counter()
+    if unprompted := len(set(reference) - set(prompts)):
+        skipped["no prompt or nothing generated"] = unprompted
     ids, prompt_values, row_values, prompt_f0, unknown = [], [], [], {}, 0
     for utt, words in prompts.items():
         whole, generated = reference.get(utt), row.get(utt)

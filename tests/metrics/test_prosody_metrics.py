@@ -196,8 +196,10 @@ def test_continuations_by_hand():
     assert got.skipped == {"not alignable": 1}
     del row["u1"]
     prompts["u2"] = ["b"]
+    reference["u5"] = reference["u1"]
     got = score_continuations(reference, row, prompts, means, SPEAKER)
     assert got.skipped == {
+        "no prompt or nothing generated": 1,
         "missing": 1,
         "prompt is not the start of the reference": 1,
         "not alignable": 1,
