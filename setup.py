@@ -57,6 +57,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.12",
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
+    package_data={"espnet2_taste.report": ["template.html"]},
     install_requires=INSTALL,
     extras_require=EXTRAS,
     classifiers=[

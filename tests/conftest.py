@@ -29,7 +29,7 @@ def tiny_data(tmp_path_factory):
     (folder / "wav").mkdir()
     for i, sentence in enumerate(SENTENCES):
         key, words = f"utt{i}", len(sentence.split())
-        durations = rng.integers(1, 5, words).astype(np.int32)
+        durations = rng.integers(5, 10, words).astype(np.int32)
         wav = rng.standard_normal(durations.sum() * 640) * 0.1
         path = folder / "wav" / f"{key}.wav"
         soundfile.write(path, wav, 16000, "PCM_16")
@@ -103,7 +103,7 @@ def tiny_taste_conf(tiny_data):
 
 @pytest.fixture(scope="session")
 def train_taste(tiny_data, tiny_taste_conf):
-    """Callable that trains a TASTE model: (output_dir, conf overrides, extra options)."""
+    """Callable (output_dir, conf overrides, options...) that trains a TASTE model."""
 
     def train(output_dir, overrides=None, *options):
         from espnet2_taste.bin.taste_train import main

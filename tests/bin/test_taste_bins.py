@@ -1,0 +1,172 @@
+import json
+import shutil
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from espnet2_taste.bin.align import main as align
+from espnet2_taste.bin.synthesize import main as synthesize
+from espnet2_taste.bin.tokenize import main as tokenize
+from espnet2_taste.data.kaldi_io import read_table
+from espnet2_taste.taste.encoder.espnet_asr import build_encoder
+
+
+@pytest.fixture(scope="module")
+def data(tiny_data, tmp_path_factory):
+    """A copy of the tiny data directory that tests may change."""
+    folder = tmp_path_factory.mktemp("bins") / "data"
+    shutil.copytree(tiny_data, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def asr(tmp_path_factory):
+    """A random ESPnet CTC model on characters: config.yaml and weights."""
+    folder = tmp_path_factory.mktemp("asr")
+    tokens = ["<blank>", "<unk>", "<space>", *"abdehklmnoprstuw", "<sos/eos>"]
+    conf = {
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 16,
+        "num_blocks": 1,
+        "input_layer": "conv1d2",
+    }
+    config = {
+        "frontend": "default",
+        "frontend_conf": {"fs": 16000, "hop_length": 160, "n_mels": 20},
+        "normalize": "utterance_mvn",
+        "normalize_conf": {},
+        "encoder": "transformer",
+        "encoder_conf": conf,
+        "token_list": tokens,
+        "input_size": None,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    encoder = build_encoder("transformer", 20, conf)
+    state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
+    state["ctc.ctc_lo.weight"] = torch.randn(len(tokens), 16)
+    state["ctc.ctc_lo.bias"] = torch.zeros(len(tokens))
+    torch.save(state, folder / "model.pth")
+    return folder
+
+
+def run_align(asr, data, out):
+    model = ["--asr_config", f"{asr}/config.yaml", "--asr_model", f"{asr}/model.pth"]
+    align(["--data_dir", str(data), "--output_dir", str(out), *model])
+
+
+def test_align_covers_all_units_and_words(asr, data, tmp_path):
+    run_align(asr, data, tmp_path)
+    units, durations, texts = (
+        kaldiio.load_scp(f"{data}/units.scp"),
+        kaldiio.load_scp(f"{tmp_path}/durations.scp"),
+        read_table(data / "text"),
+    )
+    for key, text in texts.items():
+        assert len(durations[key]) == len(text.split())
+        assert durations[key].sum() == len(units[key])
+    words = [line.split()[4] for line in open(tmp_path / "words.ctm")]
+    assert words == " ".join(texts[key] for key in sorted(texts)).split()
+
+
+def test_align_speaker_mean_is_zero_per_speaker_and_repeatable(asr, data, tmp_path):
+    run_align(asr, data, tmp_path)
+    sums = {"utt0": [10.0, 2], "utt2": [18.0, 4], "utt4": [0.0, 0]}  # mean 28/6
+    sums.update({f"utt{i}": [0.0, 0] for i in (1, 3, 5)})
+    kaldiio.save_ark(
+        f"{tmp_path}/f0_sum.ark",
+        {k: np.array(v) for k, v in sums.items()},
+        f"{tmp_path}/f0_sum.scp",
+    )
+    raw = {
+        k: np.array(v) for k, v in kaldiio.load_scp(f"{tmp_path}/prosody.scp").items()
+    }
+    for _ in range(2):  # a killed and repeated step does not subtract twice
+        align(
+            ["--data_dir", str(data), "--output_dir", str(tmp_path), "--speaker_mean"]
+        )
+        relative = kaldiio.load_scp(f"{data}/prosody.scp")
+        shift = raw["utt2"][:, 0] - relative["utt2"][:, 0]
+        assert shift == pytest.approx(28 / 6, abs=1e-5)
+        assert np.array_equal(raw["utt4"], relative["utt4"])  # nothing voiced
+
+
+def test_align_drops_and_names_what_cannot_be_aligned(asr, data, tmp_path, caplog):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    text = (folder / "text").read_text().replace("a lamp", "a lamp" + " the" * 500)
+    (folder / "text").write_text(text)
+    run_align(asr, folder, tmp_path / "out")
+    assert "utt3: not aligned, dropped" in caplog.text
+    assert "utt3" not in read_table(tmp_path / "out" / "durations.scp")
+
+
+def test_align_without_ctc_head(asr, data, tmp_path):
+    shutil.copy(asr / "config.yaml", tmp_path)
+    state = torch.load(asr / "model.pth", weights_only=True)
+    torch.save(
+        {k: v for k, v in state.items() if "ctc" not in k}, tmp_path / "model.pth"
+    )
+    with pytest.raises(ValueError, match="no CTC head"):
+        run_align(tmp_path, data, tmp_path / "out")
+
+
+class ToneVocoder:
+    """Each unit is 40 ms of a tone."""
+
+    sample_rate = 16000
+
+    def __call__(self, units, spk_emb):
+        time = torch.arange(640) / 16000
+        return [
+            (0.3 * torch.sin(6.28 * 50 * (u[:, None] + 2) * time)).flatten()
+            for u in units
+        ]
+
+
+def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
+    model = ["--model_file", str(tiny_taste / "valid.acc.best.pth")]
+    tokenize(
+        [*model, "--data_dir", str(data), "--output_dir", str(tmp_path / "codes")]
+        + ["--num_att_plot", "2"]
+    )
+    texts = read_table(data / "text")
+    codes = kaldiio.load_scp(str(tmp_path / "codes" / "taste.scp"))
+    assert {k: len(v) for k, v in codes.items()} == {
+        k: 2 * len(t.split()) for k, t in texts.items()
+    }
+    assert (tmp_path / "codes" / "num_codebooks").read_text() == "2\n"
+    plot = np.load(tmp_path / "codes" / "attention" / "utt0.npz")
+    assert plot["attention"].shape[0] == len(plot["words"]) == 3
+
+    monkeypatch.setattr("espnet2_taste.vocoder.load_vocoder", lambda *_: ToneVocoder())
+    for number, batch_size in enumerate(("2", "6")):
+        synthesize(
+            [*model, "--data_dir", str(data), "--condition", "codes", "--vocoder", "x"]
+            + ["--taste", str(tmp_path / "codes" / "taste.scp"), "--seed", "1"]
+            + ["--output_dir", str(tmp_path / f"{number}"), "--batch_size", batch_size]
+        )
+    units = [kaldiio.load_scp(str(tmp_path / n / "units.scp")) for n in "01"]
+    for key, path in read_table(tmp_path / "0" / "wav.scp").items():
+        assert np.array_equal(units[0][key], units[1][key])
+        assert soundfile.info(path).frames == 640 * len(units[0][key])
+    accuracy = json.loads((tmp_path / "0" / "unit_accuracy.json").read_text())
+    assert 0 <= accuracy["top1"] <= accuracy["top5"] <= 1
+    assert json.loads((tmp_path / "0" / "rtf.json").read_text())["vocoder_rtf"] > 0
+
+
+def test_synthesise_says_what_is_missing(tiny_taste, data, tmp_path):
+    model = ["--model_file", str(tiny_taste / "valid.acc.best.pth"), "--vocoder", "x"]
+    place = ["--data_dir", str(data), "--output_dir", str(tmp_path)]
+    with pytest.raises(SystemExit, match="--taste and --condition codes belong"):
+        synthesize([*model, *place, "--condition", "codes"])
+    scp = (data / "units.scp").read_text().splitlines(keepends=True)
+    (tmp_path / "taste.scp").write_text("".join(scp[1:]))
+    with pytest.raises(SystemExit, match="codes: no entry for utt0"):
+        synthesize(
+            [*model, *place, "--condition", "codes", "--taste", f"{tmp_path}/taste.scp"]
+        )
