@@ -50,6 +50,7 @@ taslm_inference_config=conf/decode_taslm.yaml  # Sampling.
 taslm_inference_args=  # Options of bin.taslm_generate.
 # Scoring (stage 9)
 grammar=               # JSGF for the recogniser; empty: its general language model.
+continuation_grammar=  # The same for continuations (ends of sentences).
 results=RESULTS.md     # Table to write.
 help_message="Usage: $0 [options]: TASTE from data to scores.
 Stages: 1 data, 2 audio, 3 units speakers alignment, 4 tokens, 5 tokenizer training,
@@ -413,6 +414,7 @@ score() {
         ${python} -m espnet2_taste.bin.score --ref_dir "${raw}/${test_set}" \
         --train_dir "${raw}/${train_set}" --rows "${rows[@]}" \
         --continuation_rows "${continuations[@]}" ${grammar:+--grammar "${grammar}"} \
+        ${continuation_grammar:+--continuation_grammar "${continuation_grammar}"} \
         --taste "${codes}/${test_set}/taste.scp" --train_taste "${codes}/${train_set}/taste.scp" \
         --codebook_size "${size}" --nj "${nj}" --output_dir "${expdir}/scores${tag:+_${tag}}"
 }

@@ -7,6 +7,7 @@ set -e -u -o pipefail
     --valid_set dev \
     --test_sets test \
     --grammar data/local/grammar.jsgf \
+    --continuation_grammar data/local/continuation.jsgf \
     --nj 2 \
     --inference_nj 2 \
     "$@"

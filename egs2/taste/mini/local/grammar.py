@@ -39,7 +39,7 @@ def draw(rng: random.Random, symbol=SENTENCE) -> list[str]:
     """One random expansion of ``symbol`` as a list of words."""
     if isinstance(symbol, str):
         return [rng.choice(WORDS[symbol])]
-    if isinstance(symbol[0][0], tuple) and isinstance(symbol[0][0][0], str):
+    if is_choice(symbol):
         return draw(rng, rng.choice(symbol))
     words = []
     for part, probability in symbol:
@@ -57,23 +57,39 @@ def draw_sentences(seed: int, count: int) -> list[str]:
     return list(sentences)
 
 
-def jsgf() -> str:
-    """The grammar of whole sentences (not a word loop) for a recogniser."""
+def is_choice(symbol) -> bool:
+    """Whether ``symbol`` is a tuple of alternative sequences."""
+    return isinstance(symbol[0][0], tuple) and isinstance(symbol[0][0][0], str)
 
-    def expand(symbol) -> str:
-        if isinstance(symbol, str):
-            return f"<{symbol}>"
-        if isinstance(symbol[0][0], tuple) and isinstance(symbol[0][0][0], str):
-            return "( " + " | ".join(expand(option) for option in symbol) + " )"
-        parts = []
-        for part, probability in symbol:
-            text = expand(part)
-            parts.append(f"[ {text} ]" if probability < 1 else text)
-        return " ".join(parts)
 
+def expand(symbol) -> str:
+    """``symbol`` as a JSGF expansion."""
+    if isinstance(symbol, str):
+        return f"<{symbol}>"
+    if is_choice(symbol):
+        return "( " + " | ".join(expand(option) for option in symbol) + " )"
+    parts = []
+    for part, probability in symbol:
+        text = expand(part)
+        parts.append(f"[ {text} ]" if probability < 1 else text)
+    return " ".join(parts)
+
+
+def endings(symbol) -> list[str]:
+    """Every way to start in the middle of ``symbol``, as JSGF sequences."""
+    if isinstance(symbol, str):
+        return [f"<{symbol}>"]
+    if is_choice(symbol):
+        return [ending for option in symbol for ending in endings(option)]
+    found = []
+    for i, (part, _) in enumerate(symbol):
+        rest = expand(symbol[i + 1 :]) if i + 1 < len(symbol) else ""
+        found += [f"{ending} {rest}".strip() for ending in endings(part)]
+    return found
+
+
+def jsgf(expansions: list[str]) -> str:
+    """A recogniser's grammar of these sequences (not a word loop)."""
     rules = [f"<{name}> = {' | '.join(words)};" for name, words in WORDS.items()]
-    return "\n".join(
-        ["#JSGF V1.0;", "grammar mini;", f"public <sentence> = {expand(SENTENCE)};"]
-        + rules
-        + [""]
-    )
+    public = f"public <said> = {' | '.join(expansions)};"
+    return "\n".join(["#JSGF V1.0;", "grammar mini;", public, *rules, ""])

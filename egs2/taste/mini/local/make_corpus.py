@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Speak the mini corpus: data/{train,dev,test} and data/local/grammar.jsgf.
+"""Speak the mini corpus: data/{train,dev,test} and data/local/*.jsgf.
 
 Every utterance is drawn from (seed, set, index) alone: the number of processes and
 the size of the other sets change nothing, and the same seed gives the same bytes.
@@ -144,7 +144,11 @@ def main():
         write_data_dir(args.data_dir / subset, rows[subset])
     local = args.data_dir / "local"
     local.mkdir(exist_ok=True)
-    write_lines(local / "grammar.jsgf", grammar.jsgf().splitlines())
+    for name, expansions in (
+        ("grammar", [grammar.expand(grammar.SENTENCE)]),
+        ("continuation", grammar.endings(grammar.SENTENCE)),
+    ):
+        write_lines(local / f"{name}.jsgf", grammar.jsgf(expansions).splitlines())
 
 
 if __name__ == "__main__":
