@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.data.ctc_alignment import (
+    CTC_LATENCY_S,
     WordTimes,
     align_words,
     unit_durations,
@@ -31,15 +32,24 @@ def test_too_few_frames_is_an_error():
         align_words(peaked([2, 3]), [[2, 3, 4]], space=1)
 
 
-def test_trailing_silence_is_a_pause_and_a_closure_is_not():
-    rate, tone = 16000, 0.5 * np.sin(np.arange(16000) * 0.3)
-    wav = tone.copy()
-    wav[4000:8000] = 0  # 0.25 s of silence before the second word
+def test_pauses_are_silences_between_words_and_closures_are_not():
+    rate = 16000
+    wav = 0.5 * np.sin(np.arange(16000) * 0.3)
+    wav[4000:8000] = 0  # 0.25 s of silence between the first two words
     wav[12000:12480] = 0  # 30 ms closure before the third
-    times = word_times(np.array([0.0, 0.5, 0.78]), wav, rate)
-    assert times.ends[0] == pytest.approx(0.25, abs=0.011)
-    assert times.ends[1] == pytest.approx(0.78)
-    assert times.pauses == pytest.approx([0.25, 0.0, 0.0], abs=0.011)
+    wav[15200:] = 0  # 50 ms at the end: too short
+    found = np.array([0.0, 0.53, 0.78]) + CTC_LATENCY_S  # the second found too late
+    times = word_times(found, wav, rate)
+    assert times.starts == pytest.approx([0.0, 0.5, 0.78], abs=1e-6)
+    assert times.ends == pytest.approx([0.25, 0.78, 1.0], abs=1e-6)
+    assert times.pauses == pytest.approx([0.25, 0.0, 0.0], abs=1e-6)
+
+
+def test_silence_inside_a_word_or_far_from_a_border_is_no_pause():
+    wav = 0.5 * np.sin(np.arange(16000) * 0.3)
+    wav[2400:4000] = 0  # 0.15 to 0.25 s, the border is at 0.6 s
+    times = word_times(np.array([0.0, 0.6]) + CTC_LATENCY_S, wav, 16000)
+    assert times.pauses == pytest.approx([0.0, 0.0], abs=1e-6)
 
 
 @settings(max_examples=100, deadline=None)

@@ -279,7 +279,7 @@ taste_chain() { sub_stage no_vq text_only; sub_stage rvq no_vq; }
 if active 5; then
     begin 5 "tokenizer: text-only, without quantiser, with quantiser; and the baseline"
     need "${expdir}/stats/.done" 4
-    sub_stage text_only
+    OMP_NUM_THREADS=${nj} sub_stage text_only  # alone: it may use all cores
     in_parallel taste_chain "sub_stage text_only_matched text_only"
     end 5 "${expdir}/taste_{text_only,no_vq,rvq,text_only_matched}"
 fi
