@@ -45,7 +45,7 @@ class CTCAligner:
     def __init__(self, config: str, model: str):
         from espnet2.asr.frontend.default import DefaultFrontend
 
-        from espnet2_taste.tasks.checks import load_state
+        from espnet2_taste.checkpoint import load_state
         from espnet2_taste.taste.encoder.espnet import EspnetEncoder
 
         conf = yaml.safe_load(Path(config).read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.checkpoint import build_model_from_file
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TastePreprocessor
 
@@ -46,15 +47,14 @@ class TasteInference:
         model_file: str | Path | None = None,
         device: str = "cpu",
     ):
-        from espnet2_taste.tasks.checks import build_model_from_file
-        from espnet2_taste.tasks.taste import TasteTask
+        from espnet2_taste.taste.build import build_taste_model
 
         if model_file is None:
             if train_config is None:
                 raise ValueError("give train_config or model_file")
             model_file = find_checkpoint(Path(train_config).parent)
         self.model, self.args = build_model_from_file(
-            TasteTask, train_config, model_file, device
+            build_taste_model, train_config, model_file, device
         )
         self.device = device
         self.preprocess = TastePreprocessor(self.args.token_type, self.args.token_model)

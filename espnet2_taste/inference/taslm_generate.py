@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.checkpoint import build_model_from_file
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TaslmPreprocessor
 from espnet2_taste.inference.base import download, find_checkpoint
@@ -52,15 +53,14 @@ class TaslmGenerate:
         ban: str = "empty",
         **options,
     ):
-        from espnet2_taste.tasks.checks import build_model_from_file
-        from espnet2_taste.tasks.taslm import TaslmTask
+        from espnet2_taste.taslm.build import build_taslm_model
 
         if model_file is None:
             if train_config is None:
                 raise ValueError("give train_config or model_file")
             model_file = find_checkpoint(Path(train_config).parent)
         self.model, args = build_model_from_file(
-            TaslmTask, train_config, model_file, device
+            build_taslm_model, train_config, model_file, device
         )
         self.device = device
         self.preprocess = TaslmPreprocessor(

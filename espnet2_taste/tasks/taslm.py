@@ -1,48 +1,25 @@
 """ESPnet task of the text-aligned spoken language model (TASLM)."""
 
 import argparse
-import logging
-from pathlib import Path
 
-import yaml
 from espnet2.tasks.abs_task import AbsTask
-from espnet2.train.class_choices import ClassChoices
 from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
+from espnet2_taste.checkpoint import check_init_freeze
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TaslmPreprocessor
-from espnet2_taste.data.text import build_text_tokenizer
-from espnet2_taste.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
-from espnet2_taste.tasks.checks import check_init_freeze, load_state
 from espnet2_taste.tasks.options import add_common_arguments
-from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
+from espnet2_taste.taslm.build import (
+    build_taslm_model,
+    build_taste_quantizer,
+    fusion_choices,
+    lm_choices,
+    speech_head_choices,
+)
 from espnet2_taste.taslm.espnet_model import TaslmModel
-from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead
-from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
-
-lm_choices = ClassChoices(
-    "lm",
-    {"hf_causal": HFCausalBackbone},
-    type_check=AbsBackbone,
-    default="hf_causal",
-)
-speech_head_choices = ClassChoices(
-    "speech_head",
-    {"latent": LatentHead, "token": TokenHead},
-    type_check=AbsSpeechHead,
-    default="latent",
-)
-fusion_choices = ClassChoices(
-    "fusion",
-    {"weighted_sum": WeightedSumFusion, "concat": ConcatFusion},
-    type_check=AbsFusion,
-    default="weighted_sum",
-)
-#: The audio starts near zero, and always passes through a linear map (paper sec. 2.2).
-FUSION_DEFAULTS = {"weighted_sum": {"weights": [-2.0, 2.0], "project": True}}
 
 
 class TaslmTask(AbsTask):
@@ -92,7 +69,7 @@ class TaslmTask(AbsTask):
         if not args.use_preprocessor:
             return None
         # Not kept from build_model, which collect_stats does not call.
-        num_codebooks = build_quantizer(args).num_codebooks
+        num_codebooks = build_taste_quantizer(args).num_codebooks
         return TaslmPreprocessor(args.token_type, args.token_model, num_codebooks)
 
     @classmethod
@@ -109,75 +86,6 @@ class TaslmTask(AbsTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> TaslmModel:
-        vocab_size = build_text_tokenizer(args.token_type, args.token_model).vocab_size
-        quantizer = build_quantizer(args)
-        lm = lm_choices.get_class(args.lm)(vocab_size=vocab_size, **args.lm_conf)
-        args.fusion_conf = FUSION_DEFAULTS.get(args.fusion, {}) | args.fusion_conf
-        fusion = fusion_choices.get_class(args.fusion)(
-            lm.size, quantizer.dim, **args.fusion_conf
-        )
-        speech_head = speech_head_choices.get_class(args.speech_head)(
-            lm.size, quantizer, **args.speech_head_conf
-        )
-        model = TaslmModel(lm, fusion, speech_head, quantizer, **args.model_conf)
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        if trained == 0:
-            raise ValueError("nothing is trained: lm_conf freeze and no other part")
-        logging.info(f"TASLM: {trained:,} trainable parameters")
+        model = build_taslm_model(args)
         check_init_freeze(args, model)
         return model
-
-
-def build_quantizer(args: argparse.Namespace) -> AbsQuantizer:
-    """The TASTE model's quantizer.
-
-    When training, its class, arguments, width and weights come from ``taste_config``
-    and ``taste_model``; the first three are written into ``args`` and so to
-    config.yaml, the weights into the TASLM's checkpoint. From then on (and at
-    inference) the TASTE folder is not needed.
-
-    Raises:
-        ValueError: neither given nor known, or a TASTE model without quantizer.
-        FileNotFoundError: the TASTE files do not exist.
-        RuntimeError: the checkpoint has no fitting quantizer.
-    """
-    # Its registry imports every part of the tokenizer: only when needed.
-    from espnet2_taste.tasks.taste import build_quantizer as build
-
-    if args.quantizer_dim is not None:
-        return build(args.quantizer, args.quantizer_dim, args.quantizer_conf)
-    if args.taste_config is None or args.taste_model is None:
-        raise ValueError("give --taste_config and --taste_model")
-    if not Path(args.taste_config).is_file():
-        raise FileNotFoundError(f"no TASTE configuration at {args.taste_config}")
-    taste = yaml.safe_load(Path(args.taste_config).read_text(encoding="utf-8"))
-    name, conf = taste["quantizer"], dict(taste["quantizer_conf"])
-    if name in (None, "none"):
-        raise ValueError(
-            f"{args.taste_config} has no quantizer, so no codes to model: use the "
-            "model of the last sub-stage"
-        )
-    state = {
-        k.removeprefix("quantizer."): v
-        for k, v in load_state(args.taste_model).items()
-        if k.startswith("quantizer.")
-    }
-    dim = _quantizer_dim(state, conf)
-    quantizer = build(name, dim, conf)
-    try:
-        quantizer.load_state_dict(state)
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"{args.taste_model} does not fit {args.taste_config}: {error}"
-        ) from None
-    args.quantizer, args.quantizer_conf, args.quantizer_dim = name, conf, dim
-    return quantizer
-
-
-def _quantizer_dim(state: dict, conf: dict) -> int:
-    """Width outside the projections, from their weights (without any: inside)."""
-    if "project_out.weight" in state:
-        return state["project_out.weight"].size(0)
-    if not conf.get("codebook_dim"):
-        raise RuntimeError("the TASTE checkpoint has no quantizer with a known width")
-    return conf["codebook_dim"]

@@ -97,13 +97,13 @@ def test_resumed_training_equals_uninterrupted(folder, experiment):
 def test_checkpoint_is_self_contained(folder, experiment):
     config = yaml.safe_load((experiment / "config.yaml").read_text())
     assert config["quantizer"] == "rvq" and config["quantizer_dim"] == 6
-    from espnet2_taste.tasks.checks import build_model_from_file
-    from espnet2_taste.tasks.taslm import TaslmTask
+    from espnet2_taste.checkpoint import build_model_from_file
+    from espnet2_taste.taslm.build import build_taslm_model
 
     config["taste_config"] = config["taste_model"] = "gone"
     (experiment / "moved.yaml").write_text(yaml.safe_dump(config))
     model, _ = build_model_from_file(
-        TaslmTask, experiment / "moved.yaml", experiment / "1epoch.pth"
+        build_taslm_model, experiment / "moved.yaml", experiment / "1epoch.pth"
     )
     taste = torch.load(folder / "taste.pth", weights_only=True)
     for name, value in model.quantizer.state_dict().items():

@@ -5,8 +5,8 @@ import pytest
 import torch
 import yaml
 
-from espnet2_taste.tasks.checks import build_model_from_file, load_state
-from espnet2_taste.tasks.taste import TasteTask
+from espnet2_taste.checkpoint import build_model_from_file, load_state
+from espnet2_taste.taste.build import build_taste_model
 
 
 def same(a, b):
@@ -15,7 +15,7 @@ def same(a, b):
 
 def test_training_writes_a_model_that_loads_strictly(tiny_taste):
     model, args = build_model_from_file(
-        TasteTask, None, tiny_taste / "valid.acc.best.pth"
+        build_taste_model, None, tiny_taste / "valid.acc.best.pth"
     )
     assert not model.training
     assert same(model.state_dict(), load_state(tiny_taste / "valid.acc.best.pth"))
@@ -84,7 +84,7 @@ def test_checkpoint_of_another_size_is_refused(tiny_taste, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(RuntimeError, match="does not fit .*other shape"):
         build_model_from_file(
-            TasteTask, tmp_path / "config.yaml", tiny_taste / "1epoch.pth"
+            build_taste_model, tmp_path / "config.yaml", tiny_taste / "1epoch.pth"
         )
 
 
@@ -102,7 +102,9 @@ def test_a_tampered_checkpoint_runs_no_code(
         pickle.dump({"speech_decoder.head.weight": Evil()}, f)
     with pytest.raises(RuntimeError, match="evil.pth is not a plain checkpoint"):
         if use == "load":
-            build_model_from_file(TasteTask, tiny_taste / "config.yaml", "evil.pth")
+            build_model_from_file(
+                build_taste_model, tiny_taste / "config.yaml", "evil.pth"
+            )
         else:
             train_taste(tmp_path / "exp", None, "--init_param", "evil.pth")
     assert not os.path.exists("hacked")

@@ -1,4 +1,4 @@
-"""Checks that ESPnet leaves out: initialisation, freezing and loading by name."""
+"""Checkpoints, checked as ESPnet does not: loading, initialisation, freezing."""
 
 import argparse
 from pathlib import Path
@@ -69,14 +69,14 @@ def check_init_freeze(args: argparse.Namespace, model: torch.nn.Module) -> None:
             )
 
 
-def build_model_from_file(task, config_file, model_file, device: str = "cpu"):
-    """Build a task's model for inference and load it strictly.
+def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
+    """Build a model for inference and load it strictly.
 
     Unlike ``AbsTask.build_model_from_file`` a foreign checkpoint is an error that
     lists the keys, and no code from the file runs.
 
     Args:
-        task: an AbsTask subclass.
+        build: training arguments -> model, as in ``taste.build``.
         config_file: config.yaml saved by training; None: beside ``model_file``.
         model_file: ``*.pth`` saved by training.
         device: torch device.
@@ -91,7 +91,7 @@ def build_model_from_file(task, config_file, model_file, device: str = "cpu"):
         args = argparse.Namespace(**yaml.safe_load(f))
     args.init_param, args.freeze_param = [], []
     state = load_state(model_file)
-    model = task.build_model(args)
+    model = build(args)
     own = model.state_dict()
     problems = [
         f"{kind}: {', '.join(sorted(keys)[:5])}{' ...' if len(keys) > 5 else ''}"

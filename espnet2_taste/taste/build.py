@@ -1,0 +1,121 @@
+"""The tokenizer's ClassChoices and how a model is put together from them.
+
+Apart from the ESPnet task, whose base class takes ten seconds to import: inference
+starts without it.
+"""
+
+import argparse
+import functools
+
+from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.asr.frontend.default import DefaultFrontend
+from espnet2.train.class_choices import ClassChoices
+
+from espnet2_taste.data.text import build_text_tokenizer
+from espnet2_taste.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
+from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
+from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
+from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder
+from espnet2_taste.taste.encoder.espnet import EspnetEncoder
+from espnet2_taste.taste.encoder.whisper import WhisperEncoder
+from espnet2_taste.taste.espnet_model import TasteModel
+from espnet2_taste.taste.frontend.mel_pitch import MelPitchFrontend
+from espnet2_taste.taste.frontend.whisper_mel import WhisperMelFrontend
+from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.taste.quantizer.fsq import FSQQuantizer
+from espnet2_taste.taste.quantizer.none import NoQuantizer
+from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
+from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
+from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
+
+frontend_choices = ClassChoices(
+    "frontend",
+    {
+        "whisper_mel": WhisperMelFrontend,
+        "mel_pitch": MelPitchFrontend,
+        "default": DefaultFrontend,
+    },
+    type_check=AbsFrontend,
+    default="whisper_mel",
+)
+encoder_choices = ClassChoices(
+    "encoder",
+    {"whisper": WhisperEncoder, "espnet": EspnetEncoder},
+    type_check=AbsTasteEncoder,
+    default="whisper",
+)
+aggregator_choices = ClassChoices(
+    "aggregator",
+    {"cross_attention": CrossAttentionAggregator},
+    type_check=AbsAggregator,
+    default="cross_attention",
+)
+# "none" is ESPnet's word for "no class": --quantizer none builds NoQuantizer.
+quantizer_choices = ClassChoices(
+    "quantizer",
+    {"rvq": ResidualVQQuantizer, "fsq": FSQQuantizer},
+    type_check=AbsQuantizer,
+    default="rvq",
+    optional=True,
+)
+fusion_choices = ClassChoices(
+    "fusion",
+    {"weighted_sum": WeightedSumFusion, "concat": ConcatFusion},
+    type_check=AbsFusion,
+    default="weighted_sum",
+)
+speech_decoder_choices = ClassChoices(
+    "speech_decoder",
+    {
+        "unit_transformer": UnitTransformerDecoder,
+        "word_synchronous": WordSynchronousDecoder,
+    },
+    type_check=AbsSpeechDecoder,
+    default="unit_transformer",
+)
+
+
+def build_quantizer(name: str | None, dim: int, conf: dict) -> AbsQuantizer:
+    """Build a quantizer by its ClassChoices name; None or "none" is NoQuantizer."""
+    quantizer_class = quantizer_choices.get_class(name) if name != "none" else None
+    return (quantizer_class or NoQuantizer)(dim=dim, **conf)
+
+
+def build_taste_model(args: argparse.Namespace) -> TasteModel:
+    """Build a model from training options (the command line's or config.yaml's)."""
+    vocab_size = build_text_tokenizer(args.token_type, args.token_model).vocab_size
+    frontend = frontend_choices.get_class(args.frontend)(**args.frontend_conf)
+    encoder_class = encoder_choices.get_class(args.encoder)
+    if hasattr(encoder_class, "resolve_conf"):
+        # Saved to config.yaml: inference needs no ASR folder.
+        args.encoder_conf = encoder_class.resolve_conf(args.encoder_conf)
+    encoder = encoder_class(input_size=frontend.output_size(), **args.encoder_conf)
+    aggregator = aggregator_choices.get_class(args.aggregator)(
+        vocab_size=vocab_size,
+        key_size=encoder.key_size,
+        value_size=encoder.value_size,
+        **args.aggregator_conf,
+    )
+    quantizer = build_quantizer(
+        args.quantizer, aggregator.output_size, args.quantizer_conf
+    )
+    speech_decoder = speech_decoder_choices.get_class(args.speech_decoder)(
+        vocab_size=vocab_size,
+        audio_size=quantizer.dim,
+        num_units=args.num_units,
+        spk_embed_dim=args.spk_embed_dim,
+        fusion=functools.partial(
+            fusion_choices.get_class(args.fusion), **args.fusion_conf
+        ),
+        **args.speech_decoder_conf,
+    )
+    return TasteModel(
+        frontend=frontend,
+        encoder=encoder,
+        aggregator=aggregator,
+        quantizer=quantizer,
+        speech_decoder=speech_decoder,
+        vocab_size=vocab_size,
+        **args.model_conf,
+    )
