@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import yaml
 
+from espnet2_taste.bin import run
 from espnet2_taste.data.alignment import length_mask
 from espnet2_taste.data.ctc_alignment import (
     align_words,
@@ -202,4 +203,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

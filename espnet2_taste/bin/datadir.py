@@ -2,9 +2,9 @@
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 
+from espnet2_taste.bin import run
 from espnet2_taste.data import datadir
 
 
@@ -53,7 +53,7 @@ def choose_keys(args: argparse.Namespace) -> list[str]:
     return [ids[int(i * step)] for i in range(min(args.first, len(ids)))]
 
 
-def run(args: argparse.Namespace) -> None:
+def execute(args: argparse.Namespace) -> None:
     """Do one action.
 
     Raises:
@@ -89,11 +89,8 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        run(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    execute(args)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

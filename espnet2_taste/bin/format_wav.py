@@ -10,7 +10,6 @@ import io
 import logging
 import os
 import subprocess
-import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from espnet2_taste.bin import run
 from espnet2_taste.data import datadir
 
 
@@ -217,11 +217,8 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        format_directory(args)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    format_directory(args)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

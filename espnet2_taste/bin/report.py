@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.bin import run
 from espnet2_taste.metrics.matching import Measures
 from espnet2_taste.metrics.measure import read_measures
 from espnet2_taste.metrics.rows import read_scp
@@ -140,4 +141,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from espnet2_taste.bin import run
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
@@ -77,4 +79,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.bin import run
 from espnet2_taste.metrics import bitrate, codebook
 from espnet2_taste.metrics.continuation import (
     reference_type_means,
@@ -233,12 +234,9 @@ def main(cmd: list[str] | None = None) -> None:
         format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
     )
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        scores = score(args)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"score: {error}") from None
+    scores = score(args)
     print(markdown(scores))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 import torch
 
+from espnet2_taste.bin import run
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     length_batches,
@@ -158,4 +159,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

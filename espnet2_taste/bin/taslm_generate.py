@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.bin import run
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     read_table,
@@ -127,10 +128,10 @@ def main(cmd: list[str] | None = None) -> None:
             )
         if args.prompt_codes == "shuffled":
             codes = shuffle_codes(codes, args.prompt_words, args.seed)
-    run(args, taslm, prompts, codes)
+    write_continuations(args, taslm, prompts, codes)
 
 
-def run(args, taslm, prompts: dict, codes: dict | None) -> None:
+def write_continuations(args, taslm, prompts: dict, codes: dict | None) -> None:
     """Generate and write."""
     import kaldiio
 
@@ -180,4 +181,4 @@ def run(args, taslm, prompts: dict, codes: dict | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

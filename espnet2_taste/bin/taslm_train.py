@@ -1,5 +1,6 @@
 """Train a TASLM (ESPnet options; ``--help``)."""
 
+from espnet2_taste.bin import run
 from espnet2_taste.tasks.taslm import TaslmTask
 
 
@@ -9,4 +10,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

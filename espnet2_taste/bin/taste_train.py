@@ -1,5 +1,6 @@
 """Train the TASTE tokenizer and speech decoder (ESPnet options; ``--help``)."""
 
+from espnet2_taste.bin import run
 from espnet2_taste.tasks.taste import TasteTask
 
 
@@ -9,4 +10,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

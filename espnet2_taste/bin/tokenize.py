@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.bin import run
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     length_batches,
@@ -85,4 +86,4 @@ def save_attention(folder: Path, key: str, tokens) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

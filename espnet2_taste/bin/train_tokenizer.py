@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+from espnet2_taste.bin import run
 from espnet2_taste.data.text import UNKNOWN, WORD_START
 
 
@@ -65,4 +66,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

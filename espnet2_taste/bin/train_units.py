@@ -9,6 +9,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from espnet2_taste.bin import run
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
@@ -99,4 +101,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

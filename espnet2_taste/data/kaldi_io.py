@@ -91,12 +91,22 @@ class ArkWriter:
         """Add one array (int32 must be 1-D; ESPnet's restriction)."""
         self._writer[key] = array
 
-    def __exit__(self, exc_type, *_) -> None:
-        self._writer.close()
-        if exc_type is None:
-            os.replace(f"{self.scp}.tmp", self.scp)
-        else:
-            Path(f"{self.scp}.tmp").unlink(missing_ok=True)
+    def __exit__(self, exc_type, error, _) -> None:
+        temporary = Path(f"{self.scp}.tmp")
+        try:
+            self._writer.close()
+        except OSError as late:
+            error = error or late
+        if error is None:
+            os.replace(temporary, self.scp)
+            return
+        temporary.unlink(missing_ok=True)
+        self.ark.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(
+                f"{self.ark}: cannot be written ({error.strerror}): free space, "
+                "run again"
+            ) from None
 
 
 def length_batches(lengths: dict[str, int], batch_size: int) -> Iterator[list[str]]:

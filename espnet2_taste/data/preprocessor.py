@@ -42,7 +42,7 @@ class TastePreprocessor:
 
     def check(self, words: list[str], data: dict[str, np.ndarray]) -> None:
         """Raise ValueError where the parts of an utterance contradict each other."""
-        for name in ("speech", "spk_emb", "prosody"):
+        for name in ("speech", "feats", "spk_emb", "prosody"):
             if name in data and not np.isfinite(data[name]).all():
                 raise ValueError(f"{name} has NaN or infinite values")
         if "speech" in data and data["speech"].ndim != 1:

@@ -64,13 +64,13 @@ class TasteTask(AbsTask):
     ) -> tuple[str, ...]:
         if inference:
             return ("text", "spk_emb")
-        return ("speech", "text", "units", "spk_emb")
+        return ("text", "units", "spk_emb")
 
     @classmethod
     def optional_data_names(
         cls, train: bool = True, inference: bool = False
     ) -> tuple[str, ...]:
-        return ("durations", "prosody", "speech", "units", "taste")
+        return ("speech", "feats", "durations", "prosody", "units", "taste")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> TasteModel:

@@ -101,14 +101,16 @@ class TasteModel(AbsESPnetModel):
 
     def forward(
         self,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
         text: torch.Tensor,
         text_lengths: torch.Tensor,
         word_ids: torch.Tensor,
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         spk_emb: torch.Tensor,
+        speech: torch.Tensor | None = None,
+        speech_lengths: torch.Tensor | None = None,
+        feats: torch.Tensor | None = None,
+        feats_lengths: torch.Tensor | None = None,
         durations: torch.Tensor | None = None,
         prosody: torch.Tensor | None = None,
         prosody_lengths: torch.Tensor | None = None,
@@ -117,11 +119,13 @@ class TasteModel(AbsESPnetModel):
         """Training loss.
 
         Args:
-            speech: (B, N) float samples; speech_lengths: (B,).
             text: (B, L) int64 token ids; text_lengths: (B,).
             word_ids: (B, L) int64.
             units: (B, U) int64; units_lengths: (B,).
             spk_emb: (B, S) float.
+            speech: (B, N) float samples; speech_lengths: (B,). Not for text only.
+            feats: (B, T, D) float, the frontend's output made before, in place of
+                speech; feats_lengths: (B,).
             durations: (B, W) int64 units per word, where a part needs them.
             prosody: (B, W, 3) float word prosody; prosody_lengths: (B,) words.
             kwargs: utt_id and lengths that are not used.
@@ -133,9 +137,11 @@ class TasteModel(AbsESPnetModel):
         if self.text_only:
             taste, audio = None, None
         else:
-            taste = self.run_tokenizer(
-                speech,
-                speech_lengths,
+            if feats is None:
+                feats, feats_lengths = self.extract_feats(speech, speech_lengths)
+            taste = self.tokenize_feats(
+                feats,
+                feats_lengths,
                 text,
                 text_lengths,
                 word_ids,
@@ -208,8 +214,8 @@ class TasteModel(AbsESPnetModel):
     def _require(value: torch.Tensor | None, name: str) -> None:
         if value is None:
             raise RuntimeError(
-                f"model_conf asks for a loss that needs {name}; pass {name}.scp "
-                "(stage 3) to training"
+                f"this configuration needs {name}, which was not passed to training "
+                "(stage 3 makes it)"
             )
 
     def run_tokenizer(
@@ -222,8 +228,30 @@ class TasteModel(AbsESPnetModel):
         need_attention: bool = False,
     ) -> TasteOutput:
         """Speech and transcript -> quantised token vectors (shapes as in forward)."""
-        with self._no_grad_if_frozen(self.frontend):
-            feats, feats_lengths = self.frontend(speech, speech_lengths)
+        feats, feats_lengths = self.extract_feats(speech, speech_lengths)
+        return self.tokenize_feats(
+            feats, feats_lengths, text, text_lengths, word_ids, need_attention
+        )
+
+    def extract_feats(
+        self, speech: torch.Tensor | None, speech_lengths: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, N) samples -> (B, T, D) features and (B,) lengths."""
+        self._require(speech, "speech (wav.scp) or feats")
+        trained = any(p.requires_grad for p in self.frontend.parameters())
+        with contextlib.nullcontext() if trained else torch.no_grad():
+            return self.frontend(speech, speech_lengths)
+
+    def tokenize_feats(
+        self,
+        feats: torch.Tensor,
+        feats_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        word_ids: torch.Tensor,
+        need_attention: bool = False,
+    ) -> TasteOutput:
+        """Features and transcript -> quantised token vectors."""
         encoded = self.encoder(feats, feats_lengths)
         aggregated = self.aggregator(text, text_lengths, encoded, need_attention)
         hidden = aggregated.hidden
@@ -231,11 +259,6 @@ class TasteModel(AbsESPnetModel):
             hidden = average_words(hidden, word_ids, text_lengths)
         mask = length_mask(text_lengths, text.size(1))
         return TasteOutput(encoded, self.quantizer(hidden, mask), aggregated.attention)
-
-    @staticmethod
-    def _no_grad_if_frozen(module: torch.nn.Module):
-        trained = any(p.requires_grad for p in module.parameters())
-        return contextlib.nullcontext() if trained else torch.no_grad()
 
     def word_codes(
         self, taste: TasteOutput, word_ids: torch.Tensor, text_lengths: torch.Tensor

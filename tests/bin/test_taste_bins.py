@@ -9,9 +9,11 @@ import torch
 import yaml
 
 from espnet2_taste.bin.align import main as align
+from espnet2_taste.bin.extract_feats import main as extract_feats
 from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.bin.tokenize import main as tokenize
 from espnet2_taste.data.kaldi_io import read_table
+from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 from espnet2_taste.taste.encoder.espnet_asr import build_encoder
 
 
@@ -113,6 +115,20 @@ def test_align_without_ctc_head(asr, data, tmp_path):
     )
     with pytest.raises(ValueError, match="no CTC head"):
         run_align(tmp_path, data, tmp_path / "out")
+
+
+def test_extracted_feats_train_as_speech_does(tiny_taste, data, tmp_path):
+    extract_feats(
+        ["--config", str(tiny_taste / "config.yaml"), "--data_dir", str(data)]
+        + ["--output_dir", str(tmp_path), "--batch_size", "4"]
+    )
+    model = SpeechToTaste.from_pretrained(str(tiny_taste)).model
+    feats = kaldiio.load_scp(str(tmp_path / "feats.scp"))
+    for key, path in read_table(data / "wav.scp").items():
+        wav = torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None]
+        want, lengths = model.extract_feats(wav, torch.tensor([wav.size(1)]))
+        assert lengths.tolist() == [len(feats[key])]
+        np.testing.assert_allclose(feats[key], want[0].numpy(), atol=1e-5)
 
 
 class ToneVocoder:

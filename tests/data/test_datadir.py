@@ -95,7 +95,7 @@ def test_commands(folder, tmp_path, capsys):
         + ["--allow_missing"]
     )
     assert datadir.validate(tmp_path / "b") == 1
-    with pytest.raises(SystemExit, match="error: .*no utterance unknown"):
+    with pytest.raises((ValueError, OSError), match="no utterance unknown"):
         command.main(
             ["subset", str(folder), str(tmp_path / "b"), "--key_file", str(keys)]
         )
@@ -129,7 +129,7 @@ def test_merge(tmp_path):
     ctm = (tmp_path / "words.ctm").read_text().splitlines()
     assert ctm == ["a 1 1 1 w", "a 1 0 1 v", "b 1 1 1 w", "b 1 0 1 v"]
     (tmp_path / "output.1" / "units.scp").write_text("a x:1\n")
-    with pytest.raises(SystemExit, match="id a is in another shard"):
+    with pytest.raises((ValueError, OSError), match="id a is in another shard"):
         command.main(["merge", str(tmp_path), str(tmp_path), "units.scp"])
-    with pytest.raises(SystemExit, match="no shard to merge"):
+    with pytest.raises((ValueError, OSError), match="no shard to merge"):
         command.main(["merge", str(tmp_path), str(tmp_path), "other.scp"])

@@ -37,6 +37,7 @@ asr_config=conf/train_asr.yaml  # ESPnet CTC model: TASTE encoder and aligner.
 asr_args=              # Added to its training.
 # Tokenizer (stages 4 to 6)
 vocab_size=500         # Text pieces, at most.
+feats_type=raw         # extracted: the frontend runs once, in stage 4 (more disk).
 taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq text_only_matched.
 taste_args=            # Added to each sub-stage.
 taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
@@ -240,6 +241,20 @@ write_shapes() {
     done
 }
 
+# taste_conf <sub-stage>: its configuration file
+# shellcheck disable=SC2059
+taste_conf() { printf "${taste_config}" "$1"; }
+extract_feats() {
+    local dir=${all}/log/feats set
+    sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_feats \
+        --config "$(taste_conf no_vq)" --data_dir "${all}" --device "${device}"
+    datadir merge "${dir}" "${all}" feats.scp
+    for set in "${train_set}" "${valid_set}"; do
+        utils/filter_scp.pl "${raw}/${set}/text" "${all}/feats.scp" > "${raw}/${set}/feats.scp.tmp"
+        mv "${raw}/${set}/feats.scp.tmp" "${raw}/${set}/feats.scp"
+    done
+}
+
 if active 4; then
     begin 4 "text tokens and lengths"
     need "${raw}/${train_set}/durations.scp" 3
@@ -247,15 +262,25 @@ if active 4; then
         ${python} -m espnet2_taste.bin.train_tokenizer --data_dir "${raw}/${train_set}" \
         --vocab_size "${vocab_size}" --output "${bpe}"
     run_step "${expdir}/stats/.done" "$(tables_of "${raw}" text utt2num_samples)" write_shapes
+    if [ "${feats_type}" = extracted ]; then
+        run_step "${all}/.done_feats" "$(taste_conf no_vq) ${raw}/.done_sets" extract_feats
+    fi
     end 4 "${bpe}, ${expdir}/stats"
 fi
 
 # sub_stage <name> [<initial sub-stage>]
 sub_stage() {
-    local name=$1 dir config init=() files
+    local name=$1 dir config init=() files audio=""
     dir=${expdir}/taste_${name}${tag:+_${tag}}
-    # shellcheck disable=SC2059
-    config=$(printf "${taste_config}" "${name}")
+    config=$(taste_conf "${name}")
+    case ${name} in
+        text_only*) ;; # never hears the audio
+        *) if [ "${feats_type}" = extracted ]; then
+            audio="feats:${raw}/SET/feats.scp:kaldi_ark"
+        else
+            audio="speech:${raw}/SET/wav.scp:sound"
+        fi ;;
+    esac
     files="${config} ${bpe} ${raw}/.done_sets ${asr_exp}/.done"
     if [ -n "${2:-}" ]; then
         init=(--init_param "${expdir}/taste_$2${tag:+_${tag}}/${taste_model}")
@@ -268,7 +293,7 @@ sub_stage() {
         --encoder_conf asr_model="${asr_exp}/valid.loss.best.pth" \
         --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
-        $(both_sets "speech:${raw}/SET/wav.scp:sound" "text:${raw}/SET/text:text" \
+        $(both_sets ${audio} "text:${raw}/SET/text:text" \
             "units:${raw}/SET/units.scp:kaldi_ark" "spk_emb:${raw}/SET/spk_emb.scp:kaldi_ark" \
             "durations:${raw}/SET/durations.scp:kaldi_ark" \
             "prosody:${raw}/SET/prosody.scp:kaldi_ark") \

@@ -8,6 +8,7 @@ set -e -u -o pipefail
     --test_sets test \
     --grammar data/local/grammar.jsgf \
     --continuation_grammar data/local/continuation.jsgf \
+    --feats_type extracted \
     --nj 2 \
     --inference_nj 2 \
     "$@"
