@@ -62,12 +62,18 @@ class TasteInference:
 
     @classmethod
     def from_pretrained(
-        cls, path_or_tag: str, device: str = "cpu", cache_dir: str | None = None
+        cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
     ):
-        """Load an experiment folder, a packed zip, or a model-zoo / hub tag."""
+        """Load an experiment folder, a packed zip, or a model-zoo / hub tag.
+
+        Args:
+            path_or_tag: folder, zip, URL or tag.
+            cache_dir: of downloads.
+            options: other arguments of the class.
+        """
         if Path(path_or_tag).is_dir():
-            return cls(model_file=find_checkpoint(path_or_tag), device=device)
-        return cls(**download(path_or_tag, cache_dir), device=device)
+            return cls(model_file=find_checkpoint(path_or_tag), **options)
+        return cls(**download(str(path_or_tag), cache_dir), **options)
 
     def batch(self, items: list[dict], names: list[str] | None = None) -> dict:
         """Preprocess and pad utterances.

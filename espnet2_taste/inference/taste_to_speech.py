@@ -42,8 +42,9 @@ class TasteToSpeech(TasteInference):
 
     Example:
         >>> vocoder = load_vocoder("world_vq", "exp/units")
-        >>> synthesizer = TasteToSpeech.from_pretrained("exp/taste_rvq")
-        >>> synthesizer.vocoder = vocoder
+        >>> synthesizer = TasteToSpeech.from_pretrained(
+        ...     "exp/taste_rvq", vocoder=vocoder
+        ... )
         >>> out = synthesizer("set the red lamp", spk_emb, codes)
         >>> soundfile.write("out.wav", out.wav, out.sample_rate)
     """
