@@ -166,7 +166,7 @@ extract_speakers() {
 }
 train_units() {
     job "${train_cmd}" "${units_exp}/train.log" ${python} -m espnet2_taste.bin.train_units \
-        --config "${units_config}" --data_dir "${org}/${train_set}" --nj 1 \
+        --config "${units_config}" --data_dir "${org}/${train_set}" --nj "${nj}" \
         --spk_emb "${all}/spk_emb.scp" --output_dir "${units_exp}"
 }
 train_speaker() {
