@@ -69,8 +69,9 @@ class TeacherForcedAccuracy:
             out = model.speech_decoder(
                 cond, batch["units"], batch["units_lengths"], batch.get("durations")
             )
-            count = int((out.targets >= 0).sum())
-            top = unit_accuracy(out.logits, out.targets)
+            num_units = model.speech_decoder.num_units
+            count = int(((out.targets >= 0) & (out.targets < num_units)).sum())
+            top = unit_accuracy(out.logits, out.targets, num_units)
         self.count += count
         self.hits += count * np.array([float(t) for t in top])
 

@@ -103,19 +103,20 @@ class EncoderCTCLoss(torch.nn.Module):
 
 
 def unit_accuracy(
-    logits: torch.Tensor, targets: torch.Tensor, top: int = 5
+    logits: torch.Tensor, targets: torch.Tensor, num_units: int, top: int = 5
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Teacher-forced accuracy over targets other than -1.
+    """Teacher-forced accuracy over speech units (not ends or word borders).
 
     Args:
         logits: (B, N, V).
-        targets: (B, N) int64.
+        targets: (B, N) int64; -1 and ids from ``num_units`` on do not count.
+        num_units: size of the unit vocabulary.
         top: size of the candidate list.
 
     Returns:
         top-1 and top-``top`` accuracy, scalars in 0..1.
     """
-    mask = targets >= 0
+    mask = (targets >= 0) & (targets < num_units)
     best = logits.topk(top, dim=-1).indices
     hit = (best == targets[..., None]) & mask[..., None]
     count = mask.sum().clamp(min=1)

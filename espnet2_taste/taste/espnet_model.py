@@ -153,7 +153,9 @@ class TasteModel(AbsESPnetModel):
         losses.append(decoded.loss)
         stats["ce"] = decoded.loss.detach()
         with torch.no_grad():
-            stats["acc"], stats["acc5"] = unit_accuracy(decoded.logits, decoded.targets)
+            stats["acc"], stats["acc5"] = unit_accuracy(
+                decoded.logits, decoded.targets, self.speech_decoder.num_units
+            )
         if taste is not None:
             weighted = self.tokenizer_losses(
                 taste, text, text_lengths, word_ids, durations, prosody, prosody_lengths

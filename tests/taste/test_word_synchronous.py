@@ -90,7 +90,11 @@ def test_output_shapes_and_loss():
     assert (out.targets != -1).sum(1).tolist() == [9, 5, 9]
     valid = out.targets != -1
     score = out.logits.log_softmax(-1)[valid].gather(1, out.targets[valid][:, None])
-    torch.testing.assert_close(out.loss, -score.mean())
+    entropy = -score.mean()
+    decoder.duration_weight = 0.0
+    without = decoder(cond, units, lengths, durations).loss
+    torch.testing.assert_close(without, entropy)
+    assert out.loss > without  # the duration predictor's error
 
 
 @pytest.mark.parametrize("audio", [True, False])

@@ -396,10 +396,10 @@ generate() {
 }
 continue_and_say() {
     local dir=$1
-    generate "${dir}/text" "$2" "$3" "${@:4}"
-    synthesize "${dir}" "${dir}/text" "${taste_exp}" "$3" --condition codes \
-        --taste "${dir}/text/taste.scp"
-    cp "${dir}/text/prompt_text" "${dir}/prompt_text"
+    generate "${dir}/generated" "$2" "$3" "${@:4}"
+    synthesize "${dir}" "${dir}/generated" "${taste_exp}" "$3" --condition codes \
+        --taste "${dir}/generated/taste.scp"
+    cp "${dir}/generated/prompt_text" "${dir}/prompt_text"
 }
 # continuation <name> <set> <seed> <bin.taslm_generate args...>
 continuation() {

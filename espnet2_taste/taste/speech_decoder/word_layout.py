@@ -17,12 +17,14 @@ class WordLayout:
         words: (B, N) int64 word being spoken; the last word in the padding.
         steps: (B, N) int64 units already emitted in that word.
         targets: (B, N) int64 unit or ADVANCE, -1 in the padding.
+        in_word: (B, W) bool, True for words that exist.
     """
 
     inputs: torch.Tensor
     words: torch.Tensor
     steps: torch.Tensor
     targets: torch.Tensor
+    in_word: torch.Tensor
 
 
 def word_layout(
@@ -79,4 +81,5 @@ def word_layout(
     inputs = torch.nn.functional.pad(
         targets.masked_fill(~valid, num_units)[:, :-1], (1, 0), value=num_units + 1
     )
-    return WordLayout(inputs, words, steps, targets.masked_fill(~valid, -1))
+    targets = targets.masked_fill(~valid, -1)
+    return WordLayout(inputs, words, steps, targets, in_word)

@@ -2,7 +2,9 @@
 
 A word's units are followed by an ADVANCE token that moves on to the next word, so the
 model cannot skip or repeat words and its durations are explicit. Each step sees the
-fused text and TASTE vector (paper eq. 6) of the current word and of the next one.
+fused text and TASTE vector (paper eq. 6) of the current word and of the next one, and
+how many units the word has left by a duration predicted from its fused vector: a hint
+that speaking rate, which the codes carry, reaches the ADVANCE decision within minutes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +47,10 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         dropout: of embeddings and residual branches.
         unit_noise: share of input units replaced at random in training, against
             memorising and against errors feeding on themselves.
-        max_step: the step within a word is embedded up to here.
+        max_step: steps within a word, and units left in it, are embedded up to here.
+        duration_weight: of the duration predictor's squared error in ln units.
+        duration_noise: std of the noise on true ln durations, which stand in for
+            predicted ones in training (not in evaluation).
         max_units_per_word: longest word in generation, in units.
     """
 
@@ -66,6 +71,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         dropout: float = 0.1,
         unit_noise: float = 0.15,
         max_step: int = 48,
+        duration_weight: float = 0.2,
+        duration_noise: float = 0.1,
         max_units_per_word: int = 100,
     ):
         super().__init__()
@@ -76,6 +83,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         self.num_units = num_units
         self.unit_noise = unit_noise
         self.max_step = max_step
+        self.duration_weight = duration_weight
+        self.duration_noise = duration_noise
         self.max_units_per_word = max_units_per_word
         self.text_embedding = torch.nn.Embedding(vocab_size, size)
         self.text_encoder = CausalTransformer(
@@ -87,6 +96,11 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         self.end_of_text = torch.nn.Parameter(torch.zeros(size))
         self.unit_embedding = torch.nn.Embedding(num_units + 2, size)
         self.step_embedding = torch.nn.Embedding(max_step + 1, size)
+        # of max_step units too many ... none left ... max_step units left
+        self.left_embedding = torch.nn.Embedding(2 * max_step + 1, size)
+        self.duration_predictor = torch.nn.Sequential(
+            torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 1)
+        )
         self.spk_proj = torch.nn.Linear(spk_embed_dim, size)
         self.dropout = torch.nn.Dropout(dropout)
         self.transformer = CausalTransformer(
@@ -122,19 +136,28 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             )
         num_words = count_words(cond.word_ids, cond.text_lengths)
         layout = word_layout(units, units_lengths, durations, num_words, self.num_units)
-        context = self._context(self._fused_words(cond, num_words), num_words, cond)
+        fused = self._fused_words(cond, num_words)
+        context = self._context(fused, num_words, cond)
         batch, slots, size = context.shape
+        predicted = self._log_durations(fused)
+        true = durations[:, :slots].clamp(min=1).to(fused.dtype).log()
+        error = (predicted - true)[layout.in_word[:, :slots]]
+        expected = predicted
+        if self.training:
+            expected = true + self.duration_noise * torch.randn_like(true)
+        left = expected.exp().gather(1, layout.words) - layout.steps
         # index_select and its gradient are much faster than advanced indexing
         offset = torch.arange(0, batch * slots, slots, device=units.device)[:, None]
         context = context.reshape(-1, size).index_select(
             0, (layout.words + offset).flatten()
         )
-        x = self._embed(self._corrupt(layout.inputs), layout.steps)
+        x = self._embed(self._corrupt(layout.inputs), layout.steps, left)
         x = self.dropout(x + context.view_as(x))
         logits = self.head(self.transformer(x))
         loss = F.cross_entropy(
             logits.flatten(0, 1), layout.targets.flatten(), ignore_index=-1
         )
+        loss = loss + self.duration_weight * error.square().mean()
         return SpeechDecoderOutput(loss, logits, layout.targets)
 
     @torch.no_grad()
@@ -155,7 +178,9 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             units without ADVANCE, their number, and units per word (B, W).
         """
         num_words = count_words(cond.word_ids, cond.text_lengths)
-        context = self._context(self._fused_words(cond, num_words), num_words, cond)
+        fused = self._fused_words(cond, num_words)
+        context = self._context(fused, num_words, cond)
+        expected = self._log_durations(fused).exp()
         batch, slots, size = context.shape
         sampler = UnitSampler(sampling, batch, context.device, item_seeds)
         cache = self.transformer.new_cache(batch, context)
@@ -168,7 +193,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
                 break
             spot = word.clamp(max=slots - 1)[:, None]
             now = context.gather(1, spot[..., None].expand(-1, -1, size)).squeeze(1)
-            logits = self._step_logits(token, step, now, cache)
+            left = expected.gather(1, spot).squeeze(1) - step
+            logits = self._step_logits(token, step, left, now, cache)
             token = sampler(logits, time)
             advance = token == self.num_units
             emit = ~advance & (word < num_words)
@@ -213,14 +239,15 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         text_cache = self.text_encoder.new_cache(1, speaker)
         cache = self.transformer.new_cache(1, speaker)
         token = torch.full((1,), self.num_units + 1, device=speaker.device)
-        time, current = 0, None
+        time, current, expected = 0, None, None
 
-        def speak(context: torch.Tensor) -> torch.Tensor:
+        def speak(context: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
             nonlocal time, token
             units = []
             while True:
                 step = torch.full_like(token, len(units))
-                logits = self._step_logits(token, step, context, cache)
+                left = expected - step
+                logits = self._step_logits(token, step, left, context, cache)
                 token = sampler(logits, time)
                 time += 1
                 if int(token) == self.num_units:
@@ -233,10 +260,11 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             if audio is not None:
                 fused = self.fusion(fused, audio[None].to(fused.dtype))
             if current is not None:
-                yield speak(current + self.next_word(fused))
+                yield speak(current + self.next_word(fused), expected)
             current = self.current_word(fused) + speaker
+            expected = self._log_durations(fused).exp()
         if current is not None:
-            yield speak(current + self.end_of_text)
+            yield speak(current + self.end_of_text, expected)
 
     def _fused_words(self, cond: Conditioning, num_words: torch.Tensor) -> torch.Tensor:
         """Causal text encoding of each word, fused with its TASTE vector: (B, W, D)."""
@@ -264,10 +292,21 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         speaker = self._speaker(cond.spk_emb)[:, None]
         return self.current_word(fused) + following + speaker
 
-    def _embed(self, tokens: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-        """Previous tokens and steps within the word -> (..., size)."""
+    def _log_durations(self, fused: torch.Tensor) -> torch.Tensor:
+        """(..., size) fused words -> (...) predicted ln units, pause included."""
+        return self.duration_predictor(fused).squeeze(-1)
+
+    def _embed(
+        self, tokens: torch.Tensor, steps: torch.Tensor, left: torch.Tensor
+    ) -> torch.Tensor:
+        """Previous tokens, steps within the word and units left -> (..., size)."""
         steps = steps.clamp(max=self.max_step)
-        return self.unit_embedding(tokens) + self.step_embedding(steps)
+        # Between two rows of the table: no jump where rounding would flip.
+        place = (left + self.max_step).clamp(0, 2 * self.max_step - 1e-3)
+        low = place.floor().long()
+        share = (place - low)[..., None]
+        left = self.left_embedding(low).lerp(self.left_embedding(low + 1), share)
+        return self.unit_embedding(tokens) + self.step_embedding(steps) + left
 
     def _corrupt(self, inputs: torch.Tensor) -> torch.Tensor:
         """Replace some input units (never ADVANCE or START) in training."""
@@ -281,14 +320,15 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         self,
         token: torch.Tensor,
         step: torch.Tensor,
+        left: torch.Tensor,
         context: torch.Tensor,
         cache: KVCache,
     ) -> torch.Tensor:
-        """One cached step: (B,), (B,), (B, size) -> (B, num_units + 1).
+        """One cached step: (B,), (B,), (B,), (B, size) -> (B, num_units + 1).
 
         The first step of a word cannot advance; a word at its limit can only advance.
         """
-        x = self._embed(token, step) + context
+        x = self._embed(token, step, left) + context
         logits = self.head(self.transformer(x[:, None], cache)[:, 0]).float()
         is_advance = (
             torch.arange(self.num_units + 1, device=logits.device) == self.num_units
