@@ -91,8 +91,9 @@ shortened() {
 }
 fast_data=() fast_train=()
 if "${fast}"; then
-    fast_data=(--num_train 96 --num_dev 8 --num_test 8)
+    fast_data=(--num_train 96 --num_dev 4 --num_test 4)
     fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
+    sampling_seeds=${sampling_seeds%% *}
     speaker_config=$(shortened "${speaker_config}")
     units_config=$(shortened "${units_config}")
 fi

@@ -11,4 +11,5 @@ set -e -u -o pipefail
     --feats_type extracted \
     --nj 2 \
     --inference_nj 2 \
+    --taslm_inference_args "--prompt_words 3" \
     "$@"
