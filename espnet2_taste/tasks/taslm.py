@@ -15,11 +15,11 @@ from espnet2_taste.tasks.options import add_common_arguments
 from espnet2_taste.taslm.build import (
     build_taslm_model,
     build_taste_quantizer,
-    fusion_choices,
     lm_choices,
     speech_head_choices,
 )
 from espnet2_taste.taslm.espnet_model import TaslmModel
+from espnet2_taste.taste.build import fusion_choices
 
 
 class TaslmTask(AbsTask):

@@ -9,11 +9,10 @@ from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste.checkpoint import load_state
 from espnet2_taste.data.text import build_text_tokenizer
-from espnet2_taste.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead
-from espnet2_taste.taste.build import build_quantizer
+from espnet2_taste.taste.build import build_quantizer, fusion_choices
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
 
 lm_choices = ClassChoices(
@@ -27,12 +26,6 @@ speech_head_choices = ClassChoices(
     {"latent": LatentHead, "token": TokenHead},
     type_check=AbsSpeechHead,
     default="latent",
-)
-fusion_choices = ClassChoices(
-    "fusion",
-    {"weighted_sum": WeightedSumFusion, "concat": ConcatFusion},
-    type_check=AbsFusion,
-    default="weighted_sum",
 )
 #: The audio starts near zero, and always passes through a linear map (paper sec. 2.2).
 FUSION_DEFAULTS = {"weighted_sum": {"weights": [-2.0, 2.0], "project": True}}

@@ -64,7 +64,7 @@ def finished(tmp_path_factory):
 def test_end_to_end(finished):
     recipe, output = finished
     assert "finished in" in output
-    assert (recipe / "RESULTS.md").stat().st_size > 500
+    assert (recipe / "exp/RESULTS.md").stat().st_size > 500
     assert (recipe / "exp/scores/report.html").stat().st_size > 10_000
     assert fingerprint(recipe)
     again = run(recipe)
@@ -106,7 +106,7 @@ def test_recipe_copy_killed_and_resumed(finished, tmp_path):
             process.wait()
         time.sleep(2)  # jobs notice that the recipe has gone
     run(copy, "--stage", "1", "--stop_stage", "9")
-    assert (copy / "RESULTS.md").exists()
+    assert (copy / "exp/RESULTS.md").exists()
     assert fingerprint(copy) == fingerprint(source)
     scores = [
         [

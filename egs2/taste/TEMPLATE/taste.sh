@@ -94,6 +94,7 @@ if "${fast}"; then
     fast_data=(--num_train 96 --num_dev 4 --num_test 4)
     fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
     sampling_seeds=${sampling_seeds%% *}
+    results=${expdir}/${results##*/}  # nobody's RESULTS.md is overwritten
     speaker_config=$(shortened "${speaker_config}")
     units_config=$(shortened "${units_config}")
 fi
