@@ -25,8 +25,6 @@ INSTALL = [
     "pyworld",
     "soundfile>=0.12",
     "soxr",
-    "jiwer>=3",
-    "pocketsphinx>=5",
     "espeakng-loader",
     "matplotlib",
     "tensorboard",
@@ -35,9 +33,7 @@ INSTALL = [
 ]
 EXTRAS = {
     "flash-attn": ["flash-attn"],
-    "scoring": ["faster-whisper"],
-    "onnx": ["onnx", "onnxruntime"],
-    "demo": ["gradio"],
+    "scoring": ["jiwer>=3", "pocketsphinx>=5"],
     "test": [
         "pytest>=8",
         "pytest-cov",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.extras import import_extra
 from espnet2_taste.metrics.audio import to_pcm16
 
 FRAME_SHIFT = 0.01  # s, pocketsphinx's analysis frames
@@ -57,7 +58,7 @@ class PocketsphinxScorer:
     """
 
     def __init__(self, grammar: str | Path | None = None):
-        from pocketsphinx import Decoder
+        Decoder = import_extra("pocketsphinx", "scoring").Decoder
 
         if grammar is None:
             self.decoder = Decoder(loglevel="FATAL")

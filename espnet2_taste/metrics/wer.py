@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.extras import import_extra
+
 _DEBIAN_SCTK = "/usr/lib/sctk/bin"
 
 
@@ -46,7 +48,7 @@ def word_errors(reference: list[str], hypothesis: list[str]) -> WordErrors:
         deleted, inserted = len(reference), len(hypothesis)
         wrong = int(deleted + inserted > 0)
         return WordErrors(1, wrong, len(reference), 0, deleted, inserted)
-    import jiwer
+    jiwer = import_extra("jiwer", "scoring")
 
     out = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
     wrong = int(out.substitutions + out.deletions + out.insertions > 0)
