@@ -37,5 +37,5 @@ chromium:
 test: $(STAMP) chromium ## Lint, all tests, coverage
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'local/*.pl' .ci/run)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 \
+	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
 	    --cov --cov-report=term $(ARGS) tests

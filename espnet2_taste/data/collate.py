@@ -23,7 +23,11 @@ class TasteCollate:
         uids = [uid for uid, _ in data]
         batch = {}
         for name in data[0][1]:
-            arrays = [torch.from_numpy(np.asarray(item[name])) for _, item in data]
+            # torch wants writable memory; kaldiio's arrays are not always
+            arrays = [
+                torch.from_numpy(np.require(item[name], requirements="W"))
+                for _, item in data
+            ]
             floating = arrays[0].is_floating_point()
             value = self.float_pad_value if floating else self.int_pad_value
             batch[name] = pad_sequence(arrays, batch_first=True, padding_value=value)
