@@ -4,6 +4,7 @@ A transcript is split into words once, at white space. Each word is then tokenis
 its own, so that any two vocabularies (the tokenizer's, an LLM's) meet at word indices.
 """
 
+import argparse
 import functools
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -222,3 +223,14 @@ def build_text_tokenizer(token_type: str, model: str | None = None) -> AbsWordTo
     if token_type != "whisper" and not model:
         raise ValueError(f"token_type {token_type} needs --token_model")
     return TOKENIZERS[token_type](model)
+
+
+def text_vocab_size(args: argparse.Namespace) -> int:
+    """Text ids that a model embeds: ``vocab_size`` of its options, else its tokenizer's.
+
+    Only a model with a given ``vocab_size`` is built without its tokenizer.
+    """
+    given = getattr(args, "vocab_size", None)
+    if given is not None:
+        return given
+    return build_text_tokenizer(args.token_type, args.token_model).vocab_size

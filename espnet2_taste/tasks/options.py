@@ -3,7 +3,7 @@
 import argparse
 
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import str2bool, str_or_none
+from espnet2.utils.types import int_or_none, str2bool, str_or_none
 
 from espnet2_taste.data.text import TOKENIZERS
 
@@ -27,6 +27,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, model_conf: dict):
         type=str_or_none,
         default=None,
         help="sentencepiece model, character list, or hub id / folder",
+    )
+    group.add_argument(
+        "--vocab_size",
+        type=int_or_none,
+        default=None,
+        help="Text ids the model embeds; default: as many as the tokenizer has",
     )
     group.add_argument(
         "--use_preprocessor",

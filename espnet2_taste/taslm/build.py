@@ -8,7 +8,7 @@ import yaml
 from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste.checkpoint import load_state
-from espnet2_taste.data.text import build_text_tokenizer
+from espnet2_taste.data.text import text_vocab_size
 from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead
@@ -33,7 +33,7 @@ FUSION_DEFAULTS = {"weighted_sum": {"weights": [-2.0, 2.0], "project": True}}
 
 def build_taslm_model(args: argparse.Namespace) -> TaslmModel:
     """Build a model from training options (the command line's or config.yaml's)."""
-    vocab_size = build_text_tokenizer(args.token_type, args.token_model).vocab_size
+    vocab_size = text_vocab_size(args)
     quantizer = build_taste_quantizer(args)
     lm = lm_choices.get_class(args.lm)(vocab_size=vocab_size, **args.lm_conf)
     args.fusion_conf = FUSION_DEFAULTS.get(args.fusion, {}) | args.fusion_conf

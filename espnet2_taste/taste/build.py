@@ -11,7 +11,7 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.train.class_choices import ClassChoices
 
-from espnet2_taste.data.text import build_text_tokenizer
+from espnet2_taste.data.text import text_vocab_size
 from espnet2_taste.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
@@ -84,7 +84,7 @@ def build_quantizer(name: str | None, dim: int, conf: dict) -> AbsQuantizer:
 
 def build_taste_model(args: argparse.Namespace) -> TasteModel:
     """Build a model from training options (the command line's or config.yaml's)."""
-    vocab_size = build_text_tokenizer(args.token_type, args.token_model).vocab_size
+    vocab_size = text_vocab_size(args)
     frontend = frontend_choices.get_class(args.frontend)(**args.frontend_conf)
     encoder_class = encoder_choices.get_class(args.encoder)
     if hasattr(encoder_class, "resolve_conf"):

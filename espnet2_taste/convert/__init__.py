@@ -1,0 +1,1 @@
+"""Published TASTE checkpoints <-> models of this package."""
