@@ -226,7 +226,7 @@ def build_text_tokenizer(token_type: str, model: str | None = None) -> AbsWordTo
 
 
 def text_vocab_size(args: argparse.Namespace) -> int:
-    """Text ids that a model embeds: ``vocab_size`` of its options, else its tokenizer's.
+    """Text ids a model embeds: ``vocab_size`` of its options, or the tokenizer's.
 
     Only a model with a given ``vocab_size`` is built without its tokenizer.
     """
