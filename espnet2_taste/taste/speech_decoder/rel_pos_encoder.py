@@ -1,8 +1,9 @@
-"""Causal encoders with Transformer-XL relative positions, as CosyVoice 1 has them.
+"""Encoders with Transformer-XL relative positions, as CosyVoice 1 has them.
 
-Names of parameters are those of the published checkpoints. Every mask of the reference
-is causal (its static_chunk_size is 1), therefore only distances >= 0 are computed, half
-of its table, and right padding needs no mask.
+Names of parameters are those of the published checkpoints. The speech decoder's masks
+are causal (the reference's static_chunk_size is 1), therefore only distances >= 0 are
+computed, half of its table, and right padding needs no mask. The vocoder's encoder sees
+its whole input: all distances, and a mask of the padding.
 """
 
 import math
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from espnet2_taste.data.alignment import length_mask
 from espnet2_taste.taste.speech_decoder.kv_cache import KVCache
 
 
@@ -26,8 +28,14 @@ class RelPositionTable(torch.nn.Module):
         self.size = size
         self.register_buffer("table", torch.empty(0, size), persistent=False)
 
-    def forward(self, length: int, like: torch.Tensor) -> torch.Tensor:
-        """(length, size), longest distance first, dtype and device of ``like``."""
+    def forward(
+        self, length: int, like: torch.Tensor, causal: bool = True
+    ) -> torch.Tensor:
+        """Rows of the distances length-1, ..., 0 (not causal: ..., -(length-1)).
+
+        Returns:
+            (length or 2 length - 1, size), dtype and device of ``like``.
+        """
         if length > len(self.table):
             capacity = max(512, 1 << (length - 1).bit_length())
             # inference tensors would break a later training step
@@ -37,7 +45,13 @@ class RelPositionTable(torch.nn.Module):
                 distance = torch.arange(capacity, device=like.device).float()
                 angle = distance[:, None] * speed
                 self.table = torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
-        return self.table[:length].flip(0).to(like.dtype)
+        rows = self.table[:length].flip(0)
+        if not causal:
+            # sin(-a) = -sin(a), cos(-a) = cos(a)
+            mirror = torch.tensor([-1.0, 1.0], device=like.device)
+            future = self.table[1:length].unflatten(1, (-1, 2)) * mirror
+            rows = torch.cat([rows, future.flatten(1)])
+        return rows.to(like.dtype)
 
 
 @dataclass
@@ -94,7 +108,8 @@ class RelPosAttention(torch.nn.Module):
 
         Args:
             x: (B, S, size); S is 1 or T.
-            positions: (H, T, head_size), projected distances T-1, ..., 0.
+            positions: (H, T or 2 T - 1, head_size), projected distances T-1, ..., 0
+                (..., -(T-1)).
             hidden: bool, broadcasts to (B, H, S, T), True where a key is not seen.
             kv: past keys and values, appended to.
             index: of this layer in ``kv``.
@@ -118,10 +133,14 @@ class RelPosAttention(torch.nn.Module):
 
 
 def _shift(by_distance: torch.Tensor) -> torch.Tensor:
-    """(B, H, T, T) columns of distance T-1..0 -> columns of keys (valid for j <= i)."""
-    batch, heads, length, _ = by_distance.shape
-    padded = F.pad(by_distance, (1, 0)).view(batch, heads, length + 1, length)
-    return padded[:, :, 1:]
+    """Columns of distance -> columns of keys: (B, H, T, D) -> (B, H, T, T).
+
+    With the D = T distances T-1, ..., 0, valid for keys j <= i; with the 2 T - 1
+    distances T-1, ..., -(T-1) for all keys.
+    """
+    batch, heads, length, distances = by_distance.shape
+    padded = F.pad(by_distance, (1, 0)).view(batch, heads, distances + 1, length)
+    return padded[:, :, 1:].view(by_distance.shape)[..., :length]
 
 
 class FeedForward(torch.nn.Module):
@@ -138,7 +157,7 @@ class FeedForward(torch.nn.Module):
 
 
 class RelPosEncoder(torch.nn.Module):
-    """Input layer, pre-norm blocks, final norm; strictly causal.
+    """Input layer, pre-norm blocks, final norm.
 
     Args:
         input_size: width of the input.
@@ -149,6 +168,7 @@ class RelPosEncoder(torch.nn.Module):
         dropout: of input, positions and residual branches.
         kind: "conformer" (Swish; CosyVoice's Conformer without convolution) or
             "transformer" (ReLU, also after the input layer).
+        causal: positions see no later ones; False: they see the whole item.
     """
 
     def __init__(
@@ -160,9 +180,11 @@ class RelPosEncoder(torch.nn.Module):
         num_blocks: int,
         dropout: float,
         kind: str,
+        causal: bool = True,
     ):
         super().__init__()
         self.size = size
+        self.causal = causal
         self.num_heads = num_heads
         conformer = kind == "conformer"
         self.norm_names = ("norm_mha", "norm_ff") if conformer else ("norm1", "norm2")
@@ -207,13 +229,18 @@ class RelPosEncoder(torch.nn.Module):
         )
 
     def forward(
-        self, x: torch.Tensor, cache: RelPosCache | None = None
+        self,
+        x: torch.Tensor,
+        cache: RelPosCache | None = None,
+        lengths: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Encode S positions, after those in the cache if there is one.
 
         Args:
             x: (B, S, input_size), right-padded without a cache, left-padded with.
-            cache: updated in place; S must be 1 unless it is empty.
+            cache: updated in place; S must be 1 unless it is empty. Causal only.
+            lengths: (B,) int64, at least 1; where not causal, padding is not seen.
+                None: there is none.
 
         Returns:
             (B, S, size); padded positions hold nothing of use.
@@ -224,8 +251,13 @@ class RelPosEncoder(torch.nn.Module):
             raise ValueError("a filled cache takes one position at a time")
         x = self.dropout(self.embed["out"](x) * math.sqrt(self.size))
         if cache is None:
-            table = self.dropout(self.table(total, x))
-        hidden = self._hidden(length, total, cache, x.device)
+            table = self.dropout(self.table(total, x, self.causal))
+        if self.causal:
+            hidden = self._hidden(length, total, cache, x.device)
+        elif lengths is None:
+            hidden = None
+        else:
+            hidden = ~length_mask(lengths, length)[:, None, None]
         for index, block in enumerate(self.encoders):
             if cache is None:
                 positions, kv = block.self_attn.project_positions(table), None
