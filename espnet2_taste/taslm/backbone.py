@@ -1,7 +1,8 @@
 """Causal language models from Hugging Face as the TASLM's backbone."""
 
+import inspect
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,12 @@ class LMOutput:
     """One pass of the language model.
 
     Attributes:
-        hidden: (B, L, size) last hidden states, after the final norm.
-        logits: (B, L, vocab_size), or (B, 1, vocab_size) with ``last_only``.
+        hidden: (B, L, size) last hidden states, after the final norm; see
+            :meth:`AbsBackbone.logits`.
         cache: keys and values of everything read so far; None without ``use_cache``.
     """
 
     hidden: torch.Tensor
-    logits: torch.Tensor
     cache: Any = None
 
 
@@ -41,7 +41,7 @@ class AbsBackbone(torch.nn.Module, ABC):
     @property
     @abstractmethod
     def has_base(self) -> bool:
-        """Whether :meth:`base_logits` is another model than :meth:`forward`."""
+        """Whether :meth:`base_hidden` is another model than :meth:`forward`."""
 
     @abstractmethod
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -54,7 +54,6 @@ class AbsBackbone(torch.nn.Module, ABC):
         mask: torch.Tensor | None = None,
         cache: Any = None,
         use_cache: bool = False,
-        last_only: bool = False,
     ) -> LMOutput:
         """Read (B, L, size) vectors after those in ``cache``.
 
@@ -63,8 +62,16 @@ class AbsBackbone(torch.nn.Module, ABC):
         """
 
     @abstractmethod
-    def base_logits(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(B, L, vocab_size) of the LM without its adapters, without gradient."""
+    def logits(self, hidden: torch.Tensor, base: bool = False) -> torch.Tensor:
+        """(..., size) hidden states -> (..., vocab_size) float32.
+
+        Apart from :meth:`forward`, so that a large vocabulary costs only where text is
+        predicted. ``base``: of states by :meth:`base_hidden`, without gradient.
+        """
+
+    @abstractmethod
+    def base_hidden(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(B, L, size) of the LM without its adapters, without gradient."""
 
 
 class HFCausalBackbone(AbsBackbone):
@@ -130,6 +137,9 @@ class HFCausalBackbone(AbsBackbone):
             rounded = module.inv_freq.to(getattr(torch, rope_dtype)).float()
             module.register_buffer("base_inv_freq", module.inv_freq, persistent=False)
             module.inv_freq = rounded
+        # transformers renames it in version 5.
+        arguments = inspect.signature(lm.base_model.forward).parameters
+        self._cache_name = "cache" if "cache" in arguments else "past_key_values"
         self.size = lm.config.hidden_size
         self.vocab_size = lm.get_input_embeddings().num_embeddings
         self.sos_id = _symbol("sos_id", sos_id, lm.config.bos_token_id, self.vocab_size)
@@ -190,32 +200,47 @@ class HFCausalBackbone(AbsBackbone):
         mask: torch.Tensor | None = None,
         cache: Any = None,
         use_cache: bool = False,
-        last_only: bool = False,
     ) -> LMOutput:
         lm = self.causal_lm
         positions = None
         if mask is not None:
             positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -embeds.size(1) :]
             mask = mask.long()
-        output = lm(
+        output = lm.base_model(
             inputs_embeds=embeds.to(lm.dtype),
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=use_cache,
-            output_hidden_states=True,
-            logits_to_keep=1 if last_only else 0,
+            **{self._cache_name: cache},
         )
-        return LMOutput(output.hidden_states[-1], output.logits, output.past_key_values)
+        return LMOutput(output.last_hidden_state, output.get(self._cache_name))
 
-    @torch.no_grad()
-    def base_logits(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def logits(self, hidden: torch.Tensor, base: bool = False) -> torch.Tensor:
+        lm = self.causal_lm
+        with self._without_adapters() if base else nullcontext():
+            logits = lm.get_output_embeddings()(hidden.to(lm.dtype)).float()
+        # What some families do beside the linear map (Cohere, Granite, Gemma).
+        logits = logits * (getattr(lm.config, "logit_scale", None) or 1)
+        logits = logits / (getattr(lm.config, "logits_scaling", None) or 1)
+        cap = getattr(lm.config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * (logits / cap).tanh()
+
+    def base_hidden(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        with self._without_adapters():
+            return self(embeds, mask).hidden
+
+    @contextmanager
+    def _without_adapters(self):
+        """The same weights as the base LM: no LoRA, dropout, rounding or gradient."""
         training = self.training
         self.eval()
         self._swap_rotary()
         try:
-            with self.lm.disable_adapter() if self._has_base else nullcontext():
-                return self(embeds, mask).logits
+            with (
+                torch.no_grad(),
+                self.lm.disable_adapter() if self._has_base else nullcontext(),
+            ):
+                yield
         finally:
             self._swap_rotary()
             self.train(training)

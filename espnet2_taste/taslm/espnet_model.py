@@ -6,8 +6,9 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet2_taste.fusion import AbsFusion
 from espnet2_taste.taslm.backbone import AbsBackbone
-from espnet2_taste.taslm.heads import AbsSpeechHead
+from espnet2_taste.taslm.heads import AbsSpeechHead, SpeechHeadOutput
 from espnet2_taste.taslm.inputs import InputAssembler, TaslmInputs
+from espnet2_taste.taslm.token_scores import TokenScores, score_tokens
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
 
 
@@ -117,65 +118,60 @@ class TaslmModel(AbsESPnetModel):
             loss, statistics and the batch size.
         """
         inputs = self.assemble(text, text_lengths, word_ids, taste)
-        output = self.lm(inputs.embeds, inputs.mask)
-        text_loss, stats = self.text_loss(output.logits, inputs, text, text_lengths)
-        head = self.speech_head(output.hidden, inputs.taste_labels, self.quantizer)
+        hidden = self.lm(inputs.embeds, inputs.mask).hidden
+        text_loss, stats = self.text_loss(hidden, inputs, text, text_lengths)
+        head = self.predict_taste(hidden, inputs)
         loss = self.loss_weights[0] * text_loss + self.loss_weights[1] * head.loss
-        correct = (head.codes == inputs.taste_labels).sum((0, 1))
-        accuracy = correct / (inputs.taste_labels >= 0).sum((0, 1)).clamp(min=1)
         stats |= {"loss": loss.detach(), "taste_loss": head.loss.detach()}
+        accuracy = (head.codes == head.labels).float().mean(0)
         stats |= {f"taste_acc{q}": value for q, value in enumerate(accuracy)}
         return force_gatherable((loss, stats, len(text)), loss.device)
 
+    def predict_taste(
+        self, hidden: torch.Tensor, inputs: TaslmInputs
+    ) -> SpeechHeadOutput:
+        """The head's loss over the (M,) positions that predict codes."""
+        labelled = inputs.taste_labels[..., 0] >= 0
+        return self.speech_head(
+            hidden[labelled], inputs.taste_labels[labelled], self.quantizer
+        )
+
     def text_loss(
         self,
-        logits: torch.Tensor,
+        hidden: torch.Tensor,
         inputs: TaslmInputs,
         text: torch.Tensor,
         text_lengths: torch.Tensor,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Text loss of (B, L, V) logits, and its statistics."""
-        labels, logits = inputs.text_labels, logits.float()
-        valid = labels >= 0
-        count = valid.sum().clamp(min=1)
-        ce = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=-1, reduction="sum"
-        )
-        loss = ce / count
-        accuracy = ((logits.argmax(-1) == labels) & valid).sum() / count
-        stats = {"text_acc": accuracy}
+        """Text loss of (B, L, size) hidden states, and its statistics."""
+        base = None
         if self.text_kl_weight > 0:
-            kl = self._text_kl(logits, inputs, text, text_lengths)
+            base = self._base_hidden(inputs, text)
+        scores = score_tokens(self.lm, hidden, inputs.text_labels, base)
+        loss = scores.ce.mean()
+        stats = {"text_acc": scores.correct.float().mean()}
+        if base is not None:
+            kl = self._text_kl(scores, text_lengths)
             loss = self.text_kl_weight * kl + (1 - self.text_kl_weight) * loss
             stats["text_kl"] = kl.detach()
         return loss, stats | {"text_loss": loss.detach()}
 
-    def _text_kl(
-        self,
-        logits: torch.Tensor,
-        inputs: TaslmInputs,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-    ) -> torch.Tensor:
-        """KL(base || model) where text is predicted; the base reads the text alone.
+    def _base_hidden(self, inputs: TaslmInputs, text: torch.Tensor) -> torch.Tensor:
+        """(B, <= N + 1, size) states of the base, which reads the text alone."""
+        ids = torch.nn.functional.pad(text, (1, 0), value=self.lm.sos_id)
+        # With reference_labels the padding is read, too; without, it changes nothing.
+        mask = inputs.mask[:, : ids.size(1)]
+        return self.lm.base_hidden(self.lm.embed(ids[:, : mask.size(1)]), mask)
+
+    def _text_kl(self, scores: TokenScores, text_lengths: torch.Tensor) -> torch.Tensor:
+        """Mean KL(base || model) where text is predicted.
 
         The end symbol is left to the cross-entropy: the base knows no end of text.
         """
-        start = torch.full_like(text[:, :1], self.lm.sos_id)
-        ids = torch.cat([start, text], 1)
-        index = torch.arange(ids.size(1), device=ids.device)
-        # With reference_labels the padding is read, too; without, it changes nothing.
-        mask = inputs.mask[:, : ids.size(1)]
-        ids = ids[:, : mask.size(1)]
-        base = self.lm.base_logits(self.lm.embed(ids), mask)
-        labels = inputs.text_labels[:, : ids.size(1)]
-        valid = labels >= 0
-        if self.end_symbol:
-            valid = valid & (index[: labels.size(1)] < text_lengths[:, None])
-        target = base[:, : labels.size(1)].float().log_softmax(-1)
-        model = logits[:, : labels.size(1)].log_softmax(-1)
-        kl = (target.exp() * (target - model)).sum(-1)
-        return (kl * valid).sum() / valid.sum().clamp(min=1)
+        if not self.end_symbol:
+            return scores.kl.mean()
+        last = torch.nn.functional.pad(scores.item, (0, 1), value=-1).diff() != 0
+        return (scores.kl * ~last).sum() / text_lengths.sum()
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing needs statistics."""

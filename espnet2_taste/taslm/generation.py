@@ -126,11 +126,11 @@ def generate(
     history: list[tuple[torch.Tensor, ...]] = []
     cache, reading = None, embeds
     for step in range(steps):
-        output = lm(reading, mask, cache, use_cache=use_cache, last_only=True)
-        cache = output.cache
-        decision = sampler.step(output.logits[:, -1], uniforms[:, step, 0])
+        output = lm(reading, mask, cache, use_cache=use_cache)
+        cache, hidden = output.cache, output.hidden[:, -1]
+        decision = sampler.step(lm.logits(hidden), uniforms[:, step, 0])
         codes = head.sample(
-            output.hidden[:, -1],
+            hidden,
             model.quantizer,
             uniforms[:, step, 1:],
             options.taste_top_p,

@@ -11,17 +11,22 @@ from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
 
 @dataclass
 class SpeechHeadOutput:
-    """What a head says about labelled positions.
+    """What a head says about positions.
 
     Attributes:
-        loss: scalar.
-        codes: (B, L, R) int64 most likely codes at every position.
-        parts: the terms of the loss, detached scalars or (R,) per codebook.
+        losses: (...) loss of each position, 0 where nothing is labelled.
+        labels: (..., R) int64 as given, -1 for none.
+        codes: (..., R) int64 most likely codes at every position.
     """
 
-    loss: torch.Tensor
+    losses: torch.Tensor
+    labels: torch.Tensor
     codes: torch.Tensor
-    parts: dict[str, torch.Tensor]
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """Scalar, mean over the labelled positions."""
+        return self.losses.sum() / (self.labels[..., 0] >= 0).sum().clamp(min=1)
 
 
 class AbsSpeechHead(torch.nn.Module, ABC):
@@ -48,7 +53,14 @@ class AbsSpeechHead(torch.nn.Module, ABC):
     def forward(
         self, hidden: torch.Tensor, labels: torch.Tensor, quantizer: AbsQuantizer
     ) -> SpeechHeadOutput:
-        """(B, L, size) hidden states, (B, L, R) labels with -1 for none."""
+        """(..., size) hidden states, (..., R) labels, all -1 for none."""
+
+    @abstractmethod
+    def log_probs(
+        self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
+    ) -> torch.Tensor:
+        """(M, size), (M, R) codes -> (M, R) float32 log-probability of each code,
+        given the codes of the books before it."""
 
     @abstractmethod
     def sample(
@@ -89,21 +101,46 @@ class LatentHead(AbsSpeechHead):
         quantizer: AbsQuantizer,
         noise: torch.Tensor | None = None,
     ) -> SpeechHeadOutput:
-        """See the base class; ``noise`` (B, L, codebook_dim) replaces a random eps."""
-        mu = self.fc_mu(hidden.to(self.fc_mu.weight.dtype))
-        sigma = (0.5 * self.logvar).exp()
+        """See the base class; ``noise`` (..., codebook_dim) replaces a random eps."""
+        mu, sigma = self._gaussian(hidden)
         z = mu + sigma
         if self.training:
             noise = torch.randn_like(mu) if noise is None else noise
             z = z + (sigma * (noise - 1)).detach()
         target = quantizer.codes_to_latent(labels)
-        mask = labels[..., :1] >= 0
-        regression = _masked_mean((z - target) ** 2, mask)
-        kl = (self.logvar.exp() + (mu - target) ** 2 - 1 - self.logvar) / 2
-        kl = _masked_mean(kl, mask)
-        loss = 0.5 * regression + 0.5 * kl
-        parts = {"regression": regression.detach(), "kl": kl.detach()}
-        return SpeechHeadOutput(loss, quantizer.latent_to_codes(z.detach()), parts)
+        regression = (z - target) ** 2
+        kl = (sigma**2 + (mu - target) ** 2 - 1 - self.logvar) / 2
+        losses = (0.5 * regression + 0.5 * kl).mean(-1) * (labels[..., 0] >= 0)
+        return SpeechHeadOutput(losses, labels, quantizer.latent_to_codes(z.detach()))
+
+    def log_probs(
+        self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
+    ) -> torch.Tensor:
+        """The Gaussian over the entries of a codebook alone: p(k_q | k_<q) is
+        proportional to N(c_<q + e_qk; mu, sigma), later codebooks being silent."""
+        mu, sigma = self._gaussian(hidden)
+        found = []
+        books = torch.arange(self.num_codebooks, device=hidden.device)
+        for book, entries in enumerate(codebook_entries(quantizer, hidden.device)):
+            earlier = codes.where(books < book, -1)
+            rest = mu - quantizer.codes_to_latent(earlier)
+            distance = torch.cdist(rest / sigma, entries / sigma)
+            scores = (-(distance**2) / 2).log_softmax(-1)
+            found.append(scores.gather(-1, codes[:, book, None]))
+        return torch.cat(found, -1)
+
+    def latent_log_density(
+        self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
+    ) -> torch.Tensor:
+        """(M, size), (M, R) codes -> (M,) log N(c; mu, sigma) of their latents c."""
+        mu, sigma = self._gaussian(hidden)
+        latent = quantizer.codes_to_latent(codes)
+        return torch.distributions.Normal(mu, sigma).log_prob(latent).sum(-1)
+
+    def _gaussian(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """mu (..., codebook_dim) and sigma (codebook_dim,)."""
+        mu = self.fc_mu(hidden.to(self.fc_mu.weight.dtype))
+        return mu, (0.5 * self.logvar).exp()
 
     def sample(
         self,
@@ -114,8 +151,7 @@ class LatentHead(AbsSpeechHead):
         temperature: float = 1.0,
     ) -> torch.Tensor:
         """See the base class; any ``top_p`` > 0 samples the whole Gaussian."""
-        mu = self.fc_mu(hidden.to(self.fc_mu.weight.dtype))
-        sigma = (0.5 * self.logvar).exp()
+        mu, sigma = self._gaussian(hidden)
         if top_p == 0:
             return quantizer.latent_to_codes(mu + sigma)
         tiny = torch.finfo(uniforms.dtype).eps
@@ -150,21 +186,23 @@ class TokenHead(AbsSpeechHead):
         self, hidden: torch.Tensor, labels: torch.Tensor, quantizer: AbsQuantizer
     ) -> SpeechHeadOutput:
         logits = self.logits(hidden)
-        ce = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 2), labels.flatten(), ignore_index=-1, reduction="none"
-        ).view_as(labels)
-        valid = labels >= 0
-        ce = ce.sum((0, 1)) / valid.sum((0, 1)).clamp(min=1)
-        loss, parts = ce.mean(), {"ce": ce.detach()}
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten(), ignore_index=-1, reduction="none"
+        )
+        losses = losses.view_as(labels).mean(-1)
         if self.multi_linear:
-            expected = torch.einsum(
-                "blrk,rkd->bld", logits.softmax(-1), self._codebooks(quantizer)
-            )
+            entries = codebook_entries(quantizer, logits.device)
+            expected = torch.einsum("...rk,rkd->...d", logits.softmax(-1), entries)
             error = (expected - quantizer.codes_to_latent(labels)) ** 2
-            parts["mse"] = _masked_mean(error, valid[..., :1])
-            loss = (parts["mse"] + loss) / 2
-            parts["mse"] = parts["mse"].detach()
-        return SpeechHeadOutput(loss, logits.argmax(-1), parts)
+            error = error.mean(-1) * (labels[..., 0] >= 0)
+            losses = (error + losses) / 2
+        return SpeechHeadOutput(losses, labels, logits.argmax(-1))
+
+    def log_probs(
+        self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
+    ) -> torch.Tensor:
+        logits = self.logits(hidden).float().log_softmax(-1)
+        return logits.gather(-1, codes[..., None]).squeeze(-1)
 
     def sample(
         self,
@@ -179,17 +217,14 @@ class TokenHead(AbsSpeechHead):
             return logits.argmax(-1)
         return draw(top_p_filter(logits, top_p) / temperature, uniforms)
 
-    @torch.no_grad()
-    def _codebooks(self, quantizer: AbsQuantizer) -> torch.Tensor:
-        """(R, K, codebook_dim): each entry alone, the other codebooks silent."""
-        books, entries = self.num_codebooks, self.codebook_size
-        device = self.linear.weight.device
-        codes = torch.full((books, entries, books), -1, device=device)
-        index = torch.arange(books, device=device)
-        codes[index, :, index] = torch.arange(entries, device=device)
-        return quantizer.codes_to_latent(codes)
 
-
-def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of (B, L, D) where (B, L, 1) is True; 0 if nowhere."""
-    return (values * mask).sum() / (mask.sum() * values.size(-1)).clamp(min=1)
+@torch.no_grad()
+def codebook_entries(
+    quantizer: AbsQuantizer, device: torch.device | str
+) -> torch.Tensor:
+    """(R, K, codebook_dim): each entry alone, the other codebooks silent."""
+    books, entries = quantizer.num_codebooks, quantizer.codebook_size
+    codes = torch.full((books, entries, books), -1, device=device)
+    index = torch.arange(books, device=device)
+    codes[index, :, index] = torch.arange(entries, device=device)
+    return quantizer.codes_to_latent(codes)
