@@ -148,6 +148,53 @@ def test_whisper_frozen_and_checkpoints(whisper_folder):
     assert trained.encoder.conv1.weight.grad is not None
 
 
+def check_precision(encoder, device):
+    """A bf16 encoder: near the float32 one, float32 outside, and stays as it is."""
+    exact = WhisperEncoder(8, config=WHISPER, value_layer=2).to(device).eval()
+    exact.encoder.load_state_dict(dict(encoder.encoder.named_parameters()))
+    encoder.to(device).train().to(dtype=torch.float32)
+    assert {p.dtype for p in encoder.parameters()} == {torch.bfloat16}
+    x, lengths = (t.to(device) for t in feats(8))
+    out, want = encoder(x, lengths), exact(x, lengths)
+    for item, length in enumerate(out.lengths.tolist()):
+        for got, precise in ((out.keys, want.keys), (out.values, want.values)):
+            assert got.dtype == torch.float32 and not got.requires_grad
+            error = (got[item, :length] - precise[item, :length]).abs().max()
+            assert 0 < error < 0.05 * precise[item, :length].abs().max()
+
+
+@pytest.mark.parametrize("from_folder", [True, False])
+def test_whisper_in_half_precision(whisper_folder, from_folder):
+    source = {"model": whisper_folder} if from_folder else {"config": WHISPER}
+    check_precision(WhisperEncoder(8, value_layer=2, dtype="bfloat16", **source), "cpu")
+    with pytest.raises(ValueError, match="bfloat16 is for frozen encoders"):
+        WhisperEncoder(8, config=WHISPER, value_layer=2, dtype="bfloat16", frozen=False)
+    with pytest.raises(ValueError, match="'int8' is not one of"):
+        WhisperEncoder(8, config=WHISPER, value_layer=2, dtype="int8")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("attention", ["sdpa", "flash_attention_2"])
+def test_whisper_in_half_precision_on_gpu(attention):
+    if attention == "flash_attention_2":
+        pytest.importorskip("flash_attn")
+    encoder = WhisperEncoder(
+        8,
+        config=WHISPER,
+        value_layer=2,
+        dtype="bfloat16",
+        attn_implementation=attention,
+    )
+    check_precision(encoder, "cuda")
+
+
+def test_whisper_flash_attention_needs_half_precision():
+    encoder = WhisperEncoder(8, config=WHISPER, value_layer=2)
+    encoder.encoder.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(RuntimeError, match="set dtype: bfloat16"):
+        encoder(*feats(8))
+
+
 def test_whisper_errors(whisper_folder):
     with pytest.raises(ValueError, match="either model .* or config"):
         WhisperEncoder(8)

@@ -6,6 +6,8 @@ from espnet2_taste.data.alignment import length_mask
 from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutput
 from espnet2_taste.taste.encoder.frozen import freeze, omit_from_checkpoints
 
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 class WhisperEncoder(AbsTasteEncoder):
     """Keys from Whisper's last layer, values from a shallow one, in one pass.
@@ -15,6 +17,8 @@ class WhisperEncoder(AbsTasteEncoder):
     their length asks; padding is masked, so that a batch gives what single
     utterances give.
 
+    Keys and values have the dtype of the features, whatever the encoder computes in.
+
     Args:
         input_size: mel bins of the frontend; must be the model's.
         model: hub id or local folder of a Whisper model.
@@ -23,7 +27,10 @@ class WhisperEncoder(AbsTasteEncoder):
             after so many layers), not normalised.
         frozen: no gradients, eval mode for ever. Frozen weights of ``model`` are not
             written to checkpoints.
-        attn_implementation: eager, sdpa or flash_attention_2.
+        attn_implementation: eager, sdpa or flash_attention_2 (half precision only:
+            see ``dtype``, or train with AMP).
+        dtype: of a frozen encoder's weights and computations, e.g. bfloat16 on a GPU;
+            it survives ``model.to(dtype=...)``, which ESPnet calls.
     """
 
     def __init__(
@@ -34,6 +41,7 @@ class WhisperEncoder(AbsTasteEncoder):
         value_layer: int = 6,
         frozen: bool = True,
         attn_implementation: str = "sdpa",
+        dtype: str = "float32",
     ):
         super().__init__()
         if (model is None) == (config is None):
@@ -41,7 +49,14 @@ class WhisperEncoder(AbsTasteEncoder):
                 "whisper encoder: give either model (hub id or folder) or config "
                 "(random weights) in encoder_conf"
             )
-        self.encoder = _load(model, config, attn_implementation)
+        if dtype not in DTYPES:
+            raise ValueError(f"whisper encoder: dtype {dtype!r} is not one of {DTYPES}")
+        if dtype != "float32" and not frozen:
+            raise ValueError(
+                f"whisper encoder: dtype {dtype} is for frozen encoders; train in "
+                f"float32 (with use_amp)"
+            )
+        self.encoder = _load(model, config, attn_implementation, dtype)
         bins, layers = self.encoder.config.num_mel_bins, len(self.encoder.layers)
         if input_size != bins:
             raise ValueError(
@@ -76,6 +91,12 @@ class WhisperEncoder(AbsTasteEncoder):
             self.encoder.eval()
         return self
 
+    def _apply(self, fn, recurse: bool = True) -> "WhisperEncoder":
+        """Move tensors; frozen ones keep their dtype."""
+        if not self.frozen:
+            return super()._apply(fn, recurse)
+        return super()._apply(lambda t: fn(t).to(t.dtype), recurse)
+
     def forward(
         self, feats: torch.Tensor, feats_lengths: torch.Tensor
     ) -> EncoderOutput:
@@ -86,8 +107,21 @@ class WhisperEncoder(AbsTasteEncoder):
                 f"whisper encoder: {feats.size(1)} frames of features, at most {limit} "
                 f"({limit / 100:g} s): filter or split long utterances"
             )
+        self._check_precision(feats.device.type)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self._encode(feats, feats_lengths, masked=feats.size(1) < limit)
+
+    def _check_precision(self, device_type: str) -> None:
+        """FlashAttention would fail deep inside the first layer."""
+        if (
+            self.encoder.config._attn_implementation == "flash_attention_2"
+            and self.encoder.conv1.weight.dtype == torch.float32
+            and not torch.is_autocast_enabled(device_type)
+        ):
+            raise RuntimeError(
+                "whisper encoder: flash_attention_2 computes in half precision: set "
+                "dtype: bfloat16 in encoder_conf (or train with use_amp)"
+            )
 
     def _encode(self, feats, feats_lengths, masked: bool) -> EncoderOutput:
         encoder = self.encoder
@@ -114,7 +148,8 @@ class WhisperEncoder(AbsTasteEncoder):
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
         if self.value_layer == len(encoder.layers):
             values = hidden
-        return EncoderOutput(encoder.layer_norm(hidden), values, lengths)
+        keys = encoder.layer_norm(hidden)
+        return EncoderOutput(keys.to(feats.dtype), values.to(feats.dtype), lengths)
 
     def _attention_mask(self, hidden, lengths):
         from transformers.masking_utils import create_bidirectional_mask
@@ -126,8 +161,8 @@ class WhisperEncoder(AbsTasteEncoder):
         )
 
 
-def _load(model, config, attn_implementation) -> torch.nn.Module:
-    """A transformers ``WhisperEncoder`` in float32."""
+def _load(model, config, attn_implementation, dtype) -> torch.nn.Module:
+    """A transformers ``WhisperEncoder``."""
     from transformers import WhisperConfig, WhisperModel
     from transformers.models.whisper import modeling_whisper
     from transformers.utils import is_flash_attn_2_available
@@ -139,10 +174,10 @@ def _load(model, config, attn_implementation) -> torch.nn.Module:
         )
     if config is not None:
         config = WhisperConfig(**config, attn_implementation=attn_implementation)
-        return modeling_whisper.WhisperEncoder(config)
+        return modeling_whisper.WhisperEncoder(config).to(getattr(torch, dtype))
     try:
         whisper = WhisperModel.from_pretrained(
-            model, attn_implementation=attn_implementation, dtype=torch.float32
+            model, attn_implementation=attn_implementation, dtype=getattr(torch, dtype)
         )
     except OSError as error:
         raise FileNotFoundError(
