@@ -17,7 +17,7 @@ $(STAMP): setup.py
 	@echo "Installing into $(VENV) (minutes, once); log: $(VENV)/install.log"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 12) and f"Python 3.10 or 3.11 is needed, not {v[0]}.{v[1]}: rm -r $(VENV); make PYTHON=python3.11 ...")'
-	@$(BIN)/python local/install.py '.[test,scoring]' > $(VENV)/install.log 2>&1 \
+	@$(BIN)/python local/install.py '.[test,scoring,onnx]' > $(VENV)/install.log 2>&1 \
 	    || { tail -n 20 $(VENV)/install.log; exit 1; }
 	@touch $@
 

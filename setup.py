@@ -33,6 +33,8 @@ INSTALL = [
 ]
 EXTRAS = {
     "flash-attn": ["flash-attn"],
+    # published speech units (s3) and speaker embeddings (campplus)
+    "onnx": ["onnx>=1.16", "onnxruntime>=1.19", "s3tokenizer>=0.3,<0.4"],
     "scoring": ["jiwer>=3", "pocketsphinx>=5"],
     "test": [
         "pytest>=8",

@@ -4,7 +4,11 @@ from espnet2_taste.lazy_choices import LazyChoices
 
 speaker_choices = LazyChoices(
     "speaker encoder",
-    {"xvector": "espnet2_taste.speaker.xvector.XVectorSpeakerEncoder"},
+    {
+        "xvector": "espnet2_taste.speaker.xvector.XVectorSpeakerEncoder",
+        "campplus": "espnet2_taste.speaker.campplus.CampplusSpeakerEncoder",
+        "espnet_spk": "espnet2_taste.speaker.espnet_spk.EspnetSpkSpeakerEncoder",
+    },
 )
 
 

@@ -4,7 +4,10 @@ from espnet2_taste.lazy_choices import LazyChoices
 
 unit_extractor_choices = LazyChoices(
     "unit extractor",
-    {"world_vq": "espnet2_taste.units.world_vq.WorldVQUnitExtractor"},
+    {
+        "world_vq": "espnet2_taste.units.world_vq.WorldVQUnitExtractor",
+        "s3": "espnet2_taste.units.s3.S3UnitExtractor",
+    },
 )
 
 

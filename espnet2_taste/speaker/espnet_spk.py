@@ -1,0 +1,92 @@
+"""`espnet_spk` speaker encoder: any model of ESPnet-SPK.
+
+Jung et al., "ESPnet-SPK: full pipeline speaker embedding toolkit with reproducible
+recipes, self-supervised front-ends, and off-the-shelf models" (Interspeech 2024).
+"""
+
+from pathlib import Path
+
+import torch
+
+from espnet2_taste.checkpoint import build_model_from_file
+from espnet2_taste.inference.base import download
+from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
+
+MIN_SAMPLES = 16000  # encoders pool over time; a second suits all of them
+
+
+class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
+    """An ESPnet-SPK model: frontend, encoder, pooling and projector.
+
+    Not all of ESPnet's encoders mask padding: every utterance is a run of its own.
+
+    Args:
+        model: ESPnetSpeakerModel in eval mode, trained on 16 kHz audio.
+    """
+
+    sample_rate = 16000
+
+    def __init__(self, model: torch.nn.Module):
+        self.model = model
+        self.embed_dim = self._embed(torch.zeros(MIN_SAMPLES)).shape[0]
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str, device: str = "cpu", cache_dir: str | None = None
+    ) -> "EspnetSpkSpeakerEncoder":
+        """Load a model strictly, without running code from its file.
+
+        Args:
+            path: checkpoint beside its config.yaml, a training folder (its best
+                checkpoint), a packed zip, or a model-zoo / hub tag (downloaded).
+            device: torch device.
+            cache_dir: of downloads.
+
+        Raises:
+            FileNotFoundError: a folder without model.
+            RuntimeError: a checkpoint that does not fit its configuration.
+        """
+        if Path(path).is_dir():
+            files = {"model_file": find_checkpoint(Path(path))}
+        elif Path(path).suffix == ".pth":
+            files = {"model_file": path}
+        else:
+            files = download(str(path), cache_dir)
+        from espnet2.tasks.spk import SpeakerTask  # takes seconds to import
+
+        model, _ = build_model_from_file(
+            SpeakerTask.build_model,
+            files.get("train_config"),
+            files["model_file"],
+            device,
+        )
+        return cls(model)
+
+    def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:
+        """1-D float waveforms -> (B, embed_dim) float32 on the CPU.
+
+        Waveforms under a second are repeated; no samples count as silence.
+        """
+        return torch.stack([self._embed(wav) for wav in wavs])
+
+    @torch.inference_mode()
+    def _embed(self, wav: torch.Tensor) -> torch.Tensor:
+        """(N,) -> (embed_dim,)."""
+        device = next(self.model.parameters()).device
+        wav = wav if len(wav) else torch.zeros(1)
+        wav = wav.repeat(-(-MIN_SAMPLES // len(wav))) if len(wav) < MIN_SAMPLES else wav
+        speech = wav.to(device, torch.float32).unsqueeze(0)
+        return self.model(speech=speech, extract_embd=True)[0].float().cpu()
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """The best ``valid.*.best.pth`` of a training folder, or its only ``.pth``.
+
+    Raises:
+        FileNotFoundError: none, or several to choose from; name the file then.
+    """
+    found = sorted(folder.glob("valid.*.best.pth")) or sorted(folder.glob("*.pth"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "no .pth file"
+        raise FileNotFoundError(f"{folder} has {names}: name one checkpoint file")
+    return found[0]
