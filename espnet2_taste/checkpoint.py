@@ -1,14 +1,17 @@
 """Checkpoints, checked as ESPnet does not: loading, initialisation, freezing."""
 
 import argparse
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a state dict without running code from the file.
+    """Read a state dict without running code from the file, or all of it at once.
 
     Raises:
         FileNotFoundError: no such file.
@@ -17,7 +20,12 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(
+            path,
+            map_location="cpu",
+            weights_only=True,
+            mmap=zipfile.is_zipfile(path),  # older files cannot
+        )
     except Exception as error:
         raise RuntimeError(
             f"{path} is not a plain checkpoint of tensors and was not loaded "
@@ -69,6 +77,62 @@ def check_init_freeze(args: argparse.Namespace, model: torch.nn.Module) -> None:
             )
 
 
+def read_arguments(config_file: str | Path) -> argparse.Namespace:
+    """Training arguments from config.yaml.
+
+    Paths in it that start with ``./`` and exist beside the file are its own: they are
+    returned so that they can be opened from any folder.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if not Path(config_file).is_file():
+        raise FileNotFoundError(f"no training configuration at {config_file}")
+    folder = Path(config_file).resolve().parent
+    with Path(config_file).open(encoding="utf-8") as f:
+        return argparse.Namespace(**_resolve(yaml.safe_load(f), folder))
+
+
+def _resolve(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {k: _resolve(v, folder) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_resolve(v, folder) for v in value]
+    if isinstance(value, str) and value.startswith("./"):
+        return str(folder / value) if (folder / value).exists() else value
+    return value
+
+
+def describe_mismatch(
+    wanted: Mapping[str, torch.Size], given: Mapping[str, torch.Size], limit: int = 5
+) -> str:
+    """What is wrong with the tensors of a checkpoint, all kinds at once.
+
+    Args:
+        wanted: name -> shape of the model's.
+        given: name -> shape of the checkpoint's.
+        limit: names listed of each kind.
+
+    Returns:
+        "" if nothing is.
+    """
+    shapes = {
+        f"{k} {list(given[k])} instead of {list(wanted[k])}"
+        for k in wanted.keys() & given.keys()
+        if tuple(wanted[k]) != tuple(given[k])
+    }
+    return "; ".join(
+        f"{kind} ({len(names)}): {', '.join(sorted(names)[:limit])}"
+        + (", ..." if len(names) > limit else "")
+        for kind, names in (
+            ("missing", wanted.keys() - given.keys()),
+            ("unexpected", given.keys() - wanted.keys()),
+            ("other shape", shapes),
+        )
+        if names
+    )
+
+
 def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
     """Build a model for inference and load it strictly.
 
@@ -85,29 +149,15 @@ def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
         the model in eval mode and the training arguments.
     """
     config_file = Path(config_file or Path(model_file).parent / "config.yaml")
-    if not config_file.is_file():
-        raise FileNotFoundError(f"no training configuration at {config_file}")
-    with config_file.open(encoding="utf-8") as f:
-        args = argparse.Namespace(**yaml.safe_load(f))
+    args = read_arguments(config_file)
     args.init_param, args.freeze_param = [], []
     state = load_state(model_file)
     model = build(args)
-    own = model.state_dict()
-    problems = [
-        f"{kind}: {', '.join(sorted(keys)[:5])}{' ...' if len(keys) > 5 else ''}"
-        for kind, keys in (
-            ("missing", own.keys() - state.keys()),
-            ("unexpected", state.keys() - own.keys()),
-            (
-                "other shape",
-                {k for k in own if k in state and own[k].shape != state[k].shape},
-            ),
-        )
-        if keys
-    ]
+    problems = describe_mismatch(
+        {k: v.shape for k, v in model.state_dict().items()},
+        {k: v.shape for k, v in state.items()},
+    )
     if problems:
-        raise RuntimeError(
-            f"{model_file} does not fit {config_file}: " + "; ".join(problems)
-        )
+        raise RuntimeError(f"{model_file} does not fit {config_file}: {problems}")
     model.load_state_dict(state)
     return model.to(device).eval(), args

@@ -6,10 +6,9 @@ the reference's configuration classes.
 """
 
 import argparse
-import re
 from collections.abc import Iterable
 
-from espnet2_taste.convert.names import AGGREGATOR, ENCODER
+from espnet2_taste.convert.names import AGGREGATOR, ENCODER, count_layers
 
 #: Whisper vocabulary size -> our ``token_model``
 WHISPER_VOCABULARIES = {51866: "multilingual", 51865: "multilingual-v2", 51864: "en"}
@@ -87,23 +86,29 @@ def taste_arguments(config: dict, names: Iterable[str] = ()) -> argparse.Namespa
         fusion="weighted_sum",
         fusion_conf={},
         speech_decoder="unit_transformer",
-        speech_decoder_conf={
-            "embed_size": conf["encoder_input_size"],
-            "encoder_size": conf["llm_input_size"],
-            "text_blocks": conf["encoder__num_blocks"],
-            "text_heads": conf["encoder__attention_heads"],
-            "text_ffn_size": conf["encoder__linear_units"],
-            "llm_size": conf["llm_input_size"],
-            "llm_blocks": conf["llm__num_blocks"],
-            "llm_heads": conf["llm__attention_heads"],
-            "llm_ffn_size": conf["llm__linear_units"],
-            "dropout": conf["llm__dropout_rate"],
-        },
+        speech_decoder_conf=speech_decoder_conf(config),
         model_conf={
             "granularity": "word" if joint.get("is_word_level") else "token",
             "commit_weight": 1.0,
         },
     )
+
+
+def speech_decoder_conf(config: dict) -> dict:
+    """Sizes of the published speech decoder as ``unit_transformer`` arguments."""
+    conf = _defaulted(config["speech_decoder_config"])
+    return {
+        "embed_size": conf["encoder_input_size"],
+        "encoder_size": conf.get("encoder__output_size", conf["llm_input_size"]),
+        "text_blocks": conf["encoder__num_blocks"],
+        "text_heads": conf["encoder__attention_heads"],
+        "text_ffn_size": conf["encoder__linear_units"],
+        "llm_size": conf["llm_input_size"],
+        "llm_blocks": conf["llm__num_blocks"],
+        "llm_heads": conf["llm__attention_heads"],
+        "llm_ffn_size": conf["llm__linear_units"],
+        "dropout": conf["llm__dropout_rate"],
+    }
 
 
 def taslm_arguments(config: dict, dtype: str = "float32") -> argparse.Namespace:
@@ -183,10 +188,7 @@ def whisper_config(asr_config: dict, names: Iterable[str] = ()) -> dict:
     ).split()
     config = {key: getattr(full, key) for key in keys}
     for key, prefix in (("encoder_layers", ENCODER), ("decoder_layers", AGGREGATOR)):
-        pattern = re.compile(re.escape(prefix) + r"layers\.(\d+)\.")
-        found = [int(m[1]) for m in map(pattern.match, names) if m]
-        if found:
-            config[key] = max(found) + 1
+        config[key] = count_layers(names, prefix + "layers.") or config[key]
     return config
 
 

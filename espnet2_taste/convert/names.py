@@ -4,6 +4,9 @@ A table is a list of (published prefix, our prefix); the first that fits counts.
 columns are free of ambiguity, so the same table is read in both directions.
 """
 
+import re
+from collections.abc import Iterable
+
 import torch
 
 Table = tuple[tuple[str, str], ...]
@@ -11,36 +14,41 @@ Table = tuple[tuple[str, str], ...]
 _TOWER = "audio_tower.audio_joint_encoder_segmenter."
 ENCODER = _TOWER + "audio_encoder.encoder."
 AGGREGATOR = _TOWER + "audio_segmenter.decoder."
-_RVQ = "audio_tower.vq.rvq."
+RVQ = "audio_tower.vq.rvq."
 _LM = "spoken_lm.language_model."
 _BRIDGE = "spoken_lm.fuse_for_bridge_in_llm."
 _HEAD = "spoken_lm.extract_for_bridge_out_llm."
 EMBED_TOKENS = _LM + "base_model.model.model.embed_tokens.weight"
 LM_HEAD = _LM + "base_model.model.lm_head.weight"
 
+LOGVAR = _HEAD + "b_logvar"
+SPOKEN_LM = "spoken_lm."
+SPEECH_DECODER = "speech_decoder."
+FLAG = "_codebook.initted"
+
 QUANTIZER: Table = (
-    (_RVQ + "project_", "quantizer.project_"),
-    (_RVQ + "layers.", "quantizer.rvq.layers."),
+    (RVQ + "project_", "quantizer.project_"),
+    (RVQ + "layers.", "quantizer.rvq.layers."),
 )
 TASTE: Table = (
     (ENCODER, "encoder.encoder."),
     (AGGREGATOR, "aggregator."),
     *QUANTIZER,
-    ("speech_decoder.fuse_encoded_audio_text_module.", "speech_decoder.fusion."),
-    ("speech_decoder.", "speech_decoder."),
+    (SPEECH_DECODER + "fuse_encoded_audio_text_module.", "speech_decoder.fusion."),
+    (SPEECH_DECODER, "speech_decoder."),
 )
 TASLM: Table = (
     *QUANTIZER,
     (_LM, "lm.lm."),
-    ("spoken_lm.pad_text_unit_embed", "inputs.pad_text"),
-    ("spoken_lm.pad_audio_unit_embed", "inputs.pad_audio"),
+    (SPOKEN_LM + "pad_text_unit_embed", "inputs.pad_text"),
+    (SPOKEN_LM + "pad_audio_unit_embed", "inputs.pad_audio"),
     (_BRIDGE + "linear.", "inputs.fusion.audio_proj."),
     (_BRIDGE, "inputs.fusion."),
-    (_HEAD + "b_logvar", "speech_head.logvar"),
+    (LOGVAR, "speech_head.logvar"),
     (_HEAD, "speech_head."),
 )
 #: created by the reference and never used
-DEAD = (_RVQ + "mlps.",)
+DEAD = (RVQ + "mlps.",)
 
 
 def to_ours(table: Table, name: str) -> str | None:
@@ -60,6 +68,17 @@ def _rename(name: str, table: Table) -> str | None:
     return None
 
 
+def count_layers(names: Iterable[str], prefix: str) -> int:
+    """1 + the largest N of names ``<prefix>N.``; 0 without any."""
+    pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
+    return max((int(m[1]) + 1 for m in map(pattern.match, names) if m), default=0)
+
+
+def published_shape(name: str, shape: torch.Size) -> torch.Size:
+    """Published shape of one of our tensors: flags are vectors there, scalars here."""
+    return torch.Size([1]) if name.endswith(FLAG) else shape
+
+
 def taste_state(published: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The TASTE model's part of a published state dict, under our names."""
     return _state(TASTE, published)
@@ -77,4 +96,8 @@ def taslm_state(published: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _state(table: Table, published: dict) -> dict[str, torch.Tensor]:
     named = ((to_ours(table, name), tensor) for name, tensor in published.items())
-    return {name: tensor for name, tensor in named if name is not None}
+    return {
+        name: tensor.squeeze() if name.endswith(FLAG) else tensor
+        for name, tensor in named
+        if name is not None
+    }
