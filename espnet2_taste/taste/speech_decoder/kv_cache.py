@@ -25,7 +25,7 @@ class KVCache:
         capacity: int = 256,
     ):
         shape = (2, num_layers, batch_size, num_heads, capacity, head_size)
-        self.buffer = like.new_zeros(shape)
+        self.buffer = like.new_empty(shape)
         self.length = 0
 
     def append(
@@ -40,8 +40,11 @@ class KVCache:
         """
         end = self.length + key.size(2)
         if end > self.buffer.size(4):
-            extra = max(self.buffer.size(4), end - self.buffer.size(4))
-            self.buffer = torch.nn.functional.pad(self.buffer, (0, 0, 0, extra))
+            shape = list(self.buffer.shape)
+            shape[4] = max(2 * shape[4], end)
+            larger = self.buffer.new_empty(shape)
+            larger[..., : self.length, :] = self.buffer[..., : self.length, :]
+            self.buffer = larger
         keys, values = self.buffer[0, layer], self.buffer[1, layer]
         keys[:, :, self.length : end] = key
         values[:, :, self.length : end] = value

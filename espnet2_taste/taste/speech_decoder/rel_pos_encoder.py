@@ -120,8 +120,11 @@ class RelPosAttention(torch.nn.Module):
         )
         if kv is not None:
             key, value = kv.append(index, key, value)
+        # one product per head for the whole batch: positions are the same for all
         by_distance = (query + self.pos_bias_v[:, None]) * self.scale
-        bias = by_distance @ positions.transpose(1, 2)
+        by_distance = by_distance.transpose(0, 1).flatten(1, 2)
+        bias = (by_distance @ positions.transpose(1, 2)).unflatten(1, x.shape[:2])
+        bias = bias.transpose(0, 1)
         if x.size(1) > 1:
             bias = _shift(bias)
         if hidden is not None:
@@ -139,8 +142,8 @@ def _shift(by_distance: torch.Tensor) -> torch.Tensor:
     distances T-1, ..., -(T-1) for all keys.
     """
     batch, heads, length, distances = by_distance.shape
-    padded = F.pad(by_distance, (1, 0)).view(batch, heads, distances + 1, length)
-    return padded[:, :, 1:].view(by_distance.shape)[..., :length]
+    padded = F.pad(by_distance, (1, 0)).reshape(batch, heads, distances + 1, length)
+    return padded[:, :, 1:].reshape(by_distance.shape)[..., :length]
 
 
 class FeedForward(torch.nn.Module):
