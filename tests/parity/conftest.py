@@ -1,83 +1,66 @@
-"""Fixtures computed with the public TASTE reference (not part of this repository)."""
+"""Fixture folders: computed with the public TASTE reference, and our own goldens.
 
-import json
+The reference's folder is not part of this repository: TASTE_PARITY_DIR, by default
+../shared/parity beside it. Tests that ask for ``parity`` run on each folder, under the
+ids ``reference`` and ``golden``. Marks run a test once per case of a folder:
+
+* ``tensors(file, ...)``: argument ``tensor``, each tensor of these files;
+* ``cases(find=...)``: argument ``case``, each item of ``find(folder)``.
+"""
+
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+from parity.compare import TensorId
+from parity.folder import ParityFolder
 
-DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "parity"
+TESTS = Path(__file__).resolve().parents[1]
+FOLDERS = {
+    "reference": ParityFolder(
+        os.environ.get("TASTE_PARITY_DIR", TESTS.parents[1] / "shared" / "parity")
+    ),
+    "golden": ParityFolder(TESTS / "golden"),
+}
 
 
-@dataclass
-class Parity:
-    """The reference's weights and its results.
+def pytest_configure(config):
+    config.addinivalue_line("markers", "tensors(file, ...): once per tensor of files")
+    config.addinivalue_line("markers", "cases(find=): once per item of find(folder)")
 
-    Attributes:
-        folder: where the fixtures lie.
-        config: config.json, the reference model's configuration.
-        index: index.json: notes and metadata of every fixture.
-        model: the reference model's state dict, float32.
-    """
 
-    folder: Path
-    config: dict
-    index: dict
-    model: dict[str, torch.Tensor]
-
-    def load(self, name: str) -> dict[str, torch.Tensor]:
-        """Tensors of ``<name>.safetensors``; float16 becomes float32."""
-        tensors = load_file(self.folder / f"{name}.safetensors")
-        return {
-            k: v.float() if v.is_floating_point() else v for k, v in tensors.items()
+def pytest_generate_tests(metafunc):
+    if "parity" not in metafunc.fixturenames:
+        return
+    tensors = metafunc.definition.get_closest_marker("tensors")
+    cases = metafunc.definition.get_closest_marker("cases")
+    if tensors:
+        name = "tensor"
+        found = {
+            key: [TensorId(f, t) for f in tensors.args for t in sorted(folder.shapes(f))]
+            for key, folder in FOLDERS.items()
+            if folder
         }
-
-    def weights(self, prefix: str) -> dict[str, torch.Tensor]:
-        """Part of the model's state dict, ``prefix`` removed."""
-        return {
-            k.removeprefix(prefix): v.clone()
-            for k, v in self.model.items()
-            if k.startswith(prefix)
-        }
+    elif cases:
+        name = "case"
+        found = {k: list(cases.kwargs["find"](f)) for k, f in FOLDERS.items() if f}
+    else:
+        metafunc.parametrize("parity", FOLDERS.values(), ids=FOLDERS, indirect=True)
+        return
+    params = []
+    for key, folder in FOLDERS.items():
+        for case in found.get(key, []):
+            params.append(pytest.param(folder, case, id=f"{key}-{case}"))
+        if not found.get(key):
+            skip = pytest.mark.skip(f"{folder.folder} has no such files")
+            params.append(pytest.param(folder, None, id=key, marks=skip))
+    metafunc.parametrize(("parity", name), params, indirect=["parity"])
 
 
 @pytest.fixture(scope="session")
-def parity() -> Parity:
-    """The fixtures in TASTE_PARITY_DIR or ../shared/parity beside the repository."""
-    folder = Path(os.environ.get("TASTE_PARITY_DIR", DEFAULT))
-    if not (folder / "config.json").is_file():
-        pytest.skip(f"no parity fixtures in {folder} (set TASTE_PARITY_DIR)")
-    config, index = (
-        json.loads((folder / name).read_text(encoding="utf-8"))
-        for name in ("config.json", "index.json")
-    )
-    result = Parity(folder, config, index, {})
-    result.model = result.load("model")
-    return result
-
-
-@pytest.fixture
-def reference_rvq(parity) -> ResidualVQQuantizer:
-    """Our quantizer with the reference's sizes and weights."""
-    config = parity.config["audio_tower_config"]["kwargs_for_quantizer"]
-    quantizer = ResidualVQQuantizer(
-        dim=config["dim"],
-        codebook_dim=config["codebook_dim"],
-        num_codebooks=config["num_quantizers"],
-        codebook_size=config["codebook_size"],
-        decay=config["decay"],
-        kmeans_iters=config["kmeans_iters"],
-    )
-    weights = parity.weights("audio_tower.vq.")
-    # mlps: dead weights of the reference
-    weights = {k: v for k, v in weights.items() if not k.startswith("rvq.mlps.")}
-    project = "rvq.project_"
-    quantizer.load_state_dict(
-        {k.replace(project, "project_"): v for k, v in weights.items()}
-    )
-    return quantizer
+def parity(request) -> ParityFolder:
+    """A folder of fixtures."""
+    if not request.param:
+        pytest.skip(f"no fixtures in {request.param.folder} (set TASTE_PARITY_DIR)")
+    return request.param

@@ -1,89 +1,68 @@
+"""Encoder, aggregator and word averaging against the reference's (a_audio_tower)."""
+
 import pytest
 import torch
+from parity.compare import Result, assert_same, check_tensor
+from parity.computed.audio_tower import FILES, single_word_item
+from parity.models import taste_model
 
 from espnet2_taste.data.alignment import average_words, length_mask
-from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
-from espnet2_taste.taste.encoder.whisper import WhisperEncoder
-
-TOWER = "audio_tower.audio_joint_encoder_segmenter."
-CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 
 
-@pytest.fixture(scope="module")
+@pytest.mark.tensors(*FILES)
+def test_tensor(parity, tensor):
+    check_tensor(parity, FILES, tensor)
+
+
+@pytest.fixture
 def tower(parity):
-    """Encoder and aggregator with the reference's weights, their inputs and outputs."""
-    whisper = dict(parity.config["asr_config"])
-    tower_config = parity.config["audio_tower_config"]
-    layer = tower_config["encoder__target_hidden_layer"]
-    encoder = WhisperEncoder(
-        whisper["num_mel_bins"], config=whisper, value_layer=layer
-    ).eval()
-    encoder.encoder.load_state_dict(parity.weights(TOWER + "audio_encoder.encoder."))
-    aggregator = CrossAttentionAggregator(
-        vocab_size=whisper["vocab_size"],
-        key_size=encoder.key_size,
-        value_size=encoder.value_size,
-        d_model=whisper["d_model"],
-        num_layers=whisper["decoder_layers"],
-        num_heads=whisper["decoder_attention_heads"],
-        ffn_dim=whisper["decoder_ffn_dim"],
-        max_positions=whisper["max_target_positions"],
-        mask_padding=False,
-    ).eval()
-    aggregator.load_state_dict(parity.weights(TOWER + "audio_segmenter.decoder."))
-    inputs = parity.load("inputs")
-    lengths = inputs["audio_feature_lengths"].long()
-    encoder_out = encoder(inputs["audio_features"], lengths)
-    return encoder_out, aggregator, inputs, parity.load("a_audio_tower")
-
-
-def test_key_and_value_states(tower):
-    encoder_out, _, _, want = tower
-    keys, values = encoder_out.keys[:, ::50], encoder_out.values[:, ::50]
-    torch.testing.assert_close(keys, want["key_states_every50"], **CLOSE)
-    torch.testing.assert_close(values, want["val_states_every50"], **CLOSE)
-
-
-@torch.no_grad()
-def test_attention_maps(tower):
-    encoder_out, aggregator, inputs, want = tower
+    """Model, inputs, text, lengths and encoder states of the fixture's batch."""
+    model, inputs = taste_model(parity), parity.load("inputs")
     text, lengths = inputs["asr_token_ids"], inputs["asr_token_lengths"].long()
-    _, maps = aggregator.decode(text, lengths, encoder_out, need_attention=True)
-    # The reference appends the end token after the padding: compare the text's rows.
-    rows = length_mask(lengths + 4, 4 + text.size(1))
-    for layer, got in enumerate(maps):
-        expected = want[f"cross_attn_l{layer}_every50"][:, :, :-1].transpose(1, 2)
-        got = got[:, :, :-1, ::50].transpose(1, 2)
-        torch.testing.assert_close(got[rows], expected[rows], atol=1e-6, rtol=1e-3)
-    output = aggregator(text, lengths, encoder_out, need_attention=True)
-    total = output.attention.sum(dim=-1)
-    torch.testing.assert_close(total, torch.ones_like(total))
-
-
-@torch.no_grad()
-def test_hidden_states_and_word_averaging(tower):
-    encoder_out, aggregator, inputs, want = tower
-    text, lengths = inputs["asr_token_ids"], inputs["asr_token_lengths"].long()
-    hidden = aggregator(text, lengths, encoder_out).hidden
-    valid = length_mask(lengths, text.size(1))
-    subword = want["segmented_feats_subword"][:, :-1]
-    torch.testing.assert_close(hidden[valid], subword[valid], **CLOSE)
-    words = average_words(hidden, inputs["asr_word_ids"].long(), lengths)
-    expected = want["segmented_feats"][:, :-1]
-    torch.testing.assert_close(words[valid], expected[valid], **CLOSE)
-    expected = want["tower_novq_audio_unit_embeds"]
-    torch.testing.assert_close(words[valid], expected[valid], **CLOSE)
-
-
-@torch.no_grad()
-def test_tower_with_rvq(tower, reference_rvq):
-    encoder_out, aggregator, inputs, want = tower
-    text, lengths = inputs["asr_token_ids"], inputs["asr_token_lengths"].long()
-    hidden = aggregator(text, lengths, encoder_out).hidden
-    hidden = average_words(hidden, inputs["asr_word_ids"].long(), lengths)
-    quantizer = reference_rvq.eval()
-    output = quantizer(hidden, length_mask(lengths, text.size(1)))
-    assert torch.equal(output.codes, want["tower_vq_quantized_indices"])
-    torch.testing.assert_close(
-        output.embeddings, want["tower_vq_audio_unit_embeds"], **CLOSE
+    encoder_out = model.encoder(
+        inputs["audio_features"], inputs["audio_feature_lengths"].long()
     )
+    return model, text, lengths, encoder_out
+
+
+@torch.no_grad()
+def test_padding_of_the_text_changes_nothing(parity, tower):
+    """With true lengths (our end token follows the text) the text's rows are equal."""
+    model, text, lengths, encoder_out = tower
+    want = parity.load("a_audio_tower")
+    words = parity.load("inputs")["asr_word_ids"].long()
+    valid = length_mask(lengths, text.size(1))
+    hidden, maps = model.aggregator.decode(text, lengths, encoder_out, True)
+    start = len(model.aggregator.prefix_ids)
+    hidden = hidden[:, start:-1]
+    assert_same(Result(hidden, valid), want["segmented_feats_subword"][:, :-1])
+    for match in parity.match("a_audio_tower", r"cross_attn_l(\d+)_every(\d+)"):
+        got = maps[int(match[1])][:, :, start:-1, :: int(match[2])].transpose(1, 2)
+        expected = want[match[0]][:, :, start:-1].transpose(1, 2)
+        assert_same(Result(got, valid), expected)
+    averaged = average_words(hidden, words, lengths)
+    assert_same(Result(averaged, valid), want["tower_novq_audio_unit_embeds"])
+    quantized = model.quantizer(averaged, valid)
+    assert torch.equal(quantized.codes, want["tower_vq_quantized_indices"])
+    assert_same(quantized.embeddings, want["tower_vq_audio_unit_embeds"])
+
+
+@torch.no_grad()
+def test_one_word_is_averaged_whatever_the_padding(parity, tower):
+    """singleword: ours equals the reference without padding; only there Q2 is silent.
+
+    ``test_tensor`` reproduces the reference's padded results with its quirk.
+    """
+    model, text, lengths, encoder_out = tower
+    want, item = parity.load("a_audio_tower"), single_word_item(parity)
+    hidden = model.aggregator(text, lengths, encoder_out).hidden
+    words = want["singleword_word_ids"].long()
+    ours = average_words(hidden, words, lengths)[item, : lengths[item]]
+    expected = want["singleword_pad0_embeds"][0]
+    assert_same(ours, expected)
+    for match in parity.match("a_audio_tower", r"singleword_pad([1-9]\d*)_embeds"):
+        quirk = want[match[0]][-1 if len(want[match[0]]) == 1 else item]
+        quirk = quirk[: lengths[item]]
+        assert (quirk - expected).abs().max() > 1e-3 * expected.abs().max()
+        if int(match[1]) > 1:  # not averaged at all
+            assert_same(hidden[item, : lengths[item]], quirk)

@@ -1,32 +1,33 @@
+"""Log-mel features against the reference's (frontend)."""
+
+import pytest
 import torch
+from parity.compare import assert_same, check_tensor
+from parity.computed.frontend import FILES
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet2_taste.taste.frontend.whisper_mel import WhisperMelFrontend
+from espnet2_taste.taste.frontend.whisper_mel import HOP_LENGTH, WhisperMelFrontend
 
 
-def test_log_mel(parity):
+@pytest.mark.tensors(*FILES)
+def test_tensor(parity, tensor):
+    check_tensor(parity, FILES, tensor)
+
+
+@pytest.mark.parametrize("pad_to_30s", [True, False], ids=["padded", "unpadded"])
+def test_every_frame(parity, pad_to_30s):
+    """Own lengths, a constant tail, and the same frames without padding to 30 s."""
     data = parity.load("frontend")
-    wavs = [data["wav0"], data["wav1"]]
+    wavs = [data[match[0]] for match in parity.match("frontend", r"wav\d+")]
     lengths = torch.tensor([len(wav) for wav in wavs])
-    frontend = WhisperMelFrontend(n_mels=data["logmel0_first400"].size(1))
-    feats, feats_lengths = frontend(pad_sequence(wavs, batch_first=True), lengths)
-    assert feats.shape[:2] == (2, 3000)
-    # The reference gives every item the length of item 0.
-    assert feats_lengths.tolist() == (lengths // 160).tolist()
-    assert feats_lengths[0] == data["feature_lengths"][0]
-    for item in range(2):
-        want = data[f"logmel{item}_first400"]
-        torch.testing.assert_close(feats[item, :400], want, atol=2e-5, rtol=0)
-        tail = data["logmel_tail_value"][item].expand(feats[item, 400:].shape)
-        torch.testing.assert_close(feats[item, 400:], tail, atol=2e-5, rtol=0)
-
-
-def test_unpadded_features_are_the_first_of_the_padded(parity):
-    data = parity.load("frontend")
-    wavs = [data["wav0"], data["wav1"]]
-    frontend = WhisperMelFrontend(n_mels=128, pad_to_30s=False)
-    lengths = torch.tensor([len(wav) for wav in wavs])
-    feats, feats_lengths = frontend(pad_sequence(wavs, batch_first=True), lengths)
-    for item, frames in enumerate(feats_lengths.tolist()):
-        want = data[f"logmel{item}_first400"][:frames]
-        torch.testing.assert_close(feats[item, :frames], want, atol=2e-5, rtol=0)
+    for match in parity.match("frontend", r"logmel(\d+)_first(\d+)"):
+        item, stored = int(match[1]), int(match[2])
+        want = data[match[0]]
+        frontend = WhisperMelFrontend(n_mels=want.size(1), pad_to_30s=pad_to_30s)
+        feats, frames = frontend(pad_sequence(wavs, batch_first=True), lengths)
+        assert frames.tolist() == (lengths // HOP_LENGTH).tolist()
+        valid = int(frames[item])
+        assert_same(feats[item, :valid], want[:valid])
+        if pad_to_30s:
+            tail = data["logmel_tail_value"][item].expand(feats[item, stored:].shape)
+            assert_same(feats[item, stored:], tail)

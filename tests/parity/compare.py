@@ -1,0 +1,88 @@
+"""How a tensor of ours is held against an expected one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+#: largest difference, relative to the largest expected value
+TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 1e-4
+
+
+class TensorId(NamedTuple):
+    """An expected tensor: file (without extension) and name."""
+
+    file: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.file}-{self.name}"
+
+
+@dataclass
+class Result:
+    """A computed tensor and how to compare it.
+
+    Attributes:
+        value: of the expected tensor's shape.
+        where: bool, broadcasts from the left (missing last axes are added): compare
+            there only; None: everywhere.
+        exact: floats must be equal, too.
+    """
+
+    value: torch.Tensor
+    where: torch.Tensor | None = None
+    exact: bool = False
+
+    @classmethod
+    def of(cls, value: "torch.Tensor | Result") -> "Result":
+        """Wrap a plain tensor."""
+        return value if isinstance(value, cls) else cls(value)
+
+    def mask(self) -> torch.Tensor:
+        """``where`` as a bool tensor of the value's shape."""
+        if self.where is None:
+            return torch.ones_like(self.value, dtype=torch.bool)
+        missing = self.value.dim() - self.where.dim()
+        return self.where[(...,) + (None,) * missing].expand_as(self.value)
+
+
+def assert_same(
+    got: "torch.Tensor | Result", want: torch.Tensor, tolerance: float = TOLERANCE
+) -> None:
+    """Integers equal; floats within ``tolerance`` of the largest expected value."""
+    got = Result.of(got)
+    value, mask = got.value.detach(), got.mask()
+    assert value.shape == want.shape, f"{tuple(value.shape)} != {tuple(want.shape)}"
+    assert value.is_floating_point() == want.is_floating_point()
+    assert mask.any() or mask.numel() == 0, "nothing to compare"
+    value, want = value[mask], want[mask]
+    if got.exact or not want.is_floating_point():
+        different = (value != want).sum().item()
+        assert not different, f"{different} of {want.numel()} values differ"
+        return
+    error = (value.double() - want.double()).abs().max()
+    limit = tolerance * want.double().abs().max()
+    assert error <= limit, f"off by {error:.2e}, more than {limit:.2e}"
+
+
+def check_tensor(
+    parity, files: Mapping[str, Callable], tensor: TensorId, tolerance: float = 0.0
+) -> None:
+    """One expected tensor against ours; an input must at least have been used.
+
+    Args:
+        parity: the folder.
+        files: per file what computes its expected tensors: folder -> {name: tensor}.
+        tensor: which one.
+        tolerance: default: 1e-5, and 1e-4 for gradients (``grad`` in the name).
+    """
+    file, name = tensor
+    results, read = parity.computed(file, files[file])
+    if name not in results:
+        assert name in read, f"{tensor} is neither computed nor read by any test"
+        return
+    default = GRADIENT_TOLERANCE if "grad" in name else TOLERANCE
+    assert_same(results[name], parity.load(file)[name], tolerance or default)

@@ -1,0 +1,57 @@
+"""Our models with a folder's sizes and weights, built as the converter builds them."""
+
+import torch
+
+from espnet2_taste.convert.arguments import taslm_arguments, taste_arguments
+from espnet2_taste.convert.names import taslm_state, taste_state
+from espnet2_taste.taslm.build import build_taslm_model
+from espnet2_taste.taslm.espnet_model import TaslmModel
+from espnet2_taste.taste.build import build_taste_model
+from espnet2_taste.taste.espnet_model import TasteModel
+from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+
+#: heads of the d_* fixtures: prefix of the tensors -> the reference's module
+HEADS = {
+    "cont": "continue_latent_linear_last",
+    "linear": "linear_last",
+    "multi": "multi_linear_last",
+}
+
+
+def taste_model(parity) -> TasteModel:
+    """Audio tower and speech decoder, in eval mode."""
+    model = build_taste_model(taste_arguments(parity.config, parity.model))
+    model.load_state_dict(taste_state(parity.model))
+    return model.eval()
+
+
+def quantizer(parity) -> ResidualVQQuantizer:
+    """The RVQ alone, in eval mode."""
+    return taste_model(parity).quantizer
+
+
+def taslm_model(parity, head: str = "cont", **model_conf) -> TaslmModel:
+    """The spoken LM in eval mode, with one of HEADS."""
+    module, published = HEADS[head], dict(parity.model)
+    config = parity.config | {
+        "spoken_lm_config": parity.config["spoken_lm_config"]
+        | {"out_llm_module": module}
+    }
+    if module != parity.config["spoken_lm_config"]["out_llm_module"]:
+        prefix = "spoken_lm.extract_for_bridge_out_llm."
+        published = {k: v for k, v in published.items() if not k.startswith(prefix)}
+        heads = parity.load("d_heads")
+        for match in parity.match("d_heads", rf"{module}\.(.+)"):
+            # the token heads inherit a logvar and never use it
+            if match[1] != "b_logvar":
+                published[prefix + match[1]] = heads[match[0]]
+    args = taslm_arguments(config)
+    args.model_conf |= model_conf
+    model = build_taslm_model(args)
+    model.load_state_dict(taslm_state(published))
+    return model.eval()
+
+
+def clone(tensor: torch.Tensor) -> torch.Tensor:
+    """A leaf that asks for gradients."""
+    return tensor.detach().clone().requires_grad_()
