@@ -8,20 +8,27 @@ import torch
 from espnet2_taste.checkpoint import build_model_from_file
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TastePreprocessor
+from espnet2_taste.packed import read_parts
 
 #: Checkpoint names looked for in an experiment folder, best first.
 CHECKPOINTS = ("valid.acc.best.pth", "valid.loss.best.pth", "model.pth")
 
 
-def find_checkpoint(folder: str | Path) -> Path:
-    """Best checkpoint of an ESPnet experiment folder.
+def find_checkpoint(folder: str | Path, part: str | None = None) -> Path:
+    """Best checkpoint of an experiment folder, or of a part of a packed model.
 
     Raises:
         FileNotFoundError: names the folder and the files looked for.
     """
+    folder = Path(folder)
+    parts = read_parts(folder)
+    if part in parts:
+        folder = folder / part
+    elif parts:
+        raise FileNotFoundError(f"{folder} has no {part}, only {', '.join(parts)}")
     for name in CHECKPOINTS:
-        if (Path(folder) / name).is_file():
-            return Path(folder) / name
+        if (folder / name).is_file():
+            return folder / name
     raise FileNotFoundError(f"{folder} has none of {', '.join(CHECKPOINTS)}")
 
 
@@ -32,7 +39,32 @@ def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
     return ModelDownloader(cachedir=cache_dir).download_and_unpack(tag)
 
 
-class TasteInference:
+class FromPretrained:
+    """Opens trained models, wherever they come from.
+
+    Attributes:
+        part: of a packed model.
+    """
+
+    part: str
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
+    ):
+        """Load an experiment folder, a packed model, a zip, or a model-zoo / hub tag.
+
+        Args:
+            path_or_tag: folder, zip, URL or tag.
+            cache_dir: of downloads.
+            options: other arguments of the class.
+        """
+        if Path(path_or_tag).is_dir():
+            return cls(model_file=find_checkpoint(path_or_tag, cls.part), **options)
+        return cls(**download(str(path_or_tag), cache_dir), **options)
+
+
+class TasteInference(FromPretrained):
     """A trained TASTE model with its text tokenizer.
 
     Args:
@@ -40,6 +72,8 @@ class TasteInference:
         model_file: checkpoint; None: the best one beside ``train_config``.
         device: torch device.
     """
+
+    part = "taste"
 
     def __init__(
         self,
@@ -59,21 +93,6 @@ class TasteInference:
         self.device = device
         self.preprocess = TastePreprocessor(self.args.token_type, self.args.token_model)
         self.collate = TasteCollate()
-
-    @classmethod
-    def from_pretrained(
-        cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
-    ):
-        """Load an experiment folder, a packed zip, or a model-zoo / hub tag.
-
-        Args:
-            path_or_tag: folder, zip, URL or tag.
-            cache_dir: of downloads.
-            options: other arguments of the class.
-        """
-        if Path(path_or_tag).is_dir():
-            return cls(model_file=find_checkpoint(path_or_tag), **options)
-        return cls(**download(str(path_or_tag), cache_dir), **options)
 
     def batch(self, items: list[dict], names: list[str] | None = None) -> dict:
         """Preprocess and pad utterances.

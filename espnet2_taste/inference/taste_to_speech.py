@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.inference.base import TasteInference, as_speech
+from espnet2_taste.packed import load_part, read_parts
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     GeneratedUnits,
@@ -60,6 +61,16 @@ class TasteToSpeech(TasteInference):
         super().__init__(train_config, model_file, device)
         self.vocoder = vocoder
         self.sampling = sampling or Sampling()
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
+    ):
+        """See :class:`FromPretrained`; a packed model's vocoder is used by default."""
+        if "vocoder" not in options and "vocoder" in read_parts(path_or_tag):
+            device = options.get("device", "cpu")
+            options["vocoder"] = load_part(path_or_tag, "vocoder", device=device)
+        return super().from_pretrained(path_or_tag, cache_dir, **options)
 
     @torch.inference_mode()
     def condition(self, batch: dict) -> Conditioning:
