@@ -44,12 +44,18 @@ def load_tensors(path: Path, made_by: str) -> dict[str, torch.Tensor]:
 
 
 def save_model(output_dir: Path, model: torch.nn.Module, config: dict) -> None:
+    """Write ``model.pth`` and ``config.yaml`` of a model, see :func:`save_state`."""
+    save_state(output_dir, model.state_dict(), config)
+
+
+def save_state(output_dir: Path, state: dict[str, torch.Tensor], config: dict) -> None:
     """Write ``model.pth`` and, last, ``config.yaml``: with it the folder is complete.
 
     Args:
+        state: the weights.
         config: what was trained; ``model_conf`` in it rebuilds the model.
     """
-    save_tensors(output_dir / "model.pth", model.state_dict())
+    save_tensors(output_dir / "model.pth", state)
     temporary = output_dir / "config.yaml.tmp"
     temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     os.replace(temporary, output_dir / "config.yaml")

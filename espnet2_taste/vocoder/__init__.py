@@ -7,6 +7,7 @@ vocoder_choices = LazyChoices(
     {
         "world_vq": "espnet2_taste.vocoder.world_vq.WorldVQVocoder",
         "griffin_lim": "espnet2_taste.vocoder.griffin_lim.GriffinLimVocoder",
+        "cosyvoice": "espnet2_taste.vocoder.cosyvoice.vocoder.CosyVoiceVocoder",
     },
 )
 

@@ -1,0 +1,1 @@
+"""The `cosyvoice` vocoder: CosyVoice-1's flow matching and HiFT generator."""

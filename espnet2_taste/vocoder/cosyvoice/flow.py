@@ -1,0 +1,192 @@
+"""Units + speaker embedding -> mel: encoder, length regulator, flow matching."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.taste.speech_decoder.rel_pos_encoder import RelPosEncoder
+from espnet2_taste.vocoder.cosyvoice.cfm import ConditionalFlowMatching, FlowDraws
+from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
+from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
+from espnet2_taste.vocoder.cosyvoice.unet import UNet
+
+MEL_SIZE = 80
+
+
+def count_frames(units):
+    """Mel frames (256 samples at 22 050 Hz) of a number of units (50 Hz).
+
+    Args:
+        units: int or int64 tensor.
+    """
+    return units * 441 // 256  # trunc(n / 50 * 22050 / 256)
+
+
+class Flow(nn.Module):
+    """CosyVoice 1's token-to-mel model.
+
+    Names of parameters are those of the published checkpoints (``flow.*``). Defaults
+    are the published sizes.
+
+    Args:
+        num_units: unit vocabulary.
+        spk_embed_dim: width of the speaker embeddings.
+        mel_size: bins of the mel.
+        embed_size: width of the unit embeddings.
+        encoder_size, encoder_heads, encoder_ffn_size, encoder_blocks: of the encoder.
+        dropout: of the encoder.
+        unet_size, unet_heads, unet_head_size: of the U-Net.
+        unet_blocks: transformer blocks of each of its stages.
+        unet_mid_stages: its stages between down and up.
+        num_steps, guidance, drop_rate, sigma: see :class:`ConditionalFlowMatching`.
+        reference_masking: treat padded batches as the reference does; then an item
+            depends on what it is batched with.
+    """
+
+    def __init__(
+        self,
+        num_units: int = 4096,
+        spk_embed_dim: int = 192,
+        mel_size: int = MEL_SIZE,
+        embed_size: int = 512,
+        encoder_size: int = 512,
+        encoder_heads: int = 8,
+        encoder_ffn_size: int = 2048,
+        encoder_blocks: int = 6,
+        dropout: float = 0.1,
+        unet_size: int = 256,
+        unet_heads: int = 8,
+        unet_head_size: int = 64,
+        unet_blocks: int = 4,
+        unet_mid_stages: int = 12,
+        num_steps: int = 10,
+        guidance: float = 0.7,
+        drop_rate: float = 0.2,
+        sigma: float = 1e-6,
+        reference_masking: bool = False,
+    ):
+        super().__init__()
+        self.num_units = num_units
+        self.spk_embed_dim = spk_embed_dim
+        self.mel_size = mel_size
+        self.input_embedding = nn.Embedding(num_units, embed_size)
+        self.spk_embed_affine_layer = nn.Linear(spk_embed_dim, mel_size)
+        self.encoder = RelPosEncoder(
+            embed_size,
+            encoder_size,
+            encoder_heads,
+            encoder_ffn_size,
+            encoder_blocks,
+            dropout,
+            "conformer",
+            causal=False,
+        )
+        self.encoder_proj = nn.Linear(encoder_size, mel_size)
+        self.length_regulator = LengthRegulator(mel_size, reference_masking)
+        self.decoder = ConditionalFlowMatching(
+            UNet(
+                mel_size,
+                unet_size,
+                unet_heads,
+                unet_head_size,
+                unet_blocks,
+                unet_mid_stages,
+            ),
+            num_steps,
+            guidance,
+            drop_rate,
+            sigma,
+            reference_masking,
+        )
+
+    def encode(
+        self, units: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Contextual vectors of units.
+
+        Args:
+            units: (B, n) int64; negative ids count as 0, as in the reference.
+            lengths: (B,) int64, at least 1; None: no padding.
+
+        Returns:
+            (B, n, encoder_size).
+        """
+        x = self.input_embedding(units.clamp(min=0))
+        if lengths is not None:
+            x = x * length_mask(lengths, units.size(1))[..., None]
+        return self.encoder(x, lengths=lengths)
+
+    def prior(
+        self,
+        units: torch.Tensor,
+        size: int,
+        lengths: torch.Tensor | None = None,
+        frames: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean mu of the mel: (B, mel_size, size).
+
+        Args:
+            units, lengths: as in :meth:`encode`.
+            size: T, the largest of ``frames``.
+            frames: (B,) int64 mel frames; None if ``lengths`` is.
+        """
+        hidden = self.encoder_proj(self.encode(units, lengths))
+        return self.length_regulator(hidden, size, lengths, frames)
+
+    def speaker(self, spk_emb: torch.Tensor) -> torch.Tensor:
+        """(B, spk_embed_dim) embeddings of any length -> (B, mel_size)."""
+        return self.spk_embed_affine_layer(F.normalize(spk_emb, dim=-1))
+
+    def forward(
+        self,
+        units: torch.Tensor,
+        spk_emb: torch.Tensor,
+        noise: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        cond: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mel of a batch; with a prompt, its units lead and its mel is in ``cond``.
+
+        Args:
+            units: (B, n) int64.
+            spk_emb: (B, spk_embed_dim).
+            noise: (B, mel_size, T), normal, T the largest of the items' frames.
+            lengths: (B,) int64 units, at least 1; None: no padding.
+            cond: (B, mel_size, T) known frames of the mel, zeros elsewhere.
+
+        Returns:
+            (B, mel_size, T), prompts included; see :func:`count_frames`.
+        """
+        size = noise.size(2)
+        frames = None if lengths is None else count_frames(lengths)
+        mu = self.prior(units, size, lengths, frames)
+        cond = torch.zeros_like(mu) if cond is None else cond
+        mask = frame_mask(frames, size)
+        return self.decoder(mu, self.speaker(spk_emb), cond, noise, mask)
+
+    def loss(
+        self,
+        units: torch.Tensor,
+        lengths: torch.Tensor,
+        mel: torch.Tensor,
+        frames: torch.Tensor,
+        spk_emb: torch.Tensor,
+        cond: torch.Tensor,
+        draws: FlowDraws,
+    ) -> torch.Tensor:
+        """Flow matching loss (a scalar) of a padded batch.
+
+        Args:
+            units: (B, n) int64.
+            lengths: (B,) int64 units.
+            mel: (B, mel_size, T) targets.
+            frames: (B,) int64 frames of the targets.
+            spk_emb: (B, spk_embed_dim).
+            cond: (B, mel_size, T) frames that are told, zeros elsewhere.
+            draws: random numbers.
+        """
+        size = mel.size(2)
+        mu = self.prior(units, size, lengths, frames)
+        mask = frame_mask(frames, size)
+        return self.decoder.loss(mel, mask, mu, self.speaker(spk_emb), cond, draws)

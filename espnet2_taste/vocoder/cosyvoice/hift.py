@@ -1,0 +1,167 @@
+"""HiFT generator: mel -> waveform through a short inverse STFT.
+
+Names of parameters are those of the published checkpoints (``hift.*``), with weight
+norm folded: ``weight`` instead of ``weight_g`` and ``weight_v``.
+
+No masks: items of other lengths are run apart. Masking each of its 60 convolutions
+costs more than a batch saves (on a CPU twice the time of single runs).
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from espnet2_taste.vocoder.cosyvoice.source import HarmonicSource
+
+UPSAMPLE = 8  # at each of two levels; the STFT's hop does the rest
+N_FFT = 16
+STFT_HOP = 4
+BINS = N_FFT // 2 + 1
+KERNELS = (3, 7, 11)
+DILATIONS = (1, 3, 5)
+SOURCE_KERNELS = (7, 11)
+MAX_MAGNITUDE = 100.0
+AUDIO_LIMIT = 0.99
+
+
+class F0Predictor(nn.Module):
+    """Mel -> f0 in Hz by frame."""
+
+    def __init__(self, mel_size: int, size: int):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for in_size in [mel_size] + 4 * [size]:
+            layers += [nn.Conv1d(in_size, size, 3, padding=1), nn.ELU()]
+        self.condnet = nn.Sequential(*layers)
+        self.classifier = nn.Linear(size, 1)
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        """(B, mel_size, T) -> (B, T)."""
+        hidden = self.condnet(mel).transpose(1, 2)
+        return self.classifier(hidden).squeeze(2).abs()
+
+
+class Snake(nn.Module):
+    """x + sin(alpha x)^2 / alpha."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        alpha = self.alpha[:, None]
+        return x + (alpha * x).sin().square() / (alpha + 1e-9)
+
+
+class ResBlock(nn.Module):
+    """Three residual pairs of convolutions, the first of each pair dilated."""
+
+    def __init__(self, size: int, kernel_size: int):
+        super().__init__()
+
+        def conv(dilation: int) -> nn.Conv1d:
+            return nn.Conv1d(size, size, kernel_size, dilation=dilation, padding="same")
+
+        self.convs1 = nn.ModuleList(conv(dilation) for dilation in DILATIONS)
+        self.convs2 = nn.ModuleList(conv(1) for _ in DILATIONS)
+        self.activations1 = nn.ModuleList(Snake(size) for _ in DILATIONS)
+        self.activations2 = nn.ModuleList(Snake(size) for _ in DILATIONS)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, size, N) -> (B, size, N)."""
+        layers = (self.activations1, self.convs1, self.activations2, self.convs2)
+        for snake1, conv1, snake2, conv2 in zip(*layers, strict=True):
+            x = x + conv2(snake2(conv1(snake1(x))))
+        return x
+
+
+class HiFT(nn.Module):
+    """CosyVoice 1's mel-to-waveform model.
+
+    Args:
+        mel_size: bins of the mel.
+        base_size: channels before the up-sampling, halved by each level.
+        f0_size: channels of the f0 predictor.
+        reference_phase: the reference's rounding of long phases.
+    """
+
+    def __init__(
+        self,
+        mel_size: int = 80,
+        base_size: int = 512,
+        f0_size: int = 512,
+        reference_phase: bool = False,
+    ):
+        super().__init__()
+        self.mel_size = mel_size
+        self.f0_predictor = F0Predictor(mel_size, f0_size)
+        self.m_source = HarmonicSource(reference_phase)
+        self.conv_pre = nn.Conv1d(mel_size, base_size, 7, padding=3)
+        sizes = (base_size // 2, base_size // 4)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose1d(
+                2 * size, size, 2 * UPSAMPLE, UPSAMPLE, padding=UPSAMPLE // 2
+            )
+            for size in sizes
+        )
+        self.source_downs = nn.ModuleList(
+            [
+                nn.Conv1d(
+                    2 * BINS, sizes[0], 2 * UPSAMPLE, UPSAMPLE, padding=UPSAMPLE // 2
+                ),
+                nn.Conv1d(2 * BINS, sizes[1], 1),
+            ]
+        )
+        self.source_resblocks = nn.ModuleList(
+            ResBlock(size, kernel)
+            for size, kernel in zip(sizes, SOURCE_KERNELS, strict=True)
+        )
+        self.resblocks = nn.ModuleList(
+            ResBlock(size, kernel) for size in sizes for kernel in KERNELS
+        )
+        self.conv_post = nn.Conv1d(sizes[1], 2 * BINS, 7, padding=3)
+
+    def forward(
+        self,
+        mel: torch.Tensor,
+        offsets: torch.Tensor,
+        noise: torch.Tensor,
+        f0: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Synthesise.
+
+        Args:
+            mel: (B, mel_size, T) natural log mel.
+            offsets, noise: random numbers of :class:`HarmonicSource`.
+            f0: (B, T) Hz; None: predicted.
+
+        Returns:
+            (B, 256 T) in [-0.99, 0.99].
+        """
+        source = self.m_source(
+            self.f0_predictor(mel) if f0 is None else f0, offsets, noise
+        )
+        spectrum = torch.stft(source, **self._stft(mel), return_complex=True)
+        spectrum = torch.cat([spectrum.real, spectrum.imag], 1)
+        x = self.conv_pre(mel)
+        for level, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, 0.1))
+            if level == len(self.ups) - 1:
+                # a centred STFT has one frame more than hops
+                x = F.pad(x, (1, 0), mode="reflect")
+            injected = self.source_downs[level](spectrum)
+            x = x + self.source_resblocks[level](injected)
+            first = level * len(KERNELS)
+            blocks = self.resblocks[first : first + len(KERNELS)]
+            x = sum(block(x) for block in blocks) / len(KERNELS)
+        x = self.conv_post(F.leaky_relu(x))  # slope 0.01 here, as published
+        magnitude = x[:, :BINS].exp().clamp(max=MAX_MAGNITUDE)
+        spectrum = torch.polar(magnitude, x[:, BINS:].sin())
+        wav = torch.istft(spectrum, **self._stft(mel))
+        return wav.clamp(-AUDIO_LIMIT, AUDIO_LIMIT)
+
+    @staticmethod
+    def _stft(like: torch.Tensor) -> dict:
+        """Arguments of torch's STFT and its inverse: periodic Hann, centred."""
+        window = torch.hann_window(N_FFT, dtype=like.dtype, device=like.device)
+        return {"n_fft": N_FFT, "hop_length": STFT_HOP, "window": window}

@@ -1,0 +1,71 @@
+"""Excitation of the HiFT generator: harmonics of f0 where voiced, noise elsewhere."""
+
+import math
+
+import torch
+
+SAMPLE_RATE = 22050
+HOP_LENGTH = 256
+NUM_HARMONICS = 9  # the fundamental and 8 overtones
+VOICED_HZ = 10.0
+SINE_GAIN = 0.1
+VOICED_NOISE = 0.003
+UNVOICED_NOISE = SINE_GAIN / 3
+
+
+def running_phase(f0: torch.Tensor, reference: bool = False) -> torch.Tensor:
+    """Phases of all harmonics at every sample, in cycles modulo 1.
+
+    f0 is constant within a frame, so the running sum (which includes the first sample)
+    is affine there. It is formed in double precision: in float32 a phase of ten
+    thousand cycles, ten seconds of the top harmonic, would be good to 1e-3 cycles only.
+
+    Args:
+        f0: (B, T) Hz by frame.
+        reference: round the sum to float32 before whole cycles are taken off it, as
+            the reference does on a CPU.
+
+    Returns:
+        (B, NUM_HARMONICS, HOP_LENGTH T) float64.
+    """
+    harmonic = torch.arange(1, NUM_HARMONICS + 1, device=f0.device)
+    step = (f0[:, None] * harmonic[:, None] / SAMPLE_RATE).double()
+    start = HOP_LENGTH * (step.cumsum(-1) - step)
+    sample = torch.arange(1, HOP_LENGTH + 1, device=f0.device)
+    cycles = (start[..., None] + step[..., None] * sample).flatten(2)
+    return (cycles.float().double() if reference else cycles) % 1
+
+
+class HarmonicSource(torch.nn.Module):
+    """e_h = voiced 0.1 sin(phase_h + offset_h) + noise_h; source = tanh(W e).
+
+    Args:
+        reference_phase: see :func:`running_phase`.
+    """
+
+    def __init__(self, reference_phase: bool = False):
+        super().__init__()
+        self.reference_phase = reference_phase
+        self.l_linear = torch.nn.Linear(NUM_HARMONICS, 1)
+
+    def forward(
+        self, f0: torch.Tensor, offsets: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """Excite.
+
+        Args:
+            f0: (B, T) Hz by frame.
+            offsets: (B, NUM_HARMONICS) radians; the fundamental's counts as 0.
+            noise: (B, NUM_HARMONICS, HOP_LENGTH T), normal.
+
+        Returns:
+            (B, HOP_LENGTH T).
+        """
+        fundamental = torch.arange(NUM_HARMONICS, device=f0.device) == 0
+        offsets = offsets.masked_fill(fundamental, 0.0)
+        cycles = running_phase(f0, self.reference_phase).to(f0.dtype)
+        phase = 2 * math.pi * cycles + offsets[..., None]
+        voiced = (f0 > VOICED_HZ).to(f0.dtype).repeat_interleave(HOP_LENGTH, 1)[:, None]
+        level = VOICED_NOISE * voiced + UNVOICED_NOISE * (1 - voiced)
+        excitation = SINE_GAIN * phase.sin() * voiced + level * noise
+        return torch.tanh(self.l_linear(excitation.transpose(1, 2)).squeeze(2))

@@ -1,0 +1,201 @@
+"""The `cosyvoice` vocoder: units and a speaker embedding -> 22.05 kHz waveform."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
+from espnet2_taste.vocoder.cosyvoice import checkpoint
+from espnet2_taste.vocoder.cosyvoice.flow import count_frames
+from espnet2_taste.vocoder.cosyvoice.generator import Noise, VoiceGenerator
+from espnet2_taste.vocoder.cosyvoice.source import SAMPLE_RATE
+
+
+@dataclass
+class Prompt:
+    """Speech that a synthesis continues, in its voice and manner.
+
+    Attributes:
+        units: (n,) int64.
+        mel: (P, mel_size) its mel, fewer frames than all units together make.
+    """
+
+    units: torch.Tensor
+    mel: torch.Tensor
+
+
+@dataclass
+class _Job:
+    """One utterance on the device: prompt and target units, known mel, noise."""
+
+    units: torch.Tensor
+    cond: torch.Tensor  # (mel_size, P)
+    noise: Noise
+
+    @property
+    def frames(self) -> int:
+        return count_frames(len(self.units))
+
+
+class CosyVoiceVocoder(AbsVocoder):
+    """Units (50 Hz) + speaker embedding -> 256 * count_frames(n) samples.
+
+    Every item of a batch sounds as it does alone: masks keep the padding out of the
+    flow, HiFT runs once per length, and the noise comes from the item's own stream.
+
+    Args:
+        model: run in eval mode, whatever mode it is in.
+        seed: of the noise.
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, model: VoiceGenerator, seed: int = 0):
+        self.model = model
+        self.seed = seed
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        hift: str | Path | None = None,
+        seed: int = 0,
+        flow_conf: dict | None = None,
+        hift_conf: dict | None = None,
+    ) -> "CosyVoiceVocoder":
+        """Load ``voice_generator.pth``, CosyVoice's folder, our own, or a trained flow.
+
+        Args:
+            path: see :func:`~espnet2_taste.vocoder.cosyvoice.checkpoint.read`.
+            device: torch device.
+            hift: where HiFT comes from, if not from ``path``.
+            seed: of the noise.
+            flow_conf, hift_conf: what the weights do not tell, e.g.
+                ``{"unet_heads": 8, "num_steps": 5}``.
+        """
+        return cls(checkpoint.load(path, hift, device, flow_conf, hift_conf), seed)
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        units: list[torch.Tensor],
+        spk_emb: torch.Tensor,
+        item_seeds: list[int] | None = None,
+        prompts: list[Prompt] | None = None,
+        noise: list[Noise] | None = None,
+    ) -> list[torch.Tensor]:
+        """See AbsVocoder; no units give no samples.
+
+        Args:
+            units: 1-D int64 unit ids of each utterance.
+            spk_emb: (B, spk_embed_dim), of any length.
+            item_seeds: B integers, mixed with the vocoder's seed; default 0 for each.
+            prompts: speech that each utterance continues.
+            noise: random numbers of each utterance instead of drawn ones.
+
+        Raises:
+            ValueError: an embedding of another width, units outside the vocabulary, or
+                a prompt's mel that does not fit.
+        """
+        rows = [i for i, item in enumerate(units) if len(item)]
+        self._check_speakers(spk_emb, len(units))
+        jobs = [
+            self._job(
+                units[i],
+                prompts and prompts[i],
+                item_seeds[i] if item_seeds else 0,
+                noise and noise[i],
+            )
+            for i in rows
+        ]
+        wavs = [torch.zeros(0) for _ in units]
+        if jobs:
+            self.model.eval()
+            mels = self._mels(jobs, spk_emb[rows].to(self._device).float())
+            for i, wav in zip(rows, self._waveforms(mels, jobs), strict=True):
+                wavs[i] = wav
+        return wavs
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.flow.encoder_proj.weight.device
+
+    def _check_speakers(self, spk_emb: torch.Tensor, count: int) -> None:
+        width = self.model.flow.spk_embed_dim
+        if tuple(spk_emb.shape) != (count, width):
+            raise ValueError(
+                f"speaker embeddings are {tuple(spk_emb.shape)}, the vocoder takes "
+                f"({count}, {width}): use the speaker encoder it was trained with"
+            )
+
+    def _job(
+        self,
+        units: torch.Tensor,
+        prompt: Prompt | None,
+        item_seed: int,
+        noise: Noise | None,
+    ) -> _Job:
+        """Check an utterance and give it noise."""
+        flow = self.model.flow
+        cond = torch.zeros(flow.mel_size, 0)
+        if prompt is not None:
+            units, cond = torch.cat([prompt.units, units]), prompt.mel.T
+        if units.min() < 0 or units.max() >= flow.num_units:
+            raise ValueError(
+                f"units must lie in [0, {flow.num_units}), these span "
+                f"[{units.min()}, {units.max()}]"
+            )
+        frames, known = count_frames(len(units)), cond.size(1)
+        if len(cond) != flow.mel_size or known >= frames:
+            raise ValueError(
+                f"a prompt's mel of {known} frames x {len(cond)} bins does not fit "
+                f"{len(units)} units: fewer than {frames} x {flow.mel_size} do"
+            )
+        if noise is None:
+            noise = Noise.draw(flow.mel_size, frames, known, self.seed, item_seed)
+        return _Job(units, cond, noise)
+
+    def _mels(self, jobs: list[_Job], spk_emb: torch.Tensor) -> list[torch.Tensor]:
+        """Mels (mel_size, T) without the prompts, from one batch."""
+        units = self._stack([job.units for job in jobs])
+        size = max(job.frames for job in jobs)
+        cond = self._stack([job.cond for job in jobs], size).float()
+        noise = self._stack([job.noise.flow for job in jobs])
+        lengths = self._lengths([len(job.units) for job in jobs])
+        mel = self.model.flow(units, spk_emb, noise, lengths, cond)
+        return [
+            item[:, job.cond.size(1) : job.frames]
+            for item, job in zip(mel, jobs, strict=True)
+        ]
+
+    def _waveforms(
+        self, mels: list[torch.Tensor], jobs: list[_Job]
+    ) -> list[torch.Tensor]:
+        """Waveforms of mels; those of one length in one batch."""
+        by_length: dict[int, list[int]] = {}
+        for i, mel in enumerate(mels):
+            by_length.setdefault(mel.size(1), []).append(i)
+        wavs = {}
+        for rows in by_length.values():
+            batch = self.model.hift(
+                self._stack([mels[i] for i in rows]),
+                self._stack([jobs[i].noise.offsets for i in rows]),
+                self._stack([jobs[i].noise.source for i in rows]),
+            )
+            wavs.update(zip(rows, batch.cpu(), strict=True))
+        return [wavs[i] for i in range(len(mels))]
+
+    def _stack(self, items: list[torch.Tensor], size: int = 0) -> torch.Tensor:
+        """Pad the last dimension with zeros to the longest (at least ``size``)."""
+        size = max(size, *(item.size(-1) for item in items))
+        padded = [F.pad(item, (0, size - item.size(-1))) for item in items]
+        return torch.stack(padded).to(self._device)
+
+    def _lengths(self, lengths: list[int]) -> torch.Tensor | None:
+        """None if all are equal: then there is no padding to keep out."""
+        if len(set(lengths)) == 1:
+            return None
+        return torch.tensor(lengths, device=self._device)
