@@ -17,7 +17,13 @@ UNKNOWN = "<unk>"
 
 
 class AbsWordTokenizer(ABC):
-    """Maps words to token ids and back."""
+    """Maps words to token ids and back.
+
+    Attributes:
+        identity: equal for tokenizers of equal vocabulary; None: unknown.
+    """
+
+    identity: tuple | None = None
 
     def __init__(self):
         self._encode_cached = functools.lru_cache(maxsize=100_000)(self._encode)
@@ -45,6 +51,10 @@ class AbsWordTokenizer(ABC):
     @abstractmethod
     def piece(self, index: int) -> str:
         """Text of one token, with a leading space where it begins a word."""
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of plain text, which may hold whatever the vocabulary knows; "" is []."""
+        return self.encode_words(text.split())[0] if text.split() else []
 
     @functools.cached_property
     def starts_word(self) -> torch.Tensor:
@@ -192,6 +202,10 @@ class HFTokenizer(AbsWordTokenizer):
     def _encode(self, word: str) -> tuple[int, ...]:
         return tuple(self.tokenizer.encode(" " + word, add_special_tokens=False))
 
+    def encode_text(self, text: str) -> list[int]:
+        """As it stands: spaces, line breaks and special tokens such as a chat's."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(list(ids)).strip()
 
@@ -222,7 +236,17 @@ def build_text_tokenizer(token_type: str, model: str | None = None) -> AbsWordTo
         raise ValueError(f"token_type {token_type!r} is not one of {set(TOKENIZERS)}")
     if token_type != "whisper" and not model:
         raise ValueError(f"token_type {token_type} needs --token_model")
-    return TOKENIZERS[token_type](model)
+    tokenizer = TOKENIZERS[token_type](model)
+    tokenizer.identity = (token_type, model, _state(model))
+    return tokenizer
+
+
+def _state(model: str | None) -> tuple:
+    """What changes when the file, or a file of the folder, does; () for a name."""
+    path = Path(model or "none")
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(f.name, f.stat()) for f in files if f.is_file()]
+    return tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats)
 
 
 def text_vocab_size(args: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ _MODULES = {
     "SpeechToTaste": "speech_to_taste",
     "TasteToSpeech": "taste_to_speech",
     "TaslmGenerate": "taslm_generate",
+    "TaslmScore": "taslm_score",
+    "TasteEdit": "edit",
 }
 __all__ = list(_MODULES)
 

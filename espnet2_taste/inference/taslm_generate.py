@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.checkpoint import build_model_from_file
-from espnet2_taste.data.collate import TasteCollate
-from espnet2_taste.data.preprocessor import TaslmPreprocessor
-from espnet2_taste.inference.base import download, find_checkpoint
+from espnet2_taste.inference.taslm_base import TaslmInference
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
-from espnet2_taste.taslm.sampler import SamplingOptions, Vocabulary
+from espnet2_taste.taslm.sampler import SamplingOptions
+from espnet2_taste.taslm.vocabulary import Vocabulary
 
 
 @dataclass
@@ -28,15 +26,15 @@ class Continuation:
     codes: torch.Tensor
 
 
-class TaslmGenerate:
+class TaslmGenerate(TaslmInference):
     """A trained TASLM that continues prompts.
 
     Args:
-        train_config: config.yaml of the experiment; None: beside ``model_file``.
-        model_file: checkpoint; None: the best one beside ``train_config``.
-        device: torch device.
+        train_config: see :class:`TaslmInference`.
+        model_file: likewise.
+        device: likewise.
         ban: pieces never written, see
-            :meth:`~espnet2_taste.taslm.sampler.Vocabulary.build`.
+            :meth:`~espnet2_taste.taslm.vocabulary.Vocabulary.build`.
         options: fields of :class:`~espnet2_taste.taslm.sampler.SamplingOptions`.
 
     Example:
@@ -53,38 +51,12 @@ class TaslmGenerate:
         ban: str = "empty",
         **options,
     ):
-        from espnet2_taste.taslm.build import build_taslm_model
-
-        if model_file is None:
-            if train_config is None:
-                raise ValueError("give train_config or model_file")
-            model_file = find_checkpoint(Path(train_config).parent)
-        self.model, args = build_model_from_file(
-            build_taslm_model, train_config, model_file, device
-        )
-        self.device = device
-        self.preprocess = TaslmPreprocessor(
-            args.token_type, args.token_model, self.model.quantizer.num_codebooks
-        )
-        self.tokenizer = self.preprocess.tokenizer
-        self.collate = TasteCollate()
+        super().__init__(train_config, model_file, device)
         options = {"end_symbol": self.model.end_symbol, "max_words": 16} | options
         self.options = SamplingOptions(**options)
-        self.vocabulary = Vocabulary.build(
-            self.model.lm.vocab_size,
-            self.tokenizer.vocab_size,
-            self.tokenizer.piece,
-            ban,
+        self.vocabulary = Vocabulary.of(
+            self.tokenizer, self.model.lm.vocab_size, ban
         ).to(device)
-
-    @classmethod
-    def from_pretrained(
-        cls, path_or_tag: str, cache_dir: str | None = None, **options
-    ) -> "TaslmGenerate":
-        """Load an experiment folder, a packed zip, or a model-zoo / hub tag."""
-        if Path(path_or_tag).is_dir():
-            return cls(model_file=find_checkpoint(path_or_tag), **options)
-        return cls(**download(path_or_tag, cache_dir), **options)
 
     def __call__(
         self,
@@ -92,7 +64,7 @@ class TaslmGenerate:
         codes: list[np.ndarray | torch.Tensor] | None = None,
         names: list[str] | None = None,
         mode: str = "audio",
-        instruction: tuple[list[str], list[str]] | None = None,
+        instruction: tuple[str, str] | None = None,
         **options,
     ) -> list[Continuation]:
         """Continue a batch of prompts; each result is that of the prompt alone.
@@ -103,7 +75,8 @@ class TaslmGenerate:
             names: utterance ids; they choose the random streams. Default: the index.
             mode: ``zero``, ``text``, ``audio`` or ``instruct``, see
                 :class:`~espnet2_taste.taslm.generation.Prompt`.
-            instruction: words before and after an ``instruct`` prompt.
+            instruction: text before and after an ``instruct`` prompt, special tokens
+                among it where the tokenizer knows them.
             options: sampling options that differ from those of the constructor.
 
         Raises:
@@ -126,24 +99,18 @@ class TaslmGenerate:
         if mode == "zero":
             empty = torch.zeros(len(words), 1, dtype=torch.long, device=self.device)
             return Prompt(mode, empty, empty[:, 0])
-        data = [{"text": " ".join(item)} for item in words]
-        if mode != "text":
-            if codes is None or len(codes) != len(words):
-                raise ValueError(f"mode {mode} needs the codes of every prompt")
-            for item, rows in zip(data, codes, strict=True):
-                item["taste"] = np.asarray(rows).reshape(-1)
-        items = [
-            (name, self.preprocess(name, item))
-            for name, item in zip(names, data, strict=True)
-        ]
-        batch = {k: v.to(self.device) for k, v in self.collate(items)[1].items()}
+        if mode == "text":
+            codes = None
+        elif codes is None or len(codes) != len(words):
+            raise ValueError(f"mode {mode} needs the codes of every prompt")
+        batch = self.batch(words, codes, names)
         around = {}
         if mode == "instruct":
             if instruction is None:
                 raise ValueError("mode instruct needs an instruction")
             for name, text in zip(("prefix", "suffix"), instruction, strict=True):
-                ids = self.tokenizer.encode_words(text)[0] if text else []
-                around[name] = torch.tensor(ids, dtype=torch.long, device=self.device)
+                ids = torch.tensor(self.tokenizer.encode_text(text), dtype=torch.long)
+                around[name] = ids.to(self.device)
         return Prompt(
             mode,
             batch["text"],

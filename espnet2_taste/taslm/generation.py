@@ -14,6 +14,8 @@ from espnet2_taste.taslm.sampler import (
 )
 
 MODES = ("zero", "text", "audio", "instruct")
+#: Steps between two looks at whether all items have ended (each waits for the GPU).
+_CHECK_EVERY = 8
 
 
 @dataclass
@@ -124,9 +126,11 @@ def generate(
     audio = inputs.pad_audio.expand(batch, -1)
     stopped = torch.zeros(batch, dtype=torch.bool, device=device)
     history: list[tuple[torch.Tensor, ...]] = []
+    prompt_size = embeds.size(1)
+    mask = torch.nn.functional.pad(mask, (0, steps), value=True)
     cache, reading = None, embeds
     for step in range(steps):
-        output = lm(reading, mask, cache, use_cache=use_cache)
+        output = lm(reading, mask[:, : prompt_size + step], cache, use_cache=use_cache)
         cache, hidden = output.cache, output.hidden[:, -1]
         decision = sampler.step(lm.logits(hidden), uniforms[:, step, 0])
         codes = head.sample(
@@ -140,7 +144,7 @@ def generate(
         history.append(
             (decision.text, decision.emitted, decision.starts, codes, decision.done)
         )
-        if bool(decision.done.all()):
+        if step % _CHECK_EVERY == 0 and bool(decision.done.all()):
             break
         if pending is not None:
             audio = _use_pending(audio, pending, decision, sampler)
@@ -151,12 +155,11 @@ def generate(
         text = lm.embed(decision.text)
         text = torch.where(stopped[:, None], inputs.pad_text.to(text.dtype), text)
         new = inputs.fusion(text, audio)[:, None].to(embeds.dtype)
-        mask = torch.nn.functional.pad(mask, (0, 1), value=True)
         embeds = embeds if use_cache else torch.cat([embeds, new], 1)
         reading = new if use_cache else embeds
-    return Generated(
-        *(torch.stack(column, 1).cpu() for column in zip(*history, strict=True))
-    )
+    columns = [torch.stack(column, 1).cpu() for column in zip(*history, strict=True)]
+    used = int((~columns[-1].all(0)).sum()) + 1  # up to where the last item ended
+    return Generated(*(column[:, :used] for column in columns))
 
 
 def prompt_embeddings(
@@ -220,7 +223,7 @@ def _use_pending(
     if sampler.delay_level == "word":
         count, due = sampler.words, decision.starts
     else:
-        count = torch.full_like(sampler.words, sampler.history.size(1))
+        count = torch.full_like(sampler.words, sampler.steps)
         due = torch.ones_like(decision.starts)
     rows = torch.arange(len(audio), device=audio.device)
     following = pending[rows, (count - 1).clamp(0, pending.size(1) - 1)]

@@ -62,6 +62,13 @@ class AbsSpeechHead(torch.nn.Module, ABC):
         """(M, size), (M, R) codes -> (M, R) float32 log-probability of each code,
         given the codes of the books before it."""
 
+    def latent_log_density(
+        self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
+    ) -> torch.Tensor:
+        """(M, size), (M, R) codes -> (M,) float32 log-density of the codes' latents;
+        NaN where the head has none."""
+        return torch.full((len(hidden),), torch.nan, device=hidden.device)
+
     @abstractmethod
     def sample(
         self,
@@ -132,7 +139,7 @@ class LatentHead(AbsSpeechHead):
     def latent_log_density(
         self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
     ) -> torch.Tensor:
-        """(M, size), (M, R) codes -> (M,) log N(c; mu, sigma) of their latents c."""
+        """See the base class: log N(c; mu, sigma) of the latents c."""
         mu, sigma = self._gaussian(hidden)
         latent = quantizer.codes_to_latent(codes)
         return torch.distributions.Normal(mu, sigma).log_prob(latent).sum(-1)

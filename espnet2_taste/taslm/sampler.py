@@ -3,16 +3,14 @@
 Everything is a (B,) tensor: a batch of continuations advances without a loop.
 """
 
-import re
-from collections.abc import Callable
+from collections import deque
 from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.taslm.vocabulary import Vocabulary
 from espnet2_taste.taste.speech_decoder.sampling import mix_seed
 
-#: Pieces that stand for something else than their letters.
-SPECIAL = frozenset(["<unk>", "<s>", "</s>", "<pad>"])
 #: Logit of what may not be chosen (finite: penalties multiply it).
 BANNED = -1e5
 
@@ -72,61 +70,6 @@ class SamplingOptions:
         """Steps within which a continuation ends, however the LM behaves."""
         words = min(limit for limit in self.limits if limit is not None)
         return (words + 1) * self.max_tokens_per_word
-
-
-@dataclass
-class Vocabulary:
-    """(V,) bool tables over the LM's ids.
-
-    Attributes:
-        starts_word: the piece begins a word.
-        ends_sentence: the piece contains a full stop.
-        banned: the piece is never written.
-        blank: the piece is a word mark alone, so the word must go on after it.
-    """
-
-    starts_word: torch.Tensor
-    ends_sentence: torch.Tensor
-    banned: torch.Tensor
-    blank: torch.Tensor
-
-    @classmethod
-    def build(
-        cls,
-        size: int,
-        num_pieces: int,
-        piece: Callable[[int], str],
-        ban: str = "empty",
-    ) -> "Vocabulary":
-        """Look at every piece once.
-
-        Args:
-            size: V, the LM's vocabulary; ids without a piece start words and are
-                banned.
-            num_pieces: vocabulary of the tokenizer.
-            piece: text of an id, with a leading space where it begins a word.
-            ban: ``empty`` bans pieces that write nothing or a line break; ``non_latin``
-                (the reference's rule) every piece without a Latin letter, a digit or
-                one of ``.,'``, too.
-        """
-        if ban not in ("empty", "non_latin"):
-            raise ValueError(f"ban must be empty or non_latin, not {ban!r}")
-        pieces = [piece(i) for i in range(num_pieces)]
-        writes = re.compile(r"[.,'a-zA-Z0-9]" if ban == "non_latin" else r"[^\s\ufffd]")
-        missing = [True] * (size - num_pieces)
-        silent = [not writes.search(p) or "\n" in p or p in SPECIAL for p in pieces]
-        if ban == "empty":  # " " alone may begin a word that letters follow
-            silent = [s and p != " " for s, p in zip(silent, pieces, strict=True)]
-        return cls(
-            torch.tensor([p.startswith(" ") for p in pieces] + missing),
-            torch.tensor(["." in p for p in pieces] + [False] * len(missing)),
-            torch.tensor(silent + missing),
-            torch.tensor([p == " " for p in pieces] + [False] * len(missing)),
-        )
-
-    def to(self, device: torch.device | str) -> "Vocabulary":
-        """The tables on another device."""
-        return Vocabulary(*(table.to(device) for table in vars(self).values()))
 
 
 def top_p_filter(logits: torch.Tensor, top_p: float) -> torch.Tensor:
@@ -226,7 +169,8 @@ class Sampler:
         self.done = zeros.bool()
         self.after_blank = zeros.bool()
         self.word_length = zeros
-        self.history = torch.zeros(len(seen), 0, dtype=torch.bool, device=seen.device)
+        self.steps = 0
+        self.recent: deque[torch.Tensor] = deque(maxlen=delay + 1)  # word starts
         stops = [options.stop_id] if options.stop_id is not None else []
         if options.end_symbol:
             stops.append(eos_id)
@@ -237,7 +181,7 @@ class Sampler:
     def choose(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """(B, V) logits, (B,) uniforms -> (B,) tokens."""
         options = self.options
-        first = self.history.size(1) == 0 and options.first_starts_word
+        first = self.steps == 0 and options.first_starts_word
         banned = self.banned
         breaks = self.vocabulary.starts_word | self.stops
         if first:
@@ -277,15 +221,16 @@ class Sampler:
         self.ended = waiting | last
         self.word_length = torch.where(starts, 1, self.word_length + 1)
         self.words = self.words + starts
-        self.history = torch.cat([self.history, starts[:, None]], 1)
+        self.steps += 1
+        self.recent.append(starts)
 
         if self.delay_level == "word":
             sampling = self.words > self.delay
             taste = sampling & starts
         else:
-            started = self.history.size(1) > self.delay
+            started = self.steps > self.delay
             sampling = torch.full_like(starts, started)
-            taste = self.history[:, -1 - self.delay] if started else sampling
+            taste = self.recent[0] if started else sampling
         active = ~self.done
         self.done = self.done | ((waiting | stop) & (self.wait <= 0))
         return Decision(

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from espnet2_taste.bin.align import main as align
+from espnet2_taste.bin.edit import main as edit
 from espnet2_taste.bin.extract_feats import main as extract_feats
 from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.bin.tokenize import main as tokenize
@@ -173,6 +174,29 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
     accuracy = json.loads((tmp_path / "0" / "unit_accuracy.json").read_text())
     assert 0 <= accuracy["top1"] <= accuracy["top5"] <= 1
     assert json.loads((tmp_path / "0" / "rtf.json").read_text())["vocoder_rtf"] > 0
+
+
+def test_edit_exchanges_words(tiny_taste, data, tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    texts = read_table(folder / "text") | {"utt5": "read a red book"}
+    (folder / "text").write_text("".join(f"{k} {v}\n" for k, v in texts.items()))
+    vocoder = "espnet2_taste.vocoder.load_vocoder"
+    monkeypatch.setattr(vocoder, lambda *_, **__: ToneVocoder())
+    command = ["--model_file", str(tiny_taste / "valid.acc.best.pth"), "--vocoder", "x"]
+    command += ["--data_dir", str(folder), "--output_dir", str(tmp_path / "out")]
+    edit([*command, "--first", "utt2", "--second", "utt5", "--words", "1", "3"])
+    codes = kaldiio.load_scp(str(tmp_path / "out" / "taste.scp"))
+    codes = {name: rows.reshape(-1, 2) for name, rows in codes.items()}
+    assert np.array_equal(codes["utt2_edited"][[1, 3]], codes["utt5"][[1, 3]])
+    assert np.array_equal(codes["utt2_edited"][[0, 2]], codes["utt2"][[0, 2]])
+    wavs = read_table(tmp_path / "out" / "wav.scp")
+    assert sorted(wavs) == ["utt2", "utt2_edited", "utt5", "utt5_edited"]
+    assert all(soundfile.info(path).frames > 0 for path in wavs.values())
+    with pytest.raises(ValueError, match="utt9 is not in"):
+        edit([*command, "--first", "utt9", "--second", "utt5", "--words", "1"])
+    with pytest.raises(ValueError, match="the texts differ at word 0"):
+        edit([*command, "--first", "utt2", "--second", "utt4", "--words", "0"])
 
 
 def test_synthesise_says_what_is_missing(tiny_taste, data, tmp_path):

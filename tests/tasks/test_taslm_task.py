@@ -154,7 +154,7 @@ def test_python_interface(folder, experiment):
         assert [len(r.words) for r in results] == [2, 2]
         assert all(r.codes.shape == (2, 2) for r in results)
     results = taslm(
-        prompts, codes, mode="instruct", instruction=(["say"], []), min_words=1
+        prompts, codes, mode="instruct", instruction=("bad cab", ""), min_words=1
     )
     assert len(results) == 2
     with pytest.raises(ValueError, match="utterance u1"):

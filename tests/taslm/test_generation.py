@@ -4,11 +4,11 @@ import torch
 from espnet2_taste.taslm.generation import Prompt, generate
 from espnet2_taste.taslm.sampler import (
     SamplingOptions,
-    Vocabulary,
     draw,
     random_streams,
     top_p_filter,
 )
+from espnet2_taste.taslm.vocabulary import Vocabulary
 
 PIECES = ["<unk>", " ", *" a: b:c:d: e:f:g:h:.".split(":")]
 SAMPLED = {"text_top_p": 0.95, "taste_top_p": 0.9, "repetition_penalty": 1.2}

@@ -1,0 +1,108 @@
+"""Exchange the TASTE codes of words between two utterances of the same text.
+
+Writes <first>.wav and <second>.wav (resynthesised as they are), <first>_edited.wav and
+<second>_edited.wav (with each other's codes at the chosen words), wav.scp, text and
+taste.scp of the four.
+"""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+from espnet2_taste.bin import run
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    from espnet2_taste.vocoder import vocoder_choices
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train_config", help="config.yaml of the tokenizer")
+    parser.add_argument("--model_file", required=True)
+    parser.add_argument(
+        "--data_dir", type=Path, required=True, help="wav.scp text spk_emb.scp"
+    )
+    parser.add_argument("--first", required=True, help="utterance id")
+    parser.add_argument("--second", required=True, help="another one of the same text")
+    parser.add_argument(
+        "--words", type=int, nargs="+", required=True, help="indices, 0 is the first"
+    )
+    parser.add_argument(
+        "--vocoder_type", default="world_vq", choices=vocoder_choices.names()
+    )
+    parser.add_argument("--vocoder", required=True, help="folder or file")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--top_k", type=int, default=25)
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    import kaldiio
+    import numpy as np
+    import soundfile
+
+    from espnet2_taste.data.kaldi_io import (
+        ArkWriter,
+        read_table,
+        read_wav,
+        write_table,
+    )
+    from espnet2_taste.inference.edit import Reading, TasteEdit
+    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+    from espnet2_taste.vocoder import load_vocoder
+
+    keys = (args.first, args.second)
+    texts = read_table(args.data_dir / "text")
+    wavs = read_table(args.data_dir / "wav.scp")
+    speakers = kaldiio.load_scp(str(args.data_dir / "spk_emb.scp"))
+    for key in keys:
+        if not (key in texts and key in wavs and key in speakers):
+            raise ValueError(
+                f"{args.data_dir}: {key} is not in text, wav.scp and spk_emb.scp"
+            )
+    editor = TasteEdit(
+        args.train_config,
+        args.model_file,
+        args.device,
+        vocoder=load_vocoder(args.vocoder_type, args.vocoder, device=args.device),
+        sampling=Sampling(args.top_k, args.temperature, args.seed),
+    )
+    results = editor(
+        *(
+            Reading(
+                read_wav(wavs[key], editor.sample_rate), texts[key], speakers[key], key
+            )
+            for key in keys
+        ),
+        words=args.words,
+        seed=args.seed,
+    )
+    made = {}
+    for key, result in zip(keys, results, strict=True):
+        made[key] = (result.tokens, result.speech)
+        made[f"{key}_edited"] = (result.edited_tokens, result.edited_speech)
+    with ArkWriter(args.output_dir, "taste") as taste:
+        for name in sorted(made):
+            taste[name] = made[name][0].codes.numpy().astype(np.int32).reshape(-1)
+    paths = {}
+    for name, (_, speech) in made.items():
+        path = (args.output_dir / f"{name}.wav").absolute()
+        temporary = path.with_suffix(".tmp.wav")
+        soundfile.write(temporary, speech.wav.numpy(), speech.sample_rate, "PCM_16")
+        os.replace(temporary, path)
+        paths[name] = str(path)
+    write_table(args.output_dir / "text", dict.fromkeys(made, texts[args.first]))
+    write_table(args.output_dir / "wav.scp", paths)
+    chosen = " ".join(texts[args.first].split()[word] for word in args.words)
+    logging.info("%s and %s exchanged: %s", *keys, chosen)
+
+
+if __name__ == "__main__":
+    run(main)

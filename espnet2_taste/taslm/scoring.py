@@ -1,0 +1,112 @@
+"""How likely a TASLM finds an utterance: text and TASTE codes, stream by stream."""
+
+from dataclasses import dataclass
+
+import torch
+
+from espnet2_taste.taslm.espnet_model import TaslmModel
+from espnet2_taste.taslm.token_scores import score_tokens
+
+
+@dataclass
+class TaslmScores:
+    """Likelihoods of B utterances in nats; "nll" are sums, "ce" means.
+
+    Attributes:
+        tokens: (B,) int64 text tokens predicted (the end symbol, if trained, too).
+        words: (B,) int64 words whose codes are predicted.
+        text_nll: (B,) -log p(text).
+        code_nll: (B, R) -log p of each codebook's codes, given those of the books
+            before it. The latent head's Gaussian is restricted to a book's entries.
+        latent_nll: (B,) -log density of the words' latents; NaN but for the latent
+            head. A density: it may be negative.
+        loss: (B,) training loss of the utterance without KL, the reference's score.
+    """
+
+    tokens: torch.Tensor
+    words: torch.Tensor
+    text_nll: torch.Tensor
+    code_nll: torch.Tensor
+    latent_nll: torch.Tensor
+    loss: torch.Tensor
+
+    @property
+    def text_ce(self) -> torch.Tensor:
+        """(B,) mean over tokens."""
+        return self.text_nll / self.tokens
+
+    @property
+    def code_ce(self) -> torch.Tensor:
+        """(B, R) mean over words."""
+        return self.code_nll / self.words[:, None]
+
+    @property
+    def taste_nll(self) -> torch.Tensor:
+        """(B,) -log p of all codes."""
+        return self.code_nll.sum(1)
+
+    @property
+    def taste_ce(self) -> torch.Tensor:
+        """(B,) -log p of a word's codes, mean over words."""
+        return self.code_ce.sum(1)
+
+    @property
+    def latent_ce(self) -> torch.Tensor:
+        """(B,) mean over words."""
+        return self.latent_nll / self.words
+
+    @property
+    def score(self) -> torch.Tensor:
+        """(B,) -(mean text CE + sum over codebooks of mean code CE): larger is
+        likelier, whatever the length."""
+        return -(self.text_ce + self.taste_ce)
+
+    @property
+    def score_sum(self) -> torch.Tensor:
+        """(B,) log p(text, codes)."""
+        return -(self.text_nll + self.taste_nll)
+
+
+@torch.inference_mode()
+def score(
+    model: TaslmModel,
+    text: torch.Tensor,
+    text_lengths: torch.Tensor,
+    word_ids: torch.Tensor,
+    taste: torch.Tensor,
+) -> TaslmScores:
+    """Score utterances, each as if it were alone.
+
+    Args:
+        model: in eval mode.
+        text: (B, N) int64 tokens.
+        text_lengths: (B,) int64.
+        word_ids: (B, N) int64.
+        taste: (B, W, R) int64 codes.
+    """
+    inputs = model.assemble(text, text_lengths, word_ids, taste)
+    hidden = model.lm(inputs.embeds, inputs.mask).hidden
+    tokens = score_tokens(model.lm, hidden, inputs.text_labels)
+    head = model.predict_taste(hidden, inputs)
+    item, position = (inputs.taste_labels[..., 0] >= 0).nonzero(as_tuple=True)
+    states, quantizer = hidden[item, position], model.quantizer
+    code_nll = -model.speech_head.log_probs(states, head.labels, quantizer)
+    density = model.speech_head.latent_log_density(states, head.labels, quantizer)
+
+    def total(values: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        sums = values.new_zeros(len(text), *values.shape[1:])
+        return sums.index_add(0, items, values)
+
+    num_tokens = torch.bincount(tokens.item, minlength=len(text))
+    num_words = torch.bincount(item, minlength=len(text))
+    text_nll = total(tokens.ce, tokens.item)
+    taste_loss = total(head.losses, item) / num_words
+    text_weight, taste_weight = model.loss_weights
+    return TaslmScores(
+        tokens=num_tokens,
+        words=num_words,
+        text_nll=text_nll,
+        code_nll=total(code_nll, item),
+        latent_nll=total(-density, item),
+        loss=text_weight * text_nll / num_tokens + taste_weight * taste_loss,
+    )
