@@ -1,7 +1,9 @@
 """Continue the first words of each utterance of a data directory with a TASLM.
 
 Writes a data directory of the generated part: text, taste.scp, spk_emb.scp, utt2spk,
-num_codebooks, codebook_size; also prompt_text and rtf.json (seconds per word).
+num_codebooks, codebook_size; also prompt_text and rtf.json (seconds per word). A prompt
+is ``--prompt_words`` words with their codes (``--mode audio``) or alone (``text``), the
+whole utterance between two texts (``instruct``), or nothing (``zero``).
 ``--prompt_codes shuffled`` is the control: same prompt text, but each word's codes are
 those of a random word of another utterance.
 """
@@ -18,6 +20,7 @@ import numpy as np
 from espnet2_taste.bin import run
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
+    read_codes,
     read_table,
     select_keys,
     write_table,
@@ -33,10 +36,22 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_dir", type=Path, required=True, help="text spk_emb.scp")
     parser.add_argument("--taste", help="taste.scp of these utterances")
     parser.add_argument(
-        "--mode", default="audio", choices=["audio", "text"], help="what prompts are"
+        "--mode",
+        default="audio",
+        choices=["audio", "text", "instruct", "zero"],
+        help="what prompts are",
+    )
+    parser.add_argument(
+        "--instruction",
+        nargs=2,
+        default=("", ""),
+        metavar=("BEFORE", "AFTER"),
+        help="plain text around the prompts of --mode instruct",
     )
     parser.add_argument("--prompt_words", type=int, default=4)
-    parser.add_argument("--max_new_words", type=int, default=8)
+    parser.add_argument(
+        "--max_new_words", type=int, help="default: what --config says, or 8"
+    )
     parser.add_argument("--prompt_codes", default="own", choices=["own", "shuffled"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch_size", type=int, default=32)
@@ -46,14 +61,28 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def first_words(text: dict[str, str], count: int) -> dict[str, list[str]]:
+    """Prompts that leave at least one word to say; the same rule for every row."""
+    words = {name: value.split() for name, value in text.items()}
+    prompts = {name: row[:count] for name, row in words.items() if len(row) > count}
+    if len(prompts) < len(text):
+        logging.info(
+            "%d of %d utterances left out: no more than %d words",
+            len(text) - len(prompts),
+            len(text),
+            count,
+        )
+    return prompts
+
+
 def shuffle_codes(
-    codes: dict[str, np.ndarray], prompt_words: int, seed: int
+    codes: dict[str, np.ndarray], lengths: dict[str, int], seed: int
 ) -> dict[str, np.ndarray]:
     """Codes of random words of other utterances, one draw per word.
 
     Args:
         codes: utterance -> (W, R).
-        prompt_words: rows wanted for each utterance.
+        lengths: rows wanted for each utterance.
         seed: with the utterance's id, of its draws (sharding changes nothing).
     """
     if len(codes) < 2:
@@ -61,9 +90,9 @@ def shuffle_codes(
     names = sorted(codes)
     position = {name: i for i, name in enumerate(names)}
     shuffled = {}
-    for name in names:
+    for name, length in lengths.items():
         random = np.random.default_rng([seed, *name.encode()])
-        others = random.integers(len(names) - 1, size=prompt_words)
+        others = random.integers(len(names) - 1, size=length)
         others += others >= position[name]
         rows = [codes[names[other]] for other in others]
         shuffled[name] = np.stack(
@@ -72,27 +101,13 @@ def shuffle_codes(
     return shuffled
 
 
-def load_codes(path: str, num_codebooks: int) -> dict[str, np.ndarray]:
-    """taste.scp -> utterance -> (W, R) int64."""
-    import kaldiio
-
-    codes = {}
-    for name, flat in kaldiio.load_scp(path).items():
-        if flat.ndim != 1 or flat.size % num_codebooks:
-            raise ValueError(
-                f"{path}: {name} has {flat.size} values, no multiple of "
-                f"{num_codebooks} codebooks"
-            )
-        codes[name] = flat.astype(np.int64).reshape(-1, num_codebooks)
-    return codes
-
-
 def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if args.mode == "audio" and args.taste is None:
-        raise ValueError("--mode audio needs --taste")
+    spoken = args.mode in ("audio", "instruct")
+    if spoken and args.taste is None:
+        raise ValueError(f"--mode {args.mode} needs --taste")
     import yaml
 
     from espnet2_taste.inference.taslm_generate import TaslmGenerate
@@ -100,34 +115,34 @@ def main(cmd: list[str] | None = None) -> None:
     options = {}
     if args.config:
         options = yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}
-    options |= {"max_words": args.max_new_words, "seed": args.seed}
+    if args.max_new_words or not options.keys() & {"max_words", "extra_words"}:
+        options["max_words"] = args.max_new_words or 8
+    options["seed"] = args.seed
     taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
     text = read_table(args.data_dir / "text")
     wanted = list(select_keys(text, args.key_file))
-    # A prompt leaves at least one word to say; the same rule for every row.
-    names = [name for name in wanted if len(text[name].split()) > args.prompt_words]
-    if len(names) < len(wanted):
-        logging.info(
-            "%d of %d utterances left out: no more than %d words",
-            len(wanted) - len(names),
-            len(wanted),
-            args.prompt_words,
-        )
-    if not names:
+    if args.mode == "zero":
+        prompts = {name: [] for name in wanted}
+    elif args.mode == "instruct":
+        prompts = {name: text[name].split() for name in wanted}
+    else:
+        prompts = first_words({name: text[name] for name in wanted}, args.prompt_words)
+    if not prompts:
         raise ValueError(
             f"{args.data_dir}/text: no utterance exceeds {args.prompt_words} words"
         )
-    prompts = {name: text[name].split()[: args.prompt_words] for name in names}
     codes = None
-    if args.mode == "audio":
-        codes = load_codes(args.taste, taslm.model.quantizer.num_codebooks)
-        lacking = [name for name in names if name not in codes]
+    if spoken:
+        codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks)
+        lacking = [name for name in prompts if name not in codes]
         if lacking:
             raise ValueError(
                 f"{args.taste}: {lacking[0]} of {args.data_dir} is missing"
             )
+        lengths = {name: len(prompt) for name, prompt in prompts.items()}
         if args.prompt_codes == "shuffled":
-            codes = shuffle_codes(codes, args.prompt_words, args.seed)
+            codes = shuffle_codes(codes, lengths, args.seed)
+        codes = {name: codes[name][:length] for name, length in lengths.items()}
     write_continuations(args, taslm, prompts, codes)
 
 
@@ -148,9 +163,10 @@ def write_continuations(args, taslm, prompts: dict, codes: dict | None) -> None:
             start = time.perf_counter()
             results = taslm(
                 [prompts[name] for name in batch],
-                codes and [codes[name][: args.prompt_words] for name in batch],
+                codes and [codes[name] for name in batch],
                 batch,
                 args.mode,
+                args.instruction,
             )
             seconds += time.perf_counter() - start
             for name, result in zip(batch, results, strict=True):
@@ -163,9 +179,9 @@ def write_continuations(args, taslm, prompts: dict, codes: dict | None) -> None:
             logging.info("%d of %d utterances", first + len(batch), len(names))
     count = sum(len(value.split()) for value in words.values())
     write_table(output_dir / "text", words)
-    write_table(
-        output_dir / "prompt_text", {name: " ".join(prompts[name]) for name in words}
-    )
+    if args.mode != "zero":
+        said = {name: " ".join(prompts[name]) for name in words}
+        write_table(output_dir / "prompt_text", said)
     write_table(output_dir / "utt2spk", {name: speakers[name] for name in words})
     quantizer = taslm.model.quantizer
     report = {"taslm_seconds_per_word": seconds / max(count, 1)}

@@ -200,7 +200,7 @@ def combine(folders: list[Path], target: Path) -> int:
 
 
 def merge(shards: list[Path], target: Path) -> int:
-    """Join the shards' tables (or ctm files) into one sorted file.
+    """Join the shards' tables (or ctm or jsonl files) into one sorted file.
 
     Raises:
         FileNotFoundError: no shard, i.e. no job wrote its output.
@@ -209,9 +209,10 @@ def merge(shards: list[Path], target: Path) -> int:
     if not shards:
         raise FileNotFoundError(f"{target}: no shard to merge; see the jobs' logs")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".ctm":
+    if target.suffix in (".ctm", ".jsonl"):
         lines = [x for s in shards for x in s.read_text(encoding="utf-8").splitlines()]
-        write_text(target, sorted(lines, key=lambda line: line.split(maxsplit=1)[0]))
+        first = slice(1) if target.suffix == ".ctm" else slice(2)  # {"key": "<id>", ...
+        write_text(target, sorted(lines, key=lambda line: line.split()[first]))
         return len(lines)
     joined: dict[str, str] = {}
     for shard in shards:

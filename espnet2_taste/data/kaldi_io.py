@@ -50,6 +50,23 @@ def select_keys(table: dict[str, str], key_file: str | Path | None) -> dict[str,
     return {key: table[key] for key in keys}
 
 
+def read_codes(path: str | Path, num_codebooks: int) -> dict[str, np.ndarray]:
+    """taste.scp -> utterance -> (W, R) int64.
+
+    Raises:
+        ValueError: an utterance's codes are not whole words; the message names it.
+    """
+    codes = {}
+    for name, flat in kaldiio.load_scp(str(path)).items():
+        if flat.ndim != 1 or flat.size % num_codebooks:
+            raise ValueError(
+                f"{path}: {name} has {flat.size} values, no multiple of "
+                f"{num_codebooks} codebooks"
+            )
+        codes[name] = flat.astype(np.int64).reshape(-1, num_codebooks)
+    return codes
+
+
 def read_wav(path: str | Path, sample_rate: int) -> np.ndarray:
     """Read a mono wave file of dump/raw as float32.
 

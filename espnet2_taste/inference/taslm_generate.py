@@ -52,7 +52,8 @@ class TaslmGenerate(TaslmInference):
         **options,
     ):
         super().__init__(train_config, model_file, device)
-        options = {"end_symbol": self.model.end_symbol, "max_words": 16} | options
+        limit = {} if "extra_words" in options else {"max_words": 16}
+        options = {"end_symbol": self.model.end_symbol} | limit | options
         self.options = SamplingOptions(**options)
         self.vocabulary = Vocabulary.of(
             self.tokenizer, self.model.lm.vocab_size, ban

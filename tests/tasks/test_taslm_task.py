@@ -7,6 +7,8 @@ import pytest
 import torch
 import yaml
 
+from espnet2_taste.data.kaldi_io import read_table
+
 CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
 QUANTIZER = {
     "codebook_dim": 4,
@@ -143,6 +145,80 @@ def test_generate_command(folder, experiment, tmp_path, prompt_codes):
     )
 
 
+@pytest.mark.parametrize("mode", ["text", "instruct", "zero"])
+def test_generate_command_in_other_modes(folder, experiment, tmp_path, mode):
+    from espnet2_taste.bin.taslm_generate import main
+
+    command = ["--model_file", str(experiment / "1epoch.pth"), "--mode", mode]
+    command += ["--data_dir", str(folder), "--prompt_words", "3"]
+    (tmp_path / "decode.yaml").write_text("{extra_words: 1, max_tokens_per_word: 2}")
+    command += ["--config", str(tmp_path / "decode.yaml")]
+    if mode == "instruct":
+        with pytest.raises(ValueError, match="--mode instruct needs --taste"):
+            main([*command, "--output_dir", str(tmp_path)])
+        command += ["--taste", str(folder / "taste.scp"), "--instruction", "ab", "c"]
+    main([*command, "--output_dir", str(tmp_path / "out")])
+    texts = read_table(tmp_path / "out" / "text")
+    assert len(texts) <= {"text": 9}.get(mode, 12)
+    assert all(len(text.split()) <= 4 for text in texts.values())  # 3 * extra_words + 1
+    if mode == "zero":
+        assert not (tmp_path / "out" / "prompt_text").exists()
+    else:
+        prompts = read_table(tmp_path / "out" / "prompt_text")
+        original = read_table(folder / "text")
+        for name, prompt in prompts.items():
+            limit = 3 if mode == "text" else None
+            assert prompt.split() == original[name].split()[:limit]
+
+
+def test_score_command(folder, experiment, tmp_path):
+    from espnet2_taste.bin.datadir import main as datadir
+    from espnet2_taste.bin.taslm_score import main
+
+    command = ["--model_file", str(experiment / "1epoch.pth")]
+    command += ["--data_dir", str(folder), "--taste", str(folder / "taste.scp")]
+    main([*command, "--output_dir", str(tmp_path / "all"), "--batch_size", "5"])
+    names = sorted(read_table(folder / "text"))
+    for shard, keys in enumerate((names[:7], names[7:])):
+        (tmp_path / f"keys.{shard}").write_text("\n".join(keys))
+        main(
+            [*command, "--output_dir", str(tmp_path / "log" / f"output.{shard}")]
+            + ["--key_file", str(tmp_path / f"keys.{shard}"), "--batch_size", "1"]
+        )
+    files = ["score", "score_sum", "scores.jsonl"]
+    datadir(["merge", str(tmp_path / "log"), str(tmp_path / "merged"), *files])
+    whole, merged = (
+        [json.loads(line) for line in (tmp_path / part / "scores.jsonl").open()]
+        for part in ("all", "merged")
+    )
+    assert [row["key"] for row in whole] == names
+    table = read_table(tmp_path / "all" / "score")
+    for row, other in zip(whole, merged, strict=True):
+        assert row.keys() == other.keys()
+        for name in ("text_nll", "code_nll", "code_ce", "loss"):
+            assert row[name] == pytest.approx(other[name], rel=1e-5)
+        assert row["latent_nll"] is None  # of the latent head only
+        assert float(table[row["key"]]) == pytest.approx(row["score"], abs=1e-5)
+        assert row["score_sum"] == pytest.approx(-row["text_nll"] - row["taste_nll"])
+
+
+def test_what_does_not_fit_is_named_when_scoring(folder, experiment, tmp_path):
+    from espnet2_taste.inference import TaslmScore
+
+    taslm = TaslmScore.from_pretrained(experiment)
+    codes = np.zeros((2, 2), dtype=np.int64)
+    with pytest.raises(ValueError, match="utterance a: 4 TASTE codes for 1 words x 2"):
+        taslm([["ab"]], [codes], ["a"])
+    with pytest.raises(ValueError, match="utterance 0: empty text"):
+        taslm([[]], [codes[:0]])
+    # A checkpoint of another size.
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    config["lm_conf"]["config"]["hidden_size"] = 32
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(RuntimeError, match="does not fit .*other shape"):
+        TaslmScore(tmp_path / "config.yaml", experiment / "1epoch.pth")
+
+
 def test_python_interface(folder, experiment):
     from espnet2_taste.inference.taslm_generate import TaslmGenerate
 
@@ -157,6 +233,8 @@ def test_python_interface(folder, experiment):
         prompts, codes, mode="instruct", instruction=("bad cab", ""), min_words=1
     )
     assert len(results) == 2
+    again = TaslmGenerate(model_file=experiment / "1epoch.pth")
+    assert again.vocabulary.banned is taslm.vocabulary.banned  # built once
     with pytest.raises(ValueError, match="utterance u1"):
         taslm([["ab"]], [codes[0]], names=["u1"])
     with pytest.raises(ValueError, match="needs the codes"):

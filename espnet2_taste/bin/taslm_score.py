@@ -1,0 +1,74 @@
+"""Score the utterances of a data directory with a TASLM.
+
+Writes ``score`` (a table: -(mean text CE + sum over codebooks of mean code CE), larger
+is likelier), ``score_sum`` (log p of text and codes) and ``scores.jsonl`` (one object
+per utterance: every stream, summed and per token or word; see
+espnet2_taste.inference.TaslmScore).
+"""
+
+import argparse
+import json
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from espnet2_taste.bin import run
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train_config", help="config.yaml of the TASLM")
+    parser.add_argument("--model_file", required=True)
+    parser.add_argument("--data_dir", type=Path, required=True, help="for `text`")
+    parser.add_argument("--taste", required=True, help="taste.scp of these utterances")
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--key_file", help="utterances of this shard")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    from espnet2_taste.data.kaldi_io import (
+        length_batches,
+        read_codes,
+        read_table,
+        select_keys,
+        write_table,
+    )
+    from espnet2_taste.inference.taslm_score import TaslmScore
+
+    taslm = TaslmScore(args.train_config, args.model_file, args.device)
+    text = select_keys(read_table(args.data_dir / "text"), args.key_file)
+    words = {name: value.split() for name, value in text.items()}
+    codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks)
+    lacking = [name for name in words if name not in codes]
+    if lacking:
+        raise ValueError(f"{args.taste}: {lacking[0]} of {args.data_dir} is missing")
+    scores = {}
+    lengths = {name: len(row) for name, row in words.items()}
+    for batch in length_batches(lengths, args.batch_size):
+        results = taslm(
+            [words[name] for name in batch], [codes[name] for name in batch], batch
+        )
+        scores |= dict(zip(batch, results, strict=True))
+        logging.info("%d of %d utterances", len(scores), len(words))
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    for field in ("score", "score_sum"):
+        table = {name: f"{getattr(row, field):.6f}" for name, row in scores.items()}
+        write_table(args.output_dir / field, table)
+    path = args.output_dir / "scores.jsonl"
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", encoding="utf-8") as f:
+        for name in sorted(scores):
+            f.write(json.dumps({"key": name} | asdict(scores[name])) + "\n")
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    run(main)
