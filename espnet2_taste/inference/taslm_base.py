@@ -8,10 +8,10 @@ import torch
 from espnet2_taste.checkpoint import build_model_from_file
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TaslmPreprocessor
-from espnet2_taste.inference.base import download, find_checkpoint
+from espnet2_taste.inference.base import FromPretrained, find_checkpoint
 
 
-class TaslmInference:
+class TaslmInference(FromPretrained):
     """A trained TASLM with its text tokenizer.
 
     Args:
@@ -19,6 +19,8 @@ class TaslmInference:
         model_file: checkpoint; None: the best one beside ``train_config``.
         device: torch device.
     """
+
+    part = "taslm"
 
     def __init__(
         self,
@@ -41,15 +43,6 @@ class TaslmInference:
         )
         self.tokenizer = self.preprocess.tokenizer
         self.collate = TasteCollate()
-
-    @classmethod
-    def from_pretrained(
-        cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
-    ):
-        """Load an experiment folder, a packed zip, or a model-zoo / hub tag."""
-        if Path(path_or_tag).is_dir():
-            return cls(model_file=find_checkpoint(path_or_tag), **options)
-        return cls(**download(str(path_or_tag), cache_dir), **options)
 
     def batch(
         self,

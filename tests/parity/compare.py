@@ -30,11 +30,14 @@ class Result:
         where: bool, broadcasts from the left (missing last axes are added): compare
             there only; None: everywhere.
         exact: floats must be equal, too.
+        scale: differences are relative to this instead of the largest expected value:
+            for sums whose terms cancel.
     """
 
     value: torch.Tensor
     where: torch.Tensor | None = None
     exact: bool = False
+    scale: torch.Tensor | None = None
 
     @classmethod
     def of(cls, value: "torch.Tensor | Result") -> "Result":
@@ -64,7 +67,8 @@ def assert_same(
         assert not different, f"{different} of {want.numel()} values differ"
         return
     error = (value.double() - want.double()).abs().max()
-    limit = tolerance * want.double().abs().max()
+    scale = want.double().abs().max() if got.scale is None else got.scale.double()
+    limit = tolerance * scale
     assert error <= limit, f"off by {error:.2e}, more than {limit:.2e}"
 
 

@@ -14,7 +14,6 @@ from espnet2_taste.taste.speech_decoder.rel_pos_encoder import (
 )
 from espnet2_taste.taste.speech_decoder.unit_transformer import (
     UnitTransformerDecoder,
-    reference_key,
 )
 
 UNITS = 20
@@ -227,15 +226,12 @@ def test_training_works_after_inference_mode():
     decoder.train()(*batch).loss.backward()
 
 
-def test_published_names_and_default_sizes():
+def test_published_sizes_are_the_defaults():
     with torch.device("meta"):
         decoder = UnitTransformerDecoder(51866, 1280, 4096, 192, WeightedSumFusion)
     # entries and elements of `speech_decoder.` in the published checkpoint
     assert len(decoder.state_dict()) == 260
     assert sum(p.numel() for p in decoder.parameters()) == 153_422_339
-    names = {reference_key(name) for name in decoder.state_dict()}
-    assert "fuse_encoded_audio_text_module.weights" in names
-    assert "llm.encoders.6.self_attn.pos_bias_u" in names
 
 
 def test_bad_settings():

@@ -2,7 +2,7 @@
 
     [sos] [speaker] [fused_0 ... fused_(T-1)] [task] [s_0 ... s_(U-1)]
 
-Weight compatible with the published ``speech_decoder.*``, see :func:`reference_key`.
+Weight compatible with the published ``speech_decoder.*``, see ``convert/names.py``.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,6 @@ from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 
 #: steps between two looks at whether the whole batch has finished (a host sync)
 _CHECK_EVERY = 8
-
-
-def reference_key(name: str) -> str:
-    """Published name, without ``speech_decoder.``, of one of our parameters."""
-    return name.replace("fusion.", "fuse_encoded_audio_text_module.", 1)
 
 
 class UnitTransformerDecoder(AbsSpeechDecoder):

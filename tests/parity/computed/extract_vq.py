@@ -1,0 +1,57 @@
+"""The expected tensors of ``f_extract_vq``: codes between two tokenizations."""
+
+import torch
+from parity.models import taste_model
+
+from espnet2_taste.data.alignment import (
+    first_token_map,
+    length_mask,
+    place_at_word_starts,
+)
+from espnet2_taste.taste.espnet_model import TasteModel, TasteOutput
+
+FILE = "f_extract_vq"
+
+
+@torch.no_grad()
+def extract_vq(parity) -> dict[str, torch.Tensor]:
+    """Codes of the batch in ``inputs``, moved to the LLM's tokens and back."""
+    model, inputs, data = taste_model(parity), parity.load("inputs"), parity.load(FILE)
+    lengths, word_ids = (
+        inputs[f"asr_{name}"].long() for name in ("token_lengths", "word_ids")
+    )
+    llm_lengths, llm_word_ids = (
+        inputs[f"llm_{name}"].long() for name in ("token_lengths", "word_ids")
+    )
+    taste = tokenize(parity, model)
+    codes = model.word_codes(taste, word_ids, lengths)
+    embeds = model.codes_to_embeddings(codes, word_ids)
+    valid = length_mask(lengths, embeds.size(1))
+    # Word ids alone: every position counts.
+    source, target = data["map2_src_word_ids"], data["map2_tgt_word_ids"]
+    whole = [torch.full((len(ids),), ids.size(1)) for ids in (target, source)]
+    return {
+        "asr_indices": taste.quantizer.codes,
+        "llm_indices": place_at_word_starts(codes, llm_word_ids, llm_lengths, -1),
+        "word_start_map": first_token_map(
+            llm_word_ids, llm_lengths, word_ids, lengths
+        ).float(),
+        "word_start_map2": first_token_map(target, whole[0], source, whole[1]).float(),
+        "from_taste_audio_unit_embeds": embeds.masked_fill(~valid[..., None], 0),
+        "from_taste_lengths": lengths,
+    }
+
+
+def tokenize(parity, model: TasteModel) -> TasteOutput:
+    """The batch in ``inputs`` through the tokenizer half."""
+    inputs = parity.load("inputs")
+    return model.tokenize_feats(
+        inputs["audio_features"],
+        inputs["audio_feature_lengths"].long(),
+        inputs["asr_token_ids"],
+        inputs["asr_token_lengths"].long(),
+        inputs["asr_word_ids"].long(),
+    )
+
+
+FILES = {FILE: extract_vq}

@@ -1,0 +1,22 @@
+"""The whole model against the reference's calls (h_end_to_end)."""
+
+import pytest
+from parity.compare import check_tensor
+from parity.computed.end_to_end import FILES
+
+from espnet2_taste.convert.plan import make_plan
+from espnet2_taste.convert.source import TensorInfo
+
+
+@pytest.mark.tensors(*FILES)
+def test_tensor(parity, tensor):
+    check_tensor(parity, FILES, tensor)
+
+
+def test_converter_takes_every_tensor(parity):
+    info = {k: TensorInfo(tuple(v.shape), v.dtype) for k, v in parity.model.items()}
+    plan = make_plan(parity.config, info, "the folder")
+    assert [part.name for part in plan.parts] == ["taste", "taslm"]
+    assert all(name.startswith("audio_tower.vq.rvq.mlps.") for name in plan.dropped)
+    taken = {plan.source(n) for part in plan.parts for n in part.tensors.values()}
+    assert taken | set(plan.dropped) == set(info)
