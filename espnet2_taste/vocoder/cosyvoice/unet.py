@@ -64,6 +64,8 @@ class Attention(nn.Module):
             linear(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for linear in (self.to_q, self.to_k, self.to_v)
         )
+        if bias is not None and bias.dtype != torch.bool:
+            bias = bias.to(query.dtype)  # SDPA misreads a mask of another type
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.to_out[0](out.transpose(1, 2).flatten(2))
 
