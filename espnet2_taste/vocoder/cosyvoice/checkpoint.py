@@ -214,8 +214,7 @@ def load(
     conf["hift_conf"] = {**conf.get("hift_conf", {}), **(hift_conf or {})}
     state = fold_weight_norm(state)
     known = infer_conf(state, conf["flow_conf"].get("unet_heads"))
-    with torch.device("meta"):  # shapes first: nothing is initialised to be overwritten
-        model = VoiceGenerator(**{k: {**known[k], **conf[k]} for k in known})
+    model = VoiceGenerator(**{k: {**known[k], **conf[k]} for k in known})
     problems = describe_mismatch(
         {k: v.shape for k, v in model.state_dict().items()},
         {k: v.shape for k, v in state.items()},
@@ -223,8 +222,8 @@ def load(
     )
     if problems:
         raise RuntimeError(f"{path} does not fit the cosyvoice vocoder: {problems}")
-    model.to_empty(device=device).load_state_dict(state)
-    return model.eval()
+    model.load_state_dict(state)
+    return model.to(device).eval()
 
 
 def save(folder: str | Path, state: State, conf: dict[str, dict]) -> None:

@@ -1,0 +1,36 @@
+"""Sizes of a tiny CosyVoice vocoder, and one with random weights."""
+
+import torch
+
+from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
+
+UNITS, SPEAKER = 24, 6
+TINY = {
+    "flow_conf": {
+        "num_units": UNITS,
+        "spk_embed_dim": SPEAKER,
+        "mel_size": 80,
+        "embed_size": 12,
+        "encoder_size": 16,
+        "encoder_heads": 2,
+        "encoder_ffn_size": 20,
+        "encoder_blocks": 2,
+        "unet_size": 16,
+        "unet_heads": 2,
+        "unet_head_size": 4,
+        "unet_blocks": 1,
+        "unet_mid_stages": 1,
+    },
+    "hift_conf": {"mel_size": 80, "base_size": 16, "f0_size": 8},
+}
+
+
+def tiny_voice_generator() -> VoiceGenerator:
+    """Voiced and unvoiced, with every norm, Snake and bias off its initial value."""
+    torch.manual_seed(0)
+    model = VoiceGenerator(**TINY)
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter.data += 0.2 * torch.randn_like(parameter)
+    model.hift.f0_predictor.classifier.weight.data *= 200
+    return model.eval()
