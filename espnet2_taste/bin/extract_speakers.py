@@ -2,7 +2,8 @@
 
 Two modes: with --model, one embedding an utterance from its audio (shardable with
 --key_file); with --average speaker --spk_emb, a second and final step on the merged
-spk_emb.scp: every utterance gets the mean embedding of its speaker.
+spk_emb.scp: every utterance gets the mean embedding of its speaker, and spk_embed_dim
+holds the width.
 """
 
 import argparse
@@ -74,6 +75,8 @@ def average(args: argparse.Namespace) -> None:
     with ArkWriter(args.output_dir, "spk_emb") as writer:
         for key in sorted(averaged):
             writer[key] = averaged[key]
+    width = len(next(iter(averaged.values())))
+    (args.output_dir / "spk_embed_dim").write_text(f"{width}\n")
     logging.info("%d utterances, averaged by speaker", len(averaged))
 
 

@@ -1,4 +1,4 @@
-"""Speech units of a data directory -> units.ark, units.scp (int32, 1-D), rtf.json.
+"""Speech units of a data directory: units.{ark,scp} (int32, 1-D), num_units, rtf.json.
 
 Units of the training set that training kept beside the model are not made again.
 """
@@ -69,6 +69,7 @@ def main(cmd: list[str] | None = None) -> None:
     with ArkWriter(args.output_dir, "units") as writer:
         for key in sorted(units):
             writer[key] = units[key]
+    (args.output_dir / "num_units").write_text(f"{extractor.num_units}\n")
     write_rtf(args.output_dir, "unit_extractor_rtf", seconds, audio)
 
 

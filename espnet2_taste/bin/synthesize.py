@@ -112,7 +112,7 @@ def main(cmd: list[str] | None = None) -> None:
         args.device,
         sampling=Sampling(args.top_k, args.temperature, args.seed),
     )
-    vocoder = load_vocoder(args.vocoder_type, args.vocoder)
+    vocoder = load_vocoder(args.vocoder_type, args.vocoder, device=args.device)
     accuracy = TeacherForcedAccuracy() if "units" in arks else None
     units, wav_scp = {}, {}
     decoder_s = vocoder_s = audio_s = 0.0

@@ -1,10 +1,12 @@
 import json
+import sys
 
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
 import yaml
+from published import write_campplus, write_s3
 
 from espnet2_taste.bin import (
     extract_speakers,
@@ -13,6 +15,7 @@ from espnet2_taste.bin import (
     train_speaker,
     train_units,
 )
+from espnet2_taste.bin import run as bin_run
 
 UNITS_CONFIG = {
     "model_conf": {"num_units": 16, "num_ceps": 8, "hidden_size": 16, "code_dim": 8},
@@ -219,3 +222,37 @@ def test_mode_mistakes_are_refused(trained, tmp_path, capsys):
     scp = root / "utt/spk_emb.scp"
     with pytest.raises(ValueError, match="write elsewhere"):
         run(extract_speakers, average="speaker", spk_emb=scp, **options)
+
+
+def test_published_parts(trained, tmp_path):
+    root, lengths = trained
+    options = dict(data_dir=root / "train", output_dir=tmp_path / "out")
+    units = write_s3(tmp_path / "speech_tokenizer_v1.onnx", num_units=30)
+    run(extract_units, model_type="s3", model=units, **options)
+    assert (tmp_path / "out/num_units").read_text() == "30\n"
+    for key, row in load(tmp_path / "out/units.scp").items():
+        assert len(row) == -(-(lengths[key] // 160) // 2) and row.dtype == np.int32
+    write_campplus(tmp_path / "campplus.onnx", size=10)
+    run(extract_speakers, model_type="campplus", model=tmp_path, **options)
+    options["output_dir"] = tmp_path / "averaged"
+    scp = tmp_path / "out/spk_emb.scp"
+    run(extract_speakers, average="speaker", spk_emb=scp, **options)
+    averaged = load(tmp_path / "averaged/spk_emb.scp")
+    np.testing.assert_allclose(np.linalg.norm(averaged["a0"]), 1, rtol=1e-5)
+    assert (tmp_path / "averaged/spk_embed_dim").read_text() == "10\n"
+
+
+@pytest.mark.parametrize(
+    "module, model_type, package",
+    [
+        (extract_units, "s3", "s3tokenizer"),
+        (extract_speakers, "campplus", "onnxruntime"),
+    ],
+)
+def test_missing_extra_is_one_line(tmp_path, monkeypatch, module, model_type, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    options = dict(model_type=model_type, model="x", data_dir=tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        bin_run(lambda: run(module, output_dir=tmp_path, **options))
+    message = f"{package} is not installed: pip install 'espnet2_taste[onnx]'"
+    assert stopped.value.code == f"error: {message}"

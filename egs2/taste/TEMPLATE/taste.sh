@@ -28,17 +28,20 @@ fs=16000               # Sampling rate in Hz.
 max_wav_duration=30    # Seconds; longer utterances are dropped and reported.
 min_wav_duration=0.1   # Seconds; shorter ones likewise.
 # Units, speakers, alignment (stage 3)
-speaker_type=xvector   # Speaker encoder.
-speaker_config=conf/train_speaker.yaml
-unit_type=world_vq     # Unit extractor.
-units_config=conf/train_units.yaml
-vocoder_type=world_vq  # Units to speech.
-asr_config=conf/train_asr.yaml  # ESPnet CTC model: TASTE encoder and aligner.
+speaker_type=xvector   # Speaker encoder: xvector, campplus, espnet_spk.
+speaker_config=conf/train_speaker.yaml  # Training of an xvector.
+speaker_model=         # File, folder or tag of a trained one; empty: trained here.
+unit_type=world_vq     # Unit extractor: world_vq, s3.
+units_config=conf/train_units.yaml  # Training of world_vq.
+units_model=           # File, folder or name of a trained one; empty: trained here.
+vocoder_type=world_vq  # Units to speech: world_vq, griffin_lim, cosyvoice.
+vocoder_model=         # File or folder; empty: trained with the units.
+asr_config=conf/train_asr.yaml  # ESPnet CTC model: aligner, `espnet` encoder; empty: none.
 asr_args=              # Added to its training.
 # Tokenizer (stages 4 to 6)
 vocab_size=500         # Text pieces, at most.
 feats_type=raw         # extracted: the frontend runs once, in stage 4 (more disk).
-taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq text_only_matched.
+taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq [text_only_matched].
 taste_args=            # Added to each sub-stage.
 taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
 synthesis_args=        # Options of bin.synthesize.
@@ -71,6 +74,9 @@ all=${raw}/all          # all sets together, while stage 3 works on them
 units_exp=${expdir}/units
 speaker_exp=${expdir}/speaker
 asr_exp=${expdir}/asr
+speaker=${speaker_model:-${speaker_exp}}
+units=${units_model:-${units_exp}}
+vocoder=${vocoder_model:-${units_exp}}
 taste_exp=${expdir}/taste_rvq${tag:+_${tag}}
 taslm_exp=${expdir}/taslm${tag:+_${tag}}
 codes=${dumpdir}/taste${tag:+_${tag}}
@@ -89,14 +95,39 @@ shortened() {
     mv "${copy}.$$" "${copy}"
     echo "${copy}"
 }
+# chooses <config> <key> <value>: does a configuration file say so?
+chooses() { grep -Eq "^$2: *$3 *(#|\$)" "$1"; }
+# token_args <config>: the text pieces of stage 4, unless it names a vocabulary
+token_args() {
+    if ! grep -q '^token_type:' "$1" || chooses "$1" token_type bpe; then
+        echo "--token_model ${bpe}"
+    fi
+}
+# taste_conf <sub-stage>: its configuration file
+# shellcheck disable=SC2059
+taste_conf() { printf "${taste_config}" "$1"; }
+# What the baseline of stage 6 is: text only, trained as long as the rest if so configured.
+baseline=text_only
+if [ -f "$(taste_conf text_only_matched)" ]; then baseline=text_only_matched; fi
+# given <model> <its mark if trained here>: what to watch for changes
+given() { if [ -z "$1" ]; then echo "$2"; elif [ -f "$1" ]; then echo "$1"; fi; }
+speaker_mark=$(given "${speaker_model}" "${speaker_exp}/.done")
+units_mark=$(given "${units_model}" "${units_exp}/.done")
+vocoder_mark=$(given "${vocoder_model}" "${units_exp}/.done")
+[ -n "${speaker_model}" ] || [ "${speaker_type}" = xvector ] \
+    || die "--speaker_type ${speaker_type} is not trained here: give --speaker_model"
+[ -n "${units_model}" ] || [ "${unit_type}" = world_vq ] \
+    || die "--unit_type ${unit_type} is not trained here: give --units_model"
+[ -n "${vocoder_model}" ] || [ -z "${units_model}" ] \
+    || die "--units_model: a vocoder is trained with units only: give --vocoder_model"
 fast_data=() fast_train=()
 if "${fast}"; then
     fast_data=(--num_train 96 --num_dev 4 --num_test 4)
     fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
     sampling_seeds=${sampling_seeds%% *}
     results=${expdir}/${results##*/}  # nobody's RESULTS.md is overwritten
-    speaker_config=$(shortened "${speaker_config}")
-    units_config=$(shortened "${units_config}")
+    [ -n "${speaker_model}" ] || speaker_config=$(shortened "${speaker_config}")
+    [ -n "${units_model}" ] || units_config=$(shortened "${units_config}")
 fi
 
 # data_args <set> <train|valid> <name:file:type...>: ESPnet's data options.
@@ -160,11 +191,11 @@ combine_sets() {
 extract_speakers() {
     local dir=${all}/log/spk_emb
     sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_speakers \
-        --model_type "$1" --model "${speaker_exp}" --data_dir "${all}" --device "${device}"
+        --model_type "$1" --model "$2" --data_dir "${all}" --device "${device}"
     datadir merge "${dir}" "${dir}" spk_emb.scp
     ${python} -m espnet2_taste.bin.extract_speakers --average speaker \
         --spk_emb "${dir}/spk_emb.scp" --data_dir "${all}" --output_dir "${dir}/averaged"
-    cp "${dir}/averaged/spk_emb.scp" "${all}/spk_emb.scp"
+    cp "${dir}"/averaged/{spk_emb.scp,spk_embed_dim} "${all}/"
 }
 train_units() {
     job "${train_cmd}" "${units_exp}/train.log" ${python} -m espnet2_taste.bin.train_units \
@@ -178,16 +209,23 @@ train_speaker() {
 extract_units() {
     local dir=${all}/log/units
     sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_units \
-        --model_type "$1" --model "${units_exp}" --data_dir "${all}" --device "${device}"
+        --model_type "$1" --model "$2" --data_dir "${all}" --device "${device}"
+    cp "${dir}/output.1/num_units" "${all}/"
     datadir merge "${dir}" "${all}" units.scp
 }
 unit_chain() {
     local train_files="${org}/${train_set}/wav.scp ${org}/${train_set}/utt2num_samples"
-    run_step "${speaker_exp}/.done" "${speaker_config} ${train_files}" train_speaker
-    run_step "${all}/.done_spk_emb" "${all}/wav.scp ${all}/utt2spk ${speaker_exp}/.done" \
-        extract_speakers "${speaker_type}"
-    run_step "${units_exp}/.done" "${units_config} ${train_files} ${all}/.done_spk_emb" train_units
-    run_step "${all}/.done_units" "${all}/wav.scp ${units_exp}/.done" extract_units "${unit_type}"
+    if [ -z "${speaker_model}" ]; then
+        run_step "${speaker_exp}/.done" "${speaker_config} ${train_files}" train_speaker
+    fi
+    run_step "${all}/.done_spk_emb" "${all}/wav.scp ${all}/utt2spk ${speaker_mark}" \
+        extract_speakers "${speaker_type}" "${speaker}"
+    if [ -z "${units_model}" ]; then
+        run_step "${units_exp}/.done" "${units_config} ${train_files} ${all}/.done_spk_emb" \
+            train_units
+    fi
+    run_step "${all}/.done_units" "${all}/wav.scp ${units_mark}" \
+        extract_units "${unit_type}" "${units}"
 }
 asr_chain() {
     run_step "${chars%/*}/.done_char" "${org}/${train_set}/text" \
@@ -211,10 +249,14 @@ align() {
     datadir merge "${dir}" "${all}" durations.scp words.ctm
     ${python} -m espnet2_taste.bin.align --speaker_mean --data_dir "${all}" --output_dir "${dir}"
 }
+# distribute [<alignment's mark>]
 distribute() {
     local set
+    [ -n "${1:-}" ] || rm -f "${all}"/{.done_align,durations.scp,prosody.scp,words.ctm}
     for set in ${sets}; do
+        rm -rf "${raw:?}/${set}"
         datadir subset "${all}" "${raw}/${set}" --allow_missing --key_file "${org}/${set}/wav.scp"
+        datadir fix "${raw}/${set}"  # what units, speakers and alignment have in common
     done
 }
 
@@ -228,10 +270,18 @@ if active 3; then
     tables=""
     for dir in ${sets_org}; do tables+="${dir}/wav.scp ${dir}/text ${dir}/utt2spk ${dir}/utt2num_samples "; done
     run_step "${all}/.done_combine" "${tables}" combine_sets
-    in_parallel unit_chain asr_chain
-    run_step "${all}/.done_align" "${all}/.done_units ${all}/text ${asr_exp}/.done" align
-    run_step "${raw}/.done_sets" "${all}/.done_align ${all}/.done_units ${all}/.done_spk_emb" distribute
-    end 3 "${units_exp}, ${speaker_exp}, ${asr_exp}, ${raw}/{${sets// /,}}"
+    aligned=""
+    if [ -n "${asr_config}" ]; then
+        in_parallel unit_chain asr_chain
+        aligned=${all}/.done_align
+        run_step "${aligned}" "${all}/.done_units ${all}/text ${asr_exp}/.done" align
+    else
+        unit_chain
+    fi
+    # shellcheck disable=SC2086
+    run_step "${raw}/.done_sets" "${aligned} ${all}/.done_units ${all}/.done_spk_emb" \
+        distribute ${aligned}
+    end 3 "${raw}/{${sets// /,}} with speaker embeddings and units of ${speaker} and ${units}"
 fi
 
 write_shapes() {
@@ -243,9 +293,6 @@ write_shapes() {
     done
 }
 
-# taste_conf <sub-stage>: its configuration file
-# shellcheck disable=SC2059
-taste_conf() { printf "${taste_config}" "$1"; }
 extract_feats() {
     local dir=${all}/log/feats set
     sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_feats \
@@ -259,7 +306,7 @@ extract_feats() {
 
 if active 4; then
     begin 4 "text tokens and lengths"
-    need "${raw}/${train_set}/durations.scp" 3
+    need "${raw}/.done_sets" 3
     run_step "${bpe%/*}/.done" "${raw}/${train_set}/text" \
         ${python} -m espnet2_taste.bin.train_tokenizer --data_dir "${raw}/${train_set}" \
         --vocab_size "${vocab_size}" --output "${bpe}"
@@ -272,34 +319,40 @@ fi
 
 # sub_stage <name> [<initial sub-stage>]
 sub_stage() {
-    local name=$1 dir config init=() files audio=""
+    local name=$1 dir config options=() files data=""
     dir=${expdir}/taste_${name}${tag:+_${tag}}
     config=$(taste_conf "${name}")
+    files="${config} ${bpe} ${raw}/.done_sets"
     case ${name} in
         text_only*) ;; # never hears the audio
         *) if [ "${feats_type}" = extracted ]; then
-            audio="feats:${raw}/SET/feats.scp:kaldi_ark"
+            data+=" feats:${raw}/SET/feats.scp:kaldi_ark"
         else
-            audio="speech:${raw}/SET/wav.scp:sound"
+            data+=" speech:${raw}/SET/wav.scp:sound"
         fi ;;
     esac
-    files="${config} ${bpe} ${raw}/.done_sets ${asr_exp}/.done"
+    if [ -n "${asr_config}" ]; then
+        data+=" durations:${raw}/SET/durations.scp:kaldi_ark"
+        data+=" prosody:${raw}/SET/prosody.scp:kaldi_ark"
+    fi
+    if chooses "${config}" encoder espnet; then
+        options+=(--encoder_conf asr_config="${asr_exp}/config.yaml"
+            --encoder_conf asr_model="${asr_exp}/valid.loss.best.pth")
+        files+=" ${asr_exp}/.done"
+    fi
     if [ -n "${2:-}" ]; then
-        init=(--init_param "${expdir}/taste_$2${tag:+_${tag}}/${taste_model}")
+        options+=(--init_param "${expdir}/taste_$2${tag:+_${tag}}/${taste_model}")
         files+=" ${expdir}/taste_$2${tag:+_${tag}}/.done"
     fi
     # shellcheck disable=SC2046,SC2086
     run_step "${dir}/.done" "${files}" \
-        train "${dir}" espnet2_taste.bin.taste_train --config "${config}" --token_model "${bpe}" \
-        --encoder_conf asr_config="${asr_exp}/config.yaml" \
-        --encoder_conf asr_model="${asr_exp}/valid.loss.best.pth" \
+        train "${dir}" espnet2_taste.bin.taste_train --config "${config}" $(token_args "${config}") \
+        --num_units "$(<"${all}/num_units")" --spk_embed_dim "$(<"${all}/spk_embed_dim")" \
         --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
-        $(both_sets ${audio} "text:${raw}/SET/text:text" \
-            "units:${raw}/SET/units.scp:kaldi_ark" "spk_emb:${raw}/SET/spk_emb.scp:kaldi_ark" \
-            "durations:${raw}/SET/durations.scp:kaldi_ark" \
-            "prosody:${raw}/SET/prosody.scp:kaldi_ark") \
-        "${init[@]}" "${fast_train[@]}" ${taste_args}
+        $(both_sets "text:${raw}/SET/text:text" "units:${raw}/SET/units.scp:kaldi_ark" \
+            "spk_emb:${raw}/SET/spk_emb.scp:kaldi_ark" ${data}) \
+        "${options[@]}" "${fast_train[@]}" ${taste_args}
 }
 taste_chain() { sub_stage no_vq text_only; sub_stage rvq no_vq; }
 
@@ -307,8 +360,10 @@ if active 5; then
     begin 5 "tokenizer: text-only, without quantiser, with quantiser; and the baseline"
     need "${expdir}/stats/.done" 4
     OMP_NUM_THREADS=${nj} sub_stage text_only  # alone: it may use all cores
-    in_parallel taste_chain "sub_stage text_only_matched text_only"
-    end 5 "${expdir}/taste_{text_only,no_vq,rvq,text_only_matched}"
+    chains=(taste_chain)
+    if [ "${baseline}" != text_only ]; then chains+=("sub_stage ${baseline} text_only"); fi
+    in_parallel "${chains[@]}"
+    end 5 "${expdir}/taste_{text_only,no_vq,rvq}, baseline ${expdir}/taste_${baseline}"
 fi
 
 tokenize() {
@@ -329,26 +384,27 @@ synthesize() {
     local dir=$1 data=$2 model=$3
     sharded "${dir}/log" "${data}/text" ${python} -m espnet2_taste.bin.synthesize \
         --train_config "${model}/config.yaml" --model_file "${model}/${taste_model}" \
-        --vocoder_type "${vocoder_type}" --vocoder "${units_exp}" --data_dir "${data}" \
-        --device "${device}" --seed "$4" "${@:5}"
+        --data_dir "${data}" --device "${device}" --seed "$4" "${@:5}"
     datadir merge "${dir}/log" "${dir}" text units.scp wav.scp
 }
+# copy_synthesis <dir> <data dir> <bin.resynthesize args...>
 copy_synthesis() {
     sharded "$1/log" "$2/text" ${python} -m espnet2_taste.bin.resynthesize --device "${device}" \
-        --vocoder_type "${vocoder_type}" --vocoder "${units_exp}" --data_dir "$2" \
-        --units "$2/units.scp" --spk_emb "$2/spk_emb.scp"
+        --data_dir "$2" --units "$2/units.scp" --spk_emb "$2/spk_emb.scp" "${@:3}"
     datadir merge "$1/log" "$1" wav.scp
 }
 # row <name> <set> <seed> <sub-stage> <bin.synthesize args...>
 row() {
     local dir=${decode}/$1_seed$3/$2 model=${expdir}/taste_$4${tag:+_${tag}}
     # shellcheck disable=SC2086
-    run_step "${dir}/.done" "${model}/.done ${raw}/.done_sets ${units_exp}/.done ${codes}/.done" \
-        synthesize "${dir}" "${raw}/$2" "${model}" "$3" "${@:5}" ${synthesis_args}
+    run_step "${dir}/.done" "${model}/.done ${raw}/.done_sets ${vocoder_mark} ${codes}/.done" \
+        synthesize "${dir}" "${raw}/$2" "${model}" "$3" --vocoder_type "${vocoder_type}" \
+        --vocoder "${vocoder}" "${@:5}" ${synthesis_args}
 }
 copy_row() {
-    run_step "${decode}/copy/$1/.done" "${raw}/.done_sets ${units_exp}/.done" \
-        copy_synthesis "${decode}/copy/$1" "${raw}/$1"
+    run_step "${decode}/copy/$1/.done" "${raw}/.done_sets ${vocoder_mark}" \
+        copy_synthesis "${decode}/copy/$1" "${raw}/$1" \
+        --vocoder_type "${vocoder_type}" --vocoder "${vocoder}"
 }
 
 if active 6; then
@@ -362,7 +418,7 @@ if active 6; then
         for s in ${sampling_seeds}; do
             rows+=("row taste ${set} ${s} rvq --condition codes --taste ${codes}/${set}/taste.scp"
                 "row no_vq ${set} ${s} no_vq --condition speech"
-                "row text_only ${set} ${s} text_only_matched --condition text")
+                "row text_only ${set} ${s} ${baseline} --condition text")
         done
     done
     in_parallel "${rows[@]}"
@@ -377,7 +433,7 @@ if active 7; then
     run_step "${taslm_exp}/.done" "${taslm_config} ${codes}/.done ${raw}/.done_sets ${bpe}" \
         train "${taslm_exp}" espnet2_taste.bin.taslm_train --config "${taslm_config}" \
         --taste_config "${taste_exp}/config.yaml" --taste_model "${taste_exp}/${taste_model}" \
-        --token_model "${bpe}" \
+        $(token_args "${taslm_config}") \
         --train_shape_file "${expdir}/stats/${train_set}/words_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/words_shape" \
         $(both_sets "text:${raw}/SET/text:text" "taste:${codes}/SET/taste.scp:kaldi_ark") \
@@ -396,11 +452,12 @@ generate() {
         [ ! -f "${dir}/log/output.1/${name}" ] || cp "${dir}/log/output.1/${name}" "${dir}/"
     done
 }
+# continue_and_say <dir> <set> <seed> <vocoder type> <vocoder> <bin.taslm_generate args...>
 continue_and_say() {
     local dir=$1
-    generate "${dir}/generated" "$2" "$3" "${@:4}"
+    generate "${dir}/generated" "$2" "$3" "${@:6}"
     synthesize "${dir}" "${dir}/generated" "${taste_exp}" "$3" --condition codes \
-        --taste "${dir}/generated/taste.scp"
+        --taste "${dir}/generated/taste.scp" --vocoder_type "$4" --vocoder "$5"
     cp "${dir}/generated/prompt_text" "${dir}/prompt_text"
 }
 # continuation <name> <set> <seed> <bin.taslm_generate args...>
@@ -408,8 +465,9 @@ continuation() {
     local dir=${decode}/$1_seed$3/$2
     # shellcheck disable=SC2086
     run_step "${dir}/.done" \
-        "${taslm_exp}/.done ${taslm_inference_config} ${codes}/.done ${units_exp}/.done" \
-        continue_and_say "${dir}" "$2" "$3" "${@:4}" ${taslm_inference_args}
+        "${taslm_exp}/.done ${taslm_inference_config} ${codes}/.done ${vocoder_mark}" \
+        continue_and_say "${dir}" "$2" "$3" "${vocoder_type}" "${vocoder}" \
+        "${@:4}" ${taslm_inference_args}
 }
 
 if active 8; then
