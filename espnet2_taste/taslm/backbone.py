@@ -1,5 +1,6 @@
 """Causal language models from Hugging Face as the TASLM's backbone."""
 
+import copy
 import inspect
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
@@ -42,6 +43,10 @@ class AbsBackbone(torch.nn.Module, ABC):
     @abstractmethod
     def has_base(self) -> bool:
         """Whether :meth:`base_hidden` is another model than :meth:`forward`."""
+
+    @abstractmethod
+    def num_to_train(self) -> int:
+        """Parameters that the configuration asks to train, from the layers' shapes."""
 
     @abstractmethod
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -93,7 +98,8 @@ class HFCausalBackbone(AbsBackbone):
         dtype: dtype of the base (LoRA stays float32).
         rope_dtype: rounds the rotary frequencies. ``bfloat16`` for weights of the
             reference, which casts them with its LM (but not with the KL's base).
-        attn_implementation: as transformers names it.
+        attn_implementation: as transformers names it; default: its choice (SDPA where
+            the LM can).
         gradient_checkpointing: recompute activations in the backward pass.
         sos_id: default: the LM's ``bos_token_id``.
         eos_id: default: the LM's ``eos_token_id``.
@@ -108,7 +114,7 @@ class HFCausalBackbone(AbsBackbone):
         freeze: bool = False,
         dtype: str = "float32",
         rope_dtype: str = "float32",
-        attn_implementation: str = "sdpa",
+        attn_implementation: str | None = None,
         gradient_checkpointing: bool = False,
         sos_id: int | None = None,
         eos_id: int | None = None,
@@ -126,9 +132,8 @@ class HFCausalBackbone(AbsBackbone):
             lm = AutoModelForCausalLM.from_pretrained(model, **options)
         else:
             symbols = {"bos_token_id": vocab_size, "eos_token_id": vocab_size + 1}
-            config = (
-                {"vocab_size": vocab_size + 2, "pad_token_id": None} | symbols | config
-            )
+            symbols |= {"vocab_size": vocab_size + 2, "pad_token_id": None}
+            config = symbols | copy.deepcopy(config)  # transformers writes into it
             lm = AutoModelForCausalLM.from_config(
                 AutoConfig.for_model(**config), **options
             )
@@ -152,10 +157,7 @@ class HFCausalBackbone(AbsBackbone):
         if gradient_checkpointing:
             lm.gradient_checkpointing_enable({"use_reentrant": False})
         if lora is not None:
-            from peft import LoraConfig, get_peft_model
-
-            lora = {"target_modules": "all-linear", "task_type": "CAUSAL_LM", **lora}
-            lm = get_peft_model(lm, LoraConfig(**lora))
+            lm = _add_lora(lm, lora)
         if freeze:
             lm.requires_grad_(False)
         self.lm = lm
@@ -177,6 +179,17 @@ class HFCausalBackbone(AbsBackbone):
     @property
     def has_base(self) -> bool:
         return self._has_base
+
+    def num_to_train(self) -> int:
+        if self._frozen:
+            return 0
+        if not self._has_base:
+            return sum(p.numel() for p in self.lm.parameters())
+        count = 0
+        for module in self.lm.modules():
+            for rank in getattr(module, "r", {}).values():  # a LoRA layer's, by adapter
+                count += rank * (module.in_features + module.out_features)
+        return count
 
     @property
     def causal_lm(self) -> torch.nn.Module:
@@ -250,6 +263,29 @@ class HFCausalBackbone(AbsBackbone):
         for module in self._rotaries:
             exact = module.base_inv_freq
             module.base_inv_freq, module.inv_freq = module.inv_freq, exact
+
+
+def _add_lora(lm: torch.nn.Module, lora: dict) -> torch.nn.Module:
+    """Adapters beside the linear maps that ``target_modules`` names.
+
+    Raises:
+        ValueError: it names none, or something else than LoRA matrices is asked for.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    lora = {"target_modules": "all-linear", "task_type": "CAUSAL_LM", **lora}
+    others = {"modules_to_save", "trainable_token_indices", "use_dora"}
+    more = {key for key in others if lora.get(key)}
+    if lora.get("bias", "none") != "none" or more:
+        raise ValueError(
+            f"lm_conf lora trains matrices alone: remove {', '.join(more) or 'bias'}"
+        )
+    try:
+        return get_peft_model(lm, LoraConfig(**lora))
+    except ValueError as error:
+        raise ValueError(
+            f"lm_conf lora target_modules {lora['target_modules']!r}: {error}"
+        ) from None
 
 
 def _symbol(name: str, given: int | None, default: Any, vocab_size: int) -> int:

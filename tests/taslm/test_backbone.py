@@ -45,6 +45,48 @@ def test_only_lora_is_saved_and_the_base_comes_back(pretrained):
         again.load_state_dict(state)
 
 
+def test_the_base_is_the_same_weights_without_lora(pretrained):
+    """The KL's target: no second copy, exact also where the model rounds its rope."""
+    plain = HFCausalBackbone(18, model=pretrained)
+    alone = sum(p.numel() for p in plain.parameters())
+    backbone = HFCausalBackbone(
+        18, model=pretrained, lora={"r": 2, "lora_dropout": 0.5}, rope_dtype="bfloat16"
+    ).train()
+    added = sum(p.numel() for n, p in backbone.named_parameters() if "lora_" in n)
+    assert sum(p.numel() for p in backbone.parameters()) == alone + added
+    assert backbone.num_to_train() == added
+    for parameter in backbone.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter)
+    x, mask = torch.randn(2, 9, 16), torch.ones(2, 9, dtype=torch.bool)
+    hidden = backbone.base_hidden(x, mask)
+    assert not hidden.requires_grad and backbone.training
+    torch.testing.assert_close(hidden, plain(x, mask).hidden)
+    logits = backbone.logits(hidden, base=True)
+    torch.testing.assert_close(logits, plain.logits(hidden))
+    assert not torch.allclose(hidden, backbone.eval()(x, mask).hidden)
+
+
+@pytest.mark.parametrize(
+    "family,conf",
+    [
+        ("llama", {}),
+        ("qwen2", {}),
+        ("gemma2", {"final_logit_softcapping": 0.5, "head_dim": 8}),
+        ("granite", {"logits_scaling": 3.0}),
+        ("cohere", {"logit_scale": 0.2}),
+        ("gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2}),
+    ],
+)
+def test_logits_are_those_of_the_whole_lm(family, conf):
+    torch.manual_seed(0)
+    config = CONFIG | {"model_type": family, "num_key_value_heads": 2} | conf
+    backbone = HFCausalBackbone(18, config=config, lora={"r": 2}).eval()
+    x = torch.randn(2, 3, 16)
+    expected = backbone.causal_lm(inputs_embeds=x).logits
+    torch.testing.assert_close(backbone.logits(backbone(x).hidden), expected)
+
+
 def test_a_random_base_is_saved_even_when_frozen():
     backbone = HFCausalBackbone(18, config=CONFIG, lora={"r": 2})
     assert any("base_layer.weight" in name for name in backbone.state_dict())
@@ -93,6 +135,8 @@ def test_padding_side_and_cache_do_not_matter():
         ({}, "either `model` or `config`"),
         ({"config": CONFIG | {"vocab_size": 9}, "sos_id": 1, "eos_id": 2}, "embeds 9"),
         ({"config": CONFIG, "sos_id": 40}, "outside"),
+        ({"config": CONFIG, "lora": {"target_modules": ["qproj"]}}, "qproj.*not found"),
+        ({"config": CONFIG, "lora": {"use_dora": True}}, "remove use_dora"),
     ],
 )
 def test_wrong_settings_are_named(conf, message):

@@ -72,6 +72,35 @@ def test_text_kl_is_zero_for_a_fresh_lora(make_model, batch):
     torch.testing.assert_close(stats["text_kl"].squeeze(), torch.tensor(0.0))
 
 
+@pytest.mark.parametrize("kl", [0.0, 0.5])
+def test_text_scored_in_parts_is_the_same(make_model, batch, monkeypatch, kl):
+    """Large vocabularies: loss and gradients as if all logits were held at once."""
+    found = []
+    for limit in (2**26, 36):  # 36: 3 tokens of the 12 at once
+        monkeypatch.setattr("espnet2_taste.taslm.token_scores.MAX_LOGITS", limit)
+        config = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16}
+        config |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+        model = make_model(
+            lm_conf={"config": config, "lora": {"r": 2}}, text_kl_weight=kl
+        )
+        loss, stats, _ = model.train()(**batch)
+        loss.backward()
+        trained = {k: p.grad for k, p in model.named_parameters() if p.requires_grad}
+        found.append((loss, stats, trained))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_trainable_parameters_are_checked(make_model):
+    from espnet2_taste.taslm.build import count_trainable
+
+    model = make_model()
+    counts = count_trainable(model)
+    assert counts["of the pads"] == 32 + 12 and counts["of the head"] == 33 * 16
+    model.lm.lm.lm_head.weight.requires_grad_(False)
+    with pytest.raises(RuntimeError, match="of the LM, not"):
+        count_trainable(model)
+
+
 @pytest.mark.parametrize(
     "conf,message",
     [
