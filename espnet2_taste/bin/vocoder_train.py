@@ -1,0 +1,13 @@
+"""Train the cosyvoice vocoder's flow (ESPnet options; ``--help``)."""
+
+from espnet2_taste.bin import run
+from espnet2_taste.tasks.vocoder import VocoderTask
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    VocoderTask.main(cmd=cmd)
+
+
+if __name__ == "__main__":
+    run(main)

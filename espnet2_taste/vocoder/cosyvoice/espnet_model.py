@@ -1,0 +1,99 @@
+"""Training of the flow with ESPnet; HiFT is taken as published."""
+
+import torch
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+
+from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
+from espnet2_taste.vocoder.cosyvoice.flow import MEL_SIZE, Flow
+from espnet2_taste.vocoder.cosyvoice.mel import TargetMel
+
+
+class FlowModel(AbsESPnetModel):
+    """Speech, its units and its speaker -> flow matching loss.
+
+    Parameters have the published names (``flow.*``): a checkpoint is loaded as a
+    vocoder, and ``--init_param flow.pt::flow`` starts from CosyVoice's.
+
+    Args:
+        flow_conf: arguments of :class:`Flow`; default: the published sizes.
+        fs: sampling rate of the speech.
+        prompt_rate: part of the utterances that are told the start of their mel, so
+            that prompts work. The reference, with 0, never does; CosyVoice: 0.5.
+        max_prompt: longest start, a part of the mel.
+        extract_feats_in_collect_stats: read by ESPnet before the model exists.
+    """
+
+    def __init__(
+        self,
+        flow_conf: dict | None = None,
+        fs: int = 22050,
+        prompt_rate: float = 0.0,
+        max_prompt: float = 0.3,
+        extract_feats_in_collect_stats: bool = False,
+    ):
+        super().__init__()
+        self.flow = Flow(**(flow_conf or {}))
+        if self.flow.mel_size != MEL_SIZE:
+            raise ValueError(f"the target mel has {MEL_SIZE} bins: leave out mel_size")
+        if not (0 <= prompt_rate <= 1 and 0 <= max_prompt < 1):
+            raise ValueError("prompt_rate and max_prompt are parts of 1")
+        self.mel = TargetMel(fs)
+        self.prompt_rate = prompt_rate
+        self.max_prompt = max_prompt
+        self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        spk_emb: torch.Tensor,
+        spk_emb_lengths: torch.Tensor | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss of a batch; validation draws the same numbers every time.
+
+        Args:
+            speech: (B, N) float waveforms at ``fs``.
+            speech_lengths: (B,) int64 samples.
+            units: (B, U) int64, any padding.
+            units_lengths: (B,) int64, at least 1.
+            spk_emb: (B, spk_embed_dim) float.
+            spk_emb_lengths: not used.
+            kwargs: ignored (``utt_id``).
+
+        Returns:
+            loss, statistics and the batch size.
+        """
+        generator = None
+        if not self.training:
+            generator = torch.Generator(speech.device).manual_seed(0)
+        mel, frames = self.mel(speech, speech_lengths)
+        units = units.masked_fill(~length_mask(units_lengths, units.size(1)), 0)
+        draws = FlowDraws.like(mel, generator)
+        cond = self._prompt(mel, frames, generator)
+        loss = self.flow.loss(units, units_lengths, mel, frames, spk_emb, cond, draws)
+        stats = {"loss": loss.detach()}
+        return force_gatherable((loss, stats, len(units)), loss.device)
+
+    def _prompt(
+        self,
+        mel: torch.Tensor,
+        frames: torch.Tensor,
+        generator: torch.Generator | None,
+    ) -> torch.Tensor:
+        """The starts that are told, zeros elsewhere: (B, mel_size, T)."""
+        if self.prompt_rate == 0:
+            return torch.zeros_like(mel)
+        told, part = torch.rand(
+            2, len(mel), device=mel.device, generator=generator
+        ).unbind()
+        size = (part * self.max_prompt * frames).long() * (told < self.prompt_rate)
+        return mel * length_mask(size, mel.size(2))[:, None]
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Nothing needs statistics."""
+        return {}

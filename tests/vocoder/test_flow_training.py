@@ -1,0 +1,196 @@
+"""The flow's training: target mel, ESPnet model, task."""
+
+from pathlib import Path
+
+import kaldiio
+import librosa
+import numpy as np
+import pytest
+import torch
+import yaml
+from tiny_vocoder import TINY, tiny_voice_generator
+
+from espnet2_taste.checkpoint import load_state
+from espnet2_taste.data.preprocessor import VocoderPreprocessor
+from espnet2_taste.vocoder import load_vocoder
+from espnet2_taste.vocoder.cosyvoice import checkpoint
+from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
+from espnet2_taste.vocoder.cosyvoice.mel import TargetMel
+
+CONF = Path(__file__).parents[2] / "conf" / "train_vocoder.yaml"
+
+
+def noise(batch, samples):
+    torch.manual_seed(0)
+    return 0.1 * torch.randn(batch, samples)
+
+
+def test_mel_is_the_specified_one():
+    wav = noise(1, 5000)[0]
+    padded = np.pad(wav.numpy(), 384, mode="reflect").astype(np.float64)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1024) / 1024)
+    starts = range(0, len(padded) - 1023, 256)
+    frames = np.stack([padded[i : i + 1024] * window for i in starts])
+    magnitude = np.sqrt(np.abs(np.fft.rfft(frames)) ** 2 + 1e-9)
+    filters = librosa.filters.mel(sr=22050, n_fft=1024, n_mels=80, fmin=0, fmax=8000)
+    expected = np.log(np.maximum(magnitude @ filters.T, 1e-5)).T
+    mel, lengths = TargetMel()(wav[None], torch.tensor([5000]))
+    assert lengths.tolist() == [5000 // 256] == [expected.shape[1]]
+    np.testing.assert_allclose(mel[0], expected, atol=1e-4)
+    silence = TargetMel()(torch.zeros(1, 1000), torch.tensor([1000]))[0]
+    # sqrt(1e-9) in every bin, through filters of various areas
+    assert silence.min() >= np.log(np.float32(1e-5)) and silence.std() > 0
+
+
+@pytest.mark.parametrize("fs", [22050, 16000])
+def test_mel_of_a_batch_is_that_of_its_items(fs):
+    front, lengths = TargetMel(fs), torch.tensor([5000, 3111, 700])
+    wavs = noise(3, 5000) * (torch.arange(5000) < lengths[:, None])
+    mel, frames = front(wavs, lengths)
+    for i, n in enumerate(lengths):
+        alone, (size,) = front(wavs[i : i + 1, :n], lengths[i : i + 1])
+        assert size == frames[i] == alone.size(2)
+        torch.testing.assert_close(mel[i, :, :size], alone[0], atol=1e-4, rtol=1e-4)
+        assert not mel[i, :, size:].any()
+
+
+def test_speech_too_short_for_a_mel():
+    with pytest.raises(ValueError, match="384 samples at 22050 Hz are too short"):
+        TargetMel()(noise(1, 384), torch.tensor([384]))
+
+
+def make_batch(seconds=0.3):
+    samples = int(22050 * seconds)
+    return {
+        "speech": noise(2, samples),
+        "speech_lengths": torch.tensor([samples, samples // 2]),
+        "units": torch.randint(0, 24, (2, int(50 * seconds))),
+        "units_lengths": torch.tensor([int(50 * seconds), int(25 * seconds)]),
+        "spk_emb": torch.randn(2, 6),
+        "spk_emb_lengths": torch.tensor([6, 6]),
+        "utt_id": ["a", "b"],
+    }
+
+
+def tiny_model(**conf):
+    torch.manual_seed(0)
+    flow_conf = {k: v for k, v in TINY["flow_conf"].items() if k != "mel_size"}
+    return FlowModel(flow_conf, **conf)
+
+
+def test_it_learns():
+    model, batch = tiny_model(prompt_rate=0.5), make_batch()
+    before = model.eval()(**batch)[0]
+    assert torch.equal(before, model(**batch)[0])  # validation draws do not change
+    optimizer = torch.optim.Adam(model.train().parameters(), 3e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss, stats, weight = model(**batch)
+        loss.backward()
+        optimizer.step()
+    assert stats.keys() == {"loss"} and weight == 2
+    assert model.eval()(**batch)[0] < 0.7 * before
+
+
+def test_prompts_are_starts_of_the_mel():
+    model, frames = tiny_model(prompt_rate=0.5), torch.full((400,), 40)
+    frames[1::2] = 20
+    cond = model._prompt(torch.ones(400, 80, 40), frames, None)[:, 0]
+    size = cond.sum(1)
+    assert torch.equal(cond, (torch.arange(40) < size[:, None]).float())
+    assert 0.35 < (size > 0).float().mean() < 0.55
+    assert size[::2].max() == 11 and size[1::2].max() == 5  # floor of less than 30 %
+    assert not tiny_model()._prompt(torch.ones(2, 80, 9), frames[:2], None).any()
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="target mel has 80 bins"):
+        FlowModel(TINY["flow_conf"] | {"mel_size": 40})
+    with pytest.raises(ValueError, match="parts of 1"):
+        tiny_model(prompt_rate=1.5)
+
+
+@pytest.mark.parametrize(
+    ("units", "samples", "message"),
+    [
+        (100, 16000, "utterance u1: 100 units for 1.00 s of speech.*50 a second"),
+        (0, 16000, "utterance u1: shorter than one unit"),
+        (1, 100, "utterance u1: shorter than one unit"),
+    ],
+)
+def test_units_of_other_speech_are_refused(units, samples, message):
+    data = {
+        "speech": np.zeros(samples, dtype=np.float32),
+        "units": np.zeros(units, dtype=np.int32),
+        "spk_emb": np.zeros(6, dtype=np.float32),
+    }
+    with pytest.raises(ValueError, match=message):
+        VocoderPreprocessor(16000)("u1", data)
+
+
+def test_published_configuration():
+    conf = yaml.safe_load(CONF.read_text())["model_conf"]
+    with torch.device("meta"):
+        model = FlowModel(**conf)
+    sizes = [p.numel() for p in model.parameters()]
+    assert sum(sizes) == 104_874_752
+    assert all(k.startswith("flow.") for k in model.state_dict())
+
+
+def test_training_makes_a_vocoder(tiny_data, tmp_path):
+    """Two epochs from a given flow; then the best checkpoint speaks, with a HiFT."""
+    from espnet2_taste.bin.vocoder_train import main
+
+    generator = tiny_voice_generator()
+    torch.save(generator.state_dict(), tmp_path / "voice_generator.pth")
+    flow_conf = {k: v for k, v in TINY["flow_conf"].items() if k != "mel_size"}
+    conf = {
+        # tiny_data has a unit every 640 samples: 50 a second at this rate
+        "model_conf": {"flow_conf": flow_conf, "fs": 32000, "prompt_rate": 0.5},
+        "init_param": [f"{tmp_path}/voice_generator.pth:flow:flow"],
+        "batch_type": "unsorted",
+        "batch_size": 2,
+        "max_epoch": 2,
+        "num_workers": 0,
+        "num_att_plot": 0,
+        "keep_nbest_models": 1,
+        "optim": "adam",
+        "optim_conf": {"lr": 0.01},
+        "best_model_criterion": [["valid", "loss", "min"]],
+        "use_tensorboard": False,
+    }
+    width = flow_conf["spk_embed_dim"]
+    embeddings = kaldiio.load_scp(str(tiny_data / "spk_emb.scp"))
+    arks = f"ark,scp:{tmp_path}/spk.ark,{tmp_path}/spk_emb.scp"
+    with kaldiio.WriteHelper(arks) as writer:
+        for key in embeddings:
+            writer[key] = embeddings[key][:width]
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(conf))
+    cmd = ["--config", f"{tmp_path}/train.yaml", "--output_dir", f"{tmp_path}/exp"]
+    specs = (
+        f"{tiny_data}/wav.scp,speech,sound",
+        f"{tiny_data}/units.scp,units,kaldi_ark",
+        f"{tmp_path}/spk_emb.scp,spk_emb,kaldi_ark",
+    )
+    for part in ("train", "valid"):
+        for spec in specs:
+            cmd += [f"--{part}_data_path_and_name_and_type", spec]
+        cmd += [f"--{part}_shape_file", f"{tiny_data}/utt2num_samples"]
+    main(cmd)
+
+    vocoder = load_vocoder(
+        "cosyvoice", tmp_path / "exp", hift=tmp_path / "voice_generator.pth"
+    )
+    state = vocoder.model.state_dict()
+    trained = load_state(tmp_path / "exp" / "valid.loss.best.pth")
+    assert all(torch.equal(state[k], trained[k]) for k in trained)
+    assert len(trained) == sum(k.startswith("flow.") for k in state)
+    start = generator.state_dict()
+    changed = {k for k in state if not torch.equal(state[k], start[k])}
+    assert changed == set(trained)  # all of the flow, nothing of HiFT
+    wavs = vocoder([torch.arange(10), torch.arange(5)], torch.randn(2, width))
+    assert [len(w) for w in wavs] == [17 * 256, 8 * 256]
+    assert all(torch.isfinite(w).all() for w in wavs)
+    # the file alone finds the configuration beside it
+    state, found = checkpoint.read(tmp_path / "exp" / "2epoch.pth")
+    assert found["flow_conf"] == flow_conf and state.keys() == trained.keys()
