@@ -122,7 +122,19 @@ def _find_files(path: Path) -> dict[str, tuple[str, list[Path]]]:
             files = [folder / name for name in names]
             if part not in found and all(f.is_file() for f in files):
                 found[part] = choice, files
+    if "vocoder" in found:
+        _check_vocoder(found["vocoder"][1])
     return found
+
+
+def _check_vocoder(files: list[Path]) -> None:
+    from espnet2_taste.vocoder.cosyvoice.checkpoint import load
+
+    path = files[0] if len(files) == 1 else files[0].parent
+    try:
+        load(path, device="meta")
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _check_tie(plan: Plan, checkpoint: Checkpoint) -> None:
