@@ -109,6 +109,10 @@ def run_recipe(recipe: Path, *arguments: str) -> subprocess.CompletedProcess:
         (["--stage", "7"], "no dump/taste/train/taste.scp: run stage 6 first"),
         (["--stages", "7"], "unknown option --stages"),
         (["now"], "no positional arguments, but got 'now'"),
+        (["--speaker_type", "campplus"], "is not trained here: give --speaker_model"),
+        (["--unit_type", "s3"], "s3 is not trained here: give --units_model"),
+        (["--vocoder_type", "cosyvoice"], "not trained here: give --vocoder_model"),
+        (["--unit_type", "s3", "--units_model", "x"], "give --vocoder_model"),
     ],
 )
 def test_messages(recipe, arguments, message):

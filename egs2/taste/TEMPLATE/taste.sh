@@ -114,10 +114,14 @@ given() { if [ -z "$1" ]; then echo "$2"; elif [ -f "$1" ]; then echo "$1"; fi; 
 speaker_mark=$(given "${speaker_model}" "${speaker_exp}/.done")
 units_mark=$(given "${units_model}" "${units_exp}/.done")
 vocoder_mark=$(given "${vocoder_model}" "${units_exp}/.done")
-[ -n "${speaker_model}" ] || [ "${speaker_type}" = xvector ] \
-    || die "--speaker_type ${speaker_type} is not trained here: give --speaker_model"
-[ -n "${units_model}" ] || [ "${unit_type}" = world_vq ] \
-    || die "--unit_type ${unit_type} is not trained here: give --units_model"
+# needs_model <type option> <types trained here> <model option>
+needs_model() {
+    [ -n "${!3}" ] || [[ " $2 " = *" ${!1} "* ]] \
+        || die "--$1 ${!1} is not trained here: give --$3"
+}
+needs_model speaker_type xvector speaker_model
+needs_model unit_type world_vq units_model
+needs_model vocoder_type "world_vq griffin_lim" vocoder_model
 [ -n "${vocoder_model}" ] || [ -z "${units_model}" ] \
     || die "--units_model: a vocoder is trained with units only: give --vocoder_model"
 fast_data=() fast_train=()
