@@ -3,12 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
-from published_names import LLAMA, TINY, config, published
+from published_names import EMBED, LM_HEAD, TINY, config, published
 from safetensors.torch import save_file
 
-LM_HEAD, EMBED = LLAMA + "lm_head.weight", LLAMA + "model.embed_tokens.weight"
 SENTENCES = ["the red lamp", "set the blue lamp near a red book.", "read a book."]
 
 
@@ -107,3 +107,33 @@ def save_weights(folder, tensors, form):
         (folder / "model.safetensors.index.json").write_text(
             json.dumps({"metadata": {}, "weight_map": index})
         )
+
+
+@pytest.fixture
+def convert(tmp_path):
+    """Callable (source, options...) that runs from_published; the packed folder."""
+    from espnet2_taste.convert import from_published
+
+    def run(source, *options, output="packed"):
+        from_published.main([str(source), str(tmp_path / output), *map(str, options)])
+        return tmp_path / output
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def wav():
+    return np.random.default_rng(0).standard_normal(8000).astype(np.float32) * 0.1
+
+
+@pytest.fixture(scope="session")
+def states():
+    """Callable (packed folder) -> {part: state dict}."""
+
+    def load(packed):
+        return {
+            file.parent.name: torch.load(file, weights_only=True)
+            for file in packed.glob("*/model.pth")
+        }
+
+    return load

@@ -12,6 +12,7 @@ import torch
 
 TOWER = "audio_tower.audio_joint_encoder_segmenter."
 LLAMA = "spoken_lm.language_model.base_model.model."
+LM_HEAD, EMBED = LLAMA + "lm_head.weight", LLAMA + "model.embed_tokens.weight"
 RELATIVE_ATTENTION = """
 self_attn.pos_bias_{u,v} [h, D/h]
 self_attn.linear_{q,k,v,out,pos}.weight [D, D]
