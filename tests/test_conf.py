@@ -1,0 +1,240 @@
+"""conf/: the paper's recipe is the same classes with other YAML. Published sizes and
+trainable parameters come out, and each file trains through its command."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+CONF = Path(__file__).parents[1] / "conf"
+WHISPER_LARGE_V3 = {
+    "d_model": 1280,
+    "encoder_layers": 32,
+    "encoder_attention_heads": 20,
+    "encoder_ffn_dim": 5120,
+    "num_mel_bins": 128,
+}
+LLAMA_1B = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "tie_word_embeddings": True,
+    "bos_token_id": 128000,
+    "eos_token_id": 128001,
+}
+RVQ = {"codebook_dim": 256, "num_codebooks": 4, "codebook_size": 512}
+
+
+def read(name):
+    return yaml.safe_load((CONF / name).read_text(encoding="utf-8"))
+
+
+def parse(task, conf, folder, *options):
+    """The options of a training command with this configuration."""
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(conf))
+    return task.get_parser().parse_args(["--config", str(path), *options])
+
+
+def numbers(module, trained=False):
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
+
+
+def freeze(model, names):
+    """As ESPnet does before training."""
+    for name in names:
+        for parameter in model.get_submodule(name).parameters():
+            parameter.requires_grad_(False)
+
+
+# The published counts of stages 1-1 and 1-2. In 1-3 the reference counts 275 489 027:
+# 272 859 139 + 656 896 of the projections + 1 972 992 dead ones (``mlps``, not here).
+# conf/train_taste_rvq.yaml freezes what the verified training freezes, which leaves:
+IN_ALL_1_3 = 272_859_139 + 656_896
+FROZEN_1_3 = 66_388_480 + 573_440 + 26_236_160  # embeddings, positions, layer 0
+
+
+@pytest.mark.parametrize(
+    "name,trained",
+    [
+        ("text_only", 272_859_139),
+        ("no_vq", 272_859_139),
+        ("rvq", IN_ALL_1_3 - FROZEN_1_3),
+    ],
+)
+def test_taste_has_the_published_sizes(name, trained, tmp_path):
+    from espnet2_taste.tasks.taste import TasteTask
+
+    conf = read(f"train_taste_{name}.yaml")
+    assert conf["encoder_conf"].pop("model") == "openai/whisper-large-v3"
+    conf["encoder_conf"]["config"] = WHISPER_LARGE_V3  # no download
+    assert conf["aggregator_conf"].pop("init_from") == "distil-whisper/distil-large-v3"
+    args = parse(TasteTask, conf, tmp_path)
+    with torch.device("meta"):  # shapes without memory
+        model = TasteTask.build_model(args)
+    sizes = {name: numbers(module) for name, module in model.named_children()}
+    assert sizes["encoder"] + sizes["aggregator"] == 756_405_760
+    assert sizes["speech_decoder"] == 153_422_339
+    if name == "rvq":
+        assert sizes["quantizer"] == 656_896  # project_in and project_out
+        shapes = {k.split(".")[-1]: b.shape for k, b in model.quantizer.named_buffers()}
+        assert shapes["embed"] == (1, 512, 256)
+        assert numbers(model, trained=True) == IN_ALL_1_3
+    freeze(model, args.freeze_param)
+    assert numbers(model, trained=True) == trained
+
+
+# LoRA, bridge and pads, head; 48 240 386 is the published count of stage 2.
+BRIDGE = 1280 * 2048 + 2048 + 2 + 2048 + 1280
+TASLM = {
+    "train_taslm.yaml": 45_088_768 + BRIDGE + 2048 * 256 + 256 + 256,
+    "train_taslm_token.yaml": 45_088_768 + BRIDGE + 2048 * 2048 + 2048,
+}
+
+
+@pytest.mark.parametrize("name", TASLM)
+def test_taslm_has_the_published_sizes(name, tmp_path):
+    from espnet2_taste.tasks.taslm import TaslmTask
+
+    conf = read(name)
+    assert conf["lm_conf"].pop("model") == "meta-llama/Llama-3.2-1B"
+    conf["lm_conf"]["config"] = LLAMA_1B
+    conf |= {"vocab_size": 128256, "quantizer_dim": 1280, "quantizer": "rvq"}
+    conf["quantizer_conf"] = RVQ
+    args = parse(TaslmTask, conf, tmp_path)
+    with torch.device("meta"):
+        model = TaslmTask.build_model(args)
+    assert numbers(model, trained=True) == TASLM[name]
+    if name == "train_taslm.yaml":
+        assert TASLM[name] == 48_240_386
+    dtypes = {p.requires_grad: p.dtype for p in model.lm.parameters()}
+    assert dtypes == {False: torch.bfloat16, True: torch.float32}
+
+
+def test_the_two_taslm_files_differ_by_their_head():
+    latent, token = (read(name) for name in TASLM)
+    assert (latent.pop("speech_head"), token.pop("speech_head")) == ("latent", "token")
+    assert latent == token
+
+
+TINY_TASTE = {
+    "token_type": "char",
+    "num_units": 20,
+    "spk_embed_dim": 8,
+    "batch_type": "unsorted",
+}
+TINY_ENCODER = {
+    "d_model": 16,
+    "encoder_layers": 8,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+}
+TINY_AGGREGATOR = {
+    "d_model": 16,
+    "num_heads": 2,
+    "ffn_dim": 16,
+    "prefix_ids": [],
+    "suffix_ids": [],
+}
+TINY_QUANTIZER = {"codebook_dim": 4, "num_codebooks": 2, "codebook_size": 8}
+TINY_DECODER = {
+    "embed_size": 16,
+    "encoder_size": 16,
+    "text_heads": 2,
+    "text_ffn_size": 16,
+    "audio_heads": 2,
+    "audio_ffn_size": 16,
+    "llm_size": 16,
+    "llm_blocks": 1,
+    "llm_heads": 2,
+    "llm_ffn_size": 16,
+}
+ONCE = {"max_epoch": 1, "batch_size": 3, "accum_grad": 1, "num_workers": 0}
+
+
+def train(main, conf, data, files, folder):
+    """One epoch of two updates on six utterances; the weights after it."""
+    cmd = ["--output_dir", str(folder), "--use_tensorboard", "false"]
+    (folder / "train.yaml").write_text(yaml.safe_dump(conf))
+    cmd += ["--config", str(folder / "train.yaml")]
+    for part in ("train", "valid"):
+        for file, name, kind in files:
+            spec = f"{file},{name},{kind}"
+            cmd += [f"--{part}_data_path_and_name_and_type", spec]
+        cmd += [f"--{part}_shape_file", str(data / "utt2num_samples")]
+    main(cmd)
+    return torch.load(folder / "1epoch.pth", weights_only=True)
+
+
+@pytest.mark.parametrize("name", ["text_only", "no_vq", "rvq"])
+def test_taste_trains(name, tiny_data, tmp_path):
+    from espnet2_taste.bin.taste_train import main
+
+    conf = read(f"train_taste_{name}.yaml") | TINY_TASTE | ONCE
+    conf["token_model"] = str(tiny_data / "char.txt")
+    conf["encoder_conf"].pop("model")
+    conf["encoder_conf"]["config"] = TINY_ENCODER | {"num_mel_bins": 128}
+    conf["aggregator_conf"].pop("init_from")
+    conf["aggregator_conf"] |= TINY_AGGREGATOR
+    conf["speech_decoder_conf"] |= TINY_DECODER
+    if name == "rvq":
+        conf["quantizer_conf"] |= TINY_QUANTIZER
+    files = [
+        (tiny_data / "wav.scp", "speech", "sound"),
+        (tiny_data / "text", "text", "text"),
+        (tiny_data / "units.scp", "units", "kaldi_ark"),
+        (tiny_data / "spk_emb.scp", "spk_emb", "kaldi_ark"),
+    ]
+    state = train(main, conf, tiny_data, files, tmp_path)
+    assert all(value.isfinite().all() for value in state.values())
+    assert any(key.endswith("_codebook.embed") for key in state) == (name == "rvq")
+
+
+@pytest.mark.parametrize("name", TASLM)
+def test_taslm_trains(name, tiny_data, tmp_path):
+    import kaldiio
+
+    from espnet2_taste.bin.taslm_train import main
+    from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+
+    quantizer = ResidualVQQuantizer(dim=16, kmeans_init=False, **TINY_QUANTIZER)
+    state = {f"quantizer.{k}": v for k, v in quantizer.state_dict().items()}
+    torch.save(state, tmp_path / "taste.pth")
+    taste = {"quantizer": "rvq", "quantizer_conf": TINY_QUANTIZER}
+    (tmp_path / "taste.yaml").write_text(yaml.safe_dump(taste))
+    texts = dict(line.split(maxsplit=1) for line in (tiny_data / "text").open())
+    with kaldiio.WriteHelper(f"ark,scp:{tmp_path}/t.ark,{tmp_path}/t.scp") as writer:
+        for key, text in texts.items():
+            codes = torch.randint(8, (2 * len(text.split()),))
+            writer[key] = codes.numpy().astype("int32")
+    conf = read(name) | ONCE | {"token_type": "char"}
+    conf["token_model"] = str(tiny_data / "char.txt")
+    conf["lm_conf"].pop("model")
+    conf["lm_conf"]["config"] = {
+        "model_type": "llama",
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    conf["taste_config"] = str(tmp_path / "taste.yaml")
+    conf["taste_model"] = str(tmp_path / "taste.pth")
+    files = [
+        (tiny_data / "text", "text", "text"),
+        (tmp_path / "t.scp", "taste", "kaldi_ark"),
+    ]
+    state = train(main, conf, tiny_data, files, tmp_path)
+    moved = [v.abs().max() for k, v in state.items() if "lora_B" in k]
+    assert len(moved) == 7 and all(value > 0 for value in moved)  # they start at zero
+
+
+def test_decoding_options_exist():
+    from espnet2_taste.taslm.sampler import SamplingOptions
+
+    assert SamplingOptions(**read("decode_taslm.yaml")).extra_words == 8
