@@ -45,6 +45,7 @@ class SpeechToTaste(TasteInference):
         text: list[str],
         need_attention: bool = False,
         names: list[str] | None = None,
+        sample_rate: int = 16000,
     ) -> list[TasteTokens]:
         """Tokenise utterances together; the result equals one call each.
 
@@ -53,7 +54,19 @@ class SpeechToTaste(TasteInference):
             text: their transcripts.
             need_attention: also return the aggregator's attention.
             names: utterance ids for error messages.
+            sample_rate: of ``speech``, to be sure.
+
+        Raises:
+            ValueError: on what cannot be tokenised; the message names it.
         """
+        if sample_rate != self.sample_rate:
+            raise ValueError(
+                f"speech has {sample_rate} Hz, the tokenizer takes {self.sample_rate} "
+                "Hz: resample it"
+            )
+        if len(speech) != len(text):
+            raise ValueError(f"{len(speech)} waveforms for {len(text)} transcripts")
+        names = names or [str(i) for i in range(len(text))]
         waves = [as_speech(wav) for wav in speech]
         batch = self.batch(
             [
@@ -63,12 +76,16 @@ class SpeechToTaste(TasteInference):
             names,
         )
         inputs = (batch["text"], batch["text_lengths"], batch["word_ids"])
-        taste = self.model.run_tokenizer(
-            batch["speech"],
-            batch["speech_lengths"],
-            *inputs,
-            need_attention=need_attention,
-        )
+        try:
+            taste = self.model.run_tokenizer(
+                batch["speech"],
+                batch["speech_lengths"],
+                *inputs,
+                need_attention=need_attention,
+            )
+        except ValueError as error:  # of a part that has a limit of length
+            longest = names[int(batch["speech_lengths"].argmax())]
+            raise ValueError(f"utterance {longest}: {error}") from None
         codes = self.model.word_codes(taste, inputs[2], inputs[1]).cpu()
         out = []
         for i, (wav, transcript) in enumerate(zip(waves, text, strict=True)):
@@ -91,7 +108,13 @@ class SpeechToTaste(TasteInference):
         return out
 
     def __call__(
-        self, speech: np.ndarray, text: str, need_attention: bool = False
+        self,
+        speech: np.ndarray,
+        text: str,
+        need_attention: bool = False,
+        sample_rate: int = 16000,
     ) -> TasteTokens:
-        """Tokenise one utterance: 16 kHz mono waveform and its transcript."""
-        return self.batch_tokenize([speech], [text], need_attention)[0]
+        """Tokenise one utterance; see :meth:`batch_tokenize`."""
+        return self.batch_tokenize(
+            [speech], [text], need_attention, sample_rate=sample_rate
+        )[0]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 
 from espnet2_taste.data.kaldi_io import read_table
 from espnet2_taste.inference.speech_to_taste import SpeechToTaste
@@ -70,6 +71,35 @@ def test_codes_that_do_not_fit_the_words_are_named(synthesizer):
 def test_speech_that_is_no_mono_waveform(tokenizer, wav):
     with pytest.raises(ValueError, match="non-empty mono waveform"):
         tokenizer(wav, "red lamp")
+
+
+@pytest.mark.parametrize(
+    "call,message",
+    [
+        ({"sample_rate": 44100}, "speech has 44100 Hz, the tokenizer takes 16000 Hz"),
+        ({"text": " "}, "utterance 0: empty text"),
+        ({"text": "\u4e2d"}, "utterance 0: word '\u4e2d' has no known token"),
+        ({"speech": np.zeros(31 * 16000)}, "utterance 0: .*3[01].* s"),
+        ({"speech": np.full(800, np.nan)}, "utterance 0: speech has NaN"),
+    ],
+)
+def test_what_cannot_be_tokenised_is_named(tokenizer, call, message):
+    good = {"speech": np.zeros(16000, np.float32), "text": "red lamp"}
+    with pytest.raises(ValueError, match=message):
+        tokenizer(**good | call)
+
+
+def test_waveforms_and_transcripts_go_together(tokenizer):
+    with pytest.raises(ValueError, match="1 waveforms for 2 transcripts"):
+        tokenizer.batch_tokenize([np.zeros(16000)], ["red", "lamp"])
+
+
+def test_checkpoint_of_another_size_is_named(tiny_taste, tmp_path):
+    config = yaml.safe_load((tiny_taste / "config.yaml").read_text())
+    config["quantizer_conf"]["codebook_size"] = 9
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(RuntimeError, match=r"does not fit .*other shape.*\[1, 8, 4\]"):
+        SpeechToTaste(tmp_path / "config.yaml", tiny_taste / "valid.acc.best.pth")
 
 
 def test_folder_without_checkpoint(tmp_path):
