@@ -1,10 +1,12 @@
 """Continuing prompts: text and TASTE codes, one word apart, with a KV cache."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.packed_linears import packed_linears
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.sampler import (
     Sampler,
@@ -129,34 +131,37 @@ def generate(
     prompt_size = embeds.size(1)
     mask = torch.nn.functional.pad(mask, (0, steps), value=True)
     cache, reading = None, embeds
-    for step in range(steps):
-        output = lm(reading, mask[:, : prompt_size + step], cache, use_cache=use_cache)
-        cache, hidden = output.cache, output.hidden[:, -1]
-        decision = sampler.step(lm.logits(hidden), uniforms[:, step, 0])
-        codes = head.sample(
-            hidden,
-            model.quantizer,
-            uniforms[:, step, 1:],
-            options.taste_top_p,
-            options.taste_temperature,
-        )
-        codes = torch.where(decision.taste[:, None], codes, -1)
-        history.append(
-            (decision.text, decision.emitted, decision.starts, codes, decision.done)
-        )
-        if step % _CHECK_EVERY == 0 and bool(decision.done.all()):
-            break
-        if pending is not None:
-            audio = _use_pending(audio, pending, decision, sampler)
-        vectors = model.quantizer.codes_to_embeddings(codes)
-        audio = torch.where(decision.taste[:, None], vectors, audio)
-        # After an end symbol the model was trained to read padding as text.
-        stopped = stopped | decision.stopped
-        text = lm.embed(decision.text)
-        text = torch.where(stopped[:, None], inputs.pad_text.to(text.dtype), text)
-        new = inputs.fusion(text, audio)[:, None].to(embeds.dtype)
-        embeds = embeds if use_cache else torch.cat([embeds, new], 1)
-        reading = new if use_cache else embeds
+    with packed_linears(model.lm, rows=batch) if use_cache else nullcontext():
+        for step in range(steps):
+            output = lm(
+                reading, mask[:, : prompt_size + step], cache, use_cache=use_cache
+            )
+            cache, hidden = output.cache, output.hidden[:, -1]
+            decision = sampler.step(lm.logits(hidden), uniforms[:, step, 0])
+            codes = head.sample(
+                hidden,
+                model.quantizer,
+                uniforms[:, step, 1:],
+                options.taste_top_p,
+                options.taste_temperature,
+            )
+            codes = torch.where(decision.taste[:, None], codes, -1)
+            history.append(
+                (decision.text, decision.emitted, decision.starts, codes, decision.done)
+            )
+            if step % _CHECK_EVERY == 0 and bool(decision.done.all()):
+                break
+            if pending is not None:
+                audio = _use_pending(audio, pending, decision, sampler)
+            vectors = model.quantizer.codes_to_embeddings(codes)
+            audio = torch.where(decision.taste[:, None], vectors, audio)
+            # After an end symbol the model was trained to read padding as text.
+            stopped = stopped | decision.stopped
+            text = lm.embed(decision.text)
+            text = torch.where(stopped[:, None], inputs.pad_text.to(text.dtype), text)
+            new = inputs.fusion(text, audio)[:, None].to(embeds.dtype)
+            embeds = embeds if use_cache else torch.cat([embeds, new], 1)
+            reading = new if use_cache else embeds
     columns = [torch.stack(column, 1).cpu() for column in zip(*history, strict=True)]
     used = int((~columns[-1].all(0)).sum()) + 1  # up to where the last item ended
     return Generated(*(column[:, :used] for column in columns))

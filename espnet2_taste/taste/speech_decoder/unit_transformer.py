@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from espnet2_taste.fusion import AbsFusion
+from espnet2_taste.packed_linears import packed_linears
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -185,17 +186,19 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         is_end = torch.arange(self.num_units + 1, device=x.device) == self.num_units
         alive = longest > 0
         units, emitted = [], []
-        for time in range(steps):
-            if time % _CHECK_EVERY == 0 and not bool(alive.any()):
-                break
-            logits = self.llm_decoder(self.llm(x, cache)[:, -1]).float()
-            logits = logits.masked_fill(is_end & (time < shortest), -torch.inf)
-            unit = sampler(logits, time)
-            alive = alive & (unit != self.num_units) & (time < longest)
-            unit = torch.where(alive, unit, 0)
-            units.append(unit)
-            emitted.append(alive)
-            x = self.speech_embedding(unit)[:, None]
+        stepped = torch.nn.ModuleList([self.llm, self.llm_decoder])
+        with packed_linears(stepped, rows=len(x)):
+            for time in range(steps):
+                if time % _CHECK_EVERY == 0 and not bool(alive.any()):
+                    break
+                logits = self.llm_decoder(self.llm(x, cache)[:, -1]).float()
+                logits = logits.masked_fill(is_end & (time < shortest), -torch.inf)
+                unit = sampler(logits, time)
+                alive = alive & (unit != self.num_units) & (time < longest)
+                unit = torch.where(alive, unit, 0)
+                units.append(unit)
+                emitted.append(alive)
+                x = self.speech_embedding(unit)[:, None]
         if not units:
             return GeneratedUnits(
                 lengths.new_zeros(len(x), 0), torch.zeros_like(gap[:, 0])
