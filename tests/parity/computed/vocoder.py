@@ -28,9 +28,9 @@ class VocoderCase:
         self.main = parity.load(MAIN)
         self.extra = parity.load(EXTRA)
 
-    def build(self, reference_masking=False, reference_phase=False) -> VoiceGenerator:
-        """Sizes from the folder's JSON, weights through the loader's folding."""
-        config = self.config
+    @staticmethod
+    def arguments(config: dict) -> tuple[dict, dict]:
+        """Of a VoiceGenerator: flow and HiFT, from the folder's JSON."""
         encoder, unet, cfm = (config[k] for k in ("encoder", "estimator", "cfm"))
         (unet_size,) = set(unet["channels"])
         flow = {
@@ -47,22 +47,29 @@ class VocoderCase:
             "unet_head_size": unet["attention_head_dim"],
             "unet_blocks": unet["n_blocks"],
             "unet_mid_stages": unet["num_mid_blocks"],
+            "num_steps": config["n_timesteps"],
+            "guidance": cfm["inference_cfg_rate"],
+            "drop_rate": cfm["training_cfg_rate"],
+            "sigma": cfm["sigma_min"],
         }
         hift = {
             "mel_size": config["n_mels"],
             "base_size": config["hift"]["base_channels"],
             "f0_size": config["hift"]["cond_channels"],
         }
-        inferred = infer_conf(self.state, unet["num_heads"])
-        assert inferred == {"flow_conf": flow, "hift_conf": hift}
-        flow |= {
-            "num_steps": config["n_timesteps"],
-            "guidance": cfm["inference_cfg_rate"],
-            "drop_rate": cfm["training_cfg_rate"],
-            "sigma": cfm["sigma_min"],
-            "reference_masking": reference_masking,
-        }
-        model = VoiceGenerator(flow, hift | {"reference_phase": reference_phase})
+        return flow, hift
+
+    def build(
+        self, reference_masking: bool = False, reference_phase: bool = False
+    ) -> VoiceGenerator:
+        """With the folder's weights, whose shapes must tell the same sizes."""
+        flow, hift = self.arguments(self.config)
+        inferred = infer_conf(self.state, flow["unet_heads"])
+        assert inferred["flow_conf"].items() <= flow.items()
+        assert inferred["hift_conf"] == hift
+        flow["reference_masking"] = reference_masking
+        hift["reference_phase"] = reference_phase
+        model = VoiceGenerator(flow, hift)
         model.load_state_dict(fold_weight_norm(self.state))
         return model.eval()
 
