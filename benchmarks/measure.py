@@ -1,0 +1,111 @@
+"""Medians of repeated runs, and the machine they were made on."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+PACKAGES = ("torch", "transformers", "peft", "vector-quantize-pytorch", "espnet")
+
+
+@dataclass
+class Row:
+    """One line of the table.
+
+    Attributes:
+        case: what was done.
+        value: median, or peak.
+        unit: of ``value``.
+        ratio: how many times better than ``against``, measured in the same run.
+        against: the naive way, or the case compared with.
+        target: what ``ratio`` (or, without one, ``value``) should reach, in words.
+        note: anything else.
+    """
+
+    case: str
+    value: float
+    unit: str = "ms"
+    ratio: float | None = None
+    against: str = ""
+    target: str = ""
+    note: str = ""
+
+
+class Timer:
+    """Runs functions in turn, so that a busy machine is busy for all of them.
+
+    Args:
+        device: torch device whose queue is waited for.
+        repeats: of each function, after one that does not count.
+    """
+
+    def __init__(self, device: torch.device, repeats: int = 3):
+        self.device = device
+        self.repeats = repeats
+
+    def __call__(self, **functions: Callable) -> tuple[dict[str, float], dict]:
+        """Median seconds and results, by the functions' names."""
+        results = {name: function() for name, function in functions.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in functions}
+        for _ in range(self.repeats):
+            for name, function in functions.items():
+                seconds[name].append(self._time(function))
+        return {k: statistics.median(v) for k, v in seconds.items()}, results
+
+    def _time(self, function: Callable) -> float:
+        self._wait()
+        start = time.perf_counter()
+        function()
+        self._wait()
+        return time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def check_equal(name: str, ours: torch.Tensor, naive: torch.Tensor) -> None:
+    """Refuse to compare times of different results.
+
+    Raises:
+        RuntimeError: integers that differ, or floats beyond 1e-4 of the largest.
+    """
+    fits = ours.shape == naive.shape
+    if fits and ours.is_floating_point():
+        error = (ours - naive).abs().max()
+        fits = bool(error <= 1e-4 * naive.abs().max())
+    elif fits:
+        fits = torch.equal(ours, naive)
+    if not fits:
+        raise RuntimeError(f"{name}: the naive way gives another result")
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """CPU, GPU, threads and versions, for people."""
+    found = {
+        "CPU": f"{_cpu_model()}, {torch.get_num_threads()} torch threads",
+        "Python": platform.python_version(),
+    }
+    if device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(device)
+        found["GPU"] = f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _cpu_model() -> str:
+    """As the operating system calls it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
+            names = [line.split(":", 1)[1] for line in info if "model name" in line]
+    except OSError:
+        names = []
+    return names[0].strip() if names else platform.processor() or platform.machine()

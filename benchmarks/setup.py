@@ -1,0 +1,108 @@
+"""Named configurations and the models they describe, with random weights."""
+
+import argparse
+from functools import cached_property
+from pathlib import Path
+
+import torch
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF = Path(__file__).parent / "conf"
+#: Options of the training commands that a configuration may leave out.
+TASTE_DEFAULTS = {"fusion_conf": {}, "quantizer_conf": {}, "model_conf": {}}
+TASLM_DEFAULTS = TASTE_DEFAULTS | {"speech_head_conf": {}}
+
+
+def read_conf(path: Path) -> dict:
+    """A YAML file in which ``from: FILE`` stands for that file's content.
+
+    Keys beside ``from`` are merged over it; files are named from the repository root.
+    """
+    return _expand(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _expand(conf):
+    if not isinstance(conf, dict):
+        return conf
+    own = {key: _expand(value) for key, value in conf.items() if key != "from"}
+    return _merge(read_conf(ROOT / conf["from"]), own) if "from" in conf else own
+
+
+def _merge(base: dict, over: dict) -> dict:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
+    return merged
+
+
+class Setup:
+    """What a benchmark runs: models (built when first asked for) and amounts of work.
+
+    Args:
+        name: of a file in ``conf/``.
+        device: torch device.
+
+    Raises:
+        ValueError: there is no such configuration.
+    """
+
+    def __init__(self, name: str, device: str = "cpu"):
+        known = sorted(p.stem for p in CONF.glob("*.yaml"))
+        if name not in known:
+            raise ValueError(f"no configuration {name!r}; there are {known}")
+        self.name = name
+        self.device = torch.device(device)
+        self.conf = read_conf(CONF / f"{name}.yaml")
+        self.work = argparse.Namespace(**self.conf["work"])
+
+    @cached_property
+    def taste(self):
+        """The tokenizer with its speech decoder, in eval mode."""
+        from espnet2_taste.taste.build import build_taste_model
+
+        args = argparse.Namespace(**TASTE_DEFAULTS | self.conf["taste"])
+        return self._random(build_taste_model, args)
+
+    @cached_property
+    def taslm(self):
+        """The TASLM, in eval mode."""
+        return self._taslm("taslm")
+
+    @cached_property
+    def training(self):
+        """The TASLM whose training is measured."""
+        return self._taslm("training")
+
+    @cached_property
+    def vocoder(self):
+        """Flow matching and HiFT."""
+        from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
+        from espnet2_taste.vocoder.cosyvoice.vocoder import CosyVoiceVocoder
+
+        model = self._random(lambda conf: VoiceGenerator(**conf), self.conf["vocoder"])
+        return CosyVoiceVocoder(model)
+
+    def _taslm(self, section: str):
+        from espnet2_taste.taslm.build import build_taslm_model
+
+        args = argparse.Namespace(**TASLM_DEFAULTS | self.conf[section])
+        return self._random(build_taslm_model, args)
+
+    def _random(self, build, args):
+        torch.manual_seed(0)
+        return build(args).to(self.device).eval()
+
+    def text(self, batch: int, tokens: int, vocab_size: int) -> dict:
+        """Random texts of three tokens for two words, and random codes of the words."""
+        word = torch.arange(tokens) * 2 // 3
+        quantizer = self.conf["taste"]["quantizer_conf"]
+        codes = (batch, int(word[-1]) + 1, quantizer["num_codebooks"])
+        made = {
+            "text": torch.randint(5, vocab_size, (batch, tokens)),
+            "text_lengths": torch.full((batch,), tokens),
+            "word_ids": word.expand(batch, -1),
+            "taste": torch.randint(quantizer["codebook_size"], codes),
+        }
+        return {key: tensor.to(self.device) for key, tensor in made.items()}

@@ -1,0 +1,62 @@
+"""Text, TASTE and speaker -> units, step by step."""
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks import naive
+from benchmarks.measure import Row, Timer, check_equal
+from benchmarks.setup import Setup
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    Conditioning,
+    Sampling,
+)
+
+
+@torch.inference_mode()
+def run(setup: Setup, timer: Timer) -> Iterator[Row]:
+    """One utterance against the naive loop, a batch against one utterance."""
+    work, decoder = setup.work, setup.taste.speech_decoder
+    prompt = work.tokens + 3
+    # so many units for everybody: no end of speech before, none after
+    decoder.min_ratio = decoder.max_ratio = (work.units + 0.5) / prompt
+    one, many = (conditioning(setup, size) for size in (1, work.batch))
+    greedy = Sampling(top_k=1)
+    times, made = timer(
+        ours=lambda: decoder.generate(one, greedy).units,
+        naive=lambda: naive.generate_units(decoder, one, work.units),
+    )
+    check_equal("units", made["ours"], made["naive"])
+    case = f"{work.units} units from {prompt} positions"
+    yield Row(
+        f"{case}, greedy",
+        1e3 * times["ours"],
+        ratio=times["naive"] / times["ours"],
+        against="positions projected anew, caches concatenated",
+        target=">= 3",
+        note=f"{work.units / 50 / times['ours']:.1f} x real time",
+    )
+    times, _ = timer(
+        one=lambda: decoder.generate(one, greedy),
+        many=lambda: decoder.generate(many, greedy),
+    )
+    yield Row(
+        f"{case}, batch of {work.batch}",
+        1e3 * times["many"],
+        ratio=work.batch * times["one"] / times["many"],
+        against=f"one by one ({1e3 * times['one']:.0f} ms each)",
+        target=">= 8",
+    )
+
+
+def conditioning(setup: Setup, batch: int) -> Conditioning:
+    """Random text, TASTE embeddings and speakers."""
+    conf, model = setup.conf["taste"], setup.taste
+    made = setup.text(batch, setup.work.tokens, conf["vocab_size"])
+    return Conditioning(
+        made["text"],
+        made["text_lengths"],
+        made["word_ids"],
+        model.codes_to_embeddings(made["taste"], made["word_ids"]),
+        torch.randn(batch, conf["spk_embed_dim"], device=setup.device),
+    )

@@ -1,0 +1,121 @@
+"""Every benchmark runs with the tiny configuration, and refuses unequal results."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from benchmarks import naive
+from benchmarks.measure import Row, Timer, check_equal
+from benchmarks.run import BENCHMARKS, main, markdown
+from benchmarks.setup import CONF, Setup
+
+#: naive ways that each benchmark compares with, or other cases
+RATIOS = {
+    "tokenizer": 2,
+    "units": 2,
+    "taslm": 1,
+    "vocoder": 2,
+    "kernels": 3,
+    "memory": 0,
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_rows_are_finite(name, tmp_path, capsys):
+    output = tmp_path / "table.json"
+    command = ["--config", "tiny", "--repeats", "1", "--only", name]
+    (rows,) = main([*command, "--output", str(output)]).values()
+    assert all(math.isfinite(row.value) and row.value > 0 for row in rows)
+    ratios = [row.ratio for row in rows if row.ratio is not None]
+    assert len(ratios) == RATIOS[name]
+    assert all(math.isfinite(ratio) and ratio > 0 for ratio in ratios)
+    printed = capsys.readouterr().out
+    assert all(f"| {row.case} |" in printed for row in rows)
+    written = json.loads(output.read_text())
+    assert [row["case"] for row in written["rows"][name]] == [r.case for r in rows]
+    assert {"CPU", "torch", "configuration"} <= written["machine"].keys()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_rows_on_gpu(name):
+    (rows,) = main(["--config", "tiny", "--device", "cuda", "--only", name]).values()
+    assert any(row.unit == "GiB" and row.value > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "benchmark, way",
+    [
+        ("units", "generate_units"),
+        ("kernels", "average_words"),
+        ("kernels", "assemble"),
+        ("kernels", "eager_attention"),
+    ],
+)
+def test_another_result_is_refused(monkeypatch, benchmark, way):
+    true_way = getattr(naive, way)
+    monkeypatch.setattr(naive, way, lambda *args, **named: true_way(*args, **named) + 1)
+    with pytest.raises(RuntimeError, match="gives another result"):
+        main(["--config", "tiny", "--repeats", "1", "--only", benchmark])
+
+
+def test_unequal_shapes_are_refused():
+    with pytest.raises(RuntimeError, match="it: the naive way"):
+        check_equal("it", torch.zeros(2), torch.zeros(3))
+    check_equal("it", torch.ones(2), torch.ones(2) + 1e-6)
+
+
+def test_naive_steps_equal_a_full_pass():
+    encoder = Setup("tiny").taste.speech_decoder.llm
+    x = torch.randn(1, 7, encoder.size)
+    past = [None] * len(encoder.encoders)
+    with torch.no_grad():
+        parts = [naive.encode_step(encoder, x[:, :3], past)]
+        parts += [
+            naive.encode_step(encoder, x[:, i : i + 1], past) for i in range(3, 7)
+        ]
+        torch.testing.assert_close(torch.cat(parts, 1), encoder(x))
+
+
+def test_timer_counts_repeats_and_keeps_results():
+    calls = []
+    times, results = Timer(torch.device("cpu"), repeats=3)(
+        one=lambda: calls.append(1) or "first", two=lambda: calls.append(2)
+    )
+    assert calls == [1, 2] + 3 * [1, 2]
+    assert results == {"one": "first", "two": None} and times.keys() == results.keys()
+
+
+def test_table():
+    row = Row("a case", 12.345, ratio=3.21, against="a loop", target=">= 3", note="n")
+    table = markdown({"units": [row]}, {"CPU": "some"})
+    assert "CPU: some" in table and "| **units** |" in table
+    assert "| a case | 12.3 ms | a loop | 3.2 x | >= 3 | n |" in table
+
+
+@pytest.mark.parametrize("name", [p.stem for p in CONF.glob("*.yaml")])
+def test_configurations_are_complete(name):
+    setup = Setup(name)
+    assert {"taste", "taslm", "vocoder", "training", "work"} == setup.conf.keys()
+    assert vars(setup.work).keys() == vars(Setup("tiny").work).keys()
+
+
+def test_paper_sizes():
+    with torch.device("meta"):
+        setup = Setup("paper", "meta")
+        sizes = [
+            sum(p.numel() for p in model.parameters())
+            for model in (setup.taste.speech_decoder, setup.training.lm.causal_lm)
+        ]
+    lora = 16 * 64 * (2 * (2048 + 2048) + 2 * (2048 + 512) + 3 * (2048 + 8192))
+    assert sizes == [153_422_339, 1_235_814_400 + lora]
+
+
+def test_unknown_names(capsys):
+    with pytest.raises(ValueError, match="no configuration 'large'"):
+        Setup("large")
+    with pytest.raises(SystemExit):
+        main(["--only", "speed"])
+    assert "no benchmark speed" in capsys.readouterr().err
