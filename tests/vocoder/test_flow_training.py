@@ -144,19 +144,14 @@ def test_training_makes_a_vocoder(tiny_data, tmp_path):
     generator = tiny_voice_generator()
     torch.save(generator.state_dict(), tmp_path / "voice_generator.pth")
     flow_conf = {k: v for k, v in TINY["flow_conf"].items() if k != "mel_size"}
-    conf = {
+    conf = yaml.safe_load(CONF.read_text()) | {
         # tiny_data has a unit every 640 samples: 50 a second at this rate
         "model_conf": {"flow_conf": flow_conf, "fs": 32000, "prompt_rate": 0.5},
         "init_param": [f"{tmp_path}/voice_generator.pth:flow:flow"],
-        "batch_type": "unsorted",
-        "batch_size": 2,
+        "batch_bins": 40000,
         "max_epoch": 2,
+        "scheduler_conf": {"warmup_steps": 10},
         "num_workers": 0,
-        "num_att_plot": 0,
-        "keep_nbest_models": 1,
-        "optim": "adam",
-        "optim_conf": {"lr": 0.01},
-        "best_model_criterion": [["valid", "loss", "min"]],
         "use_tensorboard": False,
     }
     width = flow_conf["spk_embed_dim"]
