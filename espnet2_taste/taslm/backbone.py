@@ -63,7 +63,8 @@ class AbsBackbone(torch.nn.Module, ABC):
         """Read (B, L, size) vectors after those in ``cache``.
 
         ``mask`` (B, cached + L) is True at real positions; padding may be on either
-        side. Position numbers count real positions only.
+        side. Position numbers count real positions only. Without left padding leave
+        it out: what comes later is never read, and faster kernels can be used.
         """
 
     @abstractmethod
@@ -75,7 +76,9 @@ class AbsBackbone(torch.nn.Module, ABC):
         """
 
     @abstractmethod
-    def base_hidden(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def base_hidden(
+        self, embeds: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(B, L, size) of the LM without its adapters, without gradient."""
 
 
@@ -238,7 +241,9 @@ class HFCausalBackbone(AbsBackbone):
         cap = getattr(lm.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * (logits / cap).tanh()
 
-    def base_hidden(self, embeds: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def base_hidden(
+        self, embeds: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         with self._without_adapters():
             return self(embeds, mask).hidden
 

@@ -118,7 +118,7 @@ class TaslmModel(AbsESPnetModel):
             loss, statistics and the batch size.
         """
         inputs = self.assemble(text, text_lengths, word_ids, taste)
-        hidden = self.lm(inputs.embeds, inputs.mask).hidden
+        hidden = self.lm(inputs.embeds).hidden  # causal: right padding is never read
         text_loss, stats = self.text_loss(hidden, inputs, text, text_lengths)
         head = self.predict_taste(hidden, inputs)
         loss = self.loss_weights[0] * text_loss + self.loss_weights[1] * head.loss
@@ -159,9 +159,7 @@ class TaslmModel(AbsESPnetModel):
     def _base_hidden(self, inputs: TaslmInputs, text: torch.Tensor) -> torch.Tensor:
         """(B, <= N + 1, size) states of the base, which reads the text alone."""
         ids = torch.nn.functional.pad(text, (1, 0), value=self.lm.sos_id)
-        # With reference_labels the padding is read, too; without, it changes nothing.
-        mask = inputs.mask[:, : ids.size(1)]
-        return self.lm.base_hidden(self.lm.embed(ids[:, : mask.size(1)]), mask)
+        return self.lm.base_hidden(self.lm.embed(ids[:, : inputs.mask.size(1)]))
 
     def _text_kl(self, scores: TokenScores, text_lengths: torch.Tensor) -> torch.Tensor:
         """Mean KL(base || model) where text is predicted.

@@ -129,13 +129,14 @@ def generate(
     stopped = torch.zeros(batch, dtype=torch.bool, device=device)
     history: list[tuple[torch.Tensor, ...]] = []
     prompt_size = embeds.size(1)
+    # Without padding no mask: looking at one makes every step wait for the GPU.
+    padded = not bool(mask.all())
     mask = torch.nn.functional.pad(mask, (0, steps), value=True)
     cache, reading = None, embeds
     with packed_linears(model.lm, rows=batch) if use_cache else nullcontext():
         for step in range(steps):
-            output = lm(
-                reading, mask[:, : prompt_size + step], cache, use_cache=use_cache
-            )
+            read_mask = mask[:, : prompt_size + step] if padded else None
+            output = lm(reading, read_mask, cache, use_cache=use_cache)
             cache, hidden = output.cache, output.hidden[:, -1]
             decision = sampler.step(lm.logits(hidden), uniforms[:, step, 0])
             codes = head.sample(

@@ -85,7 +85,7 @@ def score(
         taste: (B, W, R) int64 codes.
     """
     inputs = model.assemble(text, text_lengths, word_ids, taste)
-    hidden = model.lm(inputs.embeds, inputs.mask).hidden
+    hidden = model.lm(inputs.embeds).hidden
     tokens = score_tokens(model.lm, hidden, inputs.text_labels)
     head = model.predict_taste(hidden, inputs)
     item, position = (inputs.taste_labels[..., 0] >= 0).nonzero(as_tuple=True)
