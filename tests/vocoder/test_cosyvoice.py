@@ -157,6 +157,11 @@ def test_refuses_what_it_cannot_say(vocoder, units, width, message):
         vocoder([torch.tensor(units)], torch.zeros(1, width))
 
 
+def test_refuses_lists_of_other_lengths(vocoder, batch):
+    with pytest.raises(ValueError, match="2 item_seeds for 6 utterances"):
+        vocoder(*batch, item_seeds=[0, 1])
+
+
 @pytest.mark.parametrize("shape", [(44, 80), (5, 79)])
 def test_refuses_a_prompt_that_does_not_fit(vocoder, shape):
     prompt = Prompt(torch.zeros(20).long(), torch.zeros(shape))

@@ -97,17 +97,21 @@ class CosyVoiceVocoder(AbsVocoder):
             noise: random numbers of each utterance instead of drawn ones.
 
         Raises:
-            ValueError: an embedding of another width, units outside the vocabulary, or
-                a prompt's mel that does not fit.
+            ValueError: an embedding of another width, units outside the vocabulary, a
+                prompt's mel that does not fit, or a list of another length.
         """
-        rows = [i for i, item in enumerate(units) if len(item)]
         self._check_speakers(spk_emb, len(units))
+        extras = {"item_seeds": item_seeds, "prompts": prompts, "noise": noise}
+        for name, given in extras.items():
+            if given is not None and len(given) != len(units):
+                raise ValueError(f"{len(given)} {name} for {len(units)} utterances")
+        rows = [i for i, item in enumerate(units) if len(item)]
         jobs = [
             self._job(
                 units[i],
-                prompts and prompts[i],
+                prompts[i] if prompts else None,
                 item_seeds[i] if item_seeds else 0,
-                noise and noise[i],
+                noise[i] if noise else None,
             )
             for i in rows
         ]
