@@ -1,5 +1,7 @@
 """The expected tensors of ``h_end_to_end``: calls of the whole model."""
 
+import re
+
 import torch
 from parity.compare import Result
 from parity.computed.extract_vq import tokenize
@@ -18,13 +20,12 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
 )
 
 FILE = "h_end_to_end"
-#: tensor -> our parameter with the gradient
-GRADIENTS = {
-    "l0_encattn_q": "aggregator.layers.0.encoder_attn.q_proj.weight",
-    "l1_encattn_v": "aggregator.layers.1.encoder_attn.v_proj.weight",
-    "vq_project_in": "quantizer.project_in.weight",
-    "dec_embed_positions_rowsum": "aggregator.embed_positions.weight",
-}
+#: name of a gradient -> our parameter
+GRADIENTS = (
+    (r"l(\d+)_encattn_([qkv])", r"aggregator.layers.\1.encoder_attn.\2_proj.weight"),
+    (r"vq_(\w+)", r"quantizer.\1.weight"),
+    (r"dec_(\w+)_rowsum", r"aggregator.\1.weight"),
+)
 
 
 def end_to_end(parity) -> dict:
@@ -36,7 +37,8 @@ def end_to_end(parity) -> dict:
 def inference(parity) -> dict:
     """Everything without gradients."""
     model, spoken = taste_model(parity), taslm_model(parity, reference_labels=True)
-    codes = model.word_codes(tokenize(parity, model), *asr(parity)[:0:-1])
+    _, lengths, word_ids = asr(parity)
+    codes = model.word_codes(tokenize(parity, model), word_ids, lengths)
     llm = llm_batch(parity)
     inputs = spoken.assemble(*llm, codes)
     hidden = spoken.lm(inputs.embeds, inputs.mask).hidden
@@ -80,14 +82,15 @@ def stage1_training(parity) -> dict[str, torch.Tensor]:
     loss.backward()
     named = dict(model.named_parameters())
     results = {"stage1_train_loss": loss.squeeze()}
-    for name, parameter in GRADIENTS.items():
-        gradient = named[parameter].grad
-        if name.endswith("_rowsum"):  # of the first rows
-            (rows,) = parity.shapes(FILE)[f"stage1_grad_{name}"]
+    for match in parity.match(FILE, r"stage1_grad_(.+)"):
+        pattern, ours = next(x for x in GRADIENTS if re.fullmatch(x[0], match[1]))
+        gradient = named[re.sub(pattern, ours, match[1])].grad
+        if match[1].endswith("_rowsum"):  # of the first rows
+            (rows,) = parity.shapes(FILE)[match[0]]
             # LayerNorm everywhere: the sums are zero but for rounding
             scale = gradient.abs().sum(1).max()
             gradient = Result(gradient.sum(1)[:rows], scale=scale)
-        results[f"stage1_grad_{name}"] = gradient
+        results[match[0]] = gradient
     return results
 
 
