@@ -1,7 +1,9 @@
 """The obvious ways of computing what the product computes; slower, same results."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from unittest import mock
 
 import torch
 
@@ -119,6 +121,24 @@ def assemble(
         sos = model.lm.embed(ids.new_tensor([model.lm.sos_id]))
         rows.append(torch.cat([sos, fused]))
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+@contextlib.contextmanager
+def heads_everywhere(model: TaslmModel) -> Iterator[None]:
+    """The LM also computes logits and codes of all positions, which nobody asks for."""
+    lm, head = model.lm, model.speech_head
+    forward = lm.forward
+
+    def and_heads(*args, **options):
+        output = forward(*args, **options)
+        lm.logits(output.hidden)
+        states = output.hidden.flatten(0, 1)
+        unused = states.new_zeros(len(states), head.num_draws)
+        head.sample(states, model.quantizer, unused)
+        return output
+
+    with mock.patch.object(lm, "forward", and_heads):
+        yield
 
 
 class TwoCalls(torch.nn.Module):

@@ -1,9 +1,11 @@
 """Continuing a prompt with a cache, against reading everything again at each step."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
+from benchmarks import naive
 from benchmarks.measure import Row, Timer, check_equal
 from benchmarks.setup import Setup
 from espnet2_taste.taslm.generation import Prompt, generate
@@ -12,44 +14,62 @@ from espnet2_taste.taslm.sampler import SamplingOptions, Vocabulary
 
 @torch.inference_mode()
 def run(setup: Setup, timer: Timer) -> Iterator[Row]:
-    """Rows by number of words; the longest without a cache, too."""
-    prompt = _prompt(setup)
-    vocabulary = _vocabulary(setup.taslm.lm.vocab_size).to(setup.device)
+    """Rows by number of words; the longest without a cache, too; then a batch."""
+    model, words = setup.taslm, setup.work.words
+    longest, prompt = words[-1], _prompt(setup, 1)
+    vocabulary = _vocabulary(model.lm.vocab_size).to(setup.device)
+    options = {n: SamplingOptions(max_words=n, end_symbol=False) for n in words}
 
-    def continuation(words: int, use_cache: bool = True):
-        options = SamplingOptions(max_words=words, end_symbol=False)
-        return lambda: generate(
-            setup.taslm, vocabulary, prompt, options, use_cache=use_cache
-        )
+    def call(prompt: Prompt, count: int = longest, use_cache: bool = True):
+        return generate(model, vocabulary, prompt, options[count], use_cache=use_cache)
 
-    shortest, *_, longest = setup.work.words
-    calls = {str(words): continuation(words) for words in setup.work.words}
-    times, made = timer(**calls, naive=continuation(longest, False))
-    check_equal("words", made[str(longest)].text, made["naive"].text)
-    check_equal("codes", made[str(longest)].codes, made["naive"].codes)
-    for words in setup.work.words:
-        seconds, steps = times[str(words)], made[str(words)].text.size(1)
-        row = Row(
-            f"{words} words ({steps} tokens) after {setup.work.prompt_words}, greedy",
-            1e3 * seconds,
-            note=f"{1e3 * seconds / words:.1f} ms a word",
-        )
-        if words == longest:
-            row.ratio, row.target = times["naive"] / seconds, ">= 8"
-            row.against = "no cache"
-        yield row
-    growth = times[str(longest)] / times[str(shortest)]
-    yield Row(
-        f"{longest} words over {shortest} words",
-        growth,
-        unit="x",
-        target=f"<= {longest / shortest:g} (linear)",
+    def reference() -> None:
+        with naive.heads_everywhere(model):
+            call(prompt, use_cache=False)
+
+    times, made = timer(
+        **{str(count): partial(call, prompt, count) for count in words},
+        naive=partial(call, prompt, use_cache=False),
+        reference=reference,
     )
+    _check(made[str(longest)], made["naive"])
+    for count in words:
+        seconds, tokens = times[str(count)], made[str(count)].text.size(1)
+        row = Row(
+            f"{count} words ({tokens} tokens) after {setup.work.prompt_words}, greedy",
+            1e3 * seconds,
+            note=f"{1e3 * seconds / tokens:.1f} ms a token",
+        )
+        if count == longest:
+            row.ratio, row.against = times["naive"] / seconds, "no cache"
+        yield row
+    ratio = times["reference"] / times[str(longest)]
+    against = "no cache, both heads at all positions (the reference's loop)"
+    yield Row(row.case, row.value, ratio=ratio, against=against, target=">= 8")
+    ends = [times[str(n)] / made[str(n)].text.size(1) for n in (words[0], longest)]
+    case = f"time of a token: {longest} words over {words[0]} words"
+    yield Row(case, ends[1] / ends[0], unit="x", target="1 (linear)")
+
+    size = setup.work.taslm_batch
+    prompt = _prompt(setup, size)
+    once = Timer(setup.device, repeats=1)  # the naive way takes long
+    many, made = once(
+        ours=partial(call, prompt), naive=partial(call, prompt, use_cache=False)
+    )
+    _check(made["ours"], made["naive"])
+    ratio = many["naive"] / many["ours"]
+    case = f"{longest} words, batch of {size}"
+    yield Row(case, 1e3 * many["ours"], ratio=ratio, against="no cache", target=">= 8")
 
 
-def _prompt(setup: Setup) -> Prompt:
+def _check(ours, without_cache) -> None:
+    check_equal("words", ours.text, without_cache.text)
+    check_equal("codes", ours.codes, without_cache.codes)
+
+
+def _prompt(setup: Setup, batch: int) -> Prompt:
     tokens = -(-setup.work.prompt_words * 3 // 2)
-    made = setup.text(1, tokens, setup.conf["taslm"]["vocab_size"])
+    made = setup.text(batch, tokens, setup.conf["taslm"]["vocab_size"])
     return Prompt("audio", **made)
 
 

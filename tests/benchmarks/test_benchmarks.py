@@ -15,7 +15,7 @@ from benchmarks.setup import CONF, Setup
 RATIOS = {
     "tokenizer": 2,
     "units": 2,
-    "taslm": 1,
+    "taslm": 3,
     "vocoder": 2,
     "kernels": 3,
     "memory": 0,
