@@ -68,3 +68,18 @@ def test_a_foreign_checkpoint_is_an_error(folder, tmp_path):
     torch.save({"x": torch.zeros(1)}, tmp_path / "model.pth")
     with pytest.raises(RuntimeError, match="does not fit .*missing"):
         load_speaker_encoder("espnet_spk", str(tmp_path))
+
+
+def test_a_tag_is_downloaded(folder, monkeypatch):
+    asked = []
+
+    def download(tag, cache_dir):
+        asked.append((tag, cache_dir))
+        return {
+            "train_config": str(folder / "config.yaml"),
+            "model_file": str(folder / "valid.eer.best.pth"),
+        }
+
+    monkeypatch.setattr("espnet2_taste.speaker.espnet_spk.download", download)
+    encoder = load_speaker_encoder("espnet_spk", "someone/spk", cache_dir="cache")
+    assert asked == [("someone/spk", "cache")] and encoder.embed_dim == 10
