@@ -14,6 +14,7 @@ INSTALL = [
     "torchaudio==2.11.0",
     "transformers>=4.57,<6",
     "peft>=0.17",
+    "safetensors",
     "vector-quantize-pytorch>=1.27",
     "einops",
     "numpy>=1.26",

@@ -9,6 +9,7 @@ from espnet2_taste.convert.names import EMBED_TOKENS, LM_HEAD
 from espnet2_taste.convert.plan import Plan, make_plan
 from espnet2_taste.convert.source import Checkpoint, read_json
 from espnet2_taste.convert.stage1 import Stage1Checkpoint, plan_decoder, stage1_config
+from espnet2_taste.data.text import build_text_tokenizer
 
 CONFIG = "config.json"
 #: folder of the language model's tokenizer
@@ -92,7 +93,9 @@ def _hub_folder(path: Path) -> Published:
     checkpoint = Checkpoint(path)
     plan = make_plan(config, checkpoint.info, str(path))
     _check_tie(plan, checkpoint)
-    tokenizer = path / TOKENIZER
+    tokenizer = path / TOKENIZER if (path / TOKENIZER).is_dir() else None
+    if tokenizer is not None:
+        _check_tokenizer(tokenizer, config["text_config"]["vocab_size"])
     others = sorted(
         f
         for f in path.glob("*.json")
@@ -103,7 +106,7 @@ def _hub_folder(path: Path) -> Published:
         plan,
         checkpoint,
         _find_files(path),
-        tokenizer if tokenizer.is_dir() else None,
+        tokenizer,
         [path / CONFIG, *others],
     )
 
@@ -135,6 +138,16 @@ def _check_vocoder(files: list[Path]) -> None:
         load(path, device="meta")
     except RuntimeError as error:
         raise ValueError(str(error)) from None
+
+
+def _check_tokenizer(path: Path, vocab_size: int) -> None:
+    try:
+        found = build_text_tokenizer("hf", str(path)).vocab_size
+    except Exception as error:  # transformers and tokenizers raise many kinds
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path} is no tokenizer ({reason})") from None
+    if found > vocab_size:
+        raise ValueError(f"{path} has {found} tokens, the LM embeds {vocab_size}")
 
 
 def _check_tie(plan: Plan, checkpoint: Checkpoint) -> None:

@@ -49,7 +49,7 @@ def main(cmd: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     from safetensors.torch import save_file
 
-    from espnet2_taste.convert.published import CONFIG, COSYVOICE
+    from espnet2_taste.convert.published import CONFIG, COSYVOICE, FILES
     from espnet2_taste.convert.published import TOKENIZER as LLAMA_TOKENIZER
     from espnet2_taste.convert.source import SAFETENSORS
 
@@ -67,7 +67,7 @@ def main(cmd: list[str] | None = None) -> None:
         shutil.copyfile(config_file, folder / CONFIG)
         if (args.packed / "taslm" / TOKENIZER).is_dir():
             shutil.copytree(args.packed / "taslm" / TOKENIZER, folder / LLAMA_TOKENIZER)
-        for part in parts.keys() - set(models):
+        for part in {p for p, choice, _ in FILES if parts.get(p) == choice}:
             shutil.copytree(args.packed / part, folder / COSYVOICE, dirs_exist_ok=True)
         save_file(tensors, folder / SAFETENSORS, metadata={"format": "pt"})
         shutil.copymode(folder / CONFIG, folder / SAFETENSORS)  # not the owner's only

@@ -179,6 +179,21 @@ def test_shard_that_is_missing(make_hub, convert):
         convert(hub)
 
 
+def test_tokenizer_that_does_not_fit(make_hub, convert):
+    hub = make_hub()
+    file = hub / "llama_tokenizer" / "tokenizer.json"
+    content = json.loads(file.read_text())
+    last = content["added_tokens"][-1]
+    extra = last | {"id": last["id"] + 1, "content": "<|extra|>"}
+    content["added_tokens"].append(extra)
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="has 301 tokens, the LM embeds 300"):
+        convert(hub)
+    file.write_text("{}")
+    with pytest.raises(ValueError, match="llama_tokenizer is no tokenizer"):
+        convert(hub)
+
+
 def test_vocoder_of_another_size(make_hub, convert, voice_generator):
     hub = make_hub()
     state = {k: v for k, v in voice_generator.items() if "f0_predictor" not in k}
