@@ -81,3 +81,54 @@ def test_unknown_or_missing_tokenizer_is_explained(tmp_path):
         build_text_tokenizer("bpe")
     with pytest.raises(FileNotFoundError, match="stage 4"):
         build_text_tokenizer("bpe", str(tmp_path / "none.model"))
+
+
+@pytest.fixture(scope="module")
+def hf_folder(tmp_path_factory):
+    """A byte-level BPE tokenizer with a start symbol, as an LLM's."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator(SENTENCES, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<|start|>")
+    folder = tmp_path_factory.mktemp("hf") / "tokenizer"
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_hf_words_and_plain_text(hf_folder):
+    tokenizer = build_text_tokenizer("hf", str(hf_folder))
+    ids, word_ids = tokenizer.encode_words(["the", "red", "ψ"])
+    assert tokenizer.decode(ids) == "the red ψ"
+    assert sorted(set(word_ids)) == [0, 1, 2]
+    first = [i == 0 or word_ids[i] != word_ids[i - 1] for i in range(len(ids))]
+    assert tokenizer.starts_word[ids].tolist() == first
+    text = "<|start|>the red\n\nlamp"
+    ids = tokenizer.encode_text(text)
+    assert ids[0] == tokenizer.tokenizer.bos_token_id
+    assert tokenizer.tokenizer.decode(ids) == text
+    assert tokenizer.encode_text("") == []
+
+
+def test_plain_text_of_other_tokenizers(models):
+    tokenizer = build_text_tokenizer("char", models["char"])
+    expected = tokenizer.encode_words(["red", "lamp"])[0]
+    assert tokenizer.encode_text(" red  lamp") == expected
+    assert tokenizer.encode_text(" ") == []
+
+
+def test_identity_follows_the_file(models, tmp_path):
+    copy = tmp_path / "chars"
+    copy.write_text(open(models["char"], encoding="utf-8").read(), encoding="utf-8")
+    first, again = (build_text_tokenizer("char", str(copy)) for _ in range(2))
+    assert first.identity == again.identity
+    with copy.open("a", encoding="utf-8") as f:
+        f.write("ψ\n")
+    assert build_text_tokenizer("char", str(copy)).identity != first.identity
