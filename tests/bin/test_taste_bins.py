@@ -160,7 +160,8 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
     plot = np.load(tmp_path / "codes" / "attention" / "utt0.npz")
     assert plot["attention"].shape[0] == len(plot["words"]) == 3
 
-    monkeypatch.setattr("espnet2_taste.vocoder.load_vocoder", lambda *_: ToneVocoder())
+    vocoder = "espnet2_taste.vocoder.load_vocoder"
+    monkeypatch.setattr(vocoder, lambda *_, **__: ToneVocoder())
     for number, batch_size in enumerate(("2", "6")):
         synthesize(
             [*model, "--data_dir", str(data), "--condition", "codes", "--vocoder", "x"]
