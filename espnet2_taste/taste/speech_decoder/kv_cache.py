@@ -4,7 +4,9 @@ import torch
 
 
 class KVCache:
-    """One growing buffer for all layers, doubled when full: no concatenation per step.
+    """A buffer each for a layer's keys and values, doubled when full.
+
+    Nothing is concatenated or allocated in a usual step.
 
     Args:
         num_layers: layers that share the cache.
@@ -24,8 +26,10 @@ class KVCache:
         like: torch.Tensor,
         capacity: int = 256,
     ):
-        shape = (2, num_layers, batch_size, num_heads, capacity, head_size)
-        self.buffer = like.new_empty(shape)
+        shape = (batch_size, num_heads, capacity, head_size)
+        self.layers = [
+            (like.new_empty(shape), like.new_empty(shape)) for _ in range(num_layers)
+        ]
         self.length = 0
 
     def append(
@@ -36,16 +40,22 @@ class KVCache:
         The caller moves ``length`` on by S once every layer has appended.
 
         Returns:
-            two (B, H, length + S, head_size) views of the buffer.
+            two (B, H, length + S, head_size) views of the buffers.
         """
-        end = self.length + key.size(2)
-        if end > self.buffer.size(4):
-            shape = list(self.buffer.shape)
-            shape[4] = max(2 * shape[4], end)
-            larger = self.buffer.new_empty(shape)
-            larger[..., : self.length, :] = self.buffer[..., : self.length, :]
-            self.buffer = larger
-        keys, values = self.buffer[0, layer], self.buffer[1, layer]
-        keys[:, :, self.length : end] = key
-        values[:, :, self.length : end] = value
-        return keys[:, :, :end], values[:, :, :end]
+        size = key.size(2)
+        end = self.length + size
+        keys, values = self.layers[layer]
+        if end > keys.size(2):
+            keys, values = _enlarged(keys, end), _enlarged(values, end)
+            self.layers[layer] = keys, values
+        keys.narrow(2, self.length, size).copy_(key)
+        values.narrow(2, self.length, size).copy_(value)
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
+
+
+def _enlarged(buffer: torch.Tensor, needed: int) -> torch.Tensor:
+    """At least doubled, same content at the beginning."""
+    batch, heads, capacity, head_size = buffer.shape
+    larger = buffer.new_empty(batch, heads, max(2 * capacity, needed), head_size)
+    larger[:, :, :capacity] = buffer
+    return larger

@@ -114,8 +114,9 @@ class RelPosAttention(torch.nn.Module):
             kv: past keys and values, appended to.
             index: of this layer in ``kv``.
         """
+        heads = (*x.shape[:2], self.num_heads, -1)
         query, key, value = (
-            linear(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            linear(x).view(heads).transpose(1, 2)
             for linear in (self.linear_q, self.linear_k, self.linear_v)
         )
         if kv is not None:
