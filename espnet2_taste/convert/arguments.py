@@ -20,8 +20,11 @@ HEADS = {
 }
 #: weight of the KL to the base LM wherever the reference trains with one
 TEXT_KL_WEIGHT = 0.9
-#: of a nested configuration: where it came from, not what it is
-_PROVENANCE = ("torch_dtype", "dtype", "architectures", "transformers_version")
+#: what makes an LLM beyond the fields of its configuration class
+_LM_FIELDS = {
+    *("model_type", "tie_word_embeddings", "rope_scaling", "rope_theta"),
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+}
 
 
 def taste_arguments(config: dict, names: Iterable[str] = ()) -> argparse.Namespace:
@@ -134,7 +137,7 @@ def taslm_arguments(config: dict, dtype: str = "float32") -> argparse.Namespace:
     if config["audio_tower_config"].get("kwargs_for_quantizer") is None:
         raise ValueError("config.json: a spoken LM without kwargs_for_quantizer")
     lm_conf = {
-        "config": {"model_type": "llama"} | _content(text),
+        "config": _lm_config(text),
         "dtype": dtype,
         "rope_dtype": "bfloat16",
         "sos_id": spoken["sos_id"],
@@ -178,15 +181,14 @@ def whisper_config(asr_config: dict, names: Iterable[str] = ()) -> dict:
     """Complete ``WhisperConfig`` arguments, as deep as the checkpoint is."""
     from transformers import WhisperConfig
 
-    given = _content(asr_config)
-    full = WhisperConfig(**given)
+    default = WhisperConfig()
     keys = (
         "d_model num_mel_bins vocab_size max_source_positions max_target_positions "
         "encoder_layers encoder_attention_heads encoder_ffn_dim dropout "
         "decoder_layers decoder_attention_heads decoder_ffn_dim "
         "attention_dropout activation_dropout activation_function scale_embedding"
     ).split()
-    config = {key: getattr(full, key) for key in keys}
+    config = {key: asr_config.get(key, getattr(default, key)) for key in keys}
     for key, prefix in (("encoder_layers", ENCODER), ("decoder_layers", AGGREGATOR)):
         config[key] = count_layers(names, prefix + "layers.") or config[key]
     return config
@@ -225,13 +227,14 @@ def _defaulted(decoder: dict) -> dict:
     } | decoder
 
 
-def _content(config: dict) -> dict:
-    """A nested configuration without its provenance."""
-    return {
-        k: v
-        for k, v in config.items()
-        if not k.startswith("_") and k not in _PROVENANCE
-    }
+def _lm_config(text_config: dict) -> dict:
+    """What a configuration says of the model, without provenance and generation."""
+    from transformers import CONFIG_MAPPING, PretrainedConfig
+
+    config = {"model_type": "llama"} | text_config
+    own = CONFIG_MAPPING[config["model_type"]]().to_dict().keys()
+    fields = (own - PretrainedConfig().to_dict().keys()) | _LM_FIELDS
+    return {key: value for key, value in config.items() if key in fields}
 
 
 def _require(config: dict, where: str, **allowed: tuple) -> None:

@@ -75,10 +75,14 @@ def make_plan(config: dict, info: Mapping[str, TensorInfo], where: str) -> Plan:
             variant of the reference that this package does not have.
     """
     dead, wanted, tied = DEAD, {}, False
-    args = taste_arguments(config, info)
-    parts = [_part("taste", args, TASTE, build_taste_model, wanted)]
-    if any(name.startswith(SPOKEN_LM) for name in info):
-        args = taslm_arguments(config, _lm_dtype(info))
+    spoken = any(name.startswith(SPOKEN_LM) for name in info)
+    try:
+        taste_args = taste_arguments(config, info)
+        args = taslm_arguments(config, _lm_dtype(info)) if spoken else None
+    except KeyError as error:
+        raise ValueError(f"the config.json of {where} has no {error}") from None
+    parts = [_part("taste", taste_args, TASTE, build_taste_model, wanted)]
+    if spoken:
         tied = EMBED_TOKENS in info and LM_HEAD not in info
         if tied:
             args.lm_conf["config"]["tie_word_embeddings"] = True

@@ -93,3 +93,26 @@ def test_variants_of_the_reference_that_are_not_here(section, key, value):
     changed[section][key] = value
     with pytest.raises(ValueError, match=f"config.json.*{key}="):
         make_plan(changed, info(TINY), "here")
+
+
+def test_fields_that_transformers_writes_everywhere():
+    changed = copy.deepcopy(config(TINY))
+    generic = {
+        "return_dict": True,
+        "id2label": {"0": "A"},
+        "decoder_start_token_id": None,
+    }
+    generic |= {"top_k": 50, "begin_suppress_tokens": [220], "torch_dtype": "float32"}
+    for section in ("text_config", "asr_config"):
+        changed[section] = generic | changed[section]
+    plain, noisy = (
+        make_plan(c, info(TINY), "x").parts for c in (config(TINY), changed)
+    )
+    assert [part.args for part in noisy] == [part.args for part in plain]
+
+
+def test_config_without_a_size():
+    changed = copy.deepcopy(config(TINY))
+    del changed["audio_tower_config"]["kwargs_for_quantizer"]["dim"]
+    with pytest.raises(ValueError, match="config.json of here has no 'dim'"):
+        make_plan(changed, info(TINY), "here")
