@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -78,12 +79,14 @@ def main(cmd: list[str] | None = None) -> dict[str, list[Row]]:
     args = parse(cmd)
     if args.threads:
         torch.set_num_threads(args.threads)
+    torch.backends.cudnn.allow_tf32 = False  # results are compared in float32
     setup = Setup(args.config, args.device)
     timer = Timer(setup.device, args.repeats)
     results = {}
     for name in args.only:
         results[name] = measure(name, setup, timer)
-    about = {"configuration": args.config} | machine(setup.device)
+    command = ["python -m benchmarks.run", *(sys.argv[1:] if cmd is None else cmd)]
+    about = {"command": f"`{' '.join(command)}`"} | machine(setup.device)
     table = markdown(results, about)
     print(table)
     if args.output is not None:

@@ -35,7 +35,7 @@ def test_rows_are_finite(name, tmp_path, capsys):
     assert all(f"| {row.case} |" in printed for row in rows)
     written = json.loads(output.read_text())
     assert [row["case"] for row in written["rows"][name]] == [r.case for r in rows]
-    assert {"CPU", "torch", "configuration"} <= written["machine"].keys()
+    assert {"CPU", "torch", "command"} <= written["machine"].keys()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
