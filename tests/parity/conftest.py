@@ -12,7 +12,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from parity.compare import TensorId
 from parity.folder import ParityFolder
 
@@ -36,14 +35,16 @@ def pytest_generate_tests(metafunc):
     tensors = metafunc.definition.get_closest_marker("tensors")
     cases = metafunc.definition.get_closest_marker("cases")
     if tensors:
-        name = "tensor"
+        argument = "tensor"
         found = {
-            key: [TensorId(f, t) for f in tensors.args for t in sorted(folder.shapes(f))]
+            key: [
+                TensorId(f, t) for f in tensors.args for t in sorted(folder.shapes(f))
+            ]
             for key, folder in FOLDERS.items()
             if folder
         }
     elif cases:
-        name = "case"
+        argument = "case"
         found = {k: list(cases.kwargs["find"](f)) for k, f in FOLDERS.items() if f}
     else:
         metafunc.parametrize("parity", FOLDERS.values(), ids=FOLDERS, indirect=True)
@@ -55,7 +56,7 @@ def pytest_generate_tests(metafunc):
         if not found.get(key):
             skip = pytest.mark.skip(f"{folder.folder} has no such files")
             params.append(pytest.param(folder, None, id=key, marks=skip))
-    metafunc.parametrize(("parity", name), params, indirect=["parity"])
+    metafunc.parametrize(("parity", argument), params, indirect=["parity"])
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-
 from parity.compare import Result
 from parity.draw import draw
+from safetensors import safe_open
 
 
 class ParityFolder:
@@ -63,11 +62,11 @@ class ParityFolder:
         if "seed" in self.index:
             listed = self.case(file).get("tensors", {})
             found |= {k: tuple(v[0]) for k, v in listed.items() if k not in found}
-        return found
+        return dict(sorted(found.items()))
 
     def match(self, file: str, pattern: str) -> list[re.Match]:
         """Matches of a regular expression with the whole names of a file's tensors."""
-        found = (re.fullmatch(pattern, name) for name in sorted(self.shapes(file)))
+        found = (re.fullmatch(pattern, name) for name in self.shapes(file))
         return [match for match in found if match]
 
     def load(self, file: str) -> "Tensors":
@@ -93,7 +92,8 @@ class ParityFolder:
         """What our code computes for a file (once), and the names it read from it."""
         if file not in self._computed:
             self._read, before = set(), self._read
-            results = {k: Result.of(v) for k, v in compute(self).items()}
+            with torch.enable_grad():
+                results = {k: Result.of(v) for k, v in compute(self).items()}
             names = {name for read, name in self._read if read == file}
             self._computed[file] = results, names
             self._read |= before

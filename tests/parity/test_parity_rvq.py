@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import torch
 from parity.compare import check_tensor
 from parity.computed.package_rvq import compare_with_package
 from parity.computed.rvq import FILES

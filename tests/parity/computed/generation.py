@@ -1,7 +1,7 @@
 """The expected tensors of ``e_generate``, and the sampler's steps in index.json."""
 
 import torch
-from parity.compare import Result
+from parity.compare import Result, Unknown
 from parity.models import taslm_model
 
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
@@ -18,8 +18,14 @@ FILE = "e_generate"
 def generation(parity) -> dict:
     """``<run>_*`` of every greedy run, and the filters ``topp_*`` and ``rep_*``."""
     results = filters(parity)
-    for name in runs(parity):
-        results |= {f"{name}_{key}": x for key, x in outputs(parity, name).items()}
+    for name, facts in parity.case(FILE).get("runs", {}).items():
+        if name in runs(parity):
+            found = outputs(parity, name)
+            results |= {f"{name}_{key}": value for key, value in found.items()}
+        else:
+            reason = f"the folder does not store the {facts['mode']} run's prompt"
+            for match in parity.match(FILE, rf"{name}_llm_\w+"):
+                results[match[0]] = Unknown(reason)
     return results
 
 
@@ -38,9 +44,17 @@ def filters(parity) -> dict:
 
 
 def runs(parity) -> dict[str, dict]:
-    """Name and facts of each run in index.json."""
-    runs = parity.case(FILE).get("runs", {})
-    return {k: v for k, v in runs.items() if v["mode"] != "instruct"}
+    """Name and facts of each run in index.json whose prompt is known.
+
+    An ``instruct`` run needs ``prefix_ids`` and ``suffix_ids``: the plain text around
+    the prompt, which is in no tensor.
+    """
+    found = parity.case(FILE).get("runs", {})
+    return {
+        name: facts
+        for name, facts in found.items()
+        if facts["mode"] != "instruct" or "prefix_ids" in facts
+    }
 
 
 def vocabulary(parity) -> Vocabulary:
@@ -56,24 +70,31 @@ def vocabulary(parity) -> Vocabulary:
 
 def prompt_of(parity, name: str) -> Prompt:
     """The prompt of a run: an item of ``inputs``, by the number that ends its name."""
-    inputs, mode = parity.load("inputs"), runs(parity)[name]["mode"]
-    number = name.removeprefix(mode)
-    item = int(number) if number and mode == "audio" else 0
+    inputs, facts = parity.load("inputs"), runs(parity)[name]
+    number = name.removeprefix(facts["mode"])
+    item = int(number) if number and facts["mode"] == "audio" else 0
     length = inputs["llm_token_lengths"][item].long()
     codes = parity.load("d_spoken_lm")["llm_indices"][item]
+    around = {
+        key: torch.tensor(facts[f"{key}_ids"]) if f"{key}_ids" in facts else None
+        for key in ("prefix", "suffix")
+    }
     return Prompt(
-        mode=mode,
+        mode=facts["mode"],
         text=inputs["llm_token_ids"][item, :length][None],
         text_lengths=length[None],
         word_ids=inputs["llm_word_ids"][item, :length].long()[None],
         taste=codes[codes[:, 0] >= 0][None],
+        **around,
     )
 
 
 def run(parity, name: str, use_cache: bool = True) -> Generated:
     """A greedy continuation by the reference's rules."""
+    facts = runs(parity)[name]
     options = SamplingOptions(
-        extra_words=runs(parity)[name]["extra_words"],
+        extra_words=facts["extra_words"],
+        stop_id=facts.get("stop_id"),
         end_symbol=False,
         first_starts_word=False,
     )

@@ -53,13 +53,15 @@ def encoders(parity, model: UnitTransformerDecoder) -> dict:
 
 
 def teacher_forced(parity, model: UnitTransformerDecoder, mode: str) -> dict:
-    """``full_*`` and ``skip_*``: what the unit LM reads, its logits, loss, gradients."""
+    """``full_*`` and ``skip_*``: what is read, logits, loss and gradients."""
     data, cond = parity.load(FILE), conditioning(parity, mode == "full")
     if mode == "full":
         cond.audio = clone(cond.audio)
     units, lengths = data["speech_token_ids"], data["speech_token_lengths"].long()
     seen = []
-    hook = model.llm.register_forward_hook(lambda _, args, out: seen.append((args, out)))
+    hook = model.llm.register_forward_hook(
+        lambda _, args, out: seen.append((args, out))
+    )
     model.zero_grad()
     output = model(cond, units, lengths)
     output.loss.backward()
