@@ -9,6 +9,8 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Sampling,
 )
 from espnet2_taste.taste.speech_decoder.rel_pos_encoder import (
+    FeedForward,
+    RelPosAttention,
     RelPosEncoder,
     RelPositionTable,
 )
@@ -204,6 +206,17 @@ def test_relative_attention_follows_its_formula():
             expected[i, head] = weights @ v[: i + 1, head]
     expected = attention.linear_out(expected.flatten(1))
     torch.testing.assert_close(out[0], expected)
+
+
+def test_dropout_reaches_attention_weights_and_hidden_units():
+    x = torch.randn(2, 5, 8)
+    attention = RelPosAttention(8, 2, dropout=1.0)
+    positions = torch.randn(2, 5, 4)
+    out = attention(x, positions, None, None, 0)
+    torch.testing.assert_close(out, attention.linear_out.bias.expand_as(out))
+    assert (attention.eval()(x, positions, None, None, 0) != out).any()
+    feed_forward = FeedForward(8, 16, torch.relu, dropout=1.0)
+    torch.testing.assert_close(feed_forward(x), feed_forward.w_2.bias.expand_as(x))
 
 
 def test_position_table_grows_beyond_5000():

@@ -76,13 +76,15 @@ class RelPosAttention(torch.nn.Module):
     Args:
         size: width.
         num_heads: H.
+        dropout: of the attention weights.
     """
 
-    def __init__(self, size: int, num_heads: int):
+    def __init__(self, size: int, num_heads: int, dropout: float = 0.0):
         super().__init__()
         if size % num_heads:
             raise ValueError(f"size {size} is not a multiple of {num_heads} heads")
         self.num_heads = num_heads
+        self.dropout = dropout
         self.scale = (size // num_heads) ** -0.5
         for name in ("linear_q", "linear_k", "linear_v", "linear_out"):
             self.add_module(name, torch.nn.Linear(size, size))
@@ -131,7 +133,11 @@ class RelPosAttention(torch.nn.Module):
         if hidden is not None:
             bias = bias.masked_fill(hidden, -torch.inf)
         out = F.scaled_dot_product_attention(
-            query + self.pos_bias_u[:, None], key, value, attn_mask=bias
+            query + self.pos_bias_u[:, None],
+            key,
+            value,
+            attn_mask=bias,
+            dropout_p=self.dropout if self.training else 0.0,
         )
         return self.linear_out(out.transpose(1, 2).flatten(2))
 
@@ -148,16 +154,17 @@ def _shift(by_distance: torch.Tensor) -> torch.Tensor:
 
 
 class FeedForward(torch.nn.Module):
-    """w_2(activation(w_1 x))."""
+    """w_2(dropout(activation(w_1 x)))."""
 
-    def __init__(self, size: int, ffn_size: int, activation):
+    def __init__(self, size: int, ffn_size: int, activation, dropout: float):
         super().__init__()
         self.w_1 = torch.nn.Linear(size, ffn_size)
         self.w_2 = torch.nn.Linear(ffn_size, size)
         self.activation = activation
+        self.dropout = torch.nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.w_2(self.activation(self.w_1(x)))
+        return self.w_2(self.dropout(self.activation(self.w_1(x))))
 
 
 class RelPosEncoder(torch.nn.Module):
@@ -169,10 +176,11 @@ class RelPosEncoder(torch.nn.Module):
         num_heads: attention heads.
         ffn_size: feed-forward width.
         num_blocks: blocks.
-        dropout: of input, positions and residual branches.
+        dropout: of input, positions, hidden units and residual branches.
         kind: "conformer" (Swish; CosyVoice's Conformer without convolution) or
             "transformer" (ReLU, also after the input layer).
         causal: positions see no later ones; False: they see the whole item.
+        attention_dropout: of the attention weights.
     """
 
     def __init__(
@@ -185,6 +193,7 @@ class RelPosEncoder(torch.nn.Module):
         dropout: float,
         kind: str,
         causal: bool = True,
+        attention_dropout: float = 0.0,
     ):
         super().__init__()
         self.size = size
@@ -201,8 +210,8 @@ class RelPosEncoder(torch.nn.Module):
         self.encoders = torch.nn.ModuleList()
         for _ in range(num_blocks):
             block = torch.nn.Module()
-            block.self_attn = RelPosAttention(size, num_heads)
-            block.feed_forward = FeedForward(size, ffn_size, activation)
+            block.self_attn = RelPosAttention(size, num_heads, attention_dropout)
+            block.feed_forward = FeedForward(size, ffn_size, activation, dropout)
             for name in self.norm_names:
                 block.add_module(name, torch.nn.LayerNorm(size))
             self.encoders.append(block)

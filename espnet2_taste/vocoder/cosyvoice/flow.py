@@ -35,7 +35,7 @@ class Flow(nn.Module):
         mel_size: bins of the mel.
         embed_size: width of the unit embeddings.
         encoder_size, encoder_heads, encoder_ffn_size, encoder_blocks: of the encoder.
-        dropout: of the encoder.
+        dropout: of the encoder, attention weights included.
         unet_size, unet_heads, unet_head_size: of the U-Net.
         unet_blocks: transformer blocks of each of its stages.
         unet_mid_stages: its stages between down and up.
@@ -81,6 +81,7 @@ class Flow(nn.Module):
             dropout,
             "conformer",
             causal=False,
+            attention_dropout=dropout,
         )
         self.encoder_proj = nn.Linear(encoder_size, mel_size)
         self.length_regulator = LengthRegulator(mel_size, reference_masking)
