@@ -113,7 +113,7 @@ class Maker:
             drawn = recipe.DRAWN.get(file, {})
             self.write(file, stored)
             folder = ParityFolder(self.out)
-            for name, result in folder.computed(file, compute)[0].items():
+            for name, result in folder.computed(file, compute).items():
                 if name not in drawn:
                     stored[name] = plain(result)
             self.write(file, stored)
@@ -139,7 +139,7 @@ class Maker:
         for seed in range(3):
             perturbed = Perturbed(self.out, seed)
             for file, compute in FILES.items():
-                for name, result in perturbed.computed(file, compute)[0].items():
+                for name, result in perturbed.computed(file, compute).items():
                     want, got = folder.load(file)[name], plain(result)
                     if not want.is_floating_point() and not torch.equal(got, want):
                         raise RuntimeError(

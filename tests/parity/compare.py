@@ -96,9 +96,10 @@ def check_tensor(
         tolerance: default: 1e-5, and 1e-4 for gradients (``grad`` in the name).
     """
     file, name = tensor
-    results, read = parity.computed(file, files[file])
+    results = parity.computed(file, files[file])
     if name not in results:
-        assert name in read, f"{tensor} is neither computed nor read by any test"
+        used = parity.reads(file, files[file])
+        assert (file, name) in used, f"{tensor} is neither computed nor read"
         return
     if isinstance(results[name], Unknown):
         pytest.skip(f"{tensor}: {results[name].reason}")

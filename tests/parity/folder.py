@@ -25,7 +25,7 @@ class ParityFolder:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self._read: set[tuple[str, str]] = set()
-        self._computed: dict[str, tuple[dict[str, Result], set[str]]] = {}
+        self._computed: dict[str, tuple[dict, set]] = {}
 
     def __bool__(self) -> bool:
         return self.path("config.json").is_file()
@@ -88,16 +88,22 @@ class ParityFolder:
 
     def computed(
         self, file: str, compute: Callable[["ParityFolder"], Mapping]
-    ) -> tuple[dict[str, Result], set[str]]:
-        """What our code computes for a file (once), and the names it read from it."""
+    ) -> dict[str, Result]:
+        """What our code computes for a file, once."""
         if file not in self._computed:
             self._read, before = set(), self._read
             with torch.enable_grad():
                 results = {k: Result.of(v) for k, v in compute(self).items()}
-            names = {name for read, name in self._read if read == file}
-            self._computed[file] = results, names
-            self._read |= before
-        return self._computed[file]
+            self._computed[file] = results, self._read
+            self._read = before | self._read
+        return self._computed[file][0]
+
+    def reads(
+        self, file: str, compute: Callable[["ParityFolder"], Mapping]
+    ) -> set[tuple[str, str]]:
+        """(file, name) of each tensor read to compute a file's results."""
+        self.computed(file, compute)
+        return self._computed[file][1]
 
 
 class Tensors(Mapping):

@@ -69,10 +69,14 @@ def vocabulary(parity) -> Vocabulary:
 
 
 def prompt_of(parity, name: str) -> Prompt:
-    """The prompt of a run: an item of ``inputs``, by the number that ends its name."""
+    """The prompt of a run: item 0 of ``inputs``, or the one that ends its name.
+
+    A number may also be that of ``extra_words`` (``zero8``).
+    """
     inputs, facts = parity.load("inputs"), runs(parity)[name]
-    number = name.removeprefix(facts["mode"])
-    item = int(number) if number and facts["mode"] == "audio" else 0
+    number = int(name.removeprefix(facts["mode"]) or 0)
+    words = number == facts["extra_words"] and facts["mode"] != "audio"
+    item = 0 if words else number
     length = inputs["llm_token_lengths"][item].long()
     codes = parity.load("d_spoken_lm")["llm_indices"][item]
     around = {

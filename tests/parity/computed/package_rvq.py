@@ -46,7 +46,7 @@ def package(parity, **options) -> torch.nn.Module:
 
 def ours(parity) -> dict[str, torch.Tensor]:
     """Our results under the names of ``b_rvq``."""
-    results, _ = parity.computed("b_rvq", FILES["b_rvq"])
+    results = parity.computed("b_rvq", FILES["b_rvq"])
     return {name: result.value.detach() for name, result in results.items()}
 
 

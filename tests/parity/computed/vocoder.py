@@ -79,7 +79,8 @@ class VocoderCase:
 
     @property
     def units(self) -> torch.Tensor:
-        return self.main["speech_token_ids"].long()
+        (length,) = self.main["speech_token_lengths"]
+        return self.main["speech_token_ids"][:, :length].long()
 
     def encoder_out(self) -> torch.Tensor:
         return self.model.flow.encode(self.units)
