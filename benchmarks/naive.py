@@ -19,33 +19,43 @@ def generate_units(
 ) -> torch.Tensor:
     """Greedy units of one utterance, without end of speech: (1, count) int64.
 
-    As the reference's loop: keys and values of all layers are concatenated at each
-    step, and every layer projects all 2 T - 1 relative positions again.
+    As the reference's loop: at each step keys and values are concatenated to those
+    before, with each other and over the layers, and every layer projects all 2 T - 1
+    relative positions again.
     """
     x = decoder._prompt(cond)
-    past: list = [None] * len(decoder.llm.encoders)
-    units = []
+    past, units = None, []
     for _ in range(count):
-        hidden = encode_step(decoder.llm, x, past)
+        hidden, past = encode_step(decoder.llm, x, past)
         logits = decoder.llm_decoder(hidden[:, -1])
         units.append(logits[:, : decoder.num_units].argmax(-1))
         x = decoder.speech_embedding(units[-1])[:, None]
     return torch.stack(units, 1)
 
 
-def encode_step(encoder: RelPosEncoder, x: torch.Tensor, past: list) -> torch.Tensor:
-    """(1, S, input_size) after ``past``, which grows: (1, S, size)."""
+def encode_step(
+    encoder: RelPosEncoder, x: torch.Tensor, past: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encode (1, S, input_size) after T positions: (1, S, size), and the new ``past``.
+
+    ``past`` (layers, H, T, 2 d) holds keys beside values.
+    """
     x = encoder.embed["out"](x) * math.sqrt(encoder.size)
-    total = x.size(1) + (0 if past[0] is None else past[0].size(2))
+    total = x.size(1) + (0 if past is None else past.size(2))
     table = encoder.table(total, x, causal=False)
+    grown = []
     for layer, block in enumerate(encoder.encoders):
         norm1, norm2 = (getattr(block, name) for name in encoder.norm_names)
-        attended, past[layer] = attend(
-            block.self_attn, norm1(x), block.self_attn.linear_pos(table), past[layer]
+        attended, kv = attend(
+            block.self_attn,
+            norm1(x),
+            block.self_attn.linear_pos(table),
+            None if past is None else past[layer : layer + 1],
         )
+        grown.append(kv)
         x = x + attended
         x = x + block.feed_forward(norm2(x))
-    return encoder.after_norm(x)
+    return encoder.after_norm(x), torch.cat(grown)
 
 
 def attend(attention, x, positions, past):
@@ -58,9 +68,11 @@ def attend(attention, x, positions, past):
         heads(linear(x))
         for linear in (attention.linear_q, attention.linear_k, attention.linear_v)
     )
+    if past is not None:
+        k, v = (
+            torch.cat(both, 2) for both in zip(past.chunk(2, -1), (k, v), strict=True)
+        )
     kv = torch.cat([k, v], -1)
-    kv = kv if past is None else torch.cat([past, kv], 2)
-    k, v = kv.chunk(2, -1)
     by_key = (q + attention.pos_bias_u[:, None]) @ k.transpose(-1, -2)
     by_distance = q + attention.pos_bias_v[:, None]
     by_distance = by_distance @ heads(positions).transpose(-1, -2)

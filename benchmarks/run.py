@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -84,7 +85,9 @@ def main(cmd: list[str] | None = None) -> dict[str, list[Row]]:
     timer = Timer(setup.device, args.repeats)
     results = {}
     for name in args.only:
+        start = time.perf_counter()
         results[name] = measure(name, setup, timer)
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     command = ["python -m benchmarks.run", *(sys.argv[1:] if cmd is None else cmd)]
     about = {"command": f"`{' '.join(command)}`"} | machine(setup.device)
     table = markdown(results, about)

@@ -70,12 +70,11 @@ def test_unequal_shapes_are_refused():
 def test_naive_steps_equal_a_full_pass():
     encoder = Setup("tiny").taste.speech_decoder.llm
     x = torch.randn(1, 7, encoder.size)
-    past = [None] * len(encoder.encoders)
+    parts, past = [], None
     with torch.no_grad():
-        parts = [naive.encode_step(encoder, x[:, :3], past)]
-        parts += [
-            naive.encode_step(encoder, x[:, i : i + 1], past) for i in range(3, 7)
-        ]
+        for step in x.split([3, 1, 1, 1, 1], 1):
+            out, past = naive.encode_step(encoder, step, past)
+            parts.append(out)
         torch.testing.assert_close(torch.cat(parts, 1), encoder(x))
 
 
