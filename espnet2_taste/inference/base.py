@@ -1,5 +1,8 @@
-"""What the inference classes share: loading a trained tokenizer, making batches."""
+"""What the inference classes share: loading trained models, making batches."""
 
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,8 @@ import torch
 
 from espnet2_taste.checkpoint import build_model_from_file
 from espnet2_taste.data.collate import TasteCollate
-from espnet2_taste.data.preprocessor import TastePreprocessor
+from espnet2_taste.data.preprocessor import TaslmPreprocessor, TastePreprocessor
+from espnet2_taste.data.text import AbsWordTokenizer
 from espnet2_taste.packed import read_parts
 
 #: Checkpoint names looked for in an experiment folder, best first.
@@ -39,14 +43,36 @@ def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
     return ModelDownloader(cachedir=cache_dir).download_and_unpack(tag)
 
 
-class FromPretrained:
-    """Opens trained models, wherever they come from.
+class Inference(ABC):
+    """A trained model, wherever it comes from, and the batches it reads.
+
+    Args:
+        train_config: config.yaml of the experiment; None: beside ``model_file``.
+        model_file: checkpoint; None: the best one beside ``train_config``.
+        device: torch device.
 
     Attributes:
         part: of a packed model.
     """
 
     part: str
+
+    def __init__(
+        self,
+        train_config: str | Path | None = None,
+        model_file: str | Path | None = None,
+        device: str = "cpu",
+    ):
+        if model_file is None:
+            if train_config is None:
+                raise ValueError("give train_config or model_file")
+            model_file = find_checkpoint(Path(train_config).parent)
+        self.model, self.args = build_model_from_file(
+            self.build_model, train_config, model_file, device
+        )
+        self.device = device
+        self.preprocess = self.build_preprocess()
+        self.collate = TasteCollate()
 
     @classmethod
     def from_pretrained(
@@ -63,36 +89,14 @@ class FromPretrained:
             return cls(model_file=find_checkpoint(path_or_tag, cls.part), **options)
         return cls(**download(str(path_or_tag), cache_dir), **options)
 
+    @staticmethod
+    @abstractmethod
+    def build_model(args: argparse.Namespace) -> torch.nn.Module:
+        """The model of training options."""
 
-class TasteInference(FromPretrained):
-    """A trained TASTE model with its text tokenizer.
-
-    Args:
-        train_config: config.yaml of the experiment; None: beside ``model_file``.
-        model_file: checkpoint; None: the best one beside ``train_config``.
-        device: torch device.
-    """
-
-    part = "taste"
-
-    def __init__(
-        self,
-        train_config: str | Path | None = None,
-        model_file: str | Path | None = None,
-        device: str = "cpu",
-    ):
-        from espnet2_taste.taste.build import build_taste_model
-
-        if model_file is None:
-            if train_config is None:
-                raise ValueError("give train_config or model_file")
-            model_file = find_checkpoint(Path(train_config).parent)
-        self.model, self.args = build_model_from_file(
-            build_taste_model, train_config, model_file, device
-        )
-        self.device = device
-        self.preprocess = TastePreprocessor(self.args.token_type, self.args.token_model)
-        self.collate = TasteCollate()
+    @abstractmethod
+    def build_preprocess(self) -> Callable[[str, dict], dict]:
+        """What training does to an item, from ``self.args`` and ``self.model``."""
 
     def batch(self, items: list[dict], names: list[str] | None = None) -> dict:
         """Preprocess and pad utterances.
@@ -108,6 +112,68 @@ class TasteInference(FromPretrained):
         ]
         _, batch = self.collate(data)
         return {k: v.to(self.device) for k, v in batch.items()}
+
+
+class TasteInference(Inference):
+    """A trained TASTE model with its text tokenizer."""
+
+    part = "taste"
+
+    @staticmethod
+    def build_model(args: argparse.Namespace) -> torch.nn.Module:
+        from espnet2_taste.taste.build import build_taste_model
+
+        return build_taste_model(args)
+
+    def build_preprocess(self) -> TastePreprocessor:
+        return TastePreprocessor(self.args.token_type, self.args.token_model)
+
+
+class TaslmInference(Inference):
+    """A trained TASLM with its text tokenizer."""
+
+    part = "taslm"
+
+    @staticmethod
+    def build_model(args: argparse.Namespace) -> torch.nn.Module:
+        from espnet2_taste.taslm.build import build_taslm_model
+
+        return build_taslm_model(args)
+
+    def build_preprocess(self) -> TaslmPreprocessor:
+        return TaslmPreprocessor(
+            self.args.token_type,
+            self.args.token_model,
+            self.model.quantizer.num_codebooks,
+        )
+
+    @property
+    def tokenizer(self) -> AbsWordTokenizer:
+        """Of the LM's text."""
+        return self.preprocess.tokenizer
+
+    def word_batch(
+        self,
+        words: list[list[str]],
+        codes: list[np.ndarray | torch.Tensor] | None = None,
+        names: list[str] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Tokenise and pad utterances.
+
+        Args:
+            words: of each utterance.
+            codes: (W, R) TASTE codes of each utterance's words.
+            names: for error messages; default their index.
+
+        Raises:
+            ValueError: on an utterance without words or with other codes than words;
+                the message names it.
+        """
+        items = [{"text": " ".join(item)} for item in words]
+        if codes is not None:
+            for item, rows in zip(items, codes, strict=True):
+                item["taste"] = np.asarray(rows).reshape(-1)
+        return self.batch(items, names)
 
 
 def as_speech(wav: np.ndarray | torch.Tensor) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.inference.taslm_base import TaslmInference
+from espnet2_taste.inference.base import TaslmInference
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
@@ -104,7 +104,7 @@ class TaslmGenerate(TaslmInference):
             codes = None
         elif codes is None or len(codes) != len(words):
             raise ValueError(f"mode {mode} needs the codes of every prompt")
-        batch = self.batch(words, codes, names)
+        batch = self.word_batch(words, codes, names)
         around = {}
         if mode == "instruct":
             if instruction is None:

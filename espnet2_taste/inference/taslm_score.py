@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from espnet2_taste.inference.taslm_base import TaslmInference
+from espnet2_taste.inference.base import TaslmInference
 from espnet2_taste.taslm.scoring import score
 
 
@@ -73,7 +73,7 @@ class TaslmScore(TaslmInference):
         Raises:
             ValueError: on an utterance that does not fit; the message names it.
         """
-        batch = self.batch(words, codes, names)
+        batch = self.word_batch(words, codes, names)
         found = score(
             self.model,
             *(batch[name] for name in ("text", "text_lengths", "word_ids", "taste")),

@@ -66,7 +66,7 @@ class TasteToSpeech(TasteInference):
     def from_pretrained(
         cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
     ):
-        """See :class:`FromPretrained`; a packed model's vocoder is used by default."""
+        """See :class:`TasteInference`; a packed model's vocoder is used by default."""
         if "vocoder" not in options and "vocoder" in read_parts(path_or_tag):
             device = options.get("device", "cpu")
             options["vocoder"] = load_part(path_or_tag, "vocoder", device=device)
