@@ -8,35 +8,28 @@ taste.scp of the four.
 import argparse
 import logging
 import os
-from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import (
+    add_data_options,
+    add_model_options,
+    add_unit_sampling_options,
+    add_vocoder_options,
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
-    from espnet2_taste.vocoder import vocoder_choices
-
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train_config", help="config.yaml of the tokenizer")
-    parser.add_argument("--model_file", required=True)
-    parser.add_argument(
-        "--data_dir", type=Path, required=True, help="wav.scp text spk_emb.scp"
-    )
+    add_model_options(parser, "tokenizer and speech decoder")
+    add_data_options(parser, "wav.scp text spk_emb.scp")
     parser.add_argument("--first", required=True, help="utterance id")
     parser.add_argument("--second", required=True, help="another one of the same text")
     parser.add_argument(
         "--words", type=int, nargs="+", required=True, help="indices, 0 is the first"
     )
-    parser.add_argument(
-        "--vocoder_type", default="world_vq", choices=vocoder_choices.names()
-    )
-    parser.add_argument("--vocoder", required=True, help="folder or file")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--top_k", type=int, default=25)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    add_vocoder_options(parser)
+    add_unit_sampling_options(parser)
     return parser
 
 

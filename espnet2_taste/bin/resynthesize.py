@@ -4,28 +4,23 @@ import argparse
 import logging
 import os
 import time
-from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import (
+    add_batch_options,
+    add_data_options,
+    add_vocoder_options,
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
-    from espnet2_taste.vocoder import vocoder_choices
-
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--vocoder_type", default="world_vq", choices=vocoder_choices.names()
-    )
-    parser.add_argument("--vocoder", required=True, help="folder or file")
-    parser.add_argument(
-        "--data_dir", type=Path, required=True, help="for `text`, copied if present"
-    )
+    add_vocoder_options(parser)
+    add_data_options(parser, "text, copied if present")
     parser.add_argument("--units", required=True, help="units.scp")
     parser.add_argument("--spk_emb", required=True, help="spk_emb.scp")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--key_file", help="utterances to do (default: all of --units)")
-    parser.add_argument("--batch_size", type=int, default=16)
+    add_batch_options(parser, 16)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     return parser
 

@@ -16,6 +16,13 @@ import soundfile
 import torch
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import (
+    add_batch_options,
+    add_data_options,
+    add_model_options,
+    add_unit_sampling_options,
+    add_vocoder_options,
+)
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     length_batches,
@@ -31,22 +38,15 @@ SAMPLE_RATE = 16000
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train_config", help="config.yaml of the speech decoder")
-    parser.add_argument("--model_file", required=True)
-    parser.add_argument("--data_dir", type=Path, required=True, help="text spk_emb.scp")
-    parser.add_argument("--key_file", help="utterances of this shard")
+    add_model_options(parser, "speech decoder")
+    add_data_options(parser, "text spk_emb.scp")
     parser.add_argument(
         "--condition", default="text", choices=["text", "codes", "speech"]
     )
     parser.add_argument("--taste", help="taste.scp, for --condition codes")
-    parser.add_argument("--vocoder_type", default="world_vq")
-    parser.add_argument("--vocoder", required=True, help="folder of the vocoder")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--top_k", type=int, default=25)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    add_vocoder_options(parser)
+    add_unit_sampling_options(parser)
+    add_batch_options(parser)
     return parser
 
 

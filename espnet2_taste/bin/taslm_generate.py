@@ -18,6 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import (
+    add_batch_options,
+    add_data_options,
+    add_model_options,
+)
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     read_codes,
@@ -30,10 +35,9 @@ from espnet2_taste.data.kaldi_io import (
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train_config", help="config.yaml of the TASLM")
-    parser.add_argument("--model_file", required=True)
+    add_model_options(parser, "TASLM")
+    add_data_options(parser, "text spk_emb.scp")
     parser.add_argument("--config", help="YAML of sampling options (decode_taslm.yaml)")
-    parser.add_argument("--data_dir", type=Path, required=True, help="text spk_emb.scp")
     parser.add_argument("--taste", help="taste.scp of these utterances")
     parser.add_argument(
         "--mode",
@@ -54,10 +58,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--prompt_codes", default="own", choices=["own", "shuffled"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--key_file", help="utterances of this shard")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    add_batch_options(parser)
     return parser
 
 

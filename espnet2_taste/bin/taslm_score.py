@@ -11,22 +11,22 @@ import json
 import logging
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import (
+    add_batch_options,
+    add_data_options,
+    add_model_options,
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train_config", help="config.yaml of the TASLM")
-    parser.add_argument("--model_file", required=True)
-    parser.add_argument("--data_dir", type=Path, required=True, help="for `text`")
+    add_model_options(parser, "TASLM")
+    add_data_options(parser, "text")
     parser.add_argument("--taste", required=True, help="taste.scp of these utterances")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--key_file", help="utterances of this shard")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output_dir", type=Path, required=True)
+    add_batch_options(parser)
     return parser
 
 

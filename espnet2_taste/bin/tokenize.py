@@ -9,6 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import (
+    add_batch_options,
+    add_data_options,
+    add_model_options,
+)
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     length_batches,
@@ -21,13 +26,9 @@ from espnet2_taste.data.kaldi_io import (
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train_config", help="config.yaml of the tokenizer")
-    parser.add_argument("--model_file", required=True)
-    parser.add_argument("--data_dir", type=Path, required=True)
-    parser.add_argument("--key_file", help="utterances of this shard")
-    parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--device", default="cpu")
+    add_model_options(parser, "tokenizer")
+    add_data_options(parser, "wav.scp text utt2num_samples")
+    add_batch_options(parser)
     parser.add_argument(
         "--num_att_plot", type=int, default=0, help="keep attention of this many"
     )

@@ -1,0 +1,55 @@
+"""Options that several commands share, each described once."""
+
+import argparse
+from pathlib import Path
+
+
+def add_model_options(parser: argparse.ArgumentParser, model: str) -> None:
+    """``--train_config``, ``--model_file`` and ``--device``.
+
+    Args:
+        parser: gets the options.
+        model: what it is, for ``--help``.
+    """
+    parser.add_argument(
+        "--train_config",
+        help=f"config.yaml of the {model} (default: beside --model_file)",
+    )
+    parser.add_argument(
+        "--model_file", required=True, help=f"checkpoint of the {model}"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+
+
+def add_data_options(parser: argparse.ArgumentParser, files: str) -> None:
+    """``--data_dir`` and ``--output_dir``.
+
+    Args:
+        parser: gets the options.
+        files: that the command reads in ``--data_dir``, for ``--help``.
+    """
+    parser.add_argument("--data_dir", type=Path, required=True, help=f"with {files}")
+    parser.add_argument("--output_dir", type=Path, required=True)
+
+
+def add_batch_options(parser: argparse.ArgumentParser, batch_size: int = 32) -> None:
+    """``--key_file`` and ``--batch_size``."""
+    parser.add_argument("--key_file", help="utterances to do (default: all)")
+    parser.add_argument("--batch_size", type=int, default=batch_size)
+
+
+def add_vocoder_options(parser: argparse.ArgumentParser) -> None:
+    """``--vocoder_type`` and ``--vocoder``."""
+    from espnet2_taste.vocoder import vocoder_choices
+
+    parser.add_argument(
+        "--vocoder_type", default="world_vq", choices=vocoder_choices.names()
+    )
+    parser.add_argument("--vocoder", required=True, help="its folder or file")
+
+
+def add_unit_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """``--seed``, ``--top_k`` and ``--temperature``."""
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--top_k", type=int, default=25, help="1 is greedy")
+    parser.add_argument("--temperature", type=float, default=1.0)
