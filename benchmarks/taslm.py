@@ -9,7 +9,8 @@ from benchmarks import naive
 from benchmarks.measure import Row, Timer, check_equal
 from benchmarks.setup import Setup
 from espnet2_taste.taslm.generation import Prompt, generate
-from espnet2_taste.taslm.sampler import SamplingOptions, Vocabulary
+from espnet2_taste.taslm.sampler import SamplingOptions
+from espnet2_taste.taslm.vocabulary import Vocabulary
 
 
 @torch.inference_mode()

@@ -24,7 +24,7 @@ from espnet2_taste.convert.names import (
 )
 from espnet2_taste.convert.plan import Part, Plan
 from espnet2_taste.convert.source import Checkpoint, TensorInfo
-from espnet2_taste.fusion import WeightedSumFusion
+from espnet2_taste.layers.fusion import WeightedSumFusion
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
 
 TOKENIZER, QUANTIZER = "audio_tokenizer.", "audio_quantizer."

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.packed_linears import packed_linears
+from espnet2_taste.layers.packed_linears import packed_linears
 from espnet2_taste.taslm.espnet_model import TaslmModel
-from espnet2_taste.taslm.sampler import (
-    Sampler,
-    SamplingOptions,
-    Vocabulary,
-    random_streams,
-)
+from espnet2_taste.taslm.sampler import Sampler, SamplingOptions, random_streams
+from espnet2_taste.taslm.vocabulary import Vocabulary
 
 MODES = ("zero", "text", "audio", "instruct")
 #: Steps between two looks at whether all items have ended (each waits for the GPU).
@@ -105,7 +101,7 @@ def generate(
 
     Args:
         model: in eval mode.
-        vocabulary: see :class:`~espnet2_taste.taslm.sampler.Vocabulary`.
+        vocabulary: see :class:`~espnet2_taste.taslm.vocabulary.Vocabulary`.
         prompt: on the model's device.
         options: how to draw, where to stop.
         item_seeds: one per item; its random stream depends on nothing else.

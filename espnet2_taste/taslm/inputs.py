@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.data.alignment import count_words, length_mask, spread_words
-from espnet2_taste.fusion import AbsFusion
+from espnet2_taste.layers.fusion import AbsFusion
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
 
 

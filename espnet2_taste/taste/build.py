@@ -12,7 +12,7 @@ from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste.data.text import text_vocab_size
-from espnet2_taste.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
+from espnet2_taste.layers.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
 from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder

@@ -8,7 +8,7 @@ CHARACTERS = ["<unk>", "\u2581", *"abcdefgh."]
 
 @pytest.fixture
 def make_model():
-    from espnet2_taste.fusion import WeightedSumFusion
+    from espnet2_taste.layers.fusion import WeightedSumFusion
     from espnet2_taste.taslm.backbone import HFCausalBackbone
     from espnet2_taste.taslm.espnet_model import TaslmModel
     from espnet2_taste.taslm.heads import LatentHead, TokenHead

@@ -3,16 +3,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.fusion import ConcatFusion, WeightedSumFusion
-from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
-    Conditioning,
-    Sampling,
-)
-from espnet2_taste.taste.speech_decoder.rel_pos_encoder import (
+from espnet2_taste.layers.fusion import ConcatFusion, WeightedSumFusion
+from espnet2_taste.layers.rel_pos_encoder import (
     FeedForward,
     RelPosAttention,
     RelPosEncoder,
     RelPositionTable,
+)
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    Conditioning,
+    Sampling,
 )
 from espnet2_taste.taste.speech_decoder.unit_transformer import (
     UnitTransformerDecoder,

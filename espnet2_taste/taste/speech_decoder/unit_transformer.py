@@ -10,8 +10,9 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.fusion import AbsFusion
-from espnet2_taste.packed_linears import packed_linears
+from espnet2_taste.layers.fusion import AbsFusion
+from espnet2_taste.layers.packed_linears import packed_linears
+from espnet2_taste.layers.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -19,7 +20,6 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Sampling,
     SpeechDecoderOutput,
 )
-from espnet2_taste.taste.speech_decoder.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 
 #: steps between two looks at whether the whole batch has finished (a host sync)

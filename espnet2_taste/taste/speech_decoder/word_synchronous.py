@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional as F
 
 from espnet2_taste.data.alignment import count_words, pool_words
-from espnet2_taste.fusion import AbsFusion
+from espnet2_taste.layers.fusion import AbsFusion
+from espnet2_taste.layers.kv_cache import KVCache
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -22,7 +23,6 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     SpeechDecoderOutput,
 )
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
-from espnet2_taste.taste.speech_decoder.kv_cache import KVCache
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 from espnet2_taste.taste.speech_decoder.word_layout import word_layout
 

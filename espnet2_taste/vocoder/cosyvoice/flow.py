@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.taste.speech_decoder.rel_pos_encoder import RelPosEncoder
+from espnet2_taste.layers.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.vocoder.cosyvoice.cfm import ConditionalFlowMatching, FlowDraws
 from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator

@@ -16,16 +16,16 @@ def packed_linears(
 ) -> Iterator[None]:
     """Inside, the ``Linear`` layers of ``module`` compute from packed copies.
 
-    A step of generation multiplies a few rows by every weight. In the usual layout
-    that reads the weights at a third of the memory's speed and, for one row, on one
-    core; oneDNN's blocked layout does neither. Results agree up to rounding. Packing
-    costs about as much as one step.
+    A step of generation multiplies a few rows by every weight, which takes as long as
+    reading the weights does: oneDNN's blocked layout is read faster (``benchmarks``
+    measures it; ``torch.backends.mkldnn.flags(enabled=False)`` does without). Results
+    agree up to rounding.
 
     Nothing happens on other devices, for other dtypes than float32, with gradients,
     under autocast, or where torch has no oneDNN.
 
     Args:
-        module: whose weights do not change meanwhile.
+        module: whose weights do not change meanwhile; LoRA layers are packed, too.
         rows: of a typical input.
         max_bytes: of all copies.
     """
@@ -36,12 +36,13 @@ def packed_linears(
                 if type(layer) is not torch.nn.Linear or "forward" in vars(layer):
                     continue
                 weight = layer.weight
+                if weight.device.type != "cpu" or weight.dtype != torch.float32:
+                    continue
                 max_bytes -= weight.nbytes
-                if weight.device.type == "cpu" and weight.dtype == torch.float32:
-                    if max_bytes < 0:
-                        break
-                    packed.append(layer)
-                    layer.forward = _pack(layer, rows)
+                if max_bytes < 0:
+                    break
+                packed.append(layer)
+                layer.forward = _pack(layer, rows)
         yield
     finally:
         for layer in packed:

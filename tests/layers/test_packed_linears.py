@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet2_taste.packed_linears import packed_linears
+from espnet2_taste.layers.packed_linears import packed_linears
 
 
 def linears(module):
@@ -47,7 +47,29 @@ def test_left_alone_with_gradients_other_dtypes_and_autocast():
 
 
 def test_copies_are_bounded():
-    model = torch.nn.Sequential(*(torch.nn.Linear(8, 8) for _ in range(4)))
+    model = torch.nn.Sequential(*(torch.nn.Linear(8, 8) for _ in range(5)))
+    model[0].double()  # not copied, so it does not count
     with torch.no_grad(), packed_linears(model, rows=1, max_bytes=2 * 8 * 8 * 4 + 5):
         packed = ["forward" in vars(layer) for layer in linears(model)]
-    assert packed == [True, True, False, False]
+    assert packed == [False, True, True, False, False]
+
+
+def test_lora_layers_are_packed_and_can_be_switched_off_inside():
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16))
+    lora = LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+    model, x = get_peft_model(model, lora).eval(), torch.randn(3, 8)
+
+    def outputs():
+        with model.disable_adapter():
+            base = model(x)
+        return base, model(x)
+
+    with torch.no_grad():
+        want = outputs()
+        with packed_linears(model, rows=3):
+            assert sum("forward" in vars(layer) for layer in linears(model)) == 3
+            torch.testing.assert_close(outputs(), want)
+    assert not torch.allclose(*want)

@@ -1,9 +1,10 @@
 """Encoders with Transformer-XL relative positions, as CosyVoice 1 has them.
 
-Names of parameters are those of the published checkpoints. The speech decoder's masks
-are causal (the reference's static_chunk_size is 1), therefore only distances >= 0 are
-computed, half of its table, and right padding needs no mask. The vocoder's encoder sees
-its whole input: all distances, and a mask of the padding.
+Shared by the speech decoder and the `cosyvoice` vocoder; names of parameters are those
+of the published checkpoints. The speech decoder's masks are causal (the reference's
+static_chunk_size is 1), therefore only distances >= 0 are computed, half of its table,
+and right padding needs no mask. The vocoder's encoder sees its whole input: all
+distances, and a mask of the padding.
 """
 
 import math
@@ -13,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.taste.speech_decoder.kv_cache import KVCache
+from espnet2_taste.layers.kv_cache import KVCache
 
 
 class RelPositionTable(torch.nn.Module):
