@@ -27,8 +27,8 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    from espnet2_taste.model_folder import read_config, save_model
     from espnet2_taste.speaker.training import train_xvector
-    from espnet2_taste.units.checkpoint import read_config, save_model
 
     config = read_config(args.config)
     model = train_xvector(

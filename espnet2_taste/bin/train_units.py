@@ -40,8 +40,8 @@ def main(cmd: list[str] | None = None) -> None:
     import kaldiio
     import torch
 
+    from espnet2_taste.model_folder import read_config, save_model
     from espnet2_taste.units.cache import UnitCache
-    from espnet2_taste.units.checkpoint import read_config, save_model
     from espnet2_taste.units.reading import WavDir, try_read
     from espnet2_taste.units.training import analyse_all, train_world_vq
     from espnet2_taste.units.world_vq import (

@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from espnet2_taste.bin import run
+from espnet2_taste.model_folder import save_tensors
 from espnet2_taste.packed import MANIFEST, MODELS, PUBLISHED, TOKENIZER, new_folder
-from espnet2_taste.units.checkpoint import save_tensors
 
 
 def get_parser() -> argparse.ArgumentParser:

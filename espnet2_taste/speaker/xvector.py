@@ -11,8 +11,8 @@ import torchaudio
 from torch import nn
 
 from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.model_folder import load_model
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
-from espnet2_taste.units.checkpoint import load_model
 
 SAMPLE_RATE = 16000
 HOP = 160

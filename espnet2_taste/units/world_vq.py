@@ -15,9 +15,9 @@ from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
 from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.model_folder import load_model
 from espnet2_taste.units import world
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
-from espnet2_taste.units.checkpoint import load_model
 
 FRAMES_PER_UNIT = 2
 SAMPLES_PER_UNIT = FRAMES_PER_UNIT * world.FRAME_SHIFT

@@ -2,8 +2,8 @@
 
 import torch
 
+from espnet2_taste.model_folder import load_model
 from espnet2_taste.units import world
-from espnet2_taste.units.checkpoint import load_model
 from espnet2_taste.units.world_vq import FRAMES_PER_UNIT, WorldVQ
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 

@@ -3,10 +3,10 @@ import pytest
 import soundfile
 import torch
 
+from espnet2_taste.model_folder import save_model
 from espnet2_taste.speaker import load_speaker_encoder
 from espnet2_taste.speaker.training import average_by_speaker, train_xvector
 from espnet2_taste.speaker.xvector import SpeakerClassifier, XVector
-from espnet2_taste.units.checkpoint import save_model
 
 TINY = dict(embed_dim=8, hidden_size=16, num_mels=20)
 

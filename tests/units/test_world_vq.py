@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from espnet2_taste.model_folder import read_config, save_model
 from espnet2_taste.units import load_unit_extractor, unit_extractor_choices, world
-from espnet2_taste.units.checkpoint import read_config, save_model
 from espnet2_taste.units.training import CropSampler, train_world_vq
 from espnet2_taste.units.world_vq import (
     FRAMES_PER_UNIT,
@@ -129,8 +129,6 @@ def test_errors_name_the_way_out(tmp_path):
 
 
 def test_checkpoint_with_code_is_refused(tmp_path):
-    import pickle
-
     save_model(tmp_path, WorldVQ(**TINY), {"model_conf": TINY})
 
     class Evil:
@@ -138,5 +136,5 @@ def test_checkpoint_with_code_is_refused(tmp_path):
             return (print, ("code ran",))
 
     torch.save({"weights": Evil()}, tmp_path / "model.pth")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(RuntimeError, match="model.pth is not a plain checkpoint"):
         load_unit_extractor("world_vq", str(tmp_path))

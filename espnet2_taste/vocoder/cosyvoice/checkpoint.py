@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from espnet2_taste.checkpoint import describe_mismatch, load_state
-from espnet2_taste.units.checkpoint import save_state
+from espnet2_taste.model_folder import save_state
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 
 State = dict[str, torch.Tensor]

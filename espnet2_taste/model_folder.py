@@ -1,6 +1,6 @@
 """A trained small model on disk: ``config.yaml`` and ``model.pth`` in one folder.
 
-Shared by the units, the vocoders and the speaker encoder.
+Units, vocoders and speaker encoders that a recipe trains without ESPnet's trainer.
 """
 
 import os
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 import yaml
+
+from espnet2_taste.checkpoint import load_state
 
 
 def read_config(path: Path) -> dict:
@@ -33,14 +35,15 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def load_tensors(path: Path, made_by: str) -> dict[str, torch.Tensor]:
-    """``torch.load`` on the CPU without running code from the file.
+    """See :func:`load_state`; ``made_by`` says how to get a file that is not there.
 
     Raises:
-        FileNotFoundError: no such file; ``made_by`` says how to get it.
+        FileNotFoundError: no such file.
+        RuntimeError: not a file of tensors.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: {made_by} makes it")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return load_state(path)
 
 
 def save_model(output_dir: Path, model: torch.nn.Module, config: dict) -> None:
