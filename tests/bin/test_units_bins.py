@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from published import write_campplus, write_s3
+from tiny_onnx import write_campplus, write_s3
 
 from espnet2_taste.bin import (
     extract_speakers,

@@ -3,7 +3,7 @@
 import torch
 
 from espnet2_taste.convert.arguments import taslm_arguments, taste_arguments
-from espnet2_taste.convert.names import taslm_state, taste_state
+from espnet2_taste.convert.names import LOGVAR, taslm_state, taste_state
 from espnet2_taste.taslm.build import build_taslm_model
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taste.build import build_taste_model
@@ -30,21 +30,19 @@ def quantizer(parity) -> ResidualVQQuantizer:
     return taste_model(parity).quantizer
 
 
-def taslm_model(parity, head: str = "cont", **model_conf) -> TaslmModel:
-    """The spoken LM in eval mode, with one of HEADS."""
-    module, published = HEADS[head], dict(parity.model)
-    config = parity.config | {
-        "spoken_lm_config": parity.config["spoken_lm_config"]
-        | {"out_llm_module": module}
-    }
-    if module != parity.config["spoken_lm_config"]["out_llm_module"]:
+def taslm_model(parity, head: str | None = None, **model_conf) -> TaslmModel:
+    """The spoken LM in eval mode, with one of HEADS (default: the folder's)."""
+    spoken, published = parity.config["spoken_lm_config"], dict(parity.model)
+    module = HEADS[head] if head else spoken["out_llm_module"]
+    config = parity.config | {"spoken_lm_config": spoken | {"out_llm_module": module}}
+    if module != spoken["out_llm_module"]:
         prefix = "spoken_lm.extract_for_bridge_out_llm."
         published = {k: v for k, v in published.items() if not k.startswith(prefix)}
         heads = parity.load("d_heads")
         for match in parity.match("d_heads", rf"{module}\.(.+)"):
-            # the token heads inherit a logvar and never use it
-            if match[1] != "b_logvar":
-                published[prefix + match[1]] = heads[match[0]]
+            published[prefix + match[1]] = heads[match[0]]
+    if module != HEADS["cont"]:  # the token heads inherit a logvar and never use it
+        published.pop(LOGVAR, None)
     args = taslm_arguments(config)
     args.model_conf |= model_conf
     model = build_taslm_model(args)

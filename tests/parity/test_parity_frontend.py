@@ -27,7 +27,8 @@ def test_every_frame(parity, pad_to_30s):
         feats, frames = frontend(pad_sequence(wavs, batch_first=True), lengths)
         assert frames.tolist() == (lengths // HOP_LENGTH).tolist()
         valid = int(frames[item])
-        assert_same(feats[item, :valid], want[:valid])
+        assert_same(feats[item, :valid][:stored], want[:valid])
         if pad_to_30s:
-            tail = data["logmel_tail_value"][item].expand(feats[item, stored:].shape)
-            assert_same(feats[item, stored:], tail)
+            # a window reaches two frames beyond the audio
+            rest = feats[item, max(stored, valid + 3) :]
+            assert_same(rest, data["logmel_tail_value"][item].expand(rest.shape))

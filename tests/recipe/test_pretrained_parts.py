@@ -6,8 +6,8 @@ import pytest
 import soundfile
 import torch
 import yaml
-from published import write_campplus, write_s3
 from test_mini import copy_recipes, run
+from tiny_onnx import write_campplus, write_s3
 
 from espnet2_taste.data.kaldi_io import read_table
 from espnet2_taste.vocoder.cosyvoice import checkpoint

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torchaudio
-from published import write_campplus, write_s3
+from tiny_onnx import write_campplus, write_s3
 
 from espnet2_taste.speaker import load_speaker_encoder
 from espnet2_taste.speaker.campplus import fbank

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from published import write_campplus, write_s3, write_s3_v2
+from tiny_onnx import write_campplus, write_s3, write_s3_v2
 
 from espnet2_taste.units import load_unit_extractor
 from espnet2_taste.units.s3 import S3UnitExtractor

@@ -3,7 +3,7 @@
 import re
 
 import torch
-from parity.compare import Result
+from parity.compare import Result, Unknown
 from parity.computed.extract_vq import tokenize
 from parity.computed.generation import run, runs
 from parity.models import taslm_model, taste_model
@@ -148,11 +148,13 @@ def scoring_loss(spoken, llm: tuple, codes: torch.Tensor) -> torch.Tensor:
     return loss.squeeze()
 
 
-def completion(parity, model: TasteModel, codes: torch.Tensor) -> torch.Tensor:
+def completion(parity, model: TasteModel, codes: torch.Tensor):
     """Units of the first prompt and its continuation."""
-    text = parity.case(FILE)["completion_text"]
-    name = next(k for k, v in runs(parity).items() if v.get("text") == text)
-    _, generated = run(parity, name).words(0)
+    text = parity.case(FILE)["completion_text"].strip()
+    same = [k for k, v in runs(parity).items() if v["text"].strip() == text]
+    if not same:
+        return Unknown("the folder does not store the run that was completed")
+    _, generated = run(parity, same[0]).words(0)
     tokenizer = build_text_tokenizer("whisper")
     ids, word_ids = tokenizer.encode_words(text.split())
     prompt, lengths, prompt_word_ids = asr(parity)

@@ -76,7 +76,7 @@ def prompt_of(parity, name: str) -> Prompt:
     inputs, facts = parity.load("inputs"), runs(parity)[name]
     number = int(name.removeprefix(facts["mode"]) or 0)
     words = number == facts["extra_words"] and facts["mode"] != "audio"
-    item = 0 if words else number
+    item = 0 if words or facts["mode"] == "zero" else number
     length = inputs["llm_token_lengths"][item].long()
     codes = parity.load("d_spoken_lm")["llm_indices"][item]
     around = {

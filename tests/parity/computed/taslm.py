@@ -47,7 +47,7 @@ def delays(parity) -> dict:
 
 def spoken_lm(parity) -> dict:
     """``d_spoken_lm``: inputs, then every head in both modes."""
-    model, batch = taslm_model(parity, reference_labels=True), batch_of(parity)
+    model, batch = taslm_model(parity, "cont", reference_labels=True), batch_of(parity)
     inputs = model.assemble(*batch[:4])
     hidden = model.lm(inputs.embeds, inputs.mask).hidden
     # The base reads the text alone, and as the reference the padding after it.
@@ -151,9 +151,12 @@ def heads(parity) -> dict:
         if not parity.match("d_heads", rf"{module}\..+"):
             continue
         weights = taslm_model(parity, head).speech_head.state_dict()
-        results |= {f"{module}.{name}": value for name, value in weights.items()}
+        results |= {
+            f"{module}.{name.replace('logvar', 'b_logvar')}": value
+            for name, value in weights.items()
+        }
     # The token heads of the reference inherit a logvar and never use it.
-    for match in parity.match("d_heads", r".+\.b_logvar"):
+    for match in parity.match("d_heads", r"(multi_)?linear_last\.b_logvar"):
         results[match[0]] = parity.load("d_heads")[match[0]]
     return results
 
