@@ -7,7 +7,6 @@ taste.scp of the four.
 
 import argparse
 import logging
-import os
 
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
@@ -39,13 +38,13 @@ def main(cmd: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     import kaldiio
     import numpy as np
-    import soundfile
 
     from espnet2_taste.data.kaldi_io import (
         ArkWriter,
         read_table,
         read_wav,
         write_table,
+        write_wav,
     )
     from espnet2_taste.inference.edit import Reading, TasteEdit
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
@@ -87,9 +86,7 @@ def main(cmd: list[str] | None = None) -> None:
     paths = {}
     for name, (_, speech) in made.items():
         path = (args.output_dir / f"{name}.wav").absolute()
-        temporary = path.with_suffix(".tmp.wav")
-        soundfile.write(temporary, speech.wav.numpy(), speech.sample_rate, "PCM_16")
-        os.replace(temporary, path)
+        write_wav(path, speech.wav.numpy(), speech.sample_rate)
         paths[name] = str(path)
     write_table(args.output_dir / "text", dict.fromkeys(made, texts[args.first]))
     write_table(args.output_dir / "wav.scp", paths)

@@ -8,7 +8,6 @@ output directory and the audio beside it.
 import argparse
 import io
 import logging
-import os
 import subprocess
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ import soxr
 
 from espnet2_taste.bin import run
 from espnet2_taste.data import datadir
+from espnet2_taste.data.kaldi_io import write_wav
 
 
 class Dropped(Exception):
@@ -114,9 +114,7 @@ def format_one(job: tuple, output: Path, args: argparse.Namespace) -> Result:
         return result
     result.num_samples = len(pcm)
     path = output / f"{utt_id.replace('/', '_')}.wav"
-    temporary = path.with_suffix(".tmp")
-    soundfile.write(temporary, pcm, args.fs, subtype="PCM_16", format="WAV")
-    os.replace(temporary, path)
+    write_wav(path, pcm, args.fs)
     return result
 
 

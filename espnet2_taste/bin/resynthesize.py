@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import time
 
 from espnet2_taste.bin import run
@@ -31,10 +30,14 @@ def main(cmd: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     import kaldiio
     import numpy as np
-    import soundfile
     import torch
 
-    from espnet2_taste.data.kaldi_io import read_table, select_keys, write_table
+    from espnet2_taste.data.kaldi_io import (
+        read_table,
+        select_keys,
+        write_table,
+        write_wav,
+    )
     from espnet2_taste.units.reading import write_rtf
     from espnet2_taste.vocoder import load_vocoder
 
@@ -46,7 +49,6 @@ def main(cmd: list[str] | None = None) -> None:
     if missing:
         raise ValueError(f"{args.spk_emb}: {missing[0]} of {args.units} is missing")
     folder = args.output_dir / "wav"
-    folder.mkdir(parents=True, exist_ok=True)
     wavs: dict[str, str] = {}
     seconds, audio = 0.0, 0.0
     for first in range(0, len(keys), args.batch_size):
@@ -58,10 +60,8 @@ def main(cmd: list[str] | None = None) -> None:
         seconds += time.perf_counter() - start
         for key, wav in zip(batch, results, strict=True):
             audio += len(wav) / vocoder.sample_rate
-            path, temporary = folder / f"{key}.wav", folder / f"{key}.tmp.wav"
-            soundfile.write(temporary, wav.numpy(), vocoder.sample_rate, "PCM_16")
-            os.replace(temporary, path)
-            wavs[key] = str(path)
+            wavs[key] = str(folder / f"{key}.wav")
+            write_wav(wavs[key], wav.numpy(), vocoder.sample_rate)
         logging.info("%d of %d utterances", len(wavs), len(keys))
     text = args.data_dir / "text"
     if text.is_file():

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import kaldiio
 import numpy as np
-import soundfile
-import torch
 
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
@@ -30,6 +28,7 @@ from espnet2_taste.data.kaldi_io import (
     read_wav,
     select_keys,
     write_table,
+    write_wav,
 )
 
 SAMPLE_RATE = 16000
@@ -63,6 +62,8 @@ class TeacherForcedAccuracy:
 
     def add(self, model, cond, batch) -> None:
         """Score a batch that has ``units`` (and ``durations``)."""
+        import torch
+
         from espnet2_taste.taste.auxiliary import unit_accuracy
 
         with torch.inference_mode():
@@ -116,7 +117,6 @@ def main(cmd: list[str] | None = None) -> None:
     accuracy = TeacherForcedAccuracy() if "units" in arks else None
     units, wav_scp = {}, {}
     decoder_s = vocoder_s = audio_s = 0.0
-    (args.output_dir / "wav").mkdir(parents=True, exist_ok=True)
     lengths = {key: len(text.split()) for key, text in texts.items()}
     for keys in length_batches(lengths, args.batch_size):
         loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
@@ -140,7 +140,7 @@ def main(cmd: list[str] | None = None) -> None:
         vocoder_s += time.perf_counter() - start
         for i, key in enumerate(keys):
             path = (args.output_dir / "wav" / f"{key}.wav").absolute()
-            soundfile.write(path, waves[i].numpy(), vocoder.sample_rate, "PCM_16")
+            write_wav(path, waves[i].numpy(), vocoder.sample_rate)
             audio_s += len(waves[i]) / vocoder.sample_rate
             units[key], wav_scp[key] = sequences[i].numpy().astype(np.int32), str(path)
         logging.info("%d/%d utterances synthesised", len(units), len(texts))

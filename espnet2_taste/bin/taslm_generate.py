@@ -134,12 +134,7 @@ def main(cmd: list[str] | None = None) -> None:
         )
     codes = None
     if spoken:
-        codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks)
-        lacking = [name for name in prompts if name not in codes]
-        if lacking:
-            raise ValueError(
-                f"{args.taste}: {lacking[0]} of {args.data_dir} is missing"
-            )
+        codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, prompts)
         lengths = {name: len(prompt) for name, prompt in prompts.items()}
         if args.prompt_codes == "shuffled":
             codes = shuffle_codes(codes, lengths, args.seed)

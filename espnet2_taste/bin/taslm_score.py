@@ -46,10 +46,7 @@ def main(cmd: list[str] | None = None) -> None:
     taslm = TaslmScore(args.train_config, args.model_file, args.device)
     text = select_keys(read_table(args.data_dir / "text"), args.key_file)
     words = {name: value.split() for name, value in text.items()}
-    codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks)
-    lacking = [name for name in words if name not in codes]
-    if lacking:
-        raise ValueError(f"{args.taste}: {lacking[0]} of {args.data_dir} is missing")
+    codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, words)
     scores = {}
     lengths = {name: len(row) for name, row in words.items()}
     for batch in length_batches(lengths, args.batch_size):

@@ -1,7 +1,7 @@
 """Kaldi tables (``key value`` lines) and arks; nothing is left half written."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 import kaldiio
@@ -50,11 +50,33 @@ def select_keys(table: dict[str, str], key_file: str | Path | None) -> dict[str,
     return {key: table[key] for key in keys}
 
 
-def read_codes(path: str | Path, num_codebooks: int) -> dict[str, np.ndarray]:
-    """taste.scp -> utterance -> (W, R) int64.
+def check_keys(path: str | Path, table: Container[str], wanted: Iterable[str]) -> None:
+    """Refuse a table without one of the ``wanted`` keys.
 
     Raises:
-        ValueError: an utterance's codes are not whole words; the message names it.
+        ValueError: names the file, the first missing key and how many are.
+    """
+    wanted = list(wanted)
+    missing = [key for key in wanted if key not in table]
+    if missing:
+        raise ValueError(
+            f"{path}: {missing[0]} is missing ({len(missing)} of {len(wanted)})"
+        )
+
+
+def read_codes(
+    path: str | Path, num_codebooks: int, wanted: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """taste.scp -> utterance -> (W, R) int64.
+
+    Args:
+        path: of the table.
+        num_codebooks: R.
+        wanted: utterances that must be among them.
+
+    Raises:
+        ValueError: an utterance is missing, or its codes are not whole words; the
+            message names it.
     """
     codes = {}
     for name, flat in kaldiio.load_scp(str(path)).items():
@@ -64,6 +86,7 @@ def read_codes(path: str | Path, num_codebooks: int) -> dict[str, np.ndarray]:
                 f"{num_codebooks} codebooks"
             )
         codes[name] = flat.astype(np.int64).reshape(-1, num_codebooks)
+    check_keys(path, codes, wanted)
     return codes
 
 
@@ -83,6 +106,15 @@ def read_wav(path: str | Path, sample_rate: int) -> np.ndarray:
             "mono: run stage 2"
         )
     return wav
+
+
+def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
+    """Write (N,) samples in [-1, 1] as 16-bit PCM, by rename; parents are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    soundfile.write(temporary, wav, sample_rate, "PCM_16", format="WAV")
+    os.replace(temporary, path)
 
 
 class ArkWriter:

@@ -12,9 +12,11 @@ import soundfile
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     length_batches,
+    read_codes,
     read_table,
     read_wav,
     select_keys,
+    write_wav,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +94,25 @@ def test_audio_that_stage_2_did_not_make(tmp_path):
     soundfile.write(path, np.zeros((80, 2)), 8000)
     with pytest.raises(ValueError, match="8000 Hz with 2 dimension.*run stage 2"):
         read_wav(path, 16000)
+
+
+def test_wave_files_appear_whole(tmp_path):
+    path = tmp_path / "new" / "a.wav"
+    write_wav(path, np.array([0.0, 0.5, -2.0]), 16000)
+    assert [p.name for p in path.parent.iterdir()] == ["a.wav"]
+    assert soundfile.info(path).subtype == "PCM_16"
+    np.testing.assert_allclose(read_wav(path, 16000), [0, 0.5, -1], atol=1e-4)
+
+
+def test_codes_are_whole_words_of_the_wanted_utterances(tmp_path):
+    with ArkWriter(tmp_path, "taste") as taste:
+        taste["a"] = np.arange(6, dtype=np.int32)
+    path = tmp_path / "taste.scp"
+    assert read_codes(path, 2, ["a"])["a"].tolist() == [[0, 1], [2, 3], [4, 5]]
+    with pytest.raises(ValueError, match="taste.scp: a has 6 values, no multiple of 4"):
+        read_codes(path, 4)
+    with pytest.raises(ValueError, match=r"taste.scp: b is missing \(1 of 2\)"):
+        read_codes(path, 2, ["a", "b"])
 
 
 def test_batches_are_sorted_by_length_and_complete():
