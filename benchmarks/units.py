@@ -15,18 +15,28 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
 
 @torch.inference_mode()
 def run(setup: Setup, timer: Timer) -> Iterator[Row]:
-    """One utterance against the naive loop, a batch against one utterance."""
+    """One utterance against slower ways, a batch against one utterance."""
     work, decoder = setup.work, setup.taste.speech_decoder
     prompt = work.tokens + 3
     # so many units for everybody: no end of speech before, none after
     decoder.min_ratio = decoder.max_ratio = (work.units + 0.5) / prompt
     one, many = (conditioning(setup, size) for size in (1, work.batch))
     greedy = Sampling(top_k=1)
+
+    def generate() -> torch.Tensor:
+        return decoder.generate(one, greedy).units
+
+    def generate_unpacked() -> torch.Tensor:
+        with torch.backends.mkldnn.flags(enabled=False):
+            return generate()
+
     times, made = timer(
-        ours=lambda: decoder.generate(one, greedy).units,
+        ours=generate,
         naive=lambda: naive.generate_units(decoder, one, work.units),
+        unpacked=generate_unpacked,
     )
     check_equal("units", made["ours"], made["naive"])
+    check_equal("units", made["ours"], made["unpacked"])
     case = f"{work.units} units from {prompt} positions"
     yield Row(
         f"{case}, greedy",
@@ -36,6 +46,13 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
         target=">= 3",
         note=f"{work.units / 50 / times['ours']:.1f} x real time",
     )
+    if setup.device.type == "cpu":
+        yield Row(
+            f"{case}, greedy",
+            1e3 * times["ours"],
+            ratio=times["unpacked"] / times["ours"],
+            against="weights in their usual layout",
+        )
     times, _ = timer(
         one=lambda: decoder.generate(one, greedy),
         many=lambda: decoder.generate(many, greedy),

@@ -14,7 +14,7 @@ from benchmarks.setup import CONF, Setup
 #: naive ways that each benchmark compares with, or other cases
 RATIOS = {
     "tokenizer": 2,
-    "units": 2,
+    "units": 3,
     "taslm": 3,
     "vocoder": 2,
     "kernels": 3,
