@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.random_streams import item_generator
 from espnet2_taste.taslm.vocabulary import Vocabulary
-from espnet2_taste.taste.speech_decoder.sampling import mix_seed
 
 #: Logit of what may not be chosen (finite: penalties multiply it).
 BANNED = -1e5
@@ -105,7 +105,7 @@ def random_streams(
     """(B, steps, draws) uniforms; an item's depend on its own seeds only."""
     streams = []
     for item_seed in item_seeds:
-        generator = torch.Generator().manual_seed(mix_seed(seed, item_seed))
+        generator = item_generator(seed, item_seed)
         streams.append(torch.rand(steps, draws, generator=generator))
     return torch.stack(streams)
 

@@ -1,20 +1,13 @@
 """Top-k drawing with one random stream per item, so that a batch equals single runs."""
 
-import hashlib
-
 import torch
 
+from espnet2_taste.random_streams import item_generator
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
 #: uniforms are drawn in blocks of this many steps: an item's stream then depends on
 #: nothing but its seed, whoever asks and for however long.
 _BLOCK = 256
-
-
-def mix_seed(seed: int, item_seed: int) -> int:
-    """Hash (seed, item_seed) to a 63-bit generator seed, equal on every machine."""
-    digest = hashlib.blake2b(f"{seed}:{item_seed}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 class UnitSampler:
@@ -54,7 +47,7 @@ class UnitSampler:
         else:
             bases = [sampling.seed] * batch_size
         self.generators = [
-            torch.Generator().manual_seed(mix_seed(base, item))
+            item_generator(base, item)
             for base, item in zip(bases, item_seeds, strict=True)
         ]
         self.block = torch.empty(batch_size, 0)

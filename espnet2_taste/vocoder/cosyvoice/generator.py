@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.taste.speech_decoder.sampling import mix_seed
+from espnet2_taste.random_streams import item_generator
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
 from espnet2_taste.vocoder.cosyvoice.source import HOP_LENGTH, NUM_HARMONICS
@@ -48,7 +48,7 @@ class Noise:
         cls, mel_size: int, frames: int, prompt_frames: int, seed: int, item_seed: int
     ) -> "Noise":
         """Draw from the stream of (seed, item_seed), on the CPU on every machine."""
-        generator = torch.Generator().manual_seed(mix_seed(seed, item_seed))
+        generator = item_generator(seed, item_seed)
         flow = torch.randn(mel_size, frames, generator=generator)
         uniform = torch.rand(NUM_HARMONICS, generator=generator)
         samples = HOP_LENGTH * (frames - prompt_frames)

@@ -1,0 +1,11 @@
+"""One random stream per item, so that a batch gives what single runs give."""
+
+import hashlib
+
+import torch
+
+
+def item_generator(seed: int, item_seed: int) -> torch.Generator:
+    """The stream of (seed, item_seed), on the CPU and equal on every machine."""
+    digest = hashlib.blake2b(f"{seed}:{item_seed}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
