@@ -47,7 +47,7 @@ taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
 synthesis_args=        # Options of bin.synthesize.
 sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
 # TASLM (stages 7 and 8)
-taslm_config=conf/train_taslm.yaml
+taslm_config=conf/train_taslm.yaml  # Its training.
 taslm_args=            # Added to its training.
 taslm_model=valid.loss.best.pth  # Checkpoint.
 taslm_inference_config=conf/decode_taslm.yaml  # Sampling.
