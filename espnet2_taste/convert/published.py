@@ -7,7 +7,7 @@ import torch
 
 from espnet2_taste.convert.names import EMBED_TOKENS, LM_HEAD
 from espnet2_taste.convert.plan import Plan, make_plan
-from espnet2_taste.convert.source import Checkpoint, read_json
+from espnet2_taste.convert.source import Checkpoint, holds_weights, read_json
 from espnet2_taste.convert.stage1 import Stage1Checkpoint, plan_decoder, stage1_config
 from espnet2_taste.data.text import build_text_tokenizer
 
@@ -64,6 +64,10 @@ def open_published(path: str | Path, config: str | Path | None = None) -> Publis
     if path.is_dir():
         if (path / CONFIG).is_file():
             return _hub_folder(path)
+        if holds_weights(path):
+            raise FileNotFoundError(
+                f"{path / CONFIG} does not exist; the weights beside it need it"
+            )
         files = _find_files(path)
         if files:
             return _cosyvoice_folder(path, files)

@@ -10,6 +10,7 @@ import torch
 from espnet2_taste.checkpoint import load_state
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
+INDEX = ".index.json"
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -121,7 +122,7 @@ class Checkpoint:
             if (self.path / name).is_file():
                 yield self.path / name, None
                 return
-            index = self.path / f"{name}.index.json"
+            index = self.path / f"{name}{INDEX}"
             if index.is_file():
                 shards: dict[str, list[str]] = {}
                 for key, shard in read_json(index)["weight_map"].items():
@@ -137,6 +138,12 @@ class Checkpoint:
     def read(self, name: str) -> torch.Tensor:
         """The tensor called ``name``, as stored."""
         return self._file_of[name].read(name)
+
+
+def holds_weights(folder: Path) -> bool:
+    """Whether :class:`Checkpoint` finds something in a folder."""
+    names = (SAFETENSORS, BIN)
+    return any((folder / f"{n}{end}").is_file() for n in names for end in ("", INDEX))
 
 
 def read_json(path: Path) -> dict:

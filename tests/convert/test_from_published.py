@@ -167,6 +167,10 @@ def test_sources_that_are_something_else(make_hub, convert, tmp_path):
     (hub / "pytorch_model.bin").write_bytes(b"PK\x03\x04 not a checkpoint")
     with pytest.raises(ValueError, match="pytorch_model.bin is not a plain"):
         convert(hub)
+    config_json = (hub / "config.json").rename(hub / "renamed.json")
+    with pytest.raises(FileNotFoundError, match="hub/config.json does not exist"):
+        convert(hub)  # not a CosyVoice folder, though its files are there
+    config_json.rename(hub / "config.json")
     (hub / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(ValueError, match="config.json is not of a TASTE model"):
         convert(hub)
