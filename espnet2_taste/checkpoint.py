@@ -10,6 +10,13 @@ import torch
 import yaml
 
 
+def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
+    """Fetch a packed model by espnet_model_zoo tag, URL or zip; its file names."""
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    return ModelDownloader(cachedir=cache_dir).download_and_unpack(tag)
+
+
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a state dict without running code from the file, or all of it at once.
 
@@ -85,12 +92,30 @@ def read_arguments(config_file: str | Path) -> argparse.Namespace:
 
     Raises:
         FileNotFoundError: no such file.
+        ValueError: see :func:`read_yaml`.
     """
     if not Path(config_file).is_file():
         raise FileNotFoundError(f"no training configuration at {config_file}")
     folder = Path(config_file).resolve().parent
-    with Path(config_file).open(encoding="utf-8") as f:
-        return argparse.Namespace(**_resolve(yaml.safe_load(f), folder))
+    return argparse.Namespace(**_resolve(read_yaml(config_file), folder))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Options from a YAML file; an empty file has none.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a mapping of names to values; the message names the file.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as f:
+            content = yaml.safe_load(f) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not YAML ({reason})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no options (name: value)")
+    return content
 
 
 def _resolve(value: Any, folder: Path) -> Any:
@@ -147,12 +172,24 @@ def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
 
     Returns:
         the model in eval mode and the training arguments.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: the configuration is of another kind of model.
+        RuntimeError: the checkpoint does not fit the configuration.
     """
     config_file = Path(config_file or Path(model_file).parent / "config.yaml")
     args = read_arguments(config_file)
     args.init_param, args.freeze_param = [], []
     state = load_state(model_file)
-    model = build(args)
+    try:
+        model = build(args)
+    except AttributeError as error:
+        if not isinstance(error.obj, argparse.Namespace):
+            raise
+        raise ValueError(
+            f"{config_file} has no {error.name}: it is of another kind of model"
+        ) from None
     problems = describe_mismatch(
         {k: v.shape for k, v in model.state_dict().items()},
         {k: v.shape for k, v in state.items()},

@@ -34,6 +34,20 @@ def read_parts(folder: str | Path) -> dict[str, str]:
     return yaml.safe_load(manifest.read_text(encoding="utf-8"))
 
 
+def find_part(folder: str | Path, part: str) -> tuple[str, str] | None:
+    """Choice and folder of a packed model's part; None if ``folder`` is none.
+
+    Raises:
+        ValueError: the packed model has no such part; the message lists those it has.
+    """
+    parts = read_parts(folder)
+    if not parts:
+        return None
+    if part not in parts:
+        raise ValueError(f"{folder} has no {part}, only {', '.join(parts)}")
+    return parts[part], str(Path(folder) / part)
+
+
 def load_part(folder: str | Path, part: str, **options):
     """Open a packed model's ``vocoder``, ``units`` or ``speaker``.
 

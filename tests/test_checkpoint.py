@@ -2,7 +2,13 @@ import pytest
 import torch
 import yaml
 
-from espnet2_taste.checkpoint import describe_mismatch, load_state, read_arguments
+from espnet2_taste.checkpoint import (
+    build_model_from_file,
+    describe_mismatch,
+    load_state,
+    read_arguments,
+    read_yaml,
+)
 
 
 def test_paths_beside_the_configuration(tmp_path, monkeypatch):
@@ -22,6 +28,30 @@ def test_paths_beside_the_configuration(tmp_path, monkeypatch):
     assert args.files == [str(config), "data/bpe.model"]
     with pytest.raises(FileNotFoundError, match="no training configuration at"):
         read_arguments(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "content,message",
+    [
+        ("a: [", r"x.yaml is not YAML \(while parsing .*x.yaml\", line 1"),
+        ("- a", "x.yaml holds no options"),
+    ],
+)
+def test_files_that_hold_no_options(tmp_path, content, message):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_yaml(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("# all commented out")
+    assert read_yaml(tmp_path / "x.yaml") == {}
+
+
+def test_configuration_of_another_kind_of_model(tmp_path):
+    torch.save({}, tmp_path / "model.pth")
+    (tmp_path / "config.yaml").write_text("lm: hf_causal")
+    with pytest.raises(ValueError, match="config.yaml has no frontend: it is of anot"):
+        build_model_from_file(lambda args: args.frontend, None, tmp_path / "model.pth")
+    with pytest.raises(AttributeError, match="'int' object"):  # a fault of ours
+        build_model_from_file(lambda _: (1).frontend, None, tmp_path / "model.pth")
 
 
 def test_all_kinds_of_mismatch_at_once():

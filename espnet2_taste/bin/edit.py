@@ -14,6 +14,7 @@ from espnet2_taste.bin.options import (
     add_model_options,
     add_unit_sampling_options,
     add_vocoder_options,
+    load_vocoder_option,
 )
 
 
@@ -48,7 +49,6 @@ def main(cmd: list[str] | None = None) -> None:
     )
     from espnet2_taste.inference.edit import Reading, TasteEdit
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
-    from espnet2_taste.vocoder import load_vocoder
 
     keys = (args.first, args.second)
     texts = read_table(args.data_dir / "text")
@@ -63,7 +63,7 @@ def main(cmd: list[str] | None = None) -> None:
         args.train_config,
         args.model_file,
         args.device,
-        vocoder=load_vocoder(args.vocoder_type, args.vocoder, device=args.device),
+        vocoder=load_vocoder_option(args),
         sampling=Sampling(args.top_k, args.temperature, args.seed),
     )
     results = editor(

@@ -25,7 +25,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_type", default="xvector", choices=speaker_choices.names()
     )
-    parser.add_argument("--model", help="folder or file of the speaker encoder")
+    parser.add_argument(
+        "--model", help="folder or file of the encoder, or packed folder"
+    )
     parser.add_argument("--key_file", help="utterances to do (default: all)")
     parser.add_argument("--batch_size", type=int, default=16)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -41,10 +43,12 @@ def extract(args: argparse.Namespace) -> None:
     import torch
 
     from espnet2_taste.data.kaldi_io import ArkWriter
+    from espnet2_taste.packed import find_part
     from espnet2_taste.speaker import load_speaker_encoder
     from espnet2_taste.units.reading import WavDir
 
-    encoder = load_speaker_encoder(args.model_type, args.model, device=args.device)
+    choice, path = find_part(args.model, "speaker") or (args.model_type, args.model)
+    encoder = load_speaker_encoder(choice, path, device=args.device)
     data = WavDir(args.data_dir, args.key_file)
     done = 0
     with ArkWriter(args.output_dir, "spk_emb") as writer:

@@ -20,7 +20,9 @@ def get_parser() -> argparse.ArgumentParser:
         "--model_type", default="world_vq", choices=unit_extractor_choices.names()
     )
     parser.add_argument(
-        "--model", required=True, help="folder or file of the unit extractor"
+        "--model",
+        required=True,
+        help="folder or file of the unit extractor, or packed folder",
     )
     parser.add_argument(
         "--data_dir", type=Path, required=True, help="in dump/raw: wav.scp"
@@ -40,17 +42,19 @@ def main(cmd: list[str] | None = None) -> None:
     import torch
 
     from espnet2_taste.data.kaldi_io import ArkWriter
+    from espnet2_taste.packed import find_part
     from espnet2_taste.units import load_unit_extractor
     from espnet2_taste.units.cache import UnitCache
     from espnet2_taste.units.reading import WavDir, write_rtf
 
-    extractor = load_unit_extractor(args.model_type, args.model, device=args.device)
+    choice, path = find_part(args.model, "units") or (args.model_type, args.model)
+    extractor = load_unit_extractor(choice, path, device=args.device)
     data = WavDir(args.data_dir, args.key_file)
-    cache = UnitCache(args.model)
+    cache = UnitCache(path)
     units = {
         key: cached
-        for key, path in data.wavs.items()
-        if (cached := cache.get(key, path)) is not None
+        for key, wav in data.wavs.items()
+        if (cached := cache.get(key, wav)) is not None
     }
     if units:
         logging.info("%d utterances are in the cache of training", len(units))

@@ -13,10 +13,12 @@ def add_model_options(parser: argparse.ArgumentParser, model: str) -> None:
     """
     parser.add_argument(
         "--train_config",
-        help=f"config.yaml of the {model} (default: beside --model_file)",
+        help=f"config.yaml of the {model} (default: beside the checkpoint)",
     )
     parser.add_argument(
-        "--model_file", required=True, help=f"checkpoint of the {model}"
+        "--model_file",
+        required=True,
+        help=f"checkpoint of the {model}, or experiment or packed folder with it",
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
@@ -38,14 +40,37 @@ def add_batch_options(parser: argparse.ArgumentParser, batch_size: int = 32) -> 
     parser.add_argument("--batch_size", type=int, default=batch_size)
 
 
-def add_vocoder_options(parser: argparse.ArgumentParser) -> None:
-    """``--vocoder_type`` and ``--vocoder``."""
+def add_vocoder_options(
+    parser: argparse.ArgumentParser, required: bool = False
+) -> None:
+    """``--vocoder_type`` and ``--vocoder``; ``required`` without ``--model_file``."""
     from espnet2_taste.vocoder import vocoder_choices
 
     parser.add_argument(
         "--vocoder_type", default="world_vq", choices=vocoder_choices.names()
     )
-    parser.add_argument("--vocoder", required=True, help="its folder or file")
+    parser.add_argument(
+        "--vocoder",
+        required=required,
+        help="its folder or file, or a packed folder with its type"
+        + ("" if required else " (default: a packed --model_file)"),
+    )
+
+
+def load_vocoder_option(args: argparse.Namespace):
+    """The vocoder of :func:`add_vocoder_options`.
+
+    Raises:
+        ValueError: none is given.
+    """
+    from espnet2_taste.packed import find_part
+    from espnet2_taste.vocoder import load_vocoder
+
+    found = find_part(args.vocoder or args.model_file, "vocoder")
+    if found is None and not args.vocoder:
+        raise ValueError("give --vocoder and its --vocoder_type, or a packed folder")
+    choice, path = found or (args.vocoder_type, args.vocoder)
+    return load_vocoder(choice, path, device=args.device)
 
 
 def add_unit_sampling_options(parser: argparse.ArgumentParser) -> None:

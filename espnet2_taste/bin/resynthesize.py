@@ -9,13 +9,14 @@ from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
     add_vocoder_options,
+    load_vocoder_option,
 )
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_vocoder_options(parser)
+    add_vocoder_options(parser, required=True)
     add_data_options(parser, "text, copied if present")
     parser.add_argument("--units", required=True, help="units.scp")
     parser.add_argument("--spk_emb", required=True, help="spk_emb.scp")
@@ -39,9 +40,8 @@ def main(cmd: list[str] | None = None) -> None:
         write_wav,
     )
     from espnet2_taste.units.reading import write_rtf
-    from espnet2_taste.vocoder import load_vocoder
 
-    vocoder = load_vocoder(args.vocoder_type, args.vocoder, device=args.device)
+    vocoder = load_vocoder_option(args)
     keys = sorted(select_keys(read_table(args.units), args.key_file))
     all_units = kaldiio.load_scp(args.units)
     all_embeddings = kaldiio.load_scp(args.spk_emb)

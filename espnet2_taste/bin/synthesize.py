@@ -10,7 +10,6 @@ import logging
 import time
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 
 from espnet2_taste.bin import run
@@ -20,10 +19,13 @@ from espnet2_taste.bin.options import (
     add_model_options,
     add_unit_sampling_options,
     add_vocoder_options,
+    load_vocoder_option,
 )
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
+    check_keys,
     length_batches,
+    read_arks,
     read_table,
     read_wav,
     select_keys,
@@ -87,10 +89,9 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if (args.condition == "codes") != bool(args.taste):
-        raise SystemExit("--taste and --condition codes belong together")
+        raise ValueError("--taste and --condition codes belong together")
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
-    from espnet2_taste.vocoder import load_vocoder
 
     texts = select_keys(read_table(args.data_dir / "text"), args.key_file)
     arks = {"spk_emb": args.data_dir / "spk_emb.scp"}
@@ -100,12 +101,11 @@ def main(cmd: list[str] | None = None) -> None:
     for name in ("units", "durations"):
         if (args.data_dir / f"{name}.scp").exists():
             arks[name] = args.data_dir / f"{name}.scp"
-    arks = {name: kaldiio.load_scp(str(path)) for name, path in arks.items()}
-    for name, table in arks.items():
-        missing = [key for key in texts if key not in table]
-        if missing:
-            raise SystemExit(f"{name}: no entry for {missing[0]} ({len(missing)} lack)")
-    wavs = read_table(args.data_dir / "wav.scp") if args.condition == "speech" else {}
+    arks = {name: read_arks(path, texts) for name, path in arks.items()}
+    wavs = {}
+    if args.condition == "speech":
+        wavs = read_table(args.data_dir / "wav.scp")
+        check_keys(args.data_dir / "wav.scp", wavs, texts)
 
     synthesizer = TasteToSpeech(
         args.train_config,
@@ -113,7 +113,7 @@ def main(cmd: list[str] | None = None) -> None:
         args.device,
         sampling=Sampling(args.top_k, args.temperature, args.seed),
     )
-    vocoder = load_vocoder(args.vocoder_type, args.vocoder, device=args.device)
+    vocoder = load_vocoder_option(args)
     accuracy = TeacherForcedAccuracy() if "units" in arks else None
     units, wav_scp = {}, {}
     decoder_s = vocoder_s = audio_s = 0.0

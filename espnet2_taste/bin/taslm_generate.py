@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +24,8 @@ from espnet2_taste.bin.options import (
 )
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
+    check_keys,
+    read_arks,
     read_codes,
     read_table,
     select_keys,
@@ -109,13 +110,10 @@ def main(cmd: list[str] | None = None) -> None:
     spoken = args.mode in ("audio", "instruct")
     if spoken and args.taste is None:
         raise ValueError(f"--mode {args.mode} needs --taste")
-    import yaml
-
+    from espnet2_taste.checkpoint import read_yaml
     from espnet2_taste.inference.taslm_generate import TaslmGenerate
 
-    options = {}
-    if args.config:
-        options = yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}
+    options = read_yaml(args.config) if args.config else {}
     if args.max_new_words or not options.keys() & {"max_words", "extra_words"}:
         options["max_words"] = args.max_new_words or 8
     options["seed"] = args.seed
@@ -135,6 +133,12 @@ def main(cmd: list[str] | None = None) -> None:
     codes = None
     if spoken:
         codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, prompts)
+        for name in prompts:
+            if len(codes[name]) != len(text[name].split()):
+                raise ValueError(
+                    f"{args.taste}: {name} has codes of {len(codes[name])} words, its "
+                    f"text has {len(text[name].split())}"
+                )
         lengths = {name: len(prompt) for name, prompt in prompts.items()}
         if args.prompt_codes == "shuffled":
             codes = shuffle_codes(codes, lengths, args.seed)
@@ -144,11 +148,10 @@ def main(cmd: list[str] | None = None) -> None:
 
 def write_continuations(args, taslm, prompts: dict, codes: dict | None) -> None:
     """Generate and write."""
-    import kaldiio
-
     names, words = sorted(prompts), {}
-    spoken = kaldiio.load_scp(str(args.data_dir / "spk_emb.scp"))
+    spoken = read_arks(args.data_dir / "spk_emb.scp", names)
     speakers = read_table(args.data_dir / "utt2spk")
+    check_keys(args.data_dir / "utt2spk", speakers, names)
     output_dir, seconds = args.output_dir, 0.0
     with (
         ArkWriter(output_dir, "taste") as taste,

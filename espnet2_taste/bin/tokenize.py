@@ -16,6 +16,7 @@ from espnet2_taste.bin.options import (
 )
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
+    check_keys,
     length_batches,
     read_table,
     read_wav,
@@ -44,6 +45,8 @@ def main(cmd: list[str] | None = None) -> None:
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
     texts = read_table(args.data_dir / "text")
     samples = read_table(args.data_dir / "utt2num_samples")
+    for name, table in (("text", texts), ("utt2num_samples", samples)):
+        check_keys(args.data_dir / name, table, wavs)
     tokenizer = SpeechToTaste(args.train_config, args.model_file, args.device)
     plots = set(sorted(wavs)[: args.num_att_plot])
     codes, seconds, started = {}, 0.0, time.perf_counter()

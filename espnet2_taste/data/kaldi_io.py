@@ -1,7 +1,7 @@
 """Kaldi tables (``key value`` lines) and arks; nothing is left half written."""
 
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import kaldiio
@@ -62,6 +62,18 @@ def check_keys(path: str | Path, table: Container[str], wanted: Iterable[str]) -
         raise ValueError(
             f"{path}: {missing[0]} is missing ({len(missing)} of {len(wanted)})"
         )
+
+
+def read_arks(path: str | Path, wanted: Iterable[str]) -> Mapping[str, np.ndarray]:
+    """``*.scp`` -> its arrays, read when asked for.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: see :func:`check_keys`.
+    """
+    arks = kaldiio.load_scp(str(path))
+    check_keys(path, arks, wanted)
+    return arks
 
 
 def read_codes(

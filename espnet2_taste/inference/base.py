@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.checkpoint import build_model_from_file
+from espnet2_taste.checkpoint import build_model_from_file, download
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TaslmPreprocessor, TastePreprocessor
 from espnet2_taste.data.text import AbsWordTokenizer
@@ -36,19 +36,13 @@ def find_checkpoint(folder: str | Path, part: str | None = None) -> Path:
     raise FileNotFoundError(f"{folder} has none of {', '.join(CHECKPOINTS)}")
 
 
-def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
-    """Fetch a packed model by espnet_model_zoo tag, URL or zip; its file names."""
-    from espnet_model_zoo.downloader import ModelDownloader
-
-    return ModelDownloader(cachedir=cache_dir).download_and_unpack(tag)
-
-
 class Inference(ABC):
     """A trained model, wherever it comes from, and the batches it reads.
 
     Args:
         train_config: config.yaml of the experiment; None: beside ``model_file``.
-        model_file: checkpoint; None: the best one beside ``train_config``.
+        model_file: checkpoint, or experiment or packed folder with one; None: the best
+            one beside ``train_config``.
         device: torch device.
 
     Attributes:
@@ -66,7 +60,9 @@ class Inference(ABC):
         if model_file is None:
             if train_config is None:
                 raise ValueError("give train_config or model_file")
-            model_file = find_checkpoint(Path(train_config).parent)
+            model_file = Path(train_config).parent
+        if Path(model_file).is_dir():
+            model_file = find_checkpoint(model_file, self.part)
         self.model, self.args = build_model_from_file(
             self.build_model, train_config, model_file, device
         )
@@ -86,7 +82,7 @@ class Inference(ABC):
             options: other arguments of the class.
         """
         if Path(path_or_tag).is_dir():
-            return cls(model_file=find_checkpoint(path_or_tag, cls.part), **options)
+            return cls(model_file=path_or_tag, **options)
         return cls(**download(str(path_or_tag), cache_dir), **options)
 
     @staticmethod
@@ -104,14 +100,35 @@ class Inference(ABC):
         Args:
             items: arrays and text of each utterance, as ESPnet's dataset gives them.
             names: for error messages; default their index.
+
+        Raises:
+            ValueError: on an utterance that does not fit; the message names it.
         """
         names = names or [str(i) for i in range(len(items))]
         data = [
             (name, self.preprocess(name, item))
             for name, item in zip(names, items, strict=True)
         ]
+        for name, item in data:
+            self.check(name, item)
         _, batch = self.collate(data)
         return {k: v.to(self.device) for k, v in batch.items()}
+
+    def check(self, name: str, item: dict[str, np.ndarray]) -> None:
+        """Refuse TASTE codes and speaker embeddings of another model."""
+        if "taste" in item:
+            codes, size = item["taste"], self.model.quantizer.codebook_size
+            if ((codes < 0) | (codes >= size)).any():
+                raise ValueError(
+                    f"utterance {name}: TASTE codes from {codes.min()} to "
+                    f"{codes.max()}, this model's are 0 to {size - 1}"
+                )
+        if "spk_emb" in item and item["spk_emb"].shape != (self.args.spk_embed_dim,):
+            raise ValueError(
+                f"utterance {name}: a speaker embedding of shape "
+                f"{item['spk_emb'].shape}, this model takes "
+                f"({self.args.spk_embed_dim},): use the encoder it was trained with"
+            )
 
 
 class TasteInference(Inference):

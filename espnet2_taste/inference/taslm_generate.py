@@ -1,7 +1,7 @@
 """Continue a spoken prompt: words and TASTE codes -> further words and codes."""
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,11 @@ class TaslmGenerate(TaslmInference):
         super().__init__(train_config, model_file, device)
         limit = {} if "extra_words" in options else {"max_words": 16}
         options = {"end_symbol": self.model.end_symbol} | limit | options
+        known = [field.name for field in fields(SamplingOptions)]
+        if unknown := options.keys() - set(known):
+            raise ValueError(
+                f"unknown sampling option {min(unknown)}; known: {', '.join(known)}"
+            )
         self.options = SamplingOptions(**options)
         self.vocabulary = Vocabulary.of(
             self.tokenizer, self.model.lm.vocab_size, ban

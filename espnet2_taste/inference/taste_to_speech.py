@@ -125,7 +125,13 @@ class TasteToSpeech(TasteInference):
                 "spk_emb": np.asarray(spk_emb[i], dtype=np.float32),
             }
             if codes is not None:
-                item["taste"] = np.asarray(codes[i]).reshape(-1, rows)
+                item["taste"] = np.asarray(codes[i])
+                if not rows or item["taste"].size % rows:
+                    raise ValueError(
+                        f"utterance {names[i]}: {item['taste'].size} TASTE codes are "
+                        f"no multiple of this model's {rows} codebooks"
+                    )
+                item["taste"] = item["taste"].reshape(-1, rows)
                 words = len(transcript.split())
                 word_level = self.model.granularity == "word"
                 if word_level and len(item["taste"]) != words:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.checkpoint import build_model_from_file
-from espnet2_taste.inference.base import download
+from espnet2_taste.checkpoint import build_model_from_file, download
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 MIN_SAMPLES = 16000  # encoders pool over time; a second suits all of them

@@ -177,6 +177,19 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "0" / "rtf.json").read_text())["vocoder_rtf"] > 0
 
 
+def test_tokenise_says_what_is_missing(tiny_taste, data, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    command = ["--model_file", str(tiny_taste), "--data_dir", str(folder)]
+    command += ["--output_dir", str(tmp_path / "out")]
+    for name in ("utt2num_samples", "text"):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:-1]))
+        with pytest.raises(ValueError, match=rf"{name}: utt5 is missing \(1 of 6\)"):
+            tokenize(command)
+    assert not (tmp_path / "out").exists()
+
+
 def test_edit_exchanges_words(tiny_taste, data, tmp_path, monkeypatch):
     folder = tmp_path / "data"
     shutil.copytree(data, folder)
@@ -203,11 +216,11 @@ def test_edit_exchanges_words(tiny_taste, data, tmp_path, monkeypatch):
 def test_synthesise_says_what_is_missing(tiny_taste, data, tmp_path):
     model = ["--model_file", str(tiny_taste / "valid.acc.best.pth"), "--vocoder", "x"]
     place = ["--data_dir", str(data), "--output_dir", str(tmp_path)]
-    with pytest.raises(SystemExit, match="--taste and --condition codes belong"):
+    with pytest.raises(ValueError, match="--taste and --condition codes belong"):
         synthesize([*model, *place, "--condition", "codes"])
     scp = (data / "units.scp").read_text().splitlines(keepends=True)
     (tmp_path / "taste.scp").write_text("".join(scp[1:]))
-    with pytest.raises(SystemExit, match="codes: no entry for utt0"):
+    with pytest.raises(ValueError, match=r"taste.scp: utt0 is missing \(1 of 6\)"):
         synthesize(
             [*model, *place, "--condition", "codes", "--taste", f"{tmp_path}/taste.scp"]
         )

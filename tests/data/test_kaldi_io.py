@@ -12,6 +12,7 @@ import soundfile
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     length_batches,
+    read_arks,
     read_codes,
     read_table,
     read_wav,
@@ -113,6 +114,9 @@ def test_codes_are_whole_words_of_the_wanted_utterances(tmp_path):
         read_codes(path, 4)
     with pytest.raises(ValueError, match=r"taste.scp: b is missing \(1 of 2\)"):
         read_codes(path, 2, ["a", "b"])
+    assert read_arks(path, ["a"])["a"].tolist() == list(range(6))
+    with pytest.raises(ValueError, match=r"taste.scp: b is missing \(1 of 1\)"):
+        read_arks(path, ["b"])
 
 
 def test_batches_are_sorted_by_length_and_complete():

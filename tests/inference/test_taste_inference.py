@@ -65,6 +65,20 @@ def test_synthesis_of_a_batch_equals_one_by_one(
 def test_codes_that_do_not_fit_the_words_are_named(synthesizer):
     with pytest.raises(ValueError, match="utterance 0: 3 rows of TASTE codes for 2"):
         synthesizer("red lamp", np.zeros(8), torch.zeros(3, 2, dtype=torch.long))
+    with pytest.raises(ValueError, match="utterance 0: 5 TASTE codes are no multiple"):
+        synthesizer("red lamp", np.zeros(8), torch.zeros(5, dtype=torch.long))
+
+
+@pytest.mark.parametrize("code", [-1, 8])
+def test_codes_of_another_codebook_are_named(synthesizer, code):
+    codes = torch.full((2, 2), code)
+    with pytest.raises(ValueError, match=f"codes from {code} to {code}, .* 0 to 7"):
+        synthesizer("red lamp", np.zeros(8), codes)
+
+
+def test_speaker_of_another_encoder_is_named(synthesizer):
+    with pytest.raises(ValueError, match=r"utterance 0: .* \(5,\), .* takes \(8,\)"):
+        synthesizer("red lamp", np.zeros(5))
 
 
 @pytest.mark.parametrize("wav", [np.zeros(0), np.zeros((100, 2))])

@@ -145,6 +145,29 @@ def test_generate_command(folder, experiment, tmp_path, prompt_codes):
     )
 
 
+def test_generate_command_names_what_does_not_fit(folder, experiment, tmp_path):
+    from espnet2_taste.bin.taslm_generate import main
+
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("text", "utt2spk", "spk_emb.scp"):
+        (data / name).write_text((folder / name).read_text())
+    command = ["--model_file", str(experiment / "1epoch.pth"), "--data_dir", str(data)]
+    command += ["--output_dir", str(tmp_path / "out"), "--prompt_words", "1"]
+    command += ["--taste", str(folder / "taste.scp")]
+    (tmp_path / "decode.yaml").write_text("text_topp: 0.9")
+    with pytest.raises(ValueError, match="unknown sampling option text_topp; known: t"):
+        main([*command, "--config", str(tmp_path / "decode.yaml")])
+    speakers = (data / "spk_emb.scp").read_text().splitlines(keepends=True)
+    (data / "spk_emb.scp").write_text("".join(speakers[1:]))
+    with pytest.raises(ValueError, match=r"spk_emb.scp: utt00 is missing \(1 of"):
+        main(command)
+    (data / "text").write_text((data / "text").read_text().replace("\n", " more\n"))
+    with pytest.raises(ValueError, match=r"taste.scp: utt\d+ has codes of \d+ words"):
+        main(command)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("mode", ["text", "instruct", "zero"])
 def test_generate_command_in_other_modes(folder, experiment, tmp_path, mode):
     from espnet2_taste.bin.taslm_generate import main
