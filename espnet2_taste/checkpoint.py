@@ -11,7 +11,14 @@ import yaml
 
 
 def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
-    """Fetch a packed model by espnet_model_zoo tag, URL or zip; its file names."""
+    """Fetch a packed model by espnet_model_zoo tag, URL or zip; its file names.
+
+    Raises:
+        FileNotFoundError: a path rather than a tag, and nothing there.
+    """
+    is_path = tag.startswith((".", "/")) or (tag.endswith(".zip") and "://" not in tag)
+    if is_path and not Path(tag).exists():
+        raise FileNotFoundError(f"{tag} does not exist")
     from espnet_model_zoo.downloader import ModelDownloader
 
     return ModelDownloader(cachedir=cache_dir).download_and_unpack(tag)

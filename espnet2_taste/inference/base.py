@@ -33,6 +33,11 @@ def find_checkpoint(folder: str | Path, part: str | None = None) -> Path:
     for name in CHECKPOINTS:
         if (folder / name).is_file():
             return folder / name
+    if (folder / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} is as published: python -m espnet2_taste.convert.from_published "
+            "makes a folder of it that can be opened"
+        )
     raise FileNotFoundError(f"{folder} has none of {', '.join(CHECKPOINTS)}")
 
 
@@ -67,21 +72,26 @@ class Inference(ABC):
             self.build_model, train_config, model_file, device
         )
         self.device = device
-        self.preprocess = self.build_preprocess()
+        try:
+            self.preprocess = self.build_preprocess()
+        except (ValueError, OSError) as error:  # transformers' have several lines
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{model_file}: its tokenizer: {reason}") from None
         self.collate = TasteCollate()
 
     @classmethod
     def from_pretrained(
         cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
     ):
-        """Load an experiment folder, a packed model, a zip, or a model-zoo / hub tag.
+        """Load an experiment, a packed model, a checkpoint, a zip, or a model-zoo tag.
 
         Args:
-            path_or_tag: folder, zip, URL or tag.
+            path_or_tag: folder, ``*.pth``, zip, URL or tag.
             cache_dir: of downloads.
             options: other arguments of the class.
         """
-        if Path(path_or_tag).is_dir():
+        path = Path(path_or_tag)
+        if path.is_dir() or path.suffix == ".pth":
             return cls(model_file=path_or_tag, **options)
         return cls(**download(str(path_or_tag), cache_dir), **options)
 

@@ -198,6 +198,15 @@ def test_tokenizer_that_does_not_fit(make_hub, convert):
         convert(hub)
 
 
+def test_folder_without_tokenizer(make_hub, convert, caplog):
+    hub = make_hub()
+    shutil.rmtree(hub / "llama_tokenizer")
+    packed = convert(hub)
+    assert "taslm comes without a tokenizer: set token_model" in caplog.text
+    with pytest.raises(ValueError, match="taslm/model.pth: its tokenizer: token_type"):
+        TaslmGenerate.from_pretrained(packed)
+
+
 def test_vocoder_of_another_size(make_hub, convert, voice_generator):
     hub = make_hub()
     state = {k: v for k, v in voice_generator.items() if "f0_predictor" not in k}

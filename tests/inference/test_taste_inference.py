@@ -119,3 +119,14 @@ def test_checkpoint_of_another_size_is_named(tiny_taste, tmp_path):
 def test_folder_without_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match="has none of"):
         SpeechToTaste.from_pretrained(str(tmp_path))
+    (tmp_path / "config.json").touch()
+    with pytest.raises(FileNotFoundError, match="is as published: python -m .*convert"):
+        SpeechToTaste.from_pretrained(str(tmp_path))
+
+
+def test_paths_to_nothing(tmp_path):
+    for path in (f"{tmp_path}/gone", "./gone", "gone.zip"):
+        with pytest.raises(FileNotFoundError, match=f"{path} does not exist"):
+            SpeechToTaste.from_pretrained(path)
+    with pytest.raises(FileNotFoundError, match="no training configuration at"):
+        SpeechToTaste.from_pretrained("gone.pth")
