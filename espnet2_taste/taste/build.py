@@ -90,6 +90,9 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
     if hasattr(encoder_class, "resolve_conf"):
         # Saved to config.yaml: inference needs no ASR folder.
         args.encoder_conf = encoder_class.resolve_conf(args.encoder_conf)
+    if encoder_class is WhisperEncoder and getattr(frontend, "pad_to_30s", False):
+        # Silence up to 30 s is read like speech: so Whisper and the reference do.
+        args.encoder_conf = {"mask_padding": False} | args.encoder_conf
     encoder = encoder_class(input_size=frontend.output_size(), **args.encoder_conf)
     aggregator = aggregator_choices.get_class(args.aggregator)(
         vocab_size=vocab_size,

@@ -12,10 +12,9 @@ DTYPES = ("float32", "bfloat16", "float16")
 class WhisperEncoder(AbsTasteEncoder):
     """Keys from Whisper's last layer, values from a shallow one, in one pass.
 
-    Features of exactly 30 s (``pad_to_30s: true``) run without any mask, as Whisper
-    and the TASTE reference do. Shorter ones take the first positions and cost what
-    their length asks; padding is masked, so that a batch gives what single
-    utterances give.
+    Features take the first positions and cost what their length asks; padding is
+    masked, so that a batch gives what single utterances give. Whisper and the TASTE
+    reference read 30 s without a mask instead (``mask_padding: false``).
 
     Keys and values have the dtype of the features, whatever the encoder computes in.
 
@@ -29,6 +28,8 @@ class WhisperEncoder(AbsTasteEncoder):
             written to checkpoints.
         attn_implementation: eager, sdpa or flash_attention_2 (half precision only:
             see ``dtype``, or train with AMP).
+        mask_padding: frames see valid frames only. A TASTE model is built with
+            ``false`` where the frontend has ``pad_to_30s: true``.
         dtype: of a frozen encoder's weights and computations, e.g. bfloat16 on a GPU;
             it survives ``model.to(dtype=...)``, which ESPnet calls.
     """
@@ -41,6 +42,7 @@ class WhisperEncoder(AbsTasteEncoder):
         value_layer: int = 6,
         frozen: bool = True,
         attn_implementation: str = "sdpa",
+        mask_padding: bool = True,
         dtype: str = "float32",
     ):
         super().__init__()
@@ -68,6 +70,7 @@ class WhisperEncoder(AbsTasteEncoder):
                 f"whisper encoder: value_layer {value_layer} is outside 0..{layers}"
             )
         self.value_layer = value_layer
+        self.mask_padding = mask_padding
         self.frozen = frozen
         if frozen:
             freeze(self.encoder)
@@ -109,7 +112,7 @@ class WhisperEncoder(AbsTasteEncoder):
             )
         self._check_precision(feats.device.type)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self._encode(feats, feats_lengths, masked=feats.size(1) < limit)
+            return self._encode(feats, feats_lengths)
 
     def _check_precision(self, device_type: str) -> None:
         """FlashAttention would fail deep inside the first layer."""
@@ -123,13 +126,13 @@ class WhisperEncoder(AbsTasteEncoder):
                 "dtype: bfloat16 in encoder_conf (or train with use_amp)"
             )
 
-    def _encode(self, feats, feats_lengths, masked: bool) -> EncoderOutput:
+    def _encode(self, feats, feats_lengths) -> EncoderOutput:
         encoder = self.encoder
         lengths = (feats_lengths + 1) // 2
         frames = feats.transpose(1, 2).to(encoder.conv1.weight.dtype)
         gelu, dropout = torch.nn.functional.gelu, torch.nn.functional.dropout
         attention_mask = None
-        if masked:
+        if self.mask_padding:
             # Each convolution must meet zeros where a single utterance has none.
             valid = length_mask(feats_lengths, feats.size(1))[:, None]
             frames = gelu(encoder.conv1(frames * valid)) * valid
@@ -138,7 +141,7 @@ class WhisperEncoder(AbsTasteEncoder):
         hidden = gelu(encoder.conv2(frames)).transpose(1, 2)
         hidden = hidden + encoder.embed_positions.weight[: hidden.size(1)]
         hidden = dropout(hidden, encoder.dropout, encoder.training)
-        if masked:
+        if self.mask_padding:
             attention_mask = self._attention_mask(hidden, lengths)
         for index, layer in enumerate(encoder.layers):
             if index == self.value_layer:
