@@ -103,7 +103,7 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
         sampling: Sampling,
         item_seeds: list[int] | None = None,
     ) -> GeneratedUnits:
-        """Sample units for a whole batch with key-value caches.
+        """Sample units for a whole batch, in eval mode, with key-value caches.
 
         Args:
             cond: conditioning of the batch.
