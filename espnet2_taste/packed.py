@@ -68,11 +68,11 @@ def load_part(folder: str | Path, part: str, **options):
         "units": load_unit_extractor,
         "speaker": load_speaker_encoder,
     }
-    parts = read_parts(folder)
-    if part not in parts or part not in loaders:
-        found = ", ".join(p for p in parts if p in loaders)
-        raise ValueError(f"{folder} has no {part} to load; it has: {found or 'none'}")
-    return loaders[part](parts[part], str(Path(folder) / part), **options)
+    found = find_part(folder, part)
+    if found is None or part not in loaders:
+        raise ValueError(f"{folder} is no packed model with a {part} to load")
+    choice, path = found
+    return loaders[part](choice, path, **options)
 
 
 @contextmanager

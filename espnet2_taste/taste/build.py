@@ -87,12 +87,8 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
     vocab_size = text_vocab_size(args)
     frontend = frontend_choices.get_class(args.frontend)(**args.frontend_conf)
     encoder_class = encoder_choices.get_class(args.encoder)
-    if hasattr(encoder_class, "resolve_conf"):
-        # Saved to config.yaml: inference needs no ASR folder.
-        args.encoder_conf = encoder_class.resolve_conf(args.encoder_conf)
-    if encoder_class is WhisperEncoder and getattr(frontend, "pad_to_30s", False):
-        # Silence up to 30 s is read like speech: so Whisper and the reference do.
-        args.encoder_conf = {"mask_padding": False} | args.encoder_conf
+    # Saved to config.yaml: inference needs no ASR folder.
+    args.encoder_conf = encoder_class.resolve_conf(args.encoder_conf, frontend)
     encoder = encoder_class(input_size=frontend.output_size(), **args.encoder_conf)
     aggregator = aggregator_choices.get_class(args.aggregator)(
         vocab_size=vocab_size,

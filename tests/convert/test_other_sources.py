@@ -94,5 +94,5 @@ def test_folder_without_the_part(convert, published_tensors, tmp_path):
     packed = convert(tmp_path / "stage1.pt")
     with pytest.raises(FileNotFoundError, match="packed has no taslm, only taste"):
         TaslmGenerate.from_pretrained(packed)
-    with pytest.raises(ValueError, match="has no vocoder to load; it has: none"):
+    with pytest.raises(ValueError, match="has no vocoder, only "):
         load_part(packed, "vocoder")

@@ -20,15 +20,12 @@ sys.path.insert(0, str(HERE.parent))
 from golden import recipe  # noqa: E402
 from parity.compare import Result, TensorId, check_tensor  # noqa: E402
 from parity.computed import (  # noqa: E402
-    audio_tower,
     end_to_end,
-    extract_vq,
-    frontend,
     generation,
-    rvq,
     speech_decoder,
     taslm,
 )
+from parity.computed.files import FILES  # noqa: E402
 from parity.computed.package_rvq import compare_with_package  # noqa: E402
 from parity.folder import ParityFolder, Tensors  # noqa: E402
 
@@ -46,18 +43,6 @@ from espnet2_taste.convert.names import (  # noqa: E402
 from espnet2_taste.taslm.build import build_taslm_model  # noqa: E402
 from espnet2_taste.taste.build import build_taste_model  # noqa: E402
 
-#: in order: later ones read earlier ones
-FILES = {
-    **frontend.FILES,
-    "inputs": lambda folder: {},
-    **audio_tower.FILES,
-    **rvq.FILES,
-    **extract_vq.FILES,
-    **speech_decoder.FILES,
-    **taslm.FILES,
-    **generation.FILES,
-    **end_to_end.FILES,
-}
 PERTURBATION = 1e-4
 
 

@@ -24,6 +24,16 @@ class EncoderOutput:
 class AbsTasteEncoder(torch.nn.Module, ABC):
     """Maps frontend features to keys (last layer) and values (shallow layer)."""
 
+    @staticmethod
+    def resolve_conf(conf: dict, frontend: torch.nn.Module | None = None) -> dict:
+        """What config.yaml keeps: arguments that need no other part or file.
+
+        Args:
+            conf: encoder_conf as the user wrote it (not changed).
+            frontend: of the same model.
+        """
+        return conf
+
     @property
     @abstractmethod
     def key_size(self) -> int:

@@ -91,11 +91,12 @@ class EspnetEncoder(AbsTasteEncoder):
                 freeze(self.normalize)
 
     @staticmethod
-    def resolve_conf(conf: dict) -> dict:
+    def resolve_conf(conf: dict, frontend: torch.nn.Module | None = None) -> dict:
         """Inline what ``asr_config`` points to, for a config.yaml that stands alone.
 
         Args:
             conf: encoder_conf as the user wrote it (not changed).
+            frontend: not needed.
 
         Returns:
             The same without ``asr_config``, its content inlined.

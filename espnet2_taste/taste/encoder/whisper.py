@@ -77,6 +77,12 @@ class WhisperEncoder(AbsTasteEncoder):
             if model is not None:
                 omit_from_checkpoints(self.encoder)
 
+    @staticmethod
+    def resolve_conf(conf: dict, frontend: torch.nn.Module | None = None) -> dict:
+        """A frontend that pads to 30 s wants its silence read like speech, as Whisper
+        and the reference do."""
+        return {"mask_padding": not getattr(frontend, "pad_to_30s", False)} | conf
+
     @property
     def key_size(self) -> int:
         """Whisper's d_model."""
