@@ -6,7 +6,6 @@ rows' audio is), attention maps ``<utt>.npz`` (``attention`` (W, F), ``words``,
 """
 
 import argparse
-import json
 import logging
 import os
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from espnet2_taste.bin import run
 from espnet2_taste.metrics.matching import Measures
 from espnet2_taste.metrics.measure import read_measures
+from espnet2_taste.metrics.results import read_results
 from espnet2_taste.metrics.rows import read_scp
 from espnet2_taste.report.page import Clip, Utterance, build_page
 from espnet2_taste.report.results_md import environment, results_markdown
@@ -104,10 +104,7 @@ def write(path: Path, content: str) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Write both files."""
-    path = args.score_dir / "scores.json"
-    if not path.exists():
-        raise FileNotFoundError(f"no file {path}: run espnet2_taste.bin.score first")
-    scores = json.loads(path.read_text(encoding="utf-8"))
+    scores = read_results(args.score_dir)
     curves = {}
     for item in args.exp_dirs:
         name, equals, folder = item.partition("=")

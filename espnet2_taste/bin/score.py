@@ -1,18 +1,15 @@
 """Score rows of syntheses against the reference recordings (stage 9).
 
-Writes ``scores.json``, ``table.md``, ``utterances.csv``, ``measures/<row>.json`` (word
-times and F0 of every recording; the cache of a re-run) and, per row, ESPnet's
-``score_wer/<row>/{ref.trn,hyp.trn,result.txt}``, and prints the tables. Nothing here
-touches the models being scored: words and word times come from pocketsphinx, F0 from
-WORLD.
+Writes ``results.json``, ``results.csv``, ``statistics.npz`` (what intervals and
+``bin.compare`` are computed from), ``utterances.csv``, ``table.md``,
+``measures/<row>.json`` (word times and F0 of every recording; the cache of a re-run)
+and, per row, ESPnet's ``score_wer/<row>/{ref.trn,hyp.trn,result.txt}``, and prints the
+tables. Nothing here touches the models being scored: words and word times come from
+pocketsphinx, F0 from WORLD.
 """
 
 import argparse
-import csv
-import io
-import json
 import logging
-import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,13 +22,13 @@ from espnet2_taste.metrics.continuation import (
     score_continuations,
 )
 from espnet2_taste.metrics.measure import measure_rows
+from espnet2_taste.metrics.results import write_results
 from espnet2_taste.metrics.rows import Row, parse_rows, read_scp, row_recordings
 from espnet2_taste.metrics.rtf import read_rtf
 from espnet2_taste.metrics.scores import (
-    RowScores,
     add_continuation,
+    add_reconstruction,
     average_seeds,
-    score_reconstruction,
     score_words,
 )
 from espnet2_taste.metrics.table import markdown
@@ -167,9 +164,10 @@ def score(args: argparse.Namespace) -> dict:
     scored = []
     for row in rows:
         measured = measures[row.key]
-        result = score_reconstruction(row, reference, measured, words[row.key], utt2spk)
-        for key, value in read_unit_accuracy(row.folder).items():
-            result.values[f"unit_{key}"] = value
+        hypotheses = {utt: m.hypothesis for utt, m in measured.items()}
+        result = score_words(row, measured, words[row.key], hypotheses)
+        add_reconstruction(result, reference, measured, utt2spk)
+        result.statistics |= read_unit_accuracy(row.folder)
         scored.append(result)
     train_ctm = args.train_dir / "words.ctm" if args.train_dir else None
     means = reference_type_means(reference, train_ctm) if continuations else {}
@@ -179,11 +177,13 @@ def score(args: argparse.Namespace) -> dict:
         expected = {
             utt: w for utt, w in words[row.key].items() if utt in prompts[row.key]
         }
-        result = score_words(row, measures[row.key], expected)
+        hypotheses = {utt: m.hypothesis for utt, m in measures[row.key].items()}
+        result = score_words(row, measures[row.key], expected, hypotheses)
         relation = score_continuations(
             reference, measures[row.key], prompts[row.key], means, utt2spk
         )
-        continued.append(add_continuation(result, relation))
+        add_continuation(result, relation)
+        continued.append(result)
     for result in scored + continued:
         folder = args.output_dir / "score_wer" / result.row.key.replace(":", "_seed")
         expected = {u["utt"]: u["text"].split() for u in result.utterances}
@@ -193,38 +193,25 @@ def score(args: argparse.Namespace) -> dict:
     grammars = [g.name for g in (args.grammar, args.continuation_grammar) if g]
     using = " and ".join(grammars) or "its general LM"
     scores = {
-        "scorer": f"pocketsphinx {version('pocketsphinx')} ({using}), pyworld "
-        f"{version('pyworld')}",
+        "scorers": {
+            "words and word times": f"pocketsphinx {version('pocketsphinx')} ({using})",
+            "F0": f"pyworld {version('pyworld')}",
+        },
+        "not_computed": {},
         "num_utterances": len(text),
         "seconds": seconds,
         "ref_dir": str(args.ref_dir),
         "folders": {row.key: str(row.folder) for row in everything},
         "reconstruction": average_seeds(scored),
         "continuation": average_seeds(continued),
+        "likelihood": {},
+        "qa": {},
         "codes": score_codes(args, seconds),
         "rtf": collect_rtf(args, everything),
     }
-    write(args.output_dir, scores, scored + continued)
+    rows = {"reconstruction": scored, "continuation": continued}
+    write_results(args.output_dir, scores, rows)
     return scores
-
-
-def write(folder: Path, scores: dict, rows: list[RowScores]) -> None:
-    """Write scores.json, table.md and utterances.csv."""
-    table = io.StringIO()
-    lines = [line for row in rows for line in row.utterances]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    writer = csv.DictWriter(table, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    contents = {
-        "scores.json": json.dumps(scores, indent=1, allow_nan=False) + "\n",
-        "table.md": markdown(scores),
-        "utterances.csv": table.getvalue(),
-    }
-    for name, content in contents.items():
-        temporary = folder / f".{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, folder / name)
 
 
 def main(cmd: list[str] | None = None) -> None:

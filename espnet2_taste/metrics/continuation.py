@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.metrics.correlation import pearson
 from espnet2_taste.metrics.duration import residuals, type_means
-from espnet2_taste.metrics.matching import Measures, speaker_means
+from espnet2_taste.metrics.matching import Measures, coverage, speaker_means
+from espnet2_taste.metrics.statistics import Statistics
 from espnet2_taste.metrics.words import normalise_words
 
 
@@ -18,30 +18,27 @@ class ContinuationScores:
     """How C continuations relate to their prompts (residuals: see ``duration``).
 
     Attributes:
-        rate_correlation: Pearson's r over utterances between the mean word-duration
-            residual of the prompt's words (reference recording) and of the generated
-            words (their own audio). -1 to 1, nan if undefined.
-        slow_factor, fast_factor: mean duration, relative to usual (exp of the mean
-            residual), of continuations of the slower and of the faster half of the
-            prompts. > 0; equal if the manner is not kept.
-        f0_correlation: the same r between mean ln F0 of prompt and continuation, each
-            minus the speaker's mean over prompts or over continuations. The speaker
-            embedding may carry the level: compare with a random-code control.
-        used: utterances compared. skipped: reason -> utterances left out.
+        statistics: by metric key,
+            ``continuation_rate_corr``: Pearson's r over utterances between the mean
+            word-duration residual of the prompt's words (reference recording) and of
+            the generated words (their own audio); -1 to 1, nan if undefined;
+            ``slow_prompt_factor``, ``fast_prompt_factor``: mean duration, relative to
+            usual (exp of the mean residual), of continuations of the slower and of the
+            faster half of the prompts; > 0, equal if the manner is not kept;
+            ``continuation_f0_corr``: the same r between mean ln F0 of prompt and
+            continuation, each minus the speaker's mean over prompts or over
+            continuations. The speaker embedding may carry the level: compare with a
+            random-code control;
+            ``coverage``: share of the utterances that are compared.
+        skipped: reason -> utterances left out.
         unknown_words: generated words without a type mean, left out of the means.
-        prompt_residual, row_residual: (C,) by ``ids``.
+        slowness: compared utterance -> mean residual of prompt and of continuation.
     """
 
-    rate_correlation: float
-    slow_factor: float
-    fast_factor: float
-    f0_correlation: float
-    used: int
+    statistics: dict[str, Statistics]
     skipped: dict[str, int]
     unknown_words: int
-    ids: list[str]
-    prompt_residual: np.ndarray
-    row_residual: np.ndarray
+    slowness: dict[str, tuple[float, float]]
 
 
 def reference_type_means(
@@ -122,36 +119,35 @@ def score_continuations(
             prompt_f0[utt] = voiced.mean() if len(voiced) else float("nan")
     before, after = np.array(prompt_values), np.array(row_values)
     slow = before > np.median(before) if len(before) else np.zeros(0, bool)
+    items = np.arange(len(ids))
+    levels = _levels(prompt_f0, utt2spk), _levels(_log_f0(row, ids), utt2spk)
 
-    def factor(chosen: np.ndarray) -> float:
-        return float(np.exp(after[chosen]).mean()) if chosen.any() else float("nan")
+    def factor(chosen: np.ndarray) -> Statistics:
+        utterances = [utt for utt, use in zip(ids, chosen, strict=True) if use]
+        return Statistics.mean(
+            dict(zip(utterances, np.exp(after[chosen]), strict=True))
+        )
 
     return ContinuationScores(
-        rate_correlation=pearson(before, after),
-        slow_factor=factor(slow),
-        fast_factor=factor(~slow),
-        f0_correlation=_f0_correlation(ids, prompt_f0, row, utt2spk),
-        used=len(ids),
+        statistics={
+            "continuation_rate_corr": Statistics.correlation(ids, before, after, items),
+            "slow_prompt_factor": factor(slow),
+            "fast_prompt_factor": factor(~slow),
+            "continuation_f0_corr": Statistics.correlation(ids, *levels, items),
+            "coverage": coverage(ids, list(reference)),
+        },
         skipped=dict(skipped),
         unknown_words=unknown,
-        ids=ids,
-        prompt_residual=before,
-        row_residual=after,
+        slowness=dict(zip(ids, zip(before, after, strict=True), strict=True)),
     )
 
 
-def _f0_correlation(
-    ids: list[str],
-    prompt_f0: dict[str, float],
-    row: dict[str, Measures],
-    utt2spk: dict[str, str],
-) -> float:
-    sides = (
-        {utt: Measures([], log_f0=prompt_f0[utt]) for utt in ids},
-        {utt: Measures([], log_f0=row[utt].log_f0) for utt in ids},
-    )
-    levels = []
-    for side in sides:
-        means = speaker_means(side, utt2spk, min_count=2)
-        levels.append(np.array([side[u].log_f0 - means[utt2spk[u]] for u in ids]))
-    return pearson(*levels)
+def _log_f0(row: dict[str, Measures], ids: list[str]) -> dict[str, float]:
+    return {utt: row[utt].log_f0 for utt in ids}
+
+
+def _levels(log_f0: dict[str, float], utt2spk: dict[str, str]) -> np.ndarray:
+    """(C,) ln F0 minus the speaker's mean; nan for a speaker with one utterance."""
+    side = {utt: Measures([], log_f0=value) for utt, value in log_f0.items()}
+    means = speaker_means(side, utt2spk, min_count=2)
+    return np.array([v - means[utt2spk[utt]] for utt, v in log_f0.items()])

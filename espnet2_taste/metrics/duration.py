@@ -1,16 +1,16 @@
 """Agreement of word durations and speaking rate.
 
-Word times come from a forced alignment of each recording (see
-``pocketsphinx_scorer``), never from a model under test. A *residual* is what the text
-does not explain of a word's duration: ln duration [ln s] minus the mean ln duration of
-that word type over the reference recordings scored. Types seen once there have no
-residual (it would be 0 by construction) and are left out.
+Word times come from a forced alignment of each recording (see ``aligner``), never from
+a model under test. A *residual* is what the text does not explain of a word's
+duration: ln duration [ln s] minus the mean ln duration of that word type over the
+reference recordings scored. Types seen once there have no residual (it would be 0 by
+construction) and are left out.
 """
 
 import numpy as np
 
-from espnet2_taste.metrics.correlation import pearson
 from espnet2_taste.metrics.matching import WordPairs
+from espnet2_taste.metrics.statistics import Statistics
 
 
 def type_means(
@@ -41,7 +41,8 @@ def utterance_means(values: np.ndarray, utterances: np.ndarray, n: int) -> np.nd
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _pair_residuals(pairs: WordPairs) -> tuple[np.ndarray, np.ndarray]:
+def pair_residuals(pairs: WordPairs) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) residuals of reference and row, against the reference's type means."""
     means = type_means(pairs.words, pairs.reference_duration)
     return (
         residuals(pairs.words, pairs.reference_duration, means),
@@ -49,17 +50,27 @@ def _pair_residuals(pairs: WordPairs) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def residual_correlation(pairs: WordPairs) -> float:
+def residual_correlation(pairs: WordPairs) -> Statistics:
     """Word-duration-residual correlation: are the same words stretched?
 
     Definition: Pearson's r over all matched words between the residuals (module text)
     of reference and row, both against the reference's type means. A system that knows
     only the text gives about 0. Unit: none, range -1 to 1, nan if undefined.
     """
-    return pearson(*_pair_residuals(pairs))
+    return Statistics.correlation(pairs.ids, *pair_residuals(pairs), pairs.utterances)
 
 
-def rate_correlation(pairs: WordPairs) -> float:
+def slowness(pairs: WordPairs) -> tuple[np.ndarray, np.ndarray]:
+    """(U,) mean residual of each matched utterance, in reference and row; or nan."""
+    reference, row = pair_residuals(pairs)
+    n = len(pairs.ids)
+    return (
+        utterance_means(reference, pairs.utterances, n),
+        utterance_means(row, pairs.utterances, n),
+    )
+
+
+def rate_correlation(pairs: WordPairs) -> Statistics:
     """Speaking-rate correlation: are the same utterances fast and slow?
 
     Definition: an utterance's slowness is the mean residual (module text) of its words:
@@ -67,22 +78,19 @@ def rate_correlation(pairs: WordPairs) -> float:
     utterances between reference and row. Words per second would mostly measure which
     words an utterance has. Unit: none, range -1 to 1, nan if undefined.
     """
-    n = len(pairs.ids)
-    reference, row = _pair_residuals(pairs)
-    return pearson(
-        utterance_means(reference, pairs.utterances, n),
-        utterance_means(row, pairs.utterances, n),
-    )
+    items = np.arange(len(pairs.ids))
+    return Statistics.correlation(pairs.ids, *slowness(pairs), items)
 
 
-def duration_consistency(pairs: WordPairs, tolerance: float = 0.025) -> float:
+def duration_consistency(pairs: WordPairs, tolerance: float = 0.025) -> Statistics:
     """Share of matched words whose duration differs by less than ``tolerance`` s.
 
     Definition: |d_row - d_ref| < 25 ms, as the TASTE paper (arXiv 2504.07053) counts
     it. Unit: none, range 0 to 1, nan without words. Read it with ``pairs.coverage``.
     """
-    if not len(pairs.words):
-        return float("nan")
     # Times are multiples of 10 ms: shave float noise, 30 ms must not become 24.999.
     difference = np.abs(pairs.row_duration - pairs.reference_duration).round(6)
-    return float(np.mean(difference < tolerance))
+    n = len(pairs.ids)
+    hits = np.bincount(pairs.utterances, difference < tolerance, minlength=n)
+    words = np.bincount(pairs.utterances, minlength=n)
+    return Statistics("ratio", pairs.ids, np.stack([hits, words], axis=1))

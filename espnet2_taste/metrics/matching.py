@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from espnet2_taste.metrics.statistics import Statistics
+
 
 @dataclass
 class Measures:
@@ -43,7 +45,7 @@ class WordPairs:
         words: (N,) str. utterances: (N,) int index into ``ids``.
         *_duration: (N,) s. *_pause: (N,) s, nan after an utterance's last word.
         *_log_f0: (N,) ln F0 minus the speaker's mean, nan where unvoiced.
-        ids: the matched utterances.
+        ids: the matched utterances. reference_ids: all.
         failures: why others are not matched -> how many utterances.
     """
 
@@ -56,13 +58,13 @@ class WordPairs:
     reference_log_f0: np.ndarray
     row_log_f0: np.ndarray
     ids: list[str]
+    reference_ids: list[str]
     failures: dict[str, int]
 
     @property
-    def coverage(self) -> float:
+    def coverage(self) -> Statistics:
         """Share of the reference utterances that could be compared, 0 to 1."""
-        total = len(self.ids) + sum(self.failures.values())
-        return len(self.ids) / total if total else float("nan")
+        return coverage(self.ids, self.reference_ids)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ class UtterancePairs:
     ids: list[str]
     reference_log_f0: np.ndarray
     row_log_f0: np.ndarray
+
+
+def coverage(compared: list[str], everything: list[str]) -> Statistics:
+    """Share of all utterances that are compared. Unit: none, range 0 to 1."""
+    known = set(compared)
+    return Statistics.mean({utt: float(utt in known) for utt in everything})
 
 
 def speaker_means(
@@ -130,6 +138,7 @@ def pair_words(
         reference_log_f0=gather_f0(reference, means[0]),
         row_log_f0=gather_f0(row, means[1]),
         ids=ids,
+        reference_ids=list(reference),
         failures=failures,
     )
 

@@ -1,4 +1,4 @@
-"""Scores of whole rows from measured recordings."""
+"""Scores of whole rows, and of rows over sampling seeds."""
 
 import math
 from collections import Counter
@@ -10,7 +10,10 @@ from espnet2_taste.metrics import duration, f0, pause
 from espnet2_taste.metrics.continuation import ContinuationScores
 from espnet2_taste.metrics.matching import Measures, pair_utterances, pair_words
 from espnet2_taste.metrics.rows import Row
-from espnet2_taste.metrics.wer import WordErrors, word_errors
+from espnet2_taste.metrics.statistics import Statistics, interval, resampled
+from espnet2_taste.metrics.wer import WordErrors, error_statistics
+
+MIN_UTTERANCES = 10  # fewer have no interval: a bootstrap of them means nothing
 
 
 @dataclass
@@ -19,62 +22,68 @@ class RowScores:
 
     Attributes:
         row: whose scores these are.
-        values: metric key (see ``table``) -> value, nan if undefined.
+        statistics: metric key (see ``columns``) -> its sums per utterance.
         errors: word error counts over the reference set.
         failures: why utterances could not be compared -> how many.
         utterances: one dict per reference utterance, for the CSV.
     """
 
     row: Row
-    values: dict[str, float]
-    errors: WordErrors
-    failures: dict[str, int]
+    statistics: dict[str, Statistics] = field(default_factory=dict)
+    errors: WordErrors | None = None
+    failures: dict[str, int] = field(default_factory=dict)
     utterances: list[dict] = field(default_factory=list)
 
 
 def score_words(
-    row: Row, measures: dict[str, Measures], words: dict[str, list[str]]
+    row: Row,
+    measures: dict[str, Measures],
+    words: dict[str, list[str]],
+    hypotheses: dict[str, list[str]] | None,
 ) -> RowScores:
-    """WER of a row. A missing utterance counts all its words as deleted."""
-    total, utterances = WordErrors(), []
-    for utt, expected in words.items():
+    """WER and CER of a row, and its lines for the CSV.
+
+    Args:
+        row: of the table.
+        measures: utt -> what was measured.
+        words: utt -> its words as the recogniser's cleaner leaves them.
+        hypotheses: utt -> recognised words, cleaned alike; a missing utterance counts
+            all its words as deleted. None: nothing was recognised.
+    """
+    scores = RowScores(row)
+    for utt in words:
         measure = measures.get(utt)
-        hypothesis = measure.hypothesis if measure is not None else []
-        errors = word_errors(expected, hypothesis)
-        total += errors
-        utterances.append(
-            {
-                "row": row.name,
-                "seed": row.seed,
-                "utt": utt,
-                "failure": "missing" if measure is None else measure.failure,
-                "seconds": round(measure.seconds, 3) if measure is not None else "",
+        line = {"row": row.name, "seed": row.seed, "utt": utt}
+        line["failure"] = "missing" if measure is None else measure.failure
+        line["seconds"] = round(measure.seconds, 3) if measure is not None else ""
+        scores.utterances.append(line)
+    if hypotheses is not None:
+        scores.errors, scores.statistics, counts = error_statistics(words, hypotheses)
+        for line in scores.utterances:
+            errors, utt = counts[line["utt"]], line["utt"]
+            line |= {
                 "words": errors.words,
                 "sub": errors.substituted,
                 "del": errors.deleted,
                 "ins": errors.inserted,
-                "text": " ".join(expected),
-                "recognised": " ".join(hypothesis),
+                "text": " ".join(words[utt]),
+                "recognised": " ".join(hypotheses.get(utt, [])),
             }
-        )
-    failures = dict(Counter(u["failure"] for u in utterances if u["failure"]))
-    return RowScores(row, {"wer": total.rate}, total, failures, utterances)
+    failures = Counter(u["failure"] for u in scores.utterances if u["failure"])
+    scores.failures = dict(failures)
+    return scores
 
 
-def score_reconstruction(
-    row: Row,
+def add_reconstruction(
+    scores: RowScores,
     reference: dict[str, Measures],
     measures: dict[str, Measures],
-    words: dict[str, list[str]],
     utt2spk: dict[str, str],
-) -> RowScores:
-    """WER and prosody of a row that says the same as the reference recordings."""
-    scores = score_words(row, measures, words)
+) -> None:
+    """Add the prosody of a row that says the same as the reference recordings."""
     pairs = pair_words(reference, measures, utt2spk)
-    both = [u for u in reference if u in measures and len(measures[u].f0)]
-    period = next(iter(reference.values())).frame_period
     scores.failures = pairs.failures
-    scores.values |= {
+    scores.statistics |= {
         "duration_residual_corr": duration.residual_correlation(pairs),
         "rate_corr": duration.rate_correlation(pairs),
         "utterance_f0_corr": f0.utterance_f0_correlation(
@@ -84,81 +93,81 @@ def score_reconstruction(
         "pause_corr": pause.pause_correlation(pairs),
         "duration_consistency": duration.duration_consistency(pairs),
         "coverage": pairs.coverage,
-        "f0_rmse": f0.f0_rmse_semitones(
-            [reference[u].f0 for u in both], [measures[u].f0 for u in both], period
-        ),
     }
-    means = duration.type_means(pairs.words, pairs.reference_duration)
-    slowness = {}
-    for side in ("reference", "row"):
-        values = duration.residuals(
-            pairs.words, getattr(pairs, f"{side}_duration"), means
-        )
-        per_utt = duration.utterance_means(values, pairs.utterances, len(pairs.ids))
-        slowness[side] = dict(zip(pairs.ids, per_utt, strict=True))
+    sides = zip(*duration.slowness(pairs), strict=True)
+    _add_slowness(scores, dict(zip(pairs.ids, sides, strict=True)))
+    missing = Measures([])
     for line in scores.utterances:
-        utt = line["utt"]
-        missing = Measures([])
         for side, source in (("reference", reference), ("row", measures)):
-            line[f"{side}_slowness"] = _round(slowness[side].get(utt, math.nan))
-            line[f"{side}_log_f0"] = _round(source.get(utt, missing).log_f0)
-    return scores
+            line[f"{side}_log_f0"] = rounded(source.get(line["utt"], missing).log_f0)
 
 
-def add_continuation(scores: RowScores, result: ContinuationScores) -> RowScores:
+def add_continuation(scores: RowScores, result: ContinuationScores) -> None:
     """Add the relation between prompts and continuations to a row's WER."""
-    total = result.used + sum(result.skipped.values())
-    scores.values |= {
-        "continuation_rate_corr": result.rate_correlation,
-        "continuation_f0_corr": result.f0_correlation,
-        "slow_prompt_factor": result.slow_factor,
-        "fast_prompt_factor": result.fast_factor,
-        "coverage": result.used / total if total else math.nan,
-    }
+    scores.statistics |= result.statistics
     scores.failures = dict(result.skipped)
     if result.unknown_words:
         scores.failures["(generated words of unknown duration)"] = result.unknown_words
-    sides = (result.prompt_residual, result.row_residual)
-    slowness = {u: (b, a) for u, b, a in zip(result.ids, *sides, strict=True)}
+    _add_slowness(scores, result.slowness)
+
+
+def _add_slowness(scores: RowScores, slowness: dict[str, tuple[float, float]]) -> None:
     for line in scores.utterances:
-        before, after = slowness.get(line["utt"], (math.nan, math.nan))
-        line["reference_slowness"], line["row_slowness"] = _round(before), _round(after)
-    return scores
+        sides = slowness.get(line["utt"], (math.nan, math.nan))
+        line["reference_slowness"], line["row_slowness"] = map(rounded, sides)
 
 
 def average_seeds(scores: list[RowScores]) -> dict[str, dict]:
     """Rows of one name -> {name: {seeds, metrics, errors, failures}}, JSON-ready.
 
-    A metric is ``{"mean", "spread", "values"}``: mean over seeds, half the range over
-    seeds (null for one seed), and each seed's value. Undefined is null. A mean is
-    undefined as soon as one seed's value is.
+    A metric is ``{"mean", "spread", "values", "interval"}``: mean over seeds, half the
+    range over seeds (null for one seed), each seed's value, and [low, high] of
+    :func:`seed_interval`. Undefined is null. A mean is undefined as soon as one seed's
+    value is.
     """
     table: dict[str, dict] = {}
     for name in dict.fromkeys(s.row.name for s in scores):
         group = [s for s in scores if s.row.name == name]
         metrics = {}
-        for key in dict.fromkeys(k for s in group for k in s.values):
-            values = np.array([s.values.get(key, math.nan) for s in group])
-            spread = math.nan
-            if len(group) > 1:
-                spread = float(np.ptp(values)) / 2
+        for key in dict.fromkeys(k for s in group for k in s.statistics):
+            found = [s.statistics.get(key) for s in group]
+            values = np.array([s.value() if s is not None else math.nan for s in found])
+            spread = float(np.ptp(values)) / 2 if len(group) > 1 else math.nan
+            limits = None if np.isnan(values).any() else seed_interval(found)
             metrics[key] = {
                 "mean": _null(float(np.mean(values))),
                 "spread": _null(spread),
                 "values": [_null(float(v)) for v in values],
+                "interval": limits,
             }
         table[name] = {
             "seeds": [s.row.seed for s in group],
             "metrics": metrics,
-            "errors": [vars(s.errors) for s in group],
+            "errors": [vars(s.errors) if s.errors else None for s in group],
             "failures": [s.failures for s in group],
         }
     return table
+
+
+def seed_interval(seeds: list[Statistics]) -> list[float] | None:
+    """95 % bootstrap interval of a metric's mean over seeds.
+
+    Utterances are drawn, the same ones for every seed: what another test set of the
+    same kind would change, not what another seed would. None for fewer than
+    ``MIN_UTTERANCES`` utterances.
+    """
+    ids = list(dict.fromkeys(utt for s in seeds for utt in s.ids))
+    if len(ids) < MIN_UTTERANCES:
+        return None
+    draws = resampled([s.over(ids) for s in seeds]).mean(0)
+    low, high = interval(draws)
+    return [low, high] if math.isfinite(low) else None
 
 
 def _null(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _round(value: float) -> float | str:
+def rounded(value: float) -> float | str:
+    """For a CSV: five digits, "" where undefined."""
     return round(float(value), 5) if math.isfinite(value) else ""

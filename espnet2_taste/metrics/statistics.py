@@ -96,10 +96,12 @@ class Statistics:
         """(N,) the metric of each utterance alone; nan where undefined."""
         return KINDS[self.kind][1](self.sums)
 
-    def select(self, ids: list[str]) -> "Statistics":
-        """Of these utterances only, in this order."""
+    def over(self, ids: list[str]) -> "Statistics":
+        """Of these utterances in this order; one without sums contributes nothing."""
         position = {utt: i for i, utt in enumerate(self.ids)}
-        return Statistics(self.kind, ids, self.sums[[position[u] for u in ids]])
+        empty = np.zeros((1, self.sums.shape[1]))
+        index = [position.get(utt, -1) for utt in ids]
+        return Statistics(self.kind, ids, np.concatenate([self.sums, empty])[index])
 
 
 def resampled(

@@ -1,123 +1,8 @@
-"""Score tables in Markdown, and the one place where metrics are named."""
+"""Score tables in Markdown."""
 
-from dataclasses import dataclass
+from espnet2_taste.metrics.columns import COLUMNS, TITLES, Column
 
-
-@dataclass(frozen=True)
-class Column:
-    """A metric as tables show it. ``better`` is "lower", "higher" or ""."""
-
-    key: str
-    label: str
-    digits: int
-    better: str
-    meaning: str
-
-
-RECONSTRUCTION = (
-    Column("wer", "WER", 3, "lower", "word error rate of an independent recogniser"),
-    Column(
-        "duration_residual_corr",
-        "Word duration",
-        3,
-        "higher",
-        "correlation over words of duration residuals: ln duration minus the mean "
-        "of the word type over the originals",
-    ),
-    Column(
-        "rate_corr",
-        "Rate",
-        3,
-        "higher",
-        "the same averaged over each utterance: correlation of speaking rate",
-    ),
-    Column(
-        "utterance_f0_corr",
-        "Utterance F0",
-        3,
-        "higher",
-        "correlation of an utterance's mean ln F0 within its speaker's range",
-    ),
-    Column(
-        "word_f0_corr",
-        "Word F0",
-        3,
-        "higher",
-        "correlation of each word's mean ln F0, speaker's mean removed",
-    ),
-    Column(
-        "pause_corr",
-        "Pause",
-        3,
-        "higher",
-        "correlation of the pause after each word",
-    ),
-    Column(
-        "duration_consistency",
-        "Dur. < 25 ms",
-        3,
-        "higher",
-        "share of words whose duration differs by less than 25 ms",
-    ),
-    Column(
-        "f0_rmse",
-        "F0 RMSE (st)",
-        2,
-        "lower",
-        "F0 difference in semitones where both are voiced; only for rows that run in "
-        "step with the originals",
-    ),
-    Column("unit_top1", "Unit top-1", 3, "higher", "teacher-forced unit accuracy"),
-    Column("unit_top5", "Unit top-5", 3, "higher", "the same among the five best"),
-    Column(
-        "coverage",
-        "Coverage",
-        3,
-        "higher",
-        "share of utterances aligned in both recordings, on which words are compared",
-    ),
-)
-CONTINUATION = (
-    Column("wer", "WER", 3, "lower", "against the generated words"),
-    Column(
-        "continuation_rate_corr",
-        "Rate",
-        3,
-        "higher",
-        "correlation of mean word-duration residuals of prompt and continuation",
-    ),
-    Column(
-        "slow_prompt_factor",
-        "After slow",
-        3,
-        "",
-        "duration relative to usual after the slower half of the prompts",
-    ),
-    Column(
-        "fast_prompt_factor",
-        "After fast",
-        3,
-        "",
-        "duration relative to usual after the faster half of the prompts",
-    ),
-    Column(
-        "continuation_f0_corr",
-        "F0 level",
-        3,
-        "higher",
-        "correlation of mean ln F0 within the speaker's range",
-    ),
-    Column("coverage", "Coverage", 3, "higher", "share of prompts compared"),
-)
-TITLES = {
-    "reconstruction": "Reconstruction",
-    "continuation": "Continuation of a prompt",
-    "codes": "Codes",
-    "rtf": "Real-time factors",
-    "failures": "Utterances that could not be compared",
-    "errors": "Word errors (%)",
-}
-COLUMNS = {"reconstruction": RECONSTRUCTION, "continuation": CONTINUATION}
+__all__ = ["COLUMNS", "TITLES", "Column", "markdown", "tables"]
 
 
 def format_value(metric: dict | None, digits: int) -> str:
@@ -132,15 +17,25 @@ def format_value(metric: dict | None, digits: int) -> str:
 
 def shown_columns(kind: str, rows: dict[str, dict]) -> list[Column]:
     """The columns of a table that at least one row has a value for."""
-    metrics = [row["metrics"] for row in rows.values()]
-    return [c for c in COLUMNS[kind] if any(c.key in m for m in metrics)]
+    known = {
+        key
+        for row in rows.values()
+        for key, metric in row["metrics"].items()
+        if any(value is not None for value in metric["values"])
+    }
+    return [c for c in COLUMNS[kind] if c.key in known]
+
+
+def heading(column: Column) -> str:
+    """Label, unit, and an arrow to where it is better."""
+    unit = f" ({column.unit})" if column.unit else ""
+    return column.label + unit + {"lower": " ↓", "higher": " ↑", "": ""}[column.better]
 
 
 def score_cells(kind: str, rows: dict[str, dict]) -> list[list[str]]:
     """Header and body of a score table as text cells."""
     columns = shown_columns(kind, rows)
-    marks = {"lower": " ↓", "higher": " ↑", "": ""}
-    header = ["Row", "Seeds", *(c.label + marks[c.better] for c in columns)]
+    header = ["Row", "Seeds", *(heading(c) for c in columns)]
     body = []
     for name, row in rows.items():
         cells = [format_value(row["metrics"].get(c.key), c.digits) for c in columns]
@@ -218,6 +113,8 @@ def tables(scores: dict) -> dict[str, list[list[str]]]:
         lines = [[step, f"{value:.4f}"] for step, value in scores["rtf"].items()]
         result["rtf"] = [["Step", "Real-time factor"], *lines]
     result["failures"] = failure_cells(scores)
+    missing = [[label, why] for label, why in scores.get("not_computed", {}).items()]
+    result["not_computed"] = [["Metric", "What to install"], *missing]
     return {key: cells for key, cells in result.items() if len(cells) > 1}
 
 
@@ -232,22 +129,28 @@ def markdown_table(cells: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def definitions(kinds: list[str]) -> str:
+def definitions(scores: dict, kinds: list[str]) -> str:
     """One line per metric shown, for the foot of a table."""
-    seen = {}
+    lines = []
     for kind in kinds:
-        for column in COLUMNS.get(kind, ()):
-            seen.setdefault(f"{kind} {column.label}", column.meaning)
-    return "\n".join(f"- *{label}*: {meaning}" for label, meaning in seen.items())
+        for column in shown_columns(kind, scores[kind]):
+            lines.append(f"- *{TITLES[kind]}, {column.label}*: {column.meaning}")
+    return "\n".join(lines)
+
+
+def scorer_lines(scorers: dict[str, str]) -> str:
+    """What measured, one line each."""
+    return "\n".join(f"- {what}: {identity}" for what, identity in scorers.items())
 
 
 def markdown(scores: dict) -> str:
     """The whole of ``table.md``."""
-    parts = []
-    for key, cells in tables(scores).items():
-        parts.append(f"## {TITLES[key]}\n\n{markdown_table(cells)}\n")
-    parts.append(
-        "## Definitions\n\n" + definitions([k for k in COLUMNS if k in scores])
-    )
-    parts.append(f"\nScorer: {scores['scorer']}. ± is half the range over seeds.\n")
+    parts = [
+        f"## {TITLES[key]}\n\n{markdown_table(cells)}\n"
+        for key, cells in tables(scores).items()
+    ]
+    kinds = [kind for kind in COLUMNS if scores.get(kind)]
+    parts.append(f"## Definitions\n\n{definitions(scores, kinds)}\n")
+    parts.append(f"## Scorers\n\n{scorer_lines(scores['scorers'])}\n")
+    parts.append("± is half the range over seeds.\n")
     return "\n".join(parts)

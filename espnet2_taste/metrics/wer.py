@@ -1,4 +1,4 @@
-"""Word error rate: counts by jiwer, files in ESPnet's layout, sclite as a witness."""
+"""Word and character errors: counts by jiwer, files in ESPnet's layout, and sclite."""
 
 import logging
 import os
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.extras import import_extra
+from espnet2_taste.metrics.statistics import Statistics
 
+SPACE = "<space>"  # between the words of a text that is split into characters
 _DEBIAN_SCTK = "/usr/lib/sctk/bin"
 
 
@@ -55,6 +57,33 @@ def word_errors(reference: list[str], hypothesis: list[str]) -> WordErrors:
     return WordErrors(
         1, wrong, len(reference), out.substitutions, out.deletions, out.insertions
     )
+
+
+def characters(words: list[str]) -> list[str]:
+    """Characters of a text, ``SPACE`` between its words, as ESPnet scores them."""
+    return [SPACE if c == " " else c for c in " ".join(words)]
+
+
+def error_statistics(
+    references: dict[str, list[str]], hypotheses: dict[str, list[str]]
+) -> tuple[WordErrors, dict[str, Statistics], dict[str, WordErrors]]:
+    """Word errors of a set; ``wer`` and ``cer`` per utterance; and each one's errors.
+
+    Definition of both: (substituted + deleted + inserted) / tokens of the reference,
+    tokens being words or characters (spaces between words included); the sums over
+    all utterances are divided. Unit: none, range >= 0, nan without reference tokens. A
+    missing hypothesis counts all tokens as deleted.
+    """
+    words, letters = {}, {}
+    for utt, reference in references.items():
+        hypothesis = hypotheses.get(utt, [])
+        words[utt] = word_errors(reference, hypothesis)
+        letters[utt] = word_errors(characters(reference), characters(hypothesis))
+    statistics = {
+        key: Statistics("ratio", list(e), [[c.errors, c.words] for c in e.values()])
+        for key, e in (("wer", words), ("cer", letters))
+    }
+    return sum(words.values(), WordErrors()), statistics, words
 
 
 def write_wer_files(

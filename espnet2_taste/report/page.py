@@ -63,7 +63,7 @@ def build_page(
     size = f"{scores['num_utterances']} utterances, {scores['seconds']:.0f} s of audio"
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title),
-        subtitle=escape(f"{size}. Scorer: {scores['scorer']}."),
+        subtitle=escape(f"{size}. Scorers: {'; '.join(scores['scorers'].values())}."),
         navigation=" ".join(
             f'<a href="#{name.lower()}">{name}</a>' for name in sections
         ),
@@ -93,7 +93,8 @@ def _tables(scores: dict) -> str:
     for key, cells in tables(scores).items():
         parts.append(f"<h3>{escape(TITLES[key])}</h3>")
         parts.append(html_table(cells, sortable=key in COLUMNS or key == "errors"))
-        note = definitions([key]).replace("*", "").splitlines()
+        kinds = [key] if key in COLUMNS else []
+        note = definitions(scores, kinds).replace("*", "").splitlines()
         if note:
             items = "".join(f"<li>{escape(line[2:])}</li>" for line in note)
             parts.append(f"<details><summary>Definitions</summary><ul>{items}</ul>")

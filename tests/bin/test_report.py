@@ -24,7 +24,10 @@ CHROMIUM = next(
 
 
 def metrics(**values):
-    return {k: {"mean": v, "spread": None, "values": [v]} for k, v in values.items()}
+    return {
+        k: {"mean": v, "spread": None, "values": [v], "interval": None}
+        for k, v in values.items()
+    }
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def experiment(tmp_path):
         "failures": [{"missing": 1}, {}],
     }
     scores = {
-        "scorer": "a scorer <1.0>",
+        "scorers": {"words": "a scorer <1.0>"},
         "num_utterances": 3,
         "seconds": 1.5,
         "ref_dir": row_dirs["original"],
@@ -91,7 +94,7 @@ def experiment(tmp_path):
         "codes": {"nominal_bitrate": 53.1, "utilisation": 0.9},
         "rtf": {"tokenizer": 0.0312},
     }
-    (tmp_path / "score" / "scores.json").write_text(json.dumps(scores))
+    (tmp_path / "score" / "results.json").write_text(json.dumps(scores))
     attention = tmp_path / "taste_dump" / "output.1" / "attention"
     attention.mkdir(parents=True)
     np.savez(

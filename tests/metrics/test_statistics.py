@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from espnet2_taste.metrics.correlation import pearson
 from espnet2_taste.metrics.statistics import Statistics, interval, resampled
 
 
@@ -21,9 +20,18 @@ def test_correlation_is_pearsons():
     y[7] = np.nan
     item = np.sort(rng.integers(0, 9, size=50))
     found = Statistics.correlation([str(i) for i in range(9)], x, y, item)
-    assert found.value() == pytest.approx(pearson(x, y), abs=1e-9)
-    constant = Statistics.correlation(["a"], np.full(5, 0.1), x[:5], np.zeros(5, int))
-    assert np.isnan(constant.value())
+    keep = np.isfinite(y)
+    direct = np.corrcoef(x[keep], y[keep])[0, 1]
+    assert found.value() == pytest.approx(direct, abs=1e-9)
+    # dx = -1 0 1, dy = -1 1 0: 1 / (sqrt 2 sqrt 2)
+    three = Statistics.correlation(["a"], [1, 2, 3], [1, 3, 2], np.zeros(3, int))
+    assert three.value() == pytest.approx(0.5)
+    for x in ([1.0, 1.0, 1.0], [0.1] * 3, [1.0, 2.0, np.nan]):
+        for pair in ((x, [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], x)):
+            found = Statistics.correlation(
+                ["a"], *map(np.array, pair), np.zeros(3, int)
+            )
+            assert np.isnan(found.value())
 
 
 def test_resampling_is_that_of_the_utterances():
@@ -62,4 +70,11 @@ def test_pairing_removes_what_both_share():
     low, high = interval(b - a)
     assert 0.09 < low < high < 0.11 and (b - a).std() < 0.1 * a.std()
     with pytest.raises(ValueError, match="same utterances"):
-        resampled([one, two.select(two.ids[1:])])
+        resampled([one, two.over(two.ids[1:])])
+
+
+def test_over_other_utterances():
+    one = Statistics("ratio", ["a", "b"], [[1, 2], [3, 4]])
+    assert one.over(["b", "c"]).sums.tolist() == [[3, 4], [0, 0]]
+    assert one.over(["c", "b", "a"]).value() == one.value()
+    assert Statistics("pearson", [], []).over(["a"]).sums.shape == (1, 6)

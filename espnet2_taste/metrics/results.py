@@ -1,0 +1,93 @@
+"""Files of a scoring that people and other commands read."""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+from espnet2_taste.metrics.columns import find_column
+from espnet2_taste.metrics.scores import RowScores
+from espnet2_taste.metrics.statistics_file import write_statistics
+from espnet2_taste.metrics.table import markdown
+
+RESULTS, STATISTICS = "results.json", "statistics.npz"
+CSV_COLUMNS = ["table", "row", "seed", "metric", "value", "low", "high", "unit"]
+
+
+def write_results(
+    folder: Path, results: dict, rows: dict[str, list[RowScores]]
+) -> None:
+    """Write results.json, results.csv, statistics.npz, utterances.csv and table.md.
+
+    Args:
+        folder: to write in.
+        results: all tables and what they were made from (see ``bin.score``).
+        rows: table -> the rows and seeds it was averaged from.
+    """
+    statistics = {
+        (table, scores.row.key, metric): entry
+        for table, entries in rows.items()
+        for scores in entries
+        for metric, entry in scores.statistics.items()
+    }
+    write_statistics(folder / STATISTICS, statistics)
+    lines = [
+        line for entries in rows.values() for s in entries for line in s.utterances
+    ]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    contents = {
+        "utterances.csv": _csv(names, lines),
+        "results.csv": _csv(CSV_COLUMNS, long_form(results, list(rows))),
+        "table.md": markdown(results),
+        RESULTS: json.dumps(results, indent=1, allow_nan=False) + "\n",
+    }
+    for name, content in contents.items():
+        temporary = folder / f".{name}.tmp"
+        temporary.write_text(content, encoding="utf-8")
+        os.replace(temporary, folder / name)
+
+
+def read_results(folder: Path) -> dict:
+    """``results.json`` of a folder that ``bin.score`` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: it did not, or the file is damaged.
+    """
+    path = Path(folder) / RESULTS
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}: run espnet2_taste.bin.score first")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): score again") from None
+
+
+def long_form(results: dict, tables: list[str]) -> list[dict]:
+    """One line per table, row, seed and metric.
+
+    ``seed`` is "mean" for the mean over seeds, which alone has an interval: ``low``
+    and ``high``.
+    """
+    lines = []
+    for table in tables:
+        for row, content in results[table].items():
+            for metric, entry in content["metrics"].items():
+                column = find_column(table, metric)
+                unit = column.unit if column else ""
+                line = {"table": table, "row": row, "metric": metric, "unit": unit}
+                low, high = entry["interval"] or ("", "")
+                mean = {"seed": "mean", "value": entry["mean"], "low": low}
+                lines.append(line | mean | {"high": high})
+                if len(content["seeds"]) > 1:
+                    seeds = zip(content["seeds"], entry["values"], strict=True)
+                    lines += [line | {"seed": s, "value": v} for s, v in seeds]
+    return lines
+
+
+def _csv(names: list[str], lines: list[dict]) -> str:
+    table = io.StringIO()
+    writer = csv.DictWriter(table, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return table.getvalue()
