@@ -15,6 +15,7 @@ from espnet2_taste.data.text import text_vocab_size
 from espnet2_taste.layers.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
+from espnet2_taste.taste.aggregator.multi_layer import MultiLayerAggregator
 from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder
 from espnet2_taste.taste.encoder.espnet import EspnetEncoder
 from espnet2_taste.taste.encoder.whisper import WhisperEncoder
@@ -47,7 +48,10 @@ encoder_choices = ClassChoices(
 )
 aggregator_choices = ClassChoices(
     "aggregator",
-    {"cross_attention": CrossAttentionAggregator},
+    {
+        "cross_attention": CrossAttentionAggregator,
+        "multi_layer": MultiLayerAggregator,
+    },
     type_check=AbsAggregator,
     default="cross_attention",
 )
@@ -94,6 +98,7 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
         vocab_size=vocab_size,
         key_size=encoder.key_size,
         value_size=encoder.value_size,
+        num_values=encoder.num_values,
         **args.aggregator_conf,
     )
     quantizer = build_quantizer(

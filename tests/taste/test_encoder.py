@@ -84,7 +84,8 @@ def check_batch_is_single(encoder, x, lengths):
     batch = encoder(x, lengths)
     assert batch.keys.shape[:2] == batch.values.shape[:2]
     assert batch.keys.size(2) == encoder.key_size
-    assert batch.values.size(2) == encoder.value_size
+    assert batch.values.size(-1) == encoder.value_size
+    assert batch.value_layers.size(2) == encoder.num_values
     assert batch.lengths.dtype == torch.int64
     close = {"atol": 1e-5, "rtol": 1e-5}
     for item, length in enumerate(lengths.tolist()):
@@ -127,6 +128,46 @@ def test_whisper_equals_transformers(whisper_folder):
         if layer < 3:  # transformers gives the last one normalised
             torch.testing.assert_close(out.values, want.hidden_states[layer])
         assert out.lengths.tolist() == [20, 6]
+
+
+def several_values_are_single_values(make, sources):
+    """A list of value layers gives what each of them gives alone, in its order."""
+    encoder = make(sources).eval()
+    x, lengths = feats(8)
+    several = encoder(x, lengths)
+    assert several.values.shape[2:] == (len(sources), encoder.value_size)
+    assert encoder.num_values == len(sources)
+    for index, source in enumerate(sources):
+        alone = make(source).eval()
+        alone.load_state_dict(
+            {k: v for k, v in encoder.state_dict().items() if k in alone.state_dict()}
+        )
+        out = alone(x, lengths)
+        assert torch.equal(several.values[:, :, index], out.values)
+        assert torch.equal(several.keys, out.keys)
+        assert torch.equal(out.value_layers[:, :, 0], out.values)
+    check_batch_is_single(encoder, x, lengths)
+
+
+def test_whisper_several_value_layers():
+    several_values_are_single_values(
+        lambda layers: WhisperEncoder(8, config=WHISPER, value_layer=layers), [3, 0, 2]
+    )
+    one = WhisperEncoder(8, config=WHISPER, value_layer=[2])
+    assert one(*feats(8)).values.dim() == 3 and one.num_values == 1
+
+
+@pytest.mark.parametrize("name", ["transformer", "e_branchformer"])
+def test_espnet_several_value_sources(name):
+    conf = dict(TRANSFORMER)
+    if name != "transformer":
+        conf |= {"input_layer": "conv2d", "rel_pos_type": "latest"}
+    several_values_are_single_values(
+        lambda sources: EspnetEncoder(
+            8, encoder=name, encoder_conf=conf, value_source=sources, value_size=16
+        ),
+        ["features", 2, 0, 1],
+    )
 
 
 def test_whisper_frozen_and_checkpoints(whisper_folder):
@@ -205,6 +246,11 @@ def test_whisper_errors(whisper_folder):
         WhisperEncoder(80, model=whisper_folder)
     with pytest.raises(ValueError, match=r"value_layer 6 is outside 0\.\.3"):
         WhisperEncoder(8, config=WHISPER)
+    with pytest.raises(ValueError, match=r"value_layer 4 is outside 0\.\.3"):
+        WhisperEncoder(8, config=WHISPER, value_layer=[0, 4])
+    for layers in ([], [1, 1]):
+        with pytest.raises(ValueError, match="must name one or more, each once"):
+            WhisperEncoder(8, config=WHISPER, value_layer=layers)
     with pytest.raises(FileNotFoundError, match="cannot load.*nothing"):
         WhisperEncoder(8, model=whisper_folder + "/nothing")
     encoder = WhisperEncoder(8, config=WHISPER, value_layer=2)
@@ -338,8 +384,12 @@ def test_espnet_bad_arguments():
     conf = {"encoder_conf": TRANSFORMER}
     with pytest.raises(ValueError, match=r"value_source 3 is outside 0\.\.2"):
         EspnetEncoder(8, value_source=3, **conf)
-    with pytest.raises(ValueError, match="'features' or a layer index"):
+    with pytest.raises(ValueError, match="'features', a layer index or a list"):
         EspnetEncoder(8, value_source="last", **conf)
+    with pytest.raises(ValueError, match="must name one or more, each once"):
+        EspnetEncoder(8, value_source=[0, 0], **conf)
+    with pytest.raises(ValueError, match="value_size 16, not 6"):
+        EspnetEncoder(8, value_source=["features", 0], value_size=6, **conf)
     with pytest.raises(ValueError, match="has no layers to tap"):
         EspnetEncoder(8, encoder="rnn", encoder_conf={"num_layers": 1}, value_source=1)
     with pytest.raises(ValueError, match="global_mvn, utterance_mvn or null"):

@@ -28,6 +28,7 @@ class CrossAttentionAggregator(AbsAggregator):
         vocab_size: of the text tokens.
         key_size: width of the encoder's keys.
         value_size: width of the encoder's values.
+        num_values: layers that they come from: one.
         d_model: width.
         num_layers: blocks.
         num_heads: attention heads.
@@ -46,11 +47,14 @@ class CrossAttentionAggregator(AbsAggregator):
             initial weights of the first ``num_layers`` blocks.
     """
 
+    mixes_layers = False
+
     def __init__(
         self,
         vocab_size: int,
         key_size: int,
         value_size: int,
+        num_values: int = 1,
         d_model: int = 1280,
         num_layers: int = 2,
         num_heads: int = 20,
@@ -65,6 +69,11 @@ class CrossAttentionAggregator(AbsAggregator):
         init_from: str | None = None,
     ):
         super().__init__()
+        if num_values > 1 and not self.mixes_layers:
+            raise ValueError(
+                f"cross_attention: the encoder gives {num_values} value layers: name "
+                f"one of them in encoder_conf, or set aggregator: multi_layer"
+            )
         if d_model % num_heads:
             raise ValueError(
                 f"cross_attention: d_model {d_model} is not a multiple of num_heads "

@@ -12,13 +12,36 @@ class EncoderOutput:
 
     Attributes:
         keys: (B, F, key_size) last layer, normalised: *where* a word is.
-        values: (B, F, value_size) shallow layer, not normalised: *how* it sounds.
+        values: (B, F, value_size) shallow layer, not normalised: *how* it sounds; or
+            (B, F, K, value_size), K layers for an aggregator that mixes them.
         lengths: (B,) int64, valid frames of each item.
     """
 
     keys: torch.Tensor
     values: torch.Tensor
     lengths: torch.Tensor
+
+    @property
+    def value_layers(self) -> torch.Tensor:
+        """(B, F, K, value_size): the values as K layers, one layer too."""
+        return self.values if self.values.dim() == 4 else self.values[:, :, None]
+
+
+def as_list(value: int | str | list, name: str) -> list:
+    """What an option that takes one value source or a list of them says.
+
+    Raises:
+        ValueError: an empty list, or one source twice.
+    """
+    sources = list(value) if isinstance(value, list | tuple) else [value]
+    if not sources or len(set(sources)) < len(sources):
+        raise ValueError(f"{name} {value} must name one or more, each once")
+    return sources
+
+
+def join_values(layers: list[torch.Tensor]) -> torch.Tensor:
+    """K times (B, F, value_size) -> ``EncoderOutput.values``."""
+    return layers[0] if len(layers) == 1 else torch.stack(layers, dim=2)
 
 
 class AbsTasteEncoder(torch.nn.Module, ABC):
@@ -43,6 +66,11 @@ class AbsTasteEncoder(torch.nn.Module, ABC):
     @abstractmethod
     def value_size(self) -> int:
         """Width of the values."""
+
+    @property
+    def num_values(self) -> int:
+        """Layers that the values come from (K)."""
+        return 1
 
     @abstractmethod
     def forward(

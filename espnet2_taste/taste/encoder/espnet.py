@@ -7,7 +7,12 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutput
+from espnet2_taste.taste.encoder.abs_encoder import (
+    AbsTasteEncoder,
+    EncoderOutput,
+    as_list,
+    join_values,
+)
 from espnet2_taste.taste.encoder.espnet_asr import (
     build_encoder,
     build_normalize,
@@ -20,7 +25,7 @@ from espnet2_taste.taste.encoder.frozen import freeze
 
 
 class EspnetEncoder(AbsTasteEncoder):
-    """Keys from an ESPnet ``AbsEncoder``; values from one of its layers or features.
+    """Keys from an ESPnet ``AbsEncoder``; values from its layers or the features.
 
     The recogniser reads the first ``asr_input_size`` dimensions of the features (the
     mel bins of ``mel_pitch``), the value path all of them. A small recogniser's
@@ -39,8 +44,10 @@ class EspnetEncoder(AbsTasteEncoder):
         normalize: global_mvn, utterance_mvn or None.
         normalize_conf: its arguments.
         value_source: "features": a trainable convolution stack on all features; or an
-            int: the residual stream entering that encoder layer.
-        value_size: width of the convolution stack.
+            int: the residual stream entering that encoder layer; a list: of several,
+            for ``aggregator: multi_layer``.
+        value_size: width of the convolution stack; that of the encoder, where both
+            are in the list.
         frozen: no gradients and eval mode for encoder and normalisation, for ever.
             The convolution stack is always trained.
     """
@@ -55,7 +62,7 @@ class EspnetEncoder(AbsTasteEncoder):
         asr_input_size: int | None = None,
         normalize: str | None = None,
         normalize_conf: dict | None = None,
-        value_source: int | str = "features",
+        value_source: int | str | list[int | str] = "features",
         value_size: int = 128,
         frozen: bool = True,
     ):
@@ -77,12 +84,17 @@ class EspnetEncoder(AbsTasteEncoder):
             normalize, self.asr_input_size, normalize_conf or {}
         )
         self.frozen = frozen
-        self.value_source = value_source
-        if value_source == "features":
+        self.value_sources = as_list(value_source, "espnet encoder: value_source")
+        self.tapped_layers = [s for s in self.value_sources if s != "features"]
+        self._check_layers(encoder)
+        self.value_conv = None
+        if "features" in self.value_sources:
             self.value_conv = FeatureConv(input_size, value_size)
-        else:
-            self.value_conv = None
-            self._check_layer(encoder)
+            if self.tapped_layers and value_size != self.encoder.output_size():
+                raise ValueError(
+                    f"espnet encoder: features mixed with layers need their width: "
+                    f"value_size {self.encoder.output_size()}, not {value_size}"
+                )
         if asr_model is not None:
             self._load(asr_model)
         if frozen:
@@ -127,6 +139,11 @@ class EspnetEncoder(AbsTasteEncoder):
             return self.value_conv.output_size
         return self.encoder.output_size()
 
+    @property
+    def num_values(self) -> int:
+        """As many as ``value_source`` names."""
+        return len(self.value_sources)
+
     def train(self, mode: bool = True) -> "EspnetEncoder":
         """Switch the mode; frozen parts stay in eval mode."""
         super().train(mode)
@@ -155,56 +172,57 @@ class EspnetEncoder(AbsTasteEncoder):
             keys, lengths, tapped = self._encode(asr_feats, feats_lengths)
         lengths = lengths.to(feats_lengths)
         keys = keys * length_mask(lengths, keys.size(1))[..., None]
-        if self.value_conv is None:
-            return EncoderOutput(keys, tapped, lengths)
-        rest = feats[..., self.asr_input_size :]
-        full = torch.cat((asr_feats, rest.to(asr_feats)), dim=-1)
-        values = self.value_conv(full, feats_lengths, keys.size(1), lengths)
+        if self.value_conv is not None:
+            rest = feats[..., self.asr_input_size :]
+            full = torch.cat((asr_feats, rest.to(asr_feats)), dim=-1)
+            tapped["features"] = self.value_conv(
+                full, feats_lengths, keys.size(1), lengths
+            )
+        values = join_values([tapped[source] for source in self.value_sources])
         return EncoderOutput(keys, values, lengths)
 
     def _encode(self, feats, lengths):
-        """Run the ESPnet encoder and catch the tapped layer's input on the way."""
-        if self.value_conv is not None:
-            out, lengths, _ = self.encoder(feats, lengths)
-            return out[0] if isinstance(out, tuple) else out, lengths, None
-        caught = []
-        layers = self.encoder.encoders
-        if self.value_source < len(layers):
-            layer = layers[self.value_source]
-            handle = layer.register_forward_pre_hook(
-                lambda module, args: caught.append(args[0])
-            )
-        else:
-            handle = layers[-1].register_forward_hook(
-                lambda module, args, result: caught.append(result[0])
-            )
+        """Run the ESPnet encoder and catch the tapped layers' inputs on the way."""
+        tapped = {}
+        handles = [self._tap(layer, tapped) for layer in self.tapped_layers]
         try:
             out, lengths, _ = self.encoder(feats, lengths)
         finally:
-            handle.remove()
-        # Conformers pass (hidden, positional encoding) along; interCTC adds outputs.
-        tapped = caught[0][0] if isinstance(caught[0], tuple) else caught[0]
+            for handle in handles:
+                handle.remove()
+        # interCTC adds outputs
         return out[0] if isinstance(out, tuple) else out, lengths, tapped
 
-    def _check_layer(self, name: str) -> None:
+    def _tap(self, index: int, tapped: dict):
+        """A hook that puts the residual stream entering a layer into ``tapped``."""
+
+        def catch(module, args, result=None):
+            stream = (args if result is None else result)[0]
+            # Conformers pass (hidden, positional encoding) along.
+            tapped[index] = stream[0] if isinstance(stream, tuple) else stream
+
+        layers = self.encoder.encoders
+        if index < len(layers):
+            return layers[index].register_forward_pre_hook(catch)
+        return layers[-1].register_forward_hook(catch)
+
+    def _check_layers(self, name: str) -> None:
         layers = getattr(self.encoder, "encoders", None)
-        if isinstance(self.value_source, bool) or not isinstance(
-            self.value_source, int
-        ):
-            raise ValueError(
-                f"espnet encoder: value_source must be 'features' or a layer index, "
-                f"not {self.value_source!r}"
-            )
-        if layers is None:
-            raise ValueError(
-                f"espnet encoder {name!r} has no layers to tap: "
-                f"set value_source: features"
-            )
-        if not 0 <= self.value_source <= len(layers):
-            raise ValueError(
-                f"espnet encoder: value_source {self.value_source} is outside "
-                f"0..{len(layers)}"
-            )
+        for layer in self.tapped_layers:
+            if isinstance(layer, bool) or not isinstance(layer, int):
+                raise ValueError(
+                    f"espnet encoder: value_source must be 'features', a layer index "
+                    f"or a list of them, not {layer!r}"
+                )
+            if layers is None:
+                raise ValueError(
+                    f"espnet encoder {name!r} has no layers to tap: "
+                    f"set value_source: features"
+                )
+            if not 0 <= layer <= len(layers):
+                raise ValueError(
+                    f"espnet encoder: value_source {layer} is outside 0..{len(layers)}"
+                )
 
     def _load(self, path: str) -> None:
         if not Path(path).is_file():

@@ -3,7 +3,12 @@
 import torch
 
 from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutput
+from espnet2_taste.taste.encoder.abs_encoder import (
+    AbsTasteEncoder,
+    EncoderOutput,
+    as_list,
+    join_values,
+)
 from espnet2_taste.taste.encoder.frozen import freeze, omit_from_checkpoints
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -23,7 +28,8 @@ class WhisperEncoder(AbsTasteEncoder):
         model: hub id or local folder of a Whisper model.
         config: ``WhisperConfig`` arguments instead of ``model``: random weights.
         value_layer: the values are the residual stream *entering* this layer (so
-            after so many layers), not normalised.
+            after so many layers), not normalised; a list: of several layers, for
+            ``aggregator: multi_layer``.
         frozen: no gradients, eval mode for ever. Frozen weights of ``model`` are not
             written to checkpoints.
         attn_implementation: eager, sdpa or flash_attention_2 (half precision only:
@@ -39,7 +45,7 @@ class WhisperEncoder(AbsTasteEncoder):
         input_size: int,
         model: str | None = None,
         config: dict | None = None,
-        value_layer: int = 6,
+        value_layer: int | list[int] = 6,
         frozen: bool = True,
         attn_implementation: str = "sdpa",
         mask_padding: bool = True,
@@ -65,11 +71,12 @@ class WhisperEncoder(AbsTasteEncoder):
                 f"whisper encoder {model or '(random)'} reads {bins} mel bins, the "
                 f"frontend gives {input_size}: set n_mels: {bins} in frontend_conf"
             )
-        if not 0 <= value_layer <= layers:
-            raise ValueError(
-                f"whisper encoder: value_layer {value_layer} is outside 0..{layers}"
-            )
-        self.value_layer = value_layer
+        self.value_layers = as_list(value_layer, "whisper encoder: value_layer")
+        for layer in self.value_layers:
+            if not 0 <= layer <= layers:
+                raise ValueError(
+                    f"whisper encoder: value_layer {layer} is outside 0..{layers}"
+                )
         self.mask_padding = mask_padding
         self.frozen = frozen
         if frozen:
@@ -93,6 +100,11 @@ class WhisperEncoder(AbsTasteEncoder):
         """Whisper's d_model."""
         return self.encoder.config.d_model
 
+    @property
+    def num_values(self) -> int:
+        """As many as ``value_layer`` names."""
+        return len(self.value_layers)
+
     def train(self, mode: bool = True) -> "WhisperEncoder":
         """Switch the mode; a frozen encoder stays in eval mode."""
         super().train(mode)
@@ -109,7 +121,10 @@ class WhisperEncoder(AbsTasteEncoder):
     def forward(
         self, feats: torch.Tensor, feats_lengths: torch.Tensor
     ) -> EncoderOutput:
-        """Encode (B, T, mel bins) into (B, (T + 1) // 2, d_model) keys and values."""
+        """Encode (B, T, mel bins) into (B, (T + 1) // 2, d_model) keys and values.
+
+        Several value layers are (B, (T + 1) // 2, K, d_model).
+        """
         limit = 2 * self.encoder.config.max_source_positions
         if feats.size(1) > limit:
             raise ValueError(
@@ -149,14 +164,15 @@ class WhisperEncoder(AbsTasteEncoder):
         hidden = dropout(hidden, encoder.dropout, encoder.training)
         if self.mask_padding:
             attention_mask = self._attention_mask(hidden, lengths)
+        entering = {}  # layer -> residual stream
         for index, layer in enumerate(encoder.layers):
-            if index == self.value_layer:
-                values = hidden
+            if index in self.value_layers:
+                entering[index] = hidden
             hidden = layer(hidden, attention_mask)
             # transformers 4 returns a tuple
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        if self.value_layer == len(encoder.layers):
-            values = hidden
+        entering[len(encoder.layers)] = hidden
+        values = join_values([entering[layer] for layer in self.value_layers])
         keys = encoder.layer_norm(hidden)
         return EncoderOutput(keys.to(feats.dtype), values.to(feats.dtype), lengths)
 
