@@ -87,24 +87,17 @@ class SpeechToTaste(TasteInference):
             longest = names[int(batch["speech_lengths"].argmax())]
             raise ValueError(f"utterance {longest}: {error}") from None
         codes = self.model.word_codes(taste, inputs[2], inputs[1]).cpu()
+        attention = [None] * len(text)
+        if need_attention:
+            maps = self.model.word_attention(taste, inputs[2], inputs[1])
+            attention = [m.cpu() for m in maps]
         out = []
         for i, (wav, transcript) in enumerate(zip(waves, text, strict=True)):
             words = transcript.split()
             length = int(inputs[1][i])
             rows = len(words) if self.model.granularity == "word" else length
-            attention = None
-            if need_attention:
-                frames = int(taste.encoder.lengths[i])
-                attention = taste.attention[i, :length, :frames].cpu()
-                ids = inputs[2][i, :length].cpu()
-                attention = torch.stack(
-                    [attention[ids == w].mean(0) for w in range(len(words))]
-                )
-            out.append(
-                TasteTokens(
-                    words, codes[i, :rows], attention, len(wav) / self.sample_rate
-                )
-            )
+            seconds = len(wav) / self.sample_rate
+            out.append(TasteTokens(words, codes[i, :rows], attention[i], seconds))
         return out
 
     def __call__(

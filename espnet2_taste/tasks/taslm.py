@@ -3,7 +3,6 @@
 import argparse
 
 from espnet2.tasks.abs_task import AbsTask
-from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
@@ -12,6 +11,7 @@ from espnet2_taste.checkpoint import check_init_freeze
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TaslmPreprocessor
 from espnet2_taste.tasks.options import add_common_arguments
+from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taslm.build import (
     build_taslm_model,
     build_taste_quantizer,
@@ -27,7 +27,7 @@ class TaslmTask(AbsTask):
 
     num_optimizers = 1
     class_choices_list = [lm_choices, fusion_choices, speech_head_choices]
-    trainer = Trainer
+    trainer = TasteTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

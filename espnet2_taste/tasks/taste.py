@@ -3,13 +3,13 @@
 import argparse
 
 from espnet2.tasks.abs_task import AbsTask
-from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 from espnet2_taste.checkpoint import check_init_freeze
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TastePreprocessor
 from espnet2_taste.tasks.options import add_common_arguments
+from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taste.build import (
     aggregator_choices,
     build_taste_model,
@@ -34,7 +34,7 @@ class TasteTask(AbsTask):
         fusion_choices,
         speech_decoder_choices,
     ]
-    trainer = Trainer
+    trainer = TasteTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -3,13 +3,13 @@
 import argparse
 
 from espnet2.tasks.abs_task import AbsTask
-from espnet2.train.trainer import Trainer
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.checkpoint import check_init_freeze
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import VocoderPreprocessor
+from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
 
 
@@ -20,7 +20,7 @@ class VocoderTask(AbsTask):
 
     num_optimizers = 1
     class_choices_list = []
-    trainer = Trainer
+    trainer = TasteTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -115,16 +115,18 @@ class TaslmModel(AbsESPnetModel):
             kwargs: ignored (``utt_id``).
 
         Returns:
-            loss, statistics and the batch size.
+            loss, statistics (what they mean:
+            :data:`~espnet2_taste.tasks.statistics.MEANINGS`; the keys depend on the
+            configuration only) and the batch size.
         """
         inputs = self.assemble(text, text_lengths, word_ids, taste)
         hidden = self.lm(inputs.embeds).hidden  # causal: right padding is never read
         text_loss, stats = self.text_loss(hidden, inputs, text, text_lengths)
         head = self.predict_taste(hidden, inputs)
         loss = self.loss_weights[0] * text_loss + self.loss_weights[1] * head.loss
-        stats |= {"loss": loss.detach(), "taste_loss": head.loss.detach()}
-        accuracy = (head.codes == head.labels).float().mean(0)
-        stats |= {f"taste_acc{q}": value for q, value in enumerate(accuracy)}
+        # A copy, as the trainer scales the loss in place.
+        stats |= {"loss": loss.detach().clone(), "taste_loss": head.loss.detach()}
+        stats |= self.code_statistics(hidden, inputs, head)
         return force_gatherable((loss, stats, len(text)), loss.device)
 
     def predict_taste(
@@ -135,6 +137,17 @@ class TaslmModel(AbsESPnetModel):
         return self.speech_head(
             hidden[labelled], inputs.taste_labels[labelled], self.quantizer
         )
+
+    @torch.no_grad()
+    def code_statistics(
+        self, hidden: torch.Tensor, inputs: TaslmInputs, head: SpeechHeadOutput
+    ) -> dict[str, torch.Tensor]:
+        """Cross-entropy and accuracy of the codes that the head predicts."""
+        states = hidden[inputs.taste_labels[..., 0] >= 0]
+        ce = -self.speech_head.log_probs(states, head.labels, self.quantizer).mean()
+        accuracy = (head.codes == head.labels).float().mean(0)
+        each = {f"taste_acc{q}": value for q, value in enumerate(accuracy)}
+        return {"taste_ce": ce, "taste_acc": accuracy.mean(), **each}
 
     def text_loss(
         self,
@@ -149,7 +162,7 @@ class TaslmModel(AbsESPnetModel):
             base = self._base_hidden(inputs, text)
         scores = score_tokens(self.lm, hidden, inputs.text_labels, base)
         loss = scores.ce.mean()
-        stats = {"text_acc": scores.correct.float().mean()}
+        stats = {"text_ce": loss.detach(), "text_acc": scores.correct.float().mean()}
         if base is not None:
             kl = self._text_kl(scores, text_lengths)
             loss = self.text_kl_weight * kl + (1 - self.text_kl_weight) * loss

@@ -7,7 +7,13 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet2_taste.data.alignment import average_words, length_mask, spread_words
+from espnet2_taste.data.alignment import (
+    average_words,
+    count_words,
+    length_mask,
+    pool_words,
+    spread_words,
+)
 from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.auxiliary import (
     EncoderCTCLoss,
@@ -18,7 +24,7 @@ from espnet2_taste.taste.auxiliary import (
 )
 from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutput
 from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer, QuantizerOutput
-from espnet2_taste.taste.quantizer.usage import codebook_usage
+from espnet2_taste.taste.quantizer.usage import CodeCounter
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -92,6 +98,11 @@ class TasteModel(AbsESPnetModel):
         self.prosody_weight = prosody_weight
         self.guidance_weight = guidance_weight
         self.ctc_weight = ctc_weight
+        self.code_counter = None
+        if quantizer.num_codebooks and not text_only:
+            self.code_counter = CodeCounter(
+                quantizer.num_codebooks, quantizer.codebook_size
+            )
         self.prosody_loss = (
             WordProsodyLoss(quantizer.codebook_dim) if prosody_weight else None
         )
@@ -131,7 +142,9 @@ class TasteModel(AbsESPnetModel):
             kwargs: utt_id and lengths that are not used.
 
         Returns:
-            loss, stats with the same keys on every rank, batch size.
+            loss, stats, batch size. The keys depend on the configuration only (ranks
+            with different ones would wait for each other forever); what they mean:
+            :data:`~espnet2_taste.tasks.statistics.MEANINGS`.
         """
         stats, losses = {}, []
         if self.text_only:
@@ -163,14 +176,12 @@ class TasteModel(AbsESPnetModel):
             for name, (weight, value) in weighted.items():
                 losses.append(weight * value)
                 stats[name] = value.detach()
-            if taste.quantizer.codes is not None:
-                utilisation, perplexity = codebook_usage(
-                    taste.quantizer.codes, self.quantizer.codebook_size
-                )
-                stats["codebook_utilisation"] = utilisation.nanmean()
-                stats["codebook_perplexity"] = perplexity.nanmean()
+            if self.code_counter is not None:
+                self.code_counter.add(self.word_codes(taste, word_ids, text_lengths))
         loss = torch.stack(losses).sum()
-        stats["loss"] = loss.detach()
+        if not self.training and "commit" in stats:
+            stats["commit"] = loss.new_tensor(torch.nan)  # computed in training only
+        stats["loss"] = loss.detach().clone()  # the trainer scales the loss in place
         return force_gatherable((loss, stats, len(text)), loss.device)
 
     def tokenizer_losses(
@@ -271,6 +282,49 @@ class TasteModel(AbsESPnetModel):
         if self.granularity == "token":
             return taste.quantizer.codes
         return first_token_codes(taste.quantizer.codes, word_ids, text_lengths)
+
+    def word_attention(
+        self, taste: TasteOutput, word_ids: torch.Tensor, text_lengths: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """For each utterance (W, F): the aggregator's attention to its frames, mean
+        over the tokens of a word."""
+        num_words = count_words(word_ids, text_lengths).tolist()
+        maps = pool_words(taste.attention, word_ids, text_lengths, max(num_words))
+        frames = taste.encoder.lengths.tolist()
+        return [m[:w, :f] for m, w, f in zip(maps, num_words, frames, strict=True)]
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether there are :meth:`attention_maps`."""
+        return not self.text_only
+
+    def epoch_statistics(self) -> dict[str, float]:
+        """Statistics of what :meth:`forward` saw since the last call, on all ranks."""
+        if self.code_counter is None:
+            return {}
+        usage = self.code_counter.take(next(self.parameters()).device)
+        return {
+            "codebook_perplexity": usage.perplexity.nanmean().item(),
+            "dead_codes": usage.dead.sum().item(),
+        }
+
+    def attention_maps(
+        self,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        word_ids: torch.Tensor,
+        speech: torch.Tensor | None = None,
+        speech_lengths: torch.Tensor | None = None,
+        feats: torch.Tensor | None = None,
+        feats_lengths: torch.Tensor | None = None,
+        **kwargs,
+    ) -> list[torch.Tensor]:
+        """:meth:`word_attention` of a training batch, as given to :meth:`forward`."""
+        if feats is None:
+            feats, feats_lengths = self.extract_feats(speech, speech_lengths)
+        inputs = (feats, feats_lengths, text, text_lengths, word_ids)
+        taste = self.tokenize_feats(*inputs, need_attention=True)
+        return self.word_attention(taste, word_ids, text_lengths)
 
     def codes_to_embeddings(
         self, codes: torch.Tensor, word_ids: torch.Tensor

@@ -29,6 +29,32 @@ def test_padded_batch_is_the_weighted_mean_of_singles(
         torch.testing.assert_close(stats[name].squeeze(), mean)
 
 
+@pytest.mark.parametrize("head", ["token", "latent"])
+def test_statistics_of_codes_and_text(make_model, batch, head):
+    """Names depend on the configuration only; values by their definitions."""
+    model = make_model(head)
+    stats = {k: v.squeeze() for k, v in model(**batch)[1].items()}
+    names = {"loss", "text_loss", "text_ce", "text_acc", "taste_loss", "taste_ce"}
+    assert set(stats) == names | {"taste_acc", "taste_acc0", "taste_acc1"}
+    assert stats["text_ce"] == stats["text_loss"]  # without KL
+    each = torch.stack([stats["taste_acc0"], stats["taste_acc1"]])
+    torch.testing.assert_close(stats["taste_acc"], each.mean())
+    inputs = model.assemble(
+        *(batch[k] for k in ("text", "text_lengths", "word_ids", "taste"))
+    )
+    states = model.lm(inputs.embeds).hidden[inputs.taste_labels[..., 0] >= 0]
+    entries = torch.cartesian_prod(torch.arange(8), torch.arange(8))
+    if head == "token":
+        torch.testing.assert_close(stats["taste_ce"], stats["taste_loss"])
+    else:  # probabilities of all pairs of codes sum to one
+        for state in states[:2]:
+            log_probs = model.speech_head.log_probs(
+                state.expand(64, -1), entries, model.quantizer
+            )
+            total = log_probs.sum(-1).exp().sum()
+            torch.testing.assert_close(total, torch.tensor(1.0))
+
+
 def test_labels_by_hand(make_model, batch):
     model = make_model(delay=1)
     inputs = model.assemble(

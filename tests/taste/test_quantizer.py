@@ -4,7 +4,7 @@ import torch
 from espnet2_taste.taste.quantizer.fsq import FSQQuantizer
 from espnet2_taste.taste.quantizer.none import NoQuantizer
 from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
-from espnet2_taste.taste.quantizer.usage import codebook_usage
+from espnet2_taste.taste.quantizer.usage import CodeCounter, codebook_usage
 
 MASK = torch.tensor([[True] * 9, [True] * 5 + [False] * 4])
 
@@ -182,6 +182,20 @@ def test_codebook_usage():
     torch.testing.assert_close(perplexity, torch.tensor([4.0, 1.0]))
     used, perplexity = codebook_usage(torch.full((4, 1), -1), 8)
     assert used.isnan().all() and perplexity.isnan().all()
+
+
+def test_an_epoch_is_counted_as_a_whole():
+    """Codes of several batches, two codebooks of 4; hand-counted."""
+    counter = CodeCounter(2, 4)
+    counter.add(torch.tensor([[[0, 2], [1, 2]], [[0, 2], [-1, -1]]]))
+    counter.add(torch.tensor([[[1, -1]]]))
+    usage = counter.take(torch.device("cpu"))
+    assert usage.dead.tolist() == [2, 3]
+    assert usage.utilisation.tolist() == [0.5, 0.25]
+    torch.testing.assert_close(usage.perplexity, torch.tensor([2.0, 1.0]))
+    counter.add(torch.tensor([[3, -1]]))  # of the next epoch
+    usage = counter.take(torch.device("cpu"))
+    assert usage.dead[0] == 3 and usage.dead[1].isnan()
 
 
 def test_bad_sizes():

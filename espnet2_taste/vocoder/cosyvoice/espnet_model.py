@@ -76,7 +76,7 @@ class FlowModel(AbsESPnetModel):
         draws = FlowDraws.like(mel, generator)
         cond = self._prompt(mel, frames, generator)
         loss = self.flow.loss(units, units_lengths, mel, frames, spk_emb, cond, draws)
-        stats = {"loss": loss.detach()}
+        stats = {"loss": loss.detach().clone()}  # the trainer scales it in place
         return force_gatherable((loss, stats, len(units)), loss.device)
 
     def _prompt(

@@ -1,0 +1,126 @@
+"""ESPnet's trainer with statistics of whole epochs and maps of our attention."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from espnet2.torch_utils.device_funcs import to_device
+from espnet2.train.reporter import SubReporter, to_reported_value
+from espnet2.train.trainer import Trainer, TrainerOptions
+from espnet2.utils.build_dataclass import build_dataclass
+
+from espnet2_taste.data.kaldi_io import read_table
+
+
+@dataclass
+class TasteTrainerOptions(TrainerOptions):
+    """ESPnet's options and the validation set, whose transcripts label the maps."""
+
+    valid_data_path_and_name_and_type: list
+
+
+class TasteTrainer(Trainer):
+    """Trainer of all our tasks.
+
+    What a model says of a whole epoch (``epoch_statistics() -> {name: value}``, called
+    on every rank), the effective batch size and the number of trainable parameters go
+    to ESPnet's reporter (see :mod:`~espnet2_taste.tasks.statistics`). Of a model with
+    ``attention_maps(**batch)``, those of the first ``num_att_plot`` utterances of the
+    validation set are drawn after every epoch.
+    """
+
+    @classmethod
+    def build_options(cls, args) -> TasteTrainerOptions:
+        """See ESPnet's."""
+        return build_dataclass(TasteTrainerOptions, args)
+
+    @classmethod
+    def train_one_epoch(cls, model, reporter, options, **others) -> bool:
+        """ESPnet's epoch, then its statistics."""
+        invalid = super().train_one_epoch(
+            model=model, reporter=reporter, options=options, **others
+        )
+        # With several ranks, the weights are already sums over them.
+        sizes = [value.weight for value in reporter.stats["loss"]]
+        batch_size = float(np.mean(sizes)) if sizes else float("nan")
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        found = epoch_statistics(model)
+        found["effective_batch_size"] = batch_size * options.accum_grad
+        found["trainable_parameters"] = float(trainable)
+        report(reporter, found)
+        return invalid
+
+    @classmethod
+    def validate_one_epoch(cls, model, reporter, **others) -> None:
+        """ESPnet's validation, then its statistics."""
+        super().validate_one_epoch(model=model, reporter=reporter, **others)
+        report(reporter, epoch_statistics(model))
+
+    @classmethod
+    @torch.no_grad()
+    def plot_attention(
+        cls, model, output_dir, summary_writer, iterator, reporter, options
+    ) -> None:
+        """Draw ``<output_dir>/<utterance>/<epoch>ep.png``, and into tensorboard."""
+        if not getattr(model, "has_attention", False) or options.no_forward_run:
+            return
+        from PIL import Image
+
+        model.eval()
+        files = {n: path for path, n, _ in options.valid_data_path_and_name_and_type}
+        texts = read_table(files["text"])
+        epoch = reporter.get_epoch()
+        for keys, batch in iterator:
+            batch = to_device(batch, "cuda" if options.ngpu > 0 else "cpu")
+            for key, attention in zip(keys, model.attention_maps(**batch), strict=True):
+                words = texts[key].split()
+                title = f"{key}, epoch {epoch}"
+                picture = draw_attention(attention.cpu().numpy(), words, title)
+                path = Path(output_dir) / key / f"{epoch}ep.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(path)
+                if summary_writer is not None:
+                    name = f"attention/{key}"
+                    summary_writer.add_image(name, picture, epoch, dataformats="HWC")
+
+
+def epoch_statistics(model: torch.nn.Module) -> dict[str, float]:
+    """What the model, perhaps wrapped for several ranks, says of its epoch."""
+    model = getattr(model, "module", model)
+    return model.epoch_statistics() if hasattr(model, "epoch_statistics") else {}
+
+
+def report(reporter: SubReporter, values: dict[str, float]) -> None:
+    """Give values of the whole epoch to the reporter.
+
+    ``reporter.register`` would count them as one more batch.
+    """
+    for name, value in values.items():
+        reporter.stats[name].append(to_reported_value(value))
+
+
+def draw_attention(attention: np.ndarray, words: list[str], title: str) -> np.ndarray:
+    """Picture of attention, a row per word and a column per encoder frame.
+
+    Args:
+        attention: (W, F) in 0..1.
+        words: W.
+        title: above it.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.25 * len(words)), dpi=80, layout="tight")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.imshow(attention, aspect="auto", interpolation="nearest", cmap="gray_r")
+    # Whatever is in them is text, "$" too.
+    axes.set_yticks(range(len(words)), words, parse_math=False)
+    axes.set_title(title, parse_math=False)
+    axes.set_xlabel("encoder frame")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,128 @@
+"""What training reports and draws besides ESPnet's own."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from espnet2_taste.checkpoint import load_state
+from espnet2_taste.tasks.statistics import MEANINGS, meaning
+from espnet2_taste.tasks.trainer import draw_attention
+
+OVERRIDES = {"num_att_plot": 2, "use_tensorboard": True, "accum_grad": 3}
+
+
+def read_statistics(folder):
+    """{epoch: {phase: {name: value}}} as ESPnet's reporter saved it."""
+    saved = torch.load(folder / "checkpoint.pth", weights_only=False)
+    times = ("time", "total_count")
+    return {
+        epoch: {
+            phase: {k: v for k, v in values.items() if k not in times}
+            for phase, values in phases.items()
+        }
+        for epoch, phases in saved["reporter"]["stats"].items()
+    }
+
+
+@pytest.fixture(scope="module")
+def experiment(train_taste, tmp_path_factory):
+    """Two epochs of three batches of two utterances, one update each."""
+    return train_taste(tmp_path_factory.mktemp("exp") / "taste", OVERRIDES)
+
+
+def test_statistics(experiment, tiny_taste):
+    found = read_statistics(experiment)
+    for phases in found.values():
+        train, valid = phases["train"], phases["valid"]
+        losses = {"loss", "ce", "commit", "prosody", "guidance"}
+        names = losses | {"acc", "acc5", "codebook_perplexity", "dead_codes"}
+        assert set(valid) == names and names < set(train)
+        assert all(np.isfinite(value) for value in train.values())
+        assert train["effective_batch_size"] == 2 * 3
+        assert np.isnan(valid["commit"])
+        for values in (train, valid):
+            weighted = np.nan_to_num(values["commit"]) + 0.5 * values["prosody"]
+            weighted += values["ce"] + 0.1 * values["guidance"]
+            assert values["loss"] == pytest.approx(weighted, rel=1e-5)
+            # 19 words of two codebooks of 8: the whole epoch, not the last batch
+            assert 1 <= values["codebook_perplexity"] <= 8
+            assert 0 <= values["dead_codes"] <= 14
+            assert values["dead_codes"] == int(values["dead_codes"])
+        size = sum(v.numel() for v in load_state(experiment / "1epoch.pth").values())
+        assert 0 < train["trainable_parameters"] < size
+        assert all(meaning(name) for name in train | valid)
+    assert read_statistics(tiny_taste)[2]["train"]["effective_batch_size"] == 2
+    # Nothing was counted as a batch: three steps an epoch.
+    log = torch.load(experiment / "checkpoint.pth", weights_only=False)
+    assert log["reporter"]["stats"][2]["train"]["total_count"] == 6
+
+
+def test_every_statistic_has_a_picture_and_a_curve(experiment):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    phases = read_statistics(experiment)[2]
+    pictures = {path.stem for path in (experiment / "images").glob("*.png")}
+    assert pictures == set(phases["train"]) | set(phases["valid"])
+    for phase in ("train", "valid"):
+        events = EventAccumulator(str(experiment / "tensorboard" / phase))
+        events.Reload()
+        assert set(phases[phase]) <= set(events.Tags()["scalars"])
+    events = EventAccumulator(str(experiment / "tensorboard/train"))
+    events.Reload()
+    assert events.Tags()["images"] == ["attention/utt0", "attention/utt1"]
+    assert [e.step for e in events.Images("attention/utt1")] == [1, 2]
+
+
+def test_attention_is_drawn_every_epoch(experiment):
+    """Of the first utterances of the validation set, in every epoch the same ones."""
+    found = {path.relative_to(experiment) for path in experiment.glob("att_ws/*/*")}
+    assert {str(path) for path in found} == {
+        f"att_ws/utt{i}/{epoch}ep.png" for i in (0, 1) for epoch in (1, 2)
+    }
+    pictures = [np.array(Image.open(experiment / path)) for path in sorted(found)]
+    assert all(len(np.unique(picture)) > 50 for picture in pictures)
+    assert (pictures[0] != pictures[1]).any()  # of two epochs
+
+
+def test_drawing_does_not_change_training(experiment, train_taste, tmp_path):
+    """Nor does resuming: the same weights, pictures of the second epoch included."""
+    train_taste(tmp_path, {**OVERRIDES, "num_att_plot": 0}, "--max_epoch", "1")
+    train_taste(tmp_path, OVERRIDES, "--resume", "true")
+    for name, value in load_state(experiment / "2epoch.pth").items():
+        assert torch.equal(value, load_state(tmp_path / "2epoch.pth")[name]), name
+    drawn = list(tmp_path.glob("att_ws/*/*"))
+    assert sorted(p.name for p in drawn) == ["2ep.png", "2ep.png"]
+    assert (
+        drawn[0].read_bytes()
+        == (experiment / drawn[0].relative_to(tmp_path)).read_bytes()
+    )
+
+
+def test_text_only_has_no_attention_and_no_codes(train_taste, tmp_path):
+    overrides = {"model_conf": {"text_only": True}, "max_epoch": 1, "num_att_plot": 2}
+    phases = read_statistics(train_taste(tmp_path, overrides))[1]
+    assert set(phases["valid"]) == {"loss", "ce", "acc", "acc5"}
+    assert not (tmp_path / "att_ws").exists()
+
+
+def test_a_map_shows_words_by_frames():
+    attention = np.zeros((2, 40))
+    attention[0, :10] = attention[1, 20:] = 1.0
+    picture = draw_attention(attention, ["caf\u00e9", "$\\bad{$"], "u_1 $")
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+    dark = (picture < 50).all(-1)
+    rows = np.flatnonzero(dark.sum(1) > 0.2 * dark.shape[1])
+    # a quarter on the left above, half on the right below
+    above, below = (np.flatnonzero(dark[r]) for r in (rows[0] + 5, rows[-1] - 5))
+    assert np.median(above) < np.median(below)
+    assert len(below) == pytest.approx(2 * len(above), rel=0.1)
+
+
+def test_meanings_are_of_one_statistic_each():
+    assert meaning("taste_acc3") and not meaning("taste_accuracy")
+    for name in MEANINGS:
+        example = name.replace(r"\d+", "1")
+        assert sum(bool(re.fullmatch(key, example)) for key in MEANINGS) == 1
