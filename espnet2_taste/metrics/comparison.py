@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espnet2_taste.metrics.scores import MIN_UTTERANCES
 from espnet2_taste.metrics.statistics import Statistics, interval, resampled
 
 RESAMPLES = 10_000
@@ -41,8 +42,9 @@ class Comparison:
     """S systems on one metric.
 
     Attributes:
-        ids: the utterances compared: those that every seed of every system has.
-        total: how many utterances any of them has.
+        ids: the utterances compared: those that every system has, in at least one of
+            its seeds; to a seed's value, those it has contribute.
+        total: how many utterances any system has.
         left_out: (S,) how many utterances of each system are not in ``ids``.
         systems: (S,) results in the order given.
     """
@@ -65,19 +67,23 @@ def compare(
     """Compare systems, each with the statistics of its seeds, to the first of them.
 
     The seeds of a system are averaged inside every resample: the intervals speak of
-    the mean over these seeds, and of other utterances like these.
+    the mean over these seeds, and of other utterances like these. Fewer than
+    ``MIN_UTTERANCES`` have neither intervals nor p.
 
     Raises:
         ValueError: no utterance is common to all.
     """
-    seeds = [[scored_ids(s) for s in system] for system in systems]
-    everyone = [set(ids) for system in seeds for ids in system]
-    common = set.intersection(*everyone)
+    scored = [{utt for s in system for utt in scored_ids(s)} for system in systems]
+    common = set.intersection(*scored)
     if not common:
         raise ValueError("no utterance was scored in all systems")
     ids = sorted(common)
     parts = [[s.over(ids) for s in system] for system in systems]
-    draws = iter(resampled([s for part in parts for s in part], resamples, seed))
+    flat = [s for part in parts for s in part]
+    if len(ids) >= MIN_UTTERANCES:
+        draws = iter(resampled(flat, resamples, seed))
+    else:
+        draws = iter(np.full((len(flat), 1), np.nan))
     results: list[Compared] = []
     first_value, first_draws = math.nan, np.zeros(0)
     for part in parts:
@@ -97,8 +103,8 @@ def compare(
                 two_sided_p(differences),
             )
         )
-    left_out = [len(set().union(*system) - common) for system in seeds]
-    return Comparison(ids, len(set().union(*everyone)), left_out, results)
+    left_out = [len(known - common) for known in scored]
+    return Comparison(ids, len(set.union(*scored)), left_out, results)
 
 
 def two_sided_p(differences: np.ndarray) -> float:

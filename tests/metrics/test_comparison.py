@@ -8,22 +8,27 @@ from espnet2_taste.metrics.statistics import Statistics
 
 
 def test_hand_made_case():
-    """Of two utterances a bootstrap draws aa, ab, bb with chances 1/4, 1/2, 1/4."""
-    ids = ["a", "b"]
-    one = Statistics("ratio", ids, [[1, 10], [3, 10]])
-    two = Statistics("ratio", ids, [[1, 10], [1, 10]])
-    found = compare([[one], [two]], resamples=4000)
-    assert found.ids == ids and found.total == 2 and found.left_out == [0, 0]
+    """Ten utterances of ten words; the systems differ in the first by two errors.
+
+    A draw has it k times, k binomial (10, 0.1): the difference is -0.02 k. P(k = 0) =
+    0.9^10 = 0.349, so that p = 2 P(difference >= 0) = 0.697; P(k <= 2) = 0.930 and
+    P(k <= 3) = 0.987 give the interval [-0.06, 0].
+    """
+    ids = [f"u{i}" for i in range(10)]
+    one = Statistics("ratio", ids, [[3, 10]] + [[1, 10]] * 9)
+    two = Statistics("ratio", ids, [[1, 10]] * 10)
+    found = compare([[one], [two]])
+    assert found.ids == ids and found.total == 10 and found.left_out == [0, 0]
     first, second = found.systems
-    assert first.value == pytest.approx(0.2) and math.isnan(first.difference)
-    assert first.interval == pytest.approx((0.1, 0.3))
+    assert first.value == pytest.approx(0.12) and math.isnan(first.difference)
+    assert first.interval == pytest.approx((0.10, 0.16))
     assert second.value == pytest.approx(0.1)
-    assert second.difference == pytest.approx(-0.1)
-    # aa: 0; ab: -0.1; bb: -0.2. P(difference >= 0) = 1/4, twice that is p.
-    assert second.difference_interval == pytest.approx((-0.2, 0.0))
-    assert second.p == pytest.approx(0.5, abs=0.03)
-    swapped = compare([[two], [one]], resamples=4000).systems[1]
-    assert swapped.difference == pytest.approx(0.1)
+    assert second.interval == pytest.approx((0.1, 0.1))
+    assert second.difference == pytest.approx(-0.02)
+    assert second.difference_interval == pytest.approx((-0.06, 0.0))
+    assert second.p == pytest.approx(2 * 0.9**10, abs=0.02)
+    swapped = compare([[two], [one]]).systems[1]
+    assert swapped.difference == pytest.approx(0.02)
     assert swapped.p == pytest.approx(second.p)
 
 
@@ -57,27 +62,37 @@ def test_equals_a_direct_bootstrap_of_utterances():
     assert found[1].p == pytest.approx(direct, abs=0.02) and 0 < direct < 0.5
 
 
-def test_pairs_utterances_that_all_have():
-    """Order does not matter; utterances one seed lacks, or with empty sums, go."""
+def test_pairs_utterances_that_all_systems_have():
+    """Order does not matter; utterances a system lacks, or with empty sums, go."""
     one = Statistics("ratio", ["a", "b", "c"], [[1, 4], [2, 4], [9, 9]])
     seeds = [
-        Statistics("ratio", ["b", "a", "d"], [[1, 4], [1, 4], [9, 9]]),
-        Statistics("ratio", ["a", "b", "c", "d"], [[1, 4], [1, 4], [0, 0], [9, 9]]),
+        Statistics("ratio", ["b", "d"], [[1, 4], [9, 9]]),
+        Statistics("ratio", ["a", "b", "c", "d"], [[3, 4], [1, 4], [0, 0], [9, 9]]),
     ]
     assert scored_ids(seeds[1]) == ["a", "b", "d"]
     found = compare([[one], seeds], resamples=100)
     assert found.ids == ["a", "b"] and found.total == 4
     assert found.left_out == [1, 1]
-    assert [s.value for s in found.systems] == [3 / 8, 2 / 8]
+    # The first seed has no a: its value is that of b, 1/4; the second's is 4/8.
+    assert [s.value for s in found.systems] == [3 / 8, (1 / 4 + 4 / 8) / 2]
     with pytest.raises(ValueError, match="no utterance"):
         compare([[one], [Statistics("ratio", ["z"], [[1, 4]])]])
 
 
+def test_few_utterances_have_no_interval():
+    ids = [f"u{i}" for i in range(9)]
+    one, two = (Statistics("ratio", ids, [[n, 4]] * 9) for n in (1, 2))
+    second = compare([[one], [two]]).systems[1]
+    assert second.difference == 0.25
+    assert math.isnan(second.p) and math.isnan(second.difference_interval[0])
+
+
 def test_a_system_equals_itself_and_undefined_is_nan():
-    same = Statistics("ratio", ["a", "b"], [[1, 4], [2, 4]])
+    ids = [f"u{i}" for i in range(12)]
+    same = Statistics("ratio", ids, [[1, 4]] * 6 + [[2, 4]] * 6)
     found = compare([[same], [same]], resamples=200).systems[1]
     assert found.difference == 0 and found.p == 1
-    flat = Statistics.correlation(["a"], np.ones(4), np.arange(4.0), np.zeros(4, int))
+    flat = Statistics.correlation(ids, np.ones(12), np.arange(12.0), np.arange(12))
     found = compare([[flat], [flat]], resamples=10).systems[1]
     assert math.isnan(found.value) and math.isnan(found.p)
     assert math.isnan(found.difference_interval[0])
