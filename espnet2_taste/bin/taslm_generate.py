@@ -1,9 +1,11 @@
 """Continue the first words of each utterance of a data directory with a TASLM.
 
-Writes a data directory of the generated part: text, taste.scp, spk_emb.scp, utt2spk,
-num_codebooks, codebook_size; also prompt_text and rtf.json (seconds per word). A prompt
-is ``--prompt_words`` words with their codes (``--mode audio``) or alone (``text``), the
-whole utterance between two texts (``instruct``), or nothing (``zero``).
+Writes a data directory of the generated part: text, taste.scp, spk_emb.scp (where there
+is one), utt2spk, num_codebooks, codebook_size; also prompt_text and rtf.json (seconds
+per word). A prompt is the first words with their codes (``--mode audio``) or alone
+(``text``), the whole utterance between two texts (``instruct``), or nothing (``zero``).
+First words are ``--prompt_words`` of them, those that end within ``--prompt_seconds``,
+or all (``--whole_prompts``: questions).
 ``--prompt_codes shuffled`` is the control: same prompt text, but each word's codes are
 those of a random word of another utterance.
 """
@@ -13,6 +15,9 @@ import json
 import logging
 import os
 import time
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 
@@ -37,7 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_model_options(parser, "TASLM")
-    add_data_options(parser, "text spk_emb.scp")
+    add_data_options(parser, "text utt2spk [spk_emb.scp]")
     parser.add_argument("--config", help="YAML of sampling options (decode_taslm.yaml)")
     parser.add_argument("--taste", help="taste.scp of these utterances")
     parser.add_argument(
@@ -53,7 +58,15 @@ def get_parser() -> argparse.ArgumentParser:
         metavar=("BEFORE", "AFTER"),
         help="plain text around the prompts of --mode instruct",
     )
-    parser.add_argument("--prompt_words", type=int, default=4)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--prompt_words", type=int, default=4)
+    length.add_argument(
+        "--prompt_seconds", type=float, help="words that end by then (needs --ctm)"
+    )
+    length.add_argument(
+        "--whole_prompts", action="store_true", help="prompts are whole utterances"
+    )
+    parser.add_argument("--ctm", type=Path, help="word times of these utterances")
     parser.add_argument(
         "--max_new_words", type=int, help="default: what --config says, or 8"
     )
@@ -63,18 +76,74 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def first_words(text: dict[str, str], count: int) -> dict[str, list[str]]:
-    """Prompts that leave at least one word to say; the same rule for every row."""
+def first_words(
+    text: dict[str, str], counts: dict[str, int], limit: str
+) -> dict[str, list[str]]:
+    """Prompts that leave at least one word to say; the same rule for every row.
+
+    Args:
+        text: of the utterances.
+        counts: words of each one's prompt.
+        limit: what the counts come from, for messages.
+
+    Raises:
+        ValueError: no utterance is long enough.
+    """
     words = {name: value.split() for name, value in text.items()}
-    prompts = {name: row[:count] for name, row in words.items() if len(row) > count}
+    prompts = {u: row[: counts[u]] for u, row in words.items() if len(row) > counts[u]}
+    if not prompts:
+        raise ValueError(f"no utterance is longer than {limit}")
     if len(prompts) < len(text):
         logging.info(
-            "%d of %d utterances left out: no more than %d words",
+            "%d of %d utterances left out: no longer than %s",
             len(text) - len(prompts),
             len(text),
-            count,
+            limit,
         )
     return prompts
+
+
+def words_within(text: dict[str, str], ctm: Path, seconds: float) -> dict[str, int]:
+    """Words of each utterance that end within its first ``seconds``, at least one.
+
+    Raises:
+        ValueError: an utterance's words are not those of its text.
+    """
+    ends, said = defaultdict(list), defaultdict(list)
+    for line in ctm.read_text(encoding="utf-8").splitlines():
+        name, _, start, duration, word = line.split()[:5]
+        ends[name].append(float(start) + float(duration))
+        said[name].append(word)
+    for name, value in text.items():
+        if said[name] != value.split():
+            raise ValueError(
+                f"{ctm}: {name} has the words '{' '.join(said[name])}', its text is "
+                f"'{value}'"
+            )
+    half_step = 0.0005  # CTMs have milliseconds
+    return {
+        name: max(1, sum(end <= seconds + half_step for end in ends[name]))
+        for name in text
+    }
+
+
+def choose_prompts(args, text: dict[str, str]) -> dict[str, list[str]]:
+    """Words of each prompt; utterances that make none are left out.
+
+    Raises:
+        ValueError: none is left.
+    """
+    if args.mode == "zero":
+        return {name: [] for name in text}
+    if args.mode == "instruct" or args.whole_prompts:
+        return {name: value.split() for name, value in text.items()}
+    if args.prompt_seconds is None:
+        counts = dict.fromkeys(text, args.prompt_words)
+        return first_words(text, counts, f"{args.prompt_words} words")
+    if args.ctm is None:
+        raise ValueError("--prompt_seconds needs --ctm")
+    counts = words_within(text, args.ctm, args.prompt_seconds)
+    return first_words(text, counts, f"{args.prompt_seconds:g} s")
 
 
 def shuffle_codes(
@@ -119,17 +188,7 @@ def main(cmd: list[str] | None = None) -> None:
     options["seed"] = args.seed
     taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
     text = read_table(args.data_dir / "text")
-    wanted = list(select_keys(text, args.key_file))
-    if args.mode == "zero":
-        prompts = {name: [] for name in wanted}
-    elif args.mode == "instruct":
-        prompts = {name: text[name].split() for name in wanted}
-    else:
-        prompts = first_words({name: text[name] for name in wanted}, args.prompt_words)
-    if not prompts:
-        raise ValueError(
-            f"{args.data_dir}/text: no utterance exceeds {args.prompt_words} words"
-        )
+    prompts = choose_prompts(args, select_keys(text, args.key_file))
     codes = None
     if spoken:
         codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, prompts)
@@ -149,14 +208,15 @@ def main(cmd: list[str] | None = None) -> None:
 def write_continuations(args, taslm, prompts: dict, codes: dict | None) -> None:
     """Generate and write."""
     names, words = sorted(prompts), {}
-    spoken = read_arks(args.data_dir / "spk_emb.scp", names)
+    voices = args.data_dir / "spk_emb.scp"  # absent: nothing will be said
+    spoken = read_arks(voices, names) if voices.is_file() else None
     speakers = read_table(args.data_dir / "utt2spk")
     check_keys(args.data_dir / "utt2spk", speakers, names)
     output_dir, seconds = args.output_dir, 0.0
-    with (
-        ArkWriter(output_dir, "taste") as taste,
-        ArkWriter(output_dir, "spk_emb") as embeddings,
-    ):
+    with ArkWriter(output_dir, "taste") as taste, ExitStack() as stack:
+        embeddings = {}
+        if spoken is not None:
+            embeddings = stack.enter_context(ArkWriter(output_dir, "spk_emb"))
         for first in range(0, len(names), args.batch_size):
             batch = names[first : first + args.batch_size]
             start = time.perf_counter()
@@ -174,7 +234,8 @@ def write_continuations(args, taslm, prompts: dict, codes: dict | None) -> None:
                     continue
                 words[name] = " ".join(result.words)
                 taste[name] = result.codes.flatten().numpy().astype(np.int32)
-                embeddings[name] = spoken[name]
+                if spoken is not None:
+                    embeddings[name] = spoken[name]
             logging.info("%d of %d utterances", first + len(batch), len(names))
     count = sum(len(value.split()) for value in words.values())
     write_table(output_dir / "text", words)

@@ -245,6 +245,30 @@ LIKELIHOOD = (
         "",
         "the same with log-likelihoods summed over tokens",
     ),
+    Column(
+        "accuracy_text",
+        "Text only",
+        3,
+        "higher",
+        "",
+        "the same with the text's part of the log-likelihood alone, per token",
+    ),
+    Column(
+        "accuracy_codes",
+        "Codes only",
+        3,
+        "higher",
+        "",
+        "the same with the codes' part alone, per word",
+    ),
+    Column(
+        "coverage",
+        "Coverage",
+        3,
+        "higher",
+        "",
+        "share of pairs of which both sides have a score; the others are ties",
+    ),
 )
 QA = (
     Column(
@@ -254,6 +278,14 @@ QA = (
         "higher",
         "",
         "share of questions whose generated text contains an answer, 0 to 1",
+    ),
+    Column(
+        "coverage",
+        "Answered",
+        3,
+        "higher",
+        "",
+        "share of questions after which anything was generated",
     ),
 )
 #: table -> its columns, in the order shown

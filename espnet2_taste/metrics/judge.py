@@ -1,0 +1,150 @@
+"""A language model as judge of continuations: what is asked, and what its answers say.
+
+``judge``: mean over utterances of a score from 1 (worst) to 5 (best) that a language
+model gives the text of a continuation, having read the prompt's. Undefined for an
+answer without a score. After the GPT-4o score of AlignSLM (arXiv 2411.01834), which the
+paper reports; the wording here is our own, so compare scores of one wording and one
+judge only. The judge reads text: how a continuation sounds does not count.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+SCALE = (1, 5)
+TEMPLATE = """\
+A speaker began with the words between <prompt> tags. A model then went on with the \
+words between <continuation> tags. Both are transcripts of speech: case, punctuation \
+and a last word that breaks off do not matter.
+
+<prompt>{prompt}</prompt>
+<continuation>{continuation}</continuation>
+
+How good is the continuation? Consider whether it follows from the prompt, makes sense \
+and is well-formed language.
+1: unrelated, or no language
+2: hardly follows, or hardly makes sense
+3: follows in part, or with clear faults
+4: follows and makes sense, with small faults
+5: as a fluent speaker would go on
+
+Give your reason in one sentence. Then write a last line with the score only:
+Score: <1 to 5>
+"""
+_FIELD = re.compile(r"\{(prompt|continuation)\}")
+_SCORE = re.compile(
+    r"score\W{0,6}(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*5)?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a judge is asked about an utterance: a line of ``judge_prompts.jsonl``."""
+
+    key: str
+    prompt: str
+    continuation: str
+    message: str
+
+    @property
+    def digest(self) -> str:
+        """Of the message: an answer belongs to one wording."""
+        return hashlib.sha256(self.message.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a judge said: a line of ``judge.jsonl``.
+
+    Attributes:
+        key: utterance.
+        score: 1 to 5; None where ``answer`` holds none.
+        answer: in full.
+        model: who was asked.
+        digest: of the question's message.
+    """
+
+    key: str
+    score: float | None
+    answer: str
+    model: str
+    digest: str
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+
+def make_questions(
+    prompts: dict[str, str], continuations: dict[str, str], template: str = TEMPLATE
+) -> list[Question]:
+    """One question per continuation.
+
+    Raises:
+        ValueError: the template lacks a field, or a continuation its prompt.
+    """
+    for name in ("prompt", "continuation"):
+        if f"{{{name}}}" not in template:
+            raise ValueError(f"the judge's template has no {{{name}}}")
+    questions = []
+    for key, said in sorted(continuations.items()):
+        if key not in prompts:
+            raise ValueError(f"prompt_text: {key} is missing")
+        fields = {"prompt": prompts[key], "continuation": said}
+        message = _FIELD.sub(lambda match, f=fields: f[match[1]], template)
+        questions.append(Question(key, prompts[key], said, message))
+    return questions
+
+
+def parse_score(answer: str) -> float | None:
+    """The last ``Score: 3`` of an answer, or an answer that is a number; else None.
+
+    >>> parse_score("It follows.\\n**Score:** 4/5"), parse_score("Score: 7")
+    (4.0, None)
+    """
+    found = [match[1] for match in _SCORE.finditer(answer)]
+    if not found and re.fullmatch(r"\s*\d+(\.\d+)?\s*", answer):
+        found = [answer]
+    if not found:
+        return None
+    score = float(found[-1])
+    return score if SCALE[0] <= score <= SCALE[1] else None
+
+
+def read_answers(path: Path) -> dict[str, Answer]:
+    """``judge.jsonl`` -> utterance -> answer; a last line that breaks off is dropped.
+
+    Raises:
+        ValueError: another malformed line; the message names it.
+    """
+    answers: dict[str, Answer] = {}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
+        if not line.endswith("\n"):
+            break
+        try:
+            answer = Answer(**json.loads(line))
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"{path}:{number}: expected a line of bin.judge; remove it"
+            ) from None
+        answers[answer.key] = answer
+    return answers
+
+
+def read_judge(folder: Path) -> dict[str, float] | None:
+    """Utterance -> score (nan: none in the answer) of a continuation's folder.
+
+    None where nobody was asked.
+    """
+    answers = read_answers(Path(folder) / "judge.jsonl")
+    scores = {key: answer.score for key, answer in answers.items()}
+    return {k: float("nan" if s is None else s) for k, s in scores.items()} or None
+
+
+def judge_identity(folder: Path) -> str:
+    """Names of the models whose scores :func:`read_judge` gives."""
+    answers = read_answers(Path(folder) / "judge.jsonl").values()
+    return ", ".join(sorted({answer.model for answer in answers}))
