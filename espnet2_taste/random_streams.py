@@ -5,6 +5,12 @@ import hashlib
 import torch
 
 
+def item_seed(name: str) -> int:
+    """Seed of an item by its name: the batch and the job it is in do not matter."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
 def item_generator(seed: int, item_seed: int) -> torch.Generator:
     """The stream of (seed, item_seed), on the CPU and equal on every machine."""
     digest = hashlib.blake2b(f"{seed}:{item_seed}".encode(), digest_size=8).digest()

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import add_device_option
 from espnet2_taste.data.alignment import length_mask
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
@@ -32,7 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--key_file", help="utterances of this shard")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--device", default="cpu")
+    add_device_option(parser)
     return parser
 
 

@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import add_device_option
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -26,11 +27,11 @@ def get_parser() -> argparse.ArgumentParser:
         "--model_type", default="xvector", choices=speaker_choices.names()
     )
     parser.add_argument(
-        "--model", help="folder or file of the encoder, or packed folder"
+        "--model", help="folder or file of the encoder, or packed model"
     )
     parser.add_argument("--key_file", help="utterances to do (default: all)")
     parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_device_option(parser)
     parser.add_argument("--average", default="none", choices=["none", "speaker"])
     parser.add_argument(
         "--spk_emb", help="--average speaker: spk_emb.scp of the whole data directory"

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import add_device_option
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -22,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         required=True,
-        help="folder or file of the unit extractor, or packed folder",
+        help="folder or file of the unit extractor, or packed model",
     )
     parser.add_argument(
         "--data_dir", type=Path, required=True, help="in dump/raw: wav.scp"
@@ -30,7 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--key_file", help="utterances to do (default: all)")
     parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_device_option(parser)
     return parser
 
 

@@ -18,9 +18,27 @@ def add_model_options(parser: argparse.ArgumentParser, model: str) -> None:
     parser.add_argument(
         "--model_file",
         required=True,
-        help=f"checkpoint of the {model}, or experiment or packed folder with it",
+        help=f"checkpoint of the {model}, or experiment or packed model (folder, zip, "
+        "URL or tag) with it",
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_device_option(parser)
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """``--device``: one that cannot be used here is refused at once."""
+    parser.add_argument("--device", type=_device, default="cpu", help="cpu or cuda")
+
+
+def _device(name: str) -> str:
+    if name != "cpu":
+        import torch  # seconds
+
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise argparse.ArgumentTypeError(f"{name}: {reason}") from None
+    return name
 
 
 def add_data_options(parser: argparse.ArgumentParser, files: str) -> None:
@@ -52,8 +70,8 @@ def add_vocoder_options(
     parser.add_argument(
         "--vocoder",
         required=required,
-        help="its folder or file, or a packed folder with its type"
-        + ("" if required else " (default: a packed --model_file)"),
+        help="its folder or file, or a packed model (folder, zip, URL or tag)"
+        + ("" if required else "; default: a packed --model_file"),
     )
 
 
@@ -68,7 +86,7 @@ def load_vocoder_option(args: argparse.Namespace):
 
     found = find_part(args.vocoder or args.model_file, "vocoder")
     if found is None and not args.vocoder:
-        raise ValueError("give --vocoder and its --vocoder_type, or a packed folder")
+        raise ValueError("give --vocoder and its --vocoder_type, or a packed model")
     choice, path = found or (args.vocoder_type, args.vocoder)
     return load_vocoder(choice, path, device=args.device)
 

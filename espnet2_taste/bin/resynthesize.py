@@ -8,6 +8,7 @@ from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
+    add_device_option,
     add_vocoder_options,
     load_vocoder_option,
 )
@@ -21,7 +22,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--units", required=True, help="units.scp")
     parser.add_argument("--spk_emb", required=True, help="spk_emb.scp")
     add_batch_options(parser, 16)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_device_option(parser)
     return parser
 
 

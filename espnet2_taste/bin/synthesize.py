@@ -32,6 +32,7 @@ from espnet2_taste.data.kaldi_io import (
     write_table,
     write_wav,
 )
+from espnet2_taste.random_streams import item_seed
 
 SAMPLE_RATE = 16000
 
@@ -49,11 +50,6 @@ def get_parser() -> argparse.ArgumentParser:
     add_unit_sampling_options(parser)
     add_batch_options(parser)
     return parser
-
-
-def item_seed(key: str) -> int:
-    """Random stream of an utterance: does not depend on sharding or batching."""
-    return int.from_bytes(key.encode()[-7:], "little")
 
 
 class TeacherForcedAccuracy:

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import add_device_option
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -19,7 +20,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir", type=Path, required=True, help="gets config.yaml, model.pth"
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_device_option(parser)
     return parser
 
 

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import add_device_option
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -29,7 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--nj", type=int, default=1, help="processes of WORLD analysis")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    add_device_option(parser)
     return parser
 
 

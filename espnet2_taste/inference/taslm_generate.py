@@ -1,6 +1,5 @@
 """Continue a spoken prompt: words and TASTE codes -> further words and codes."""
 
-import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.inference.base import TaslmInference
+from espnet2_taste.random_streams import item_seed
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
@@ -90,7 +90,7 @@ class TaslmGenerate(TaslmInference):
         """
         names = names or [str(i) for i in range(len(words))]
         prompt = self._prompt(words, codes, names, mode, instruction)
-        seeds = [zlib.crc32(name.encode()) for name in names]
+        seeds = [item_seed(name) for name in names]
         run = generate(
             self.model,
             self.vocabulary,
