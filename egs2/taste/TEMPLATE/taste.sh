@@ -18,6 +18,7 @@ python=python3         # Python with espnet2_taste's requirements.
 dumpdir=dump           # Features.
 expdir=exp             # Models, syntheses, scores.
 tag=                   # Suffix of experiment folders.
+reuse=                 # Sub-stages of runs with another tag: "text_only: no_vq:<tag>".
 seed=0                 # Of training.
 # Data (stages 1 and 2)
 local_data_opts=       # Options of local/data.sh.
@@ -45,8 +46,10 @@ taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq [text_only_matc
 taste_args=            # Added to each sub-stage.
 taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
 synthesis_args=        # Options of bin.synthesize.
+rows="copy text_only no_vq taste"  # Resynthesised and scored.
 sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
 # TASLM (stages 7 and 8)
+with_taslm=true        # false: neither trained nor scored.
 taslm_config=conf/train_taslm.yaml  # Its training.
 taslm_args=            # Added to its training.
 taslm_model=valid.loss.best.pth  # Checkpoint.
@@ -77,7 +80,17 @@ asr_exp=${expdir}/asr
 speaker=${speaker_model:-${speaker_exp}}
 units=${units_model:-${units_exp}}
 vocoder=${vocoder_model:-${units_exp}}
-taste_exp=${expdir}/taste_rvq${tag:+_${tag}}
+# tag_of <sub-stage>: of the run that trains it
+tag_of() {
+    local item
+    for item in ${reuse}; do
+        if [ "${item%%:*}" = "$1" ]; then echo "${item#*:}"; return; fi
+    done
+    echo "${tag}"
+}
+# taste_dir <sub-stage>
+taste_dir() { local of; of=$(tag_of "$1"); echo "${expdir}/taste_$1${of:+_${of}}"; }
+taste_exp=$(taste_dir rvq)
 taslm_exp=${expdir}/taslm${tag:+_${tag}}
 codes=${dumpdir}/taste${tag:+_${tag}}
 decode=${expdir}/decode${tag:+_${tag}}
@@ -129,7 +142,7 @@ if "${fast}"; then
     fast_data=(--num_train 96 --num_dev 4 --num_test 4)
     fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
     sampling_seeds=${sampling_seeds%% *}
-    results=${expdir}/${results##*/}  # nobody's RESULTS.md is overwritten
+    [[ "${results}" = */* ]] || results=${expdir}/${results}  # nobody's RESULTS.md is overwritten
     [ -n "${speaker_model}" ] || speaker_config=$(shortened "${speaker_config}")
     [ -n "${units_model}" ] || units_config=$(shortened "${units_config}")
 fi
@@ -324,7 +337,8 @@ fi
 # sub_stage <name> [<initial sub-stage>]
 sub_stage() {
     local name=$1 dir config options=() files data=""
-    dir=${expdir}/taste_${name}${tag:+_${tag}}
+    dir=$(taste_dir "${name}")
+    if [ "$(tag_of "${name}")" != "${tag}" ]; then need "${dir}/.done" 5; return; fi
     config=$(taste_conf "${name}")
     files="${config} ${bpe} ${raw}/.done_sets"
     case ${name} in
@@ -345,8 +359,8 @@ sub_stage() {
         files+=" ${asr_exp}/.done"
     fi
     if [ -n "${2:-}" ]; then
-        options+=(--init_param "${expdir}/taste_$2${tag:+_${tag}}/${taste_model}")
-        files+=" ${expdir}/taste_$2${tag:+_${tag}}/.done"
+        options+=(--init_param "$(taste_dir "$2")/${taste_model}")
+        files+=" $(taste_dir "$2")/.done"
     fi
     # shellcheck disable=SC2046,SC2086
     run_step "${dir}/.done" "${files}" \
@@ -367,7 +381,7 @@ if active 5; then
     chains=(taste_chain)
     if [ "${baseline}" != text_only ]; then chains+=("sub_stage ${baseline} text_only"); fi
     in_parallel "${chains[@]}"
-    end 5 "${expdir}/taste_{text_only,no_vq,rvq}, baseline ${expdir}/taste_${baseline}"
+    end 5 "$(taste_dir text_only), $(taste_dir no_vq), $(taste_dir rvq), baseline $(taste_dir "${baseline}")"
 fi
 
 tokenize() {
@@ -397,18 +411,40 @@ copy_synthesis() {
         --data_dir "$2" --units "$2/units.scp" --spk_emb "$2/spk_emb.scp" "${@:3}"
     datadir merge "$1/log" "$1" wav.scp
 }
-# row <name> <set> <seed> <sub-stage> <bin.synthesize args...>
-row() {
-    local dir=${decode}/$1_seed$3/$2 model=${expdir}/taste_$4${tag:+_${tag}}
+# row_keys <name...>: <name>:<seed> of every seed; the copy has none
+row_keys() {
+    local name s
+    for name in "$@"; do
+        if [ "${name}" = copy ]; then echo copy; continue; fi
+        for s in ${sampling_seeds}; do echo "${name}:${s}"; done
+    done
+}
+# row_dir <key> <set>
+row_dir() { echo "${decode}/${1/:/_seed}/$2"; }
+# said <key> <set> <sub-stage> <bin.synthesize args...>
+said() {
+    local dir model
+    dir=$(row_dir "$1" "$2")
+    model=$(taste_dir "$3")
     # shellcheck disable=SC2086
     run_step "${dir}/.done" "${model}/.done ${raw}/.done_sets ${vocoder_mark} ${codes}/.done" \
-        synthesize "${dir}" "${raw}/$2" "${model}" "$3" --vocoder_type "${vocoder_type}" \
-        --vocoder "${vocoder}" "${@:5}" ${synthesis_args}
+        synthesize "${dir}" "${raw}/$2" "${model}" "${1#*:}" --vocoder_type "${vocoder_type}" \
+        --vocoder "${vocoder}" "${@:4}" ${synthesis_args}
 }
-copy_row() {
+copied() {
     run_step "${decode}/copy/$1/.done" "${raw}/.done_sets ${vocoder_mark}" \
         copy_synthesis "${decode}/copy/$1" "${raw}/$1" \
         --vocoder_type "${vocoder_type}" --vocoder "${vocoder}"
+}
+# row <key> <set>
+row() {
+    case ${1%:*} in
+        copy) copied "$2" ;;
+        text_only) said "$1" "$2" "${baseline}" --condition text ;;
+        no_vq) said "$1" "$2" no_vq --condition speech ;;
+        taste) said "$1" "$2" rvq --condition codes --taste "${codes}/$2/taste.scp" ;;
+        *) die "--rows: no row '${1%:*}', but copy, text_only, no_vq and taste" ;;
+    esac
 }
 
 if active 6; then
@@ -416,20 +452,16 @@ if active 6; then
     need "${taste_exp}/.done" 5
     for set in ${sets}; do cut -d' ' -f1 "${raw}/${set}/text"; done | sort > "${all}/keys"
     run_step "${codes}/.done" "${taste_exp}/.done ${all}/keys" tokenize
-    rows=()
+    wanted=()
     for set in ${test_sets}; do
-        rows+=("copy_row ${set}")
-        for s in ${sampling_seeds}; do
-            rows+=("row taste ${set} ${s} rvq --condition codes --taste ${codes}/${set}/taste.scp"
-                "row no_vq ${set} ${s} no_vq --condition speech"
-                "row text_only ${set} ${s} ${baseline} --condition text")
-        done
+        # shellcheck disable=SC2086
+        for key in $(row_keys ${rows}); do wanted+=("row ${key} ${set}"); done
     done
-    in_parallel "${rows[@]}"
-    end 6 "${codes}, ${decode}/{copy,text_only,no_vq,taste}_seed*"
+    in_parallel "${wanted[@]}"
+    end 6 "${codes}, ${decode}/{${rows// /,}}*"
 fi
 
-if active 7; then
+if active 7 && "${with_taslm}"; then
     begin 7 "TASLM training"
     need "${codes}/${train_set}/taste.scp" 6
     need "${taste_exp}/${taste_model}" 5
@@ -474,60 +506,62 @@ continuation() {
         "${@:4}" ${taslm_inference_args}
 }
 
-if active 8; then
+if active 8 && "${with_taslm}"; then
     begin 8 "TASLM continuation of the prompts of ${test_sets}, and a control"
     need "${taslm_exp}/${taslm_model}" 7
-    rows=()
+    wanted=()
     for set in ${test_sets}; do
         for s in ${sampling_seeds}; do
-            rows+=("continuation taslm ${set} ${s} --prompt_codes own"
+            wanted+=("continuation taslm ${set} ${s} --prompt_codes own"
                 "continuation control ${set} ${s} --prompt_codes shuffled")
         done
     done
-    in_parallel "${rows[@]}"
+    in_parallel "${wanted[@]}"
     end 8 "${decode}/{taslm,control}_seed*"
 fi
 
+# row_folders <key...>: as bin.score takes them
+row_folders() { local key; for key in "$@"; do echo "${key}=$(row_dir "${key}" "${test_set}")"; done; }
+# shellcheck disable=SC2046,SC2086,SC2207
 score() {
-    local rows=("copy=${decode}/copy/${test_set}") name s continuations=() size
-    for s in ${sampling_seeds}; do
-        for name in text_only no_vq taste; do
-            rows+=("${name}:${s}=${decode}/${name}_seed${s}/${test_set}")
-        done
-        for name in taslm control; do
-            continuations+=("${name}:${s}=${decode}/${name}_seed${s}/${test_set}")
-        done
-    done
+    local size continued=()
+    if "${with_taslm}"; then
+        continued=(--continuation_rows $(row_folders $(row_keys taslm control)))
+    fi
     size=$(<"${codes}/${test_set}/codebook_size")
-    job "${train_cmd}" "${expdir}/scores${tag:+_${tag}}/score.log" \
+    job "${train_cmd}" "${scores}/score.log" \
         ${python} -m espnet2_taste.bin.score --ref_dir "${raw}/${test_set}" \
-        --train_dir "${raw}/${train_set}" --rows "${rows[@]}" \
-        --continuation_rows "${continuations[@]}" ${grammar:+--grammar "${grammar}"} \
+        --train_dir "${raw}/${train_set}" --rows $(row_folders $(row_keys ${rows})) \
+        "${continued[@]}" ${grammar:+--grammar "${grammar}"} \
         ${continuation_grammar:+--continuation_grammar "${continuation_grammar}"} \
         --taste "${codes}/${test_set}/taste.scp" --train_taste "${codes}/${train_set}/taste.scp" \
-        --codebook_size "${size}" --nj "${nj}" --output_dir "${expdir}/scores${tag:+_${tag}}"
+        --codebook_size "${size}" --nj "${nj}" --output_dir "${scores}"
 }
 
 if active 9; then
     begin 9 "scores and report"
-    marks=${codes}/.done
-    for s in ${sampling_seeds}; do
-        for name in text_only no_vq taste; do
-            need "${decode}/${name}_seed${s}/${test_set}/.done" 6
-            marks+=" ${decode}/${name}_seed${s}/${test_set}/.done"
-        done
-        for name in taslm control; do
-            need "${decode}/${name}_seed${s}/${test_set}/.done" 8
-            marks+=" ${decode}/${name}_seed${s}/${test_set}/.done"
-        done
-    done
     scores=${expdir}/scores${tag:+_${tag}}
+    marks=${codes}/.done
+    # needs_rows <stage> <name...>
+    needs_rows() {
+        local key
+        for key in $(row_keys "${@:2}"); do
+            need "$(row_dir "${key}" "${test_set}")/.done" "$1"
+            marks+=" $(row_dir "${key}" "${test_set}")/.done"
+        done
+    }
+    # shellcheck disable=SC2086
+    needs_rows 6 ${rows}
+    trained=(asr="${asr_exp}" taste="${taste_exp}" text_only="$(taste_dir text_only)")
+    if "${with_taslm}"; then
+        needs_rows 8 taslm control
+        trained+=(taslm="${taslm_exp}")
+    fi
     run_step "${scores}/.done" "${marks}" score
     run_step "${scores}/.done_report" "${scores}/.done" \
         ${python} -m espnet2_taste.bin.report --score_dir "${scores}" --title "${recipe}" \
         --attention_dir "${codes}/log" --results "${results}" --html "${scores}/report.html" \
-        --exp_dirs asr="${asr_exp}" taste="${taste_exp}" taslm="${taslm_exp}" \
-        text_only="${expdir}/taste_text_only${tag:+_${tag}}" --commands "${command_line}"
+        --exp_dirs "${trained[@]}" --commands "${command_line}"
     cat "${results}"
     end 9 "${results} and ${PWD}/${scores}/report.html"
 fi
