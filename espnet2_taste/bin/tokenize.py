@@ -31,7 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
     add_data_options(parser, "wav.scp text utt2num_samples")
     add_batch_options(parser)
     parser.add_argument(
-        "--num_att_plot", type=int, default=0, help="keep attention of this many"
+        "--attention_keys", help="table of utterances whose attention is kept"
     )
     return parser
 
@@ -48,7 +48,9 @@ def main(cmd: list[str] | None = None) -> None:
     for name, table in (("text", texts), ("utt2num_samples", samples)):
         check_keys(args.data_dir / name, table, wavs)
     tokenizer = SpeechToTaste(args.train_config, args.model_file, args.device)
-    plots = set(sorted(wavs)[: args.num_att_plot])
+    plots = set()
+    if args.attention_keys:
+        plots = wavs.keys() & read_table(args.attention_keys)
     codes, seconds, started = {}, 0.0, time.perf_counter()
     lengths = {key: int(samples[key]) for key in wavs}
     for number, keys in enumerate(length_batches(lengths, args.batch_size), 1):
@@ -81,9 +83,9 @@ def save_attention(folder: Path, key: str, tokens) -> None:
     """``<key>.npz``: attention (W, F), words, frame_shift (seconds)."""
     folder.mkdir(parents=True, exist_ok=True)
     attention = tokens.attention.numpy()
-    np.savez(
+    np.savez_compressed(
         folder / f"{key}.npz",
-        attention=attention,
+        attention=attention.astype(np.float16),
         words=np.array(tokens.words),
         frame_shift=tokens.duration / attention.shape[1],
     )

@@ -147,9 +147,10 @@ class ToneVocoder:
 
 def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
     model = ["--model_file", str(tiny_taste / "valid.acc.best.pth")]
+    (tmp_path / "keys").write_text("utt0 a\nother b\n")
     tokenize(
         [*model, "--data_dir", str(data), "--output_dir", str(tmp_path / "codes")]
-        + ["--num_att_plot", "2"]
+        + ["--attention_keys", str(tmp_path / "keys")]
     )
     texts = read_table(data / "text")
     codes = kaldiio.load_scp(str(tmp_path / "codes" / "taste.scp"))
@@ -157,8 +158,10 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
         k: 2 * len(t.split()) for k, t in texts.items()
     }
     assert (tmp_path / "codes" / "num_codebooks").read_text() == "2\n"
-    plot = np.load(tmp_path / "codes" / "attention" / "utt0.npz")
-    assert plot["attention"].shape[0] == len(plot["words"]) == 3
+    (path,) = (tmp_path / "codes" / "attention").iterdir()  # the named one only
+    plot = np.load(path)
+    assert path.stem == "utt0" and plot["words"].tolist() == texts["utt0"].split()
+    assert np.allclose(plot["attention"].sum(1), 1, atol=1e-2)
 
     vocoder = "espnet2_taste.vocoder.load_vocoder"
     monkeypatch.setattr(vocoder, lambda *_, **__: ToneVocoder())
