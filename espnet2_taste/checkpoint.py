@@ -9,19 +9,55 @@ from typing import Any
 import torch
 import yaml
 
+#: Of downloads and unpacked zips: espnet_model_zoo's own may lie in its package.
+CACHE = Path("~/.cache/espnet_model_zoo")
 
-def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
-    """Fetch a packed model by espnet_model_zoo tag, URL or zip; its file names.
+
+def is_tag(source: str) -> bool:
+    """Whether it is an URL or ``user/name`` rather than a path."""
+    if "://" in source:
+        return True
+    path = Path(source)
+    starts_here = source.startswith((".", "/", "~")) or path.parent.exists()
+    return not (starts_here or path.exists() or path.suffix in (".zip", ".pth"))
+
+
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
+    """``cache_dir`` or the default, from anywhere."""
+    return Path(cache_dir or CACHE).expanduser().absolute()
+
+
+def fetch(tag: str, cache_dir: str | None = None) -> Path:
+    """Download by URL or tag: a zip as it is published, or a hub's folder.
 
     Raises:
-        FileNotFoundError: a path rather than a tag, and nothing there.
+        FileNotFoundError: it cannot be had.
     """
-    is_path = tag.startswith((".", "/")) or (tag.endswith(".zip") and "://" not in tag)
-    if is_path and not Path(tag).exists():
+    return Path(_model_zoo("download", tag, cache_dir))
+
+
+def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
+    """Fetch what ESPnet packed by tag, URL or zip, and unpack it; its file names.
+
+    Raises:
+        FileNotFoundError: it cannot be had.
+    """
+    if not is_tag(tag) and not Path(tag).exists():
         raise FileNotFoundError(f"{tag} does not exist")
+    return _model_zoo("download_and_unpack", tag, cache_dir)
+
+
+def _model_zoo(method: str, tag: str, cache_dir: str | None):
     from espnet_model_zoo.downloader import ModelDownloader
 
-    return ModelDownloader(cachedir=cache_dir).download_and_unpack(tag)
+    zoo = ModelDownloader(cachedir=cache_folder(cache_dir))
+    try:
+        return getattr(zoo, method)(tag)
+    except (OSError, ValueError) as error:  # requests', httpx's, the hub's
+        reason = " ".join(str(error).split())
+        raise FileNotFoundError(
+            f"{tag} is no path here and could not be downloaded ({reason[:200]})"
+        ) from None
 
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:

@@ -11,6 +11,9 @@ import yaml
 
 from espnet2_taste.checkpoint import load_state
 
+#: of a training configuration
+SECTIONS = ("model_conf", "train_conf", "griffin_lim_conf")
+
 
 def read_config(path: Path) -> dict:
     """A training configuration, with empty sections where it has none.
@@ -18,12 +21,11 @@ def read_config(path: Path) -> dict:
     Raises:
         ValueError: a section that no trainer knows; the message names it.
     """
-    sections = ("model_conf", "train_conf", "griffin_lim_conf")
     config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    unknown = sorted(set(config) - set(sections))
+    unknown = sorted(set(config) - set(SECTIONS))
     if unknown:
-        raise ValueError(f"{path}: unknown section {unknown[0]}; known: {sections}")
-    return {name: config.get(name) or {} for name in sections}
+        raise ValueError(f"{path}: unknown section {unknown[0]}; known: {SECTIONS}")
+    return {name: config.get(name) or {} for name in SECTIONS}
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -78,3 +80,14 @@ def load_model(path: str, cls: type, made_by: str, device: str) -> torch.nn.Modu
     model = cls(**config["model_conf"])
     model.load_state_dict(load_tensors(Path(path) / "model.pth", made_by))
     return model.to(device).eval()
+
+
+def copy_model(path: str | Path, folder: Path, made_by: str) -> None:
+    """Copy a trained model alone, without what else training left there.
+
+    Raises:
+        FileNotFoundError, RuntimeError: see :func:`load_tensors`.
+    """
+    path = Path(path)
+    state = load_tensors(path / "model.pth", made_by)
+    save_state(folder, state, read_config(path / "config.yaml"))

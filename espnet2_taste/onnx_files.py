@@ -1,5 +1,6 @@
 """Published ONNX files: found by name in a folder, refused when they are not there."""
 
+import shutil
 from pathlib import Path
 
 #: The extra of setup.py that reads them.
@@ -21,3 +22,9 @@ def find_onnx(path: str | Path, names: tuple[str, ...]) -> Path:
         if (path / name).is_file():
             return path / name
     raise FileNotFoundError(f"{path} has none of {', '.join(names)}")
+
+
+def copy_onnx(path: str | Path, names: tuple[str, ...], folder: Path) -> None:
+    """Copy what :func:`find_onnx` finds to where it finds it again."""
+    file = find_onnx(path, names)
+    shutil.copyfile(file, folder / (file.name if file.name in names else names[0]))

@@ -7,16 +7,14 @@ from), or a checkpoint of the reference's STAGE1_TRAIN (tokenizer and speech dec
 
 import argparse
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
 from espnet2_taste.bin import run
-from espnet2_taste.model_folder import save_tensors
-from espnet2_taste.packed import MANIFEST, MODELS, PUBLISHED, TOKENIZER, new_folder
+from espnet2_taste.model_folder import save_state
+from espnet2_taste.packed import MODELS, PUBLISHED, TOKENIZER, new_folder, write_parts
+from espnet2_taste.packing.archive import write_zip
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -37,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--whisper", help="likewise of the Whisper model")
     parser.add_argument("--config", type=Path, help="config.json, for a file without")
     parser.add_argument(
-        "--zip", action="store_true", help="also pack each part for espnet_model_zoo"
+        "--zip", action="store_true", help="also write <output>.zip, to be shared"
     )
     return parser
 
@@ -60,8 +58,8 @@ def main(cmd: list[str] | None = None) -> None:
         return
     with new_folder(args.output) as folder:
         write_packed(source, folder, args.base_lm)
-        if args.zip:
-            zip_parts(folder)
+    if args.zip:
+        write_zip(args.output, args.output.with_name(args.output.name + ".zip"))
     logging.info("%s is ready", args.output)
 
 
@@ -113,14 +111,11 @@ def write_packed(source, folder: Path, base_lm: str | None = None) -> None:
             )
         names = {source.plan.source(name) for name in part.tensors.values()}
         tensors = {name: source.checkpoint.read(name) for name in names}
-        save_tensors(
-            target / "model.pth",
-            {
-                ours: tensors[source.plan.source(name)].reshape(part.shapes[ours])
-                for ours, name in part.tensors.items()
-            },
-        )
-        write_yaml(target / "config.yaml", vars(part.args))
+        state = {
+            ours: tensors[source.plan.source(name)].reshape(part.shapes[ours])
+            for ours, name in part.tensors.items()
+        }
+        save_state(target, state, vars(part.args))
         parts[part.name] = "model" if part.name in MODELS else "init_param"
         logging.info("%s: %d tensors", part.name, len(part.tensors))
     for part, (choice, files) in source.files.items():
@@ -135,35 +130,7 @@ def write_packed(source, folder: Path, base_lm: str | None = None) -> None:
             shutil.copyfile(file, folder / PUBLISHED / file.name)
     if not parts:
         raise ValueError(f"{source.path}: nothing to convert")
-    write_yaml(folder / MANIFEST, parts)
-
-
-def write_yaml(path: Path, content: dict) -> None:
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-
-
-def zip_parts(folder: Path) -> None:
-    """``<part>.zip`` of every part, as ``espnet_model_zoo`` unpacks them."""
-    from espnet2.main_funcs.pack_funcs import pack
-
-    start = Path.cwd()
-    for part in sorted(p for p in folder.resolve().iterdir() if p.is_dir()):
-        if part.name == PUBLISHED:
-            continue
-        os.chdir(part)  # pack keeps paths as they are from here
-        try:
-            files = sorted(p.name for p in part.iterdir())
-            keys = {"config.yaml": "train_config", "model.pth": "model_file"}
-            named = {keys.get(f, Path(f).stem): f for f in files if f != TOKENIZER}
-            yamls = {k: f for k, f in named.items() if f.endswith(".yaml")}
-            pack(
-                files={k: f for k, f in named.items() if k not in yamls},
-                yaml_files=yamls,
-                option=[f for f in files if f == TOKENIZER],
-                outpath=part.with_suffix(".zip"),
-            )
-        finally:
-            os.chdir(start)
+    write_parts(folder, parts)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from espnet2_taste.packed import (
     MODELS,
     PUBLISHED,
     TOKENIZER,
+    locate,
     new_folder,
     read_parts,
 )
@@ -35,7 +36,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("packed", type=Path, help="folder made by from_published")
+    parser.add_argument(
+        "packed", type=Path, help="folder or zip made by from_published"
+    )
     parser.add_argument("output", type=Path, help="new folder")
     parser.add_argument(
         "--config", type=Path, help="config.json, for a model packed without one"
@@ -53,6 +56,7 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet2_taste.convert.published import TOKENIZER as LLAMA_TOKENIZER
     from espnet2_taste.convert.source import SAFETENSORS
 
+    args.packed = locate(args.packed)
     parts = read_parts(args.packed)
     models = [part for part in MODELS if part in parts]
     if not models:

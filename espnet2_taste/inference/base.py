@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.checkpoint import build_model_from_file, download
+from espnet2_taste.checkpoint import build_model_from_file
 from espnet2_taste.data.collate import TasteCollate
 from espnet2_taste.data.preprocessor import TaslmPreprocessor, TastePreprocessor
 from espnet2_taste.data.text import AbsWordTokenizer
-from espnet2_taste.packed import read_parts
+from espnet2_taste.packed import locate, read_parts
 
 #: Checkpoint names looked for in an experiment folder, best first.
 CHECKPOINTS = ("valid.acc.best.pth", "valid.loss.best.pth", "model.pth")
@@ -46,8 +46,8 @@ class Inference(ABC):
 
     Args:
         train_config: config.yaml of the experiment; None: beside ``model_file``.
-        model_file: checkpoint, or experiment or packed folder with one; None: the best
-            one beside ``train_config``.
+        model_file: checkpoint, or experiment or packed model (folder, zip, URL or tag)
+            with one; None: the best one beside ``train_config``.
         device: torch device.
 
     Attributes:
@@ -66,7 +66,8 @@ class Inference(ABC):
             if train_config is None:
                 raise ValueError("give train_config or model_file")
             model_file = Path(train_config).parent
-        if Path(model_file).is_dir():
+        model_file = locate(model_file)
+        if model_file.is_dir():
             model_file = find_checkpoint(model_file, self.part)
         self.model, self.args = build_model_from_file(
             self.build_model, train_config, model_file, device
@@ -87,13 +88,10 @@ class Inference(ABC):
 
         Args:
             path_or_tag: folder, ``*.pth``, zip, URL or tag.
-            cache_dir: of downloads.
+            cache_dir: of downloads and unpacked zips.
             options: other arguments of the class.
         """
-        path = Path(path_or_tag)
-        if path.is_dir() or path.suffix == ".pth":
-            return cls(model_file=path_or_tag, **options)
-        return cls(**download(str(path_or_tag), cache_dir), **options)
+        return cls(model_file=locate(path_or_tag, cache_dir), **options)
 
     @staticmethod
     @abstractmethod

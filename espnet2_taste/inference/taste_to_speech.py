@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.inference.base import TasteInference, as_speech
-from espnet2_taste.packed import load_part, read_parts
+from espnet2_taste.packed import load_part, locate, read_parts
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     GeneratedUnits,
@@ -67,10 +67,11 @@ class TasteToSpeech(TasteInference):
         cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
     ):
         """See :class:`TasteInference`; a packed model's vocoder is used by default."""
-        if "vocoder" not in options and "vocoder" in read_parts(path_or_tag):
+        path = locate(path_or_tag, cache_dir)
+        if "vocoder" not in options and "vocoder" in read_parts(path):
             device = options.get("device", "cpu")
-            options["vocoder"] = load_part(path_or_tag, "vocoder", device=device)
-        return super().from_pretrained(path_or_tag, cache_dir, **options)
+            options["vocoder"] = load_part(path, "vocoder", device=device)
+        return super().from_pretrained(path, cache_dir, **options)
 
     @torch.inference_mode()
     def condition(self, batch: dict) -> Conditioning:

@@ -1,6 +1,7 @@
 """What every speaker encoder offers: one embedding per utterance."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import torch
 
@@ -20,6 +21,11 @@ class AbsSpeakerEncoder(ABC):
     @abstractmethod
     def from_pretrained(cls, path: str) -> "AbsSpeakerEncoder":
         """Load from a folder or file made by training (or published weights)."""
+
+    @classmethod
+    @abstractmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more."""
 
     @abstractmethod
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:

@@ -5,12 +5,13 @@ context-aware masking" (Interspeech 2023).
 """
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from espnet2_taste.extras import import_extra
-from espnet2_taste.onnx_files import EXTRA, find_onnx
+from espnet2_taste.onnx_files import EXTRA, copy_onnx, find_onnx
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 FILE_NAMES = ("campplus.onnx", "speaker_embed.onnx", "cosyvoice/speaker_embed.onnx")
@@ -71,6 +72,10 @@ class CampplusSpeakerEncoder(AbsSpeakerEncoder):
             raise ValueError(
                 f"{file} is no speaker encoder from {NUM_MELS}-bin features ({reason})"
             ) from None
+
+    @classmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        copy_onnx(path, FILE_NAMES, folder)
 
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:
         """1-D float waveforms in [-1, 1] -> (B, embed_dim) float32, not normalised.

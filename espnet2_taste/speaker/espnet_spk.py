@@ -45,21 +45,25 @@ class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
             FileNotFoundError: a folder without model.
             RuntimeError: a checkpoint that does not fit its configuration.
         """
-        if Path(path).is_dir():
-            files = {"model_file": find_checkpoint(Path(path))}
-        elif Path(path).suffix == ".pth":
-            files = {"model_file": path}
-        else:
-            files = download(str(path), cache_dir)
         from espnet2.tasks.spk import SpeakerTask  # takes seconds to import
 
+        config, checkpoint = find_files(path, cache_dir)
         model, _ = build_model_from_file(
-            SpeakerTask.build_model,
-            files.get("train_config"),
-            files["model_file"],
-            device,
+            SpeakerTask.build_model, config, checkpoint, device
         )
         return cls(model)
+
+    @classmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        from espnet2.tasks.spk import SpeakerTask
+
+        from espnet2_taste.packing.portable import axis_names, pack_espnet_model
+
+        axes = axis_names(SpeakerTask.class_choices_list)
+        used = [name for name in axes if not name.startswith("preprocessor")]
+        names = ["spk_num", "input_size", "init", *used]
+        config, checkpoint = find_files(path, None)
+        pack_espnet_model(checkpoint, config, folder, names)
 
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:
         """1-D float waveforms -> (B, embed_dim) float32 on the CPU.
@@ -76,6 +80,16 @@ class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
         wav = wav.repeat(-(-MIN_SAMPLES // len(wav))) if len(wav) < MIN_SAMPLES else wav
         speech = wav.to(device, torch.float32).unsqueeze(0)
         return self.model(speech=speech, extract_embd=True)[0].float().cpu()
+
+
+def find_files(path: str | Path, cache_dir: str | None) -> tuple[Path, Path]:
+    """config.yaml and checkpoint of what ``from_pretrained`` takes."""
+    path = Path(path)
+    if path.is_dir() or path.suffix == ".pth":
+        checkpoint = find_checkpoint(path) if path.is_dir() else path
+        return checkpoint.parent / "config.yaml", checkpoint
+    files = download(str(path), cache_dir)
+    return Path(files["train_config"]), Path(files["model_file"])
 
 
 def find_checkpoint(folder: Path) -> Path:

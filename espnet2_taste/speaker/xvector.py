@@ -5,13 +5,15 @@ Snyder et al., "X-vectors: robust DNN embeddings for speaker recognition" (ICASS
 speaker embedding and, unlike a table by speaker, has a vector for any voice.
 """
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 import torchaudio
 from torch import nn
 
 from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.model_folder import load_model
+from espnet2_taste.model_folder import copy_model, load_model
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 SAMPLE_RATE = 16000
@@ -127,6 +129,10 @@ class XVectorSpeakerEncoder(AbsSpeakerEncoder):
     def from_pretrained(cls, path: str, device: str = "cpu") -> "XVectorSpeakerEncoder":
         """Load the folder that bin/train_speaker.py wrote."""
         return cls(load_model(path, XVector, "bin/train_speaker.py", device))
+
+    @classmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        copy_model(path, folder, "bin/train_speaker.py")
 
     @torch.no_grad()
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:

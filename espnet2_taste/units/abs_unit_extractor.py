@@ -1,6 +1,7 @@
 """What every unit extractor offers: discrete speech units from audio."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import torch
 
@@ -22,6 +23,11 @@ class AbsUnitExtractor(ABC):
     @abstractmethod
     def from_pretrained(cls, path: str) -> "AbsUnitExtractor":
         """Load from a folder or file made by training (or published weights)."""
+
+    @classmethod
+    @abstractmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more."""
 
     @abstractmethod
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.extras import import_extra
-from espnet2_taste.onnx_files import EXTRA, find_onnx
+from espnet2_taste.onnx_files import EXTRA, copy_onnx, find_onnx
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 
 FILE_NAMES = (
@@ -73,6 +73,10 @@ class S3UnitExtractor(AbsUnitExtractor):
             raise FileNotFoundError(
                 f"{error}; names to download: {', '.join(names)}"
             ) from None
+
+    @classmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        copy_onnx(path, FILE_NAMES, folder)
 
     @torch.inference_mode()
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:

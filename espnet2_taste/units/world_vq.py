@@ -8,6 +8,8 @@ An utterance of N samples at 16 kHz has ``ceil(N / 640)`` units; unit u covers s
 [640 u, 640 (u + 1)), the last one padded with zeros.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
 from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.model_folder import load_model
+from espnet2_taste.model_folder import copy_model, load_model
 from espnet2_taste.units import world
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 
@@ -222,6 +224,10 @@ class WorldVQUnitExtractor(AbsUnitExtractor):
     def from_pretrained(cls, path: str, device: str = "cpu") -> "WorldVQUnitExtractor":
         """Load the folder that bin/train_units.py wrote."""
         return cls(load_model(path, WorldVQ, "bin/train_units.py", device))
+
+    @classmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        copy_model(path, folder, "bin/train_units.py")
 
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:
         """1-D float waveforms at 16 kHz -> 1-D int64 units, ceil(N / 640) each."""

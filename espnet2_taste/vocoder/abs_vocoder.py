@@ -1,6 +1,7 @@
 """What every unit vocoder offers: waveforms from speech units."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import torch
 
@@ -18,6 +19,11 @@ class AbsVocoder(ABC):
     @abstractmethod
     def from_pretrained(cls, path: str) -> "AbsVocoder":
         """Load from a folder or file made by training (or published weights)."""
+
+    @classmethod
+    @abstractmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more."""
 
     @abstractmethod
     def __call__(

@@ -49,6 +49,10 @@ class GriffinLimVocoder(AbsVocoder):
         return cls(load_tensors(file, "bin/train_units.py")["table"].to(device))
 
     @classmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        cls.from_pretrained(path).save(folder)
+
+    @classmethod
     def fit(
         cls,
         pairs: Iterable[tuple[torch.Tensor, torch.Tensor]],

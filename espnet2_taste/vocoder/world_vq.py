@@ -1,8 +1,10 @@
 """The `world_vq` vocoder: the decoder of WorldVQ, then WORLD synthesis."""
 
+from pathlib import Path
+
 import torch
 
-from espnet2_taste.model_folder import load_model
+from espnet2_taste.model_folder import copy_model, load_model
 from espnet2_taste.units import world
 from espnet2_taste.units.world_vq import FRAMES_PER_UNIT, WorldVQ
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
@@ -26,6 +28,10 @@ class WorldVQVocoder(AbsVocoder):
     def from_pretrained(cls, path: str, device: str = "cpu") -> "WorldVQVocoder":
         """Load the folder that bin/train_units.py wrote."""
         return cls(load_model(path, WorldVQ, "bin/train_units.py", device))
+
+    @classmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        copy_model(path, folder, "bin/train_units.py")
 
     def __call__(
         self, units: list[torch.Tensor], spk_emb: torch.Tensor

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import zipfile
 
 import numpy as np
 import pytest
@@ -137,7 +136,7 @@ def test_killed_conversion_leaves_nothing(make_hub, convert, tmp_path, monkeypat
     def die(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(from_published, "write_yaml", die)
+    monkeypatch.setattr(from_published, "save_state", die)
     with pytest.raises(KeyboardInterrupt):
         convert(make_hub())
     assert [p.name for p in tmp_path.iterdir()] == ["hub"]
@@ -215,16 +214,22 @@ def test_vocoder_of_another_size(make_hub, convert, voice_generator):
         convert(hub)
 
 
-def test_zips(make_hub, convert, tmp_path, wav):
+def test_zip(make_hub, convert, tmp_path, wav, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     packed = convert(make_hub(), "--zip")
     tokens = SpeechToTaste.from_pretrained(packed)(wav, TEXT)
     cache = {"cache_dir": str(tmp_path / "cache")}
-    unzipped = SpeechToTaste.from_pretrained(packed / "taste.zip", **cache)
+    file = tmp_path / "packed.zip"
+    unzipped = SpeechToTaste.from_pretrained(file, **cache)
     assert torch.equal(unzipped(wav, TEXT).codes, tokens.codes)
-    generate = TaslmGenerate.from_pretrained(packed / "taslm.zip", **cache)
+    generate = TaslmGenerate.from_pretrained(file, **cache)
     assert generate.tokenizer.vocab_size == TINY["V"]
-    with zipfile.ZipFile(packed / "vocoder.zip") as archive:
-        assert set(archive.namelist()) == {"meta.yaml", "voice_generator.pth"}
+    vocoder = load_part(file, "vocoder", **cache)
+    assert (
+        vocoder.sample_rate == TasteToSpeech.from_pretrained(packed).vocoder.sample_rate
+    )
+    to_published.main([str(file), str(tmp_path / "back")])
+    assert (tmp_path / "back" / "model.safetensors").is_file()
 
 
 def test_parts_that_contradict_each_other(make_hub, convert, states, tmp_path):

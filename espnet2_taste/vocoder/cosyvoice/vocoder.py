@@ -78,6 +78,10 @@ class CosyVoiceVocoder(AbsVocoder):
         """
         return cls(checkpoint.load(path, hift, device, flow_conf, hift_conf), seed)
 
+    @classmethod
+    def pack(cls, path: str | Path, folder: Path) -> None:
+        checkpoint.save(folder, *checkpoint.read(path))
+
     @torch.inference_mode()
     def __call__(
         self,

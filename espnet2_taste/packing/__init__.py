@@ -1,0 +1,1 @@
+"""How a packed model is made; ``espnet2_taste.packed`` says what it is."""
