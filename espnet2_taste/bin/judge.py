@@ -66,7 +66,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
     Raises:
         EndpointError: the endpoint fails; the answers so far are kept.
     """
-    from espnet2_taste.chat import ChatEndpoint
+    from espnet2_taste.chat import ChatEndpoint, EndpointError
     from espnet2_taste.data.datadir import write_text
     from espnet2_taste.metrics.judge import Answer, parse_score, read_answers
 
@@ -89,13 +89,21 @@ def ask(args: argparse.Namespace, questions: list) -> None:
     write_text(path, (answer.to_json() for answer in answers.values()))
     rest = [question for question in questions if question.key not in answers]
     logging.info("%d questions answered before, %d to ask", len(answers), len(rest))
-    pool = ThreadPoolExecutor(max(1, args.nj))
+    pool, failure = ThreadPoolExecutor(max(1, args.nj)), None
     try:
         futures = {pool.submit(endpoint.ask, q.message): q for q in rest}
         with open(path, "a", encoding="utf-8") as lines:
             for future in as_completed(futures):
-                question, said = futures[future], future.result()
-                score = parse_score(said)
+                if future.cancelled():
+                    continue
+                try:
+                    said = future.result()
+                except EndpointError as error:
+                    failure = failure or error
+                    for other in futures:
+                        other.cancel()  # but not those under way
+                    continue
+                question, score = futures[future], parse_score(said)
                 if score is None:
                     logging.warning("%s: no score in '%.80s'", question.key, said)
                 answer = Answer(question.key, score, said, args.model, question.digest)
@@ -103,15 +111,15 @@ def ask(args: argparse.Namespace, questions: list) -> None:
                 print(answer.to_json(), file=lines, flush=True)
     finally:
         pool.shutdown(cancel_futures=True)
+    if failure is not None:
+        raise EndpointError(
+            f"{failure}; {len(answers)} of {len(questions)} answers are kept: run again"
+        )
     write_text(path, (answers[key].to_json() for key in sorted(answers)))
     scores = [a.score for a in answers.values() if a.score is not None]
-    logging.info(
-        "%s: mean score %.3f of %d continuations, %d answers without a score",
-        path,
-        sum(scores) / max(len(scores), 1),
-        len(scores),
-        len(answers) - len(scores),
-    )
+    mean = f"mean score {sum(scores) / len(scores):.3f}" if scores else "no score"
+    unclear = len(answers) - len(scores)
+    logging.info("%s: %s, %d answers without one", path, mean, unclear)
 
 
 if __name__ == "__main__":
