@@ -1,0 +1,70 @@
+"""``ablation.md``: the variants' table, then one section per axis."""
+
+from espnet2_taste.metrics.columns import COLUMNS, Column, find_column
+from espnet2_taste.metrics.table import heading, markdown_table
+from espnet2_taste.report.comparison import comparison_markdown
+
+TABLE = "reconstruction"
+
+
+def ablation_markdown(results: dict) -> str:
+    """Markdown from what ``bin.ablate`` computed."""
+    parts = [
+        f"# {' × '.join(results['axes'])}",
+        f"Made by `{results['command']}`; training seeds: "
+        f"{', '.join(map(str, results['seeds']))}.",
+    ]
+    rows = results["reference"] | results["variants"]
+    known = {key for row in rows.values() for key in row["metrics"]}
+    columns = [c for c in COLUMNS[TABLE] if c.key in known]
+    body = [["Row", *map(heading, columns)]]
+    for name, row in rows.items():
+        body.append([name, *(_cell(row["metrics"].get(c.key), c) for c in columns)])
+    parts += [
+        markdown_table(body),
+        "Mean and, in brackets, lowest and highest of the training seeds, each the mean "
+        "of its sampling seeds. Rows without brackets do not depend on the variant.",
+    ]
+    for reason in (f"- {tag}: {why}" for tag, why in results["failed"].items()):
+        parts.append(f"**Failed:**\n\n{reason}")
+    for axis, found in results["questions"].items():
+        parts.append(f"## {axis}: {' or '.join(results['axes'][axis])}?")
+        if found is None:
+            parts.append("Not answered: fewer than two choices were trained.")
+            continue
+        parts.append(_answer(found))
+        lines = comparison_markdown(found).splitlines()
+        parts.append("\n".join(x for x in lines if not x.startswith("#")).strip())
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(metric: dict | None, column: Column) -> str:
+    if metric is None or metric["mean"] is None:
+        return "n/a"
+    values = [f"{v:.{column.digits}f}" for v in sorted(metric["values"])]
+    text = f"{metric['mean']:.{column.digits}f}"
+    return f"{text} [{values[0]}, {values[-1]}]" if len(values) > 1 else text
+
+
+def _answer(found: dict) -> str:
+    """One sentence per choice that is not the first."""
+    first = found["systems"][0]["name"]
+    lines = []
+    for choice, answer in found["answer"].items():
+        said = [
+            f"{verdict} in {_labels(answer[verdict])}"
+            for verdict in ("better", "worse")
+            if answer[verdict]
+        ]
+        line = f"**{choice}** against {first}: {', '.join(said) or 'no difference'}"
+        if answer["open"]:
+            line += f"; not decided: {_labels(answer['open'])}"
+        lines.append(f"- {line}.")
+    return (
+        "\n".join(lines)
+        + "\n\n(Decided: * below, and the same sign for every training seed.)"
+    )
+
+
+def _labels(metrics: list[str]) -> str:
+    return ", ".join(find_column(TABLE, key).label for key in metrics)
