@@ -36,7 +36,8 @@ EXTRAS = {
     "flash-attn": ["flash-attn"],
     # published speech units (s3) and speaker embeddings (campplus)
     "onnx": ["onnx>=1.16", "onnxruntime>=1.19", "s3tokenizer>=0.3,<0.4"],
-    "scoring": ["jiwer>=3", "pocketsphinx>=5"],
+    # speechmos: the DNSMOS networks, without dependencies of its own
+    "scoring": ["jiwer>=3", "pocketsphinx>=5", "speechmos>=0.0.1", "onnxruntime>=1.19"],
     "test": [
         "pytest>=8",
         "pytest-cov",

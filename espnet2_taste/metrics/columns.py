@@ -44,6 +44,39 @@ _QUALITY = (
     Column("utmos", "UTMOS", 2, "higher", "", "predicted naturalness, 1 to 5"),
     Column("dnsmos", "DNSMOS", 2, "higher", "", "predicted overall quality, 1 to 5"),
 )
+_QUALITY_DETAILS = (
+    Column("dnsmos_sig", "DNSMOS sig.", 2, "higher", "", "that of the speech signal"),
+    Column("dnsmos_bak", "DNSMOS bak.", 2, "higher", "", "that of the background"),
+    Column("dnsmos_p808", "DNSMOS P.808", 2, "higher", "", "overall, asked for alone"),
+)
+#: What only VERSA gives; definitions are its own.
+_VERSA = (
+    Column("versa_utmosv2", "UTMOSv2", 2, "higher", "", "naturalness (VERSA), 1 to 5"),
+    Column("versa_plcmos", "PLCMOS", 2, "higher", "", "gaps concealed (VERSA), 1 to 5"),
+    Column("versa_nisqa", "NISQA", 2, "higher", "", "quality (VERSA), 1 to 5"),
+    Column("versa_sheet_ssqa", "SSQA", 2, "higher", "", "quality (VERSA), 1 to 5"),
+    Column(
+        "versa_scoreq_ref",
+        "ScoreQ",
+        2,
+        "lower",
+        "",
+        "distance to the original (VERSA); 0 or more",
+    ),
+    Column("versa_pesq", "PESQ", 2, "higher", "", "in step (VERSA), -0.5 to 4.5"),
+    Column("versa_stoi", "STOI", 3, "higher", "", "in step (VERSA), 0 to 1"),
+    Column("versa_mcd", "MCD (VERSA)", 2, "lower", "dB", "VERSA's own; 0 or more"),
+    Column("versa_f0_rmse", "F0 RMSE (VERSA)", 2, "lower", "Hz", "VERSA's; 0 or more"),
+    Column("versa_f0_corr", "F0 PCC (VERSA)", 3, "higher", "", "VERSA's, -1 to 1"),
+    Column(
+        "versa_speech_bert",
+        "SpeechBERTScore",
+        3,
+        "higher",
+        "",
+        "similarity of self-supervised features (VERSA), -1 to 1",
+    ),
+)
 _SPEAKER = Column(
     "speaker_similarity",
     "Speaker",
@@ -112,7 +145,8 @@ RECONSTRUCTION = (
         3,
         "higher",
         "",
-        "correlation of F0 over time-warped frames voiced in both",
+        "correlation of ln F0 over time-warped frames voiced in both, each utterance's "
+        "mean removed, -1 to 1",
     ),
     Column(
         "f0_rmse",
@@ -128,7 +162,8 @@ RECONSTRUCTION = (
         3,
         "higher",
         "",
-        "correlation of frame energy over time-warped frames",
+        "correlation of frame energy over time-warped frames, each utterance's mean "
+        "removed, -1 to 1",
     ),
     Column(
         "energy_rmse",
@@ -180,6 +215,8 @@ RECONSTRUCTION = (
         "",
         "share of utterances aligned in both recordings, on which words are compared",
     ),
+    *_QUALITY_DETAILS,
+    *_VERSA,
 )
 CONTINUATION = (
     *_WER,
@@ -226,6 +263,8 @@ CONTINUATION = (
         "correlation of mean ln F0 within the speaker's range",
     ),
     Column("coverage", "Coverage", 3, "higher", "", "share of prompts compared"),
+    *_QUALITY_DETAILS,
+    *_VERSA,
 )
 LIKELIHOOD = (
     Column(
