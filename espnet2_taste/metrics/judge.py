@@ -2,9 +2,9 @@
 
 ``judge``: mean over utterances of a score from 1 (worst) to 5 (best) that a language
 model gives the text of a continuation, having read the prompt's. Undefined for an
-answer without a score. After the GPT-4o score of AlignSLM (arXiv 2411.01834), which the
-paper reports; the wording here is our own, so compare scores of one wording and one
-judge only. The judge reads text: how a continuation sounds does not count.
+answer without a score. After the GPT-4o score of Align-SLM (arXiv 2411.01834), of the
+kind the paper reports; the wording here is our own, so compare scores of one wording
+and one judge only. The judge reads text: how a continuation sounds does not count.
 """
 
 import hashlib
