@@ -24,7 +24,7 @@ INSTALL = [
     "openai-whisper",
     "espnet_model_zoo",
     "pyworld",
-    "soundfile>=0.12",
+    "soundfile>=0.13",
     "soxr",
     "espeakng-loader",
     "matplotlib",
@@ -57,7 +57,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.12",
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
-    package_data={"espnet2_taste.report": ["template.html"]},
+    package_data={"espnet2_taste.report": ["*.html", "*.css", "*.js"]},
     install_requires=INSTALL,
     extras_require=EXTRAS,
     classifiers=[

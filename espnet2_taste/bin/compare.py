@@ -257,7 +257,7 @@ def main(cmd: list[str] | None = None) -> None:
             "compare.json": json.dumps(results, indent=1, allow_nan=False),
         }
         for name, content in contents.items():
-            write_text(args.output_dir / name, content.splitlines())
+            write_text(args.output_dir / name, [content.rstrip("\n")])
 
 
 if __name__ == "__main__":

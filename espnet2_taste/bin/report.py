@@ -1,28 +1,31 @@
 """Write RESULTS.md and a self-contained HTML report from a scored experiment.
 
-Reads what ``bin.score`` left in ``--score_dir`` (scores, word times, F0, and where the
-rows' audio is), attention maps ``<utt>.npz`` (``attention`` (W, F), ``words``,
-``frame_shift``) and the training logs of ESPnet experiment directories.
+Reads what ``bin.score`` left in ``--score_dir`` (results, statistics, word times, F0,
+and where the rows' audio is), attention maps ``<utt>.npz`` (``attention`` (W, F),
+``words``, ``frame_shift``), and of ESPnet experiment directories the training logs and
+``att_ws/<utt>/<epoch>ep.png``.
 """
 
 import argparse
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_taste.bin import run
-from espnet2_taste.metrics.matching import Measures
+from espnet2_taste.data.datadir import write_text
 from espnet2_taste.metrics.measure import read_measures
-from espnet2_taste.metrics.results import read_results
 from espnet2_taste.metrics.rows import read_scp
-from espnet2_taste.report.page import Clip, Utterance, build_page
+from espnet2_taste.metrics.score_folder import ScoreFolder
+from espnet2_taste.report.listen import Clip, Utterance, encode_audio
+from espnet2_taste.report.page import Report, build_page
 from espnet2_taste.report.results_md import environment, results_markdown
-from espnet2_taste.report.training_log import read_curves
+from espnet2_taste.report.training import Training
+from espnet2_taste.report.worst import WorstList, first_seeds, worst_lists
 
 
 def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("--score_dir", type=Path, required=True, help="output_dir of bin.score")
@@ -31,18 +34,24 @@ def get_parser() -> argparse.ArgumentParser:
     add("--title", default="TASTE")
     add("--commands", nargs="*", default=[], help="shell lines that made the results")
     add("--num_utterances", type=int, default=12, help="to listen to")
+    add("--num_worst", type=int, default=5, help="per row and metric, with audio")
     add("--results", type=Path, required=True, help="RESULTS.md to write")
     add("--html", type=Path, required=True, help="HTML report to write")
     return parser
 
 
-def choose(ids: list[str], preferred: list[str], count: int) -> list[str]:
-    """``count`` ids at even steps; those with an attention map come first."""
-    chosen = [utt for utt in preferred if utt in set(ids)][: max(count // 2, 1)]
-    rest = [utt for utt in ids if utt not in set(chosen)]
-    missing = min(count - len(chosen), len(rest))
-    steps = np.linspace(0, len(rest) - 1, missing).round().astype(int)
-    return sorted({*chosen, *(rest[i] for i in steps)})
+def choose(ids: list[str], preferred: set[str], count: int) -> list[str]:
+    """``count`` ids at even steps, of those preferred if there are enough."""
+    first = [utt for utt in ids if utt in preferred]
+    if len(first) >= count:
+        return _even_steps(first, count)
+    rest = [utt for utt in ids if utt not in preferred]
+    return sorted([*first, *_even_steps(rest, count - len(first))])
+
+
+def _even_steps(ids: list[str], count: int) -> list[str]:
+    steps = np.linspace(0, len(ids) - 1, min(count, len(ids)))
+    return [ids[i] for i in steps.round().astype(int)]
 
 
 def find_attention(folder: Path | None) -> dict[str, Path]:
@@ -56,85 +65,107 @@ def read_attention(path: Path) -> tuple[np.ndarray, list[str], float]:
     """(W, F) attention, W words, frame shift in s."""
     with np.load(path, allow_pickle=False) as content:
         words = [str(word) for word in content["words"]]
-        return content["attention"], words, float(content["frame_shift"])
+        attention = content["attention"].astype(np.float32)
+        return attention, words, float(content["frame_shift"])
 
 
 def collect_utterances(
-    scores: dict, score_dir: Path, attention: dict[str, Path], count: int
+    scores: ScoreFolder,
+    attention: dict[str, Path],
+    worst: list[WorstList],
+    count: int,
 ) -> list[Utterance]:
-    """The utterances to listen to, with the first seed of every row."""
-    text = read_scp(Path(scores["ref_dir"]) / "text")
+    """The sample, with every row's first seed, and the worst, with the rows concerned.
+
+    The original is always there to compare with.
+    """
+    folders = scores.results.get("folders", {})
+    if not folders:
+        return []
+    text = read_scp(Path(scores.results["ref_dir"]) / "text")
+    chosen = choose(sorted(text), set(attention), count)
+    wanted: dict[str, set[str]] = {utt: set() for utt in chosen}
+    for one in worst:
+        for utt, _ in one.items:
+            wanted.setdefault(utt, set()).add(one.key)
     utterances = {
-        utt: Utterance(utt, text[utt])
-        for utt in choose(sorted(text), sorted(attention), count)
+        utt: Utterance(utt, text[utt], sample=utt in chosen) for utt in wanted
     }
-    for key, folder in first_seeds(scores["folders"]).items():
+    recognised = {key for _, key, metric in scores.statistics if metric == "wer"}
+    for number, (key, folder) in enumerate(first_seeds(folders).items()):
         wavs = read_scp(Path(folder) / "wav.scp")
-        own = Path(folder) / "text"
-        words = text | (read_scp(own) if own.exists() else {})
-        measures: dict[str, Measures] = read_measures(score_dir / "measures", key)
+        measures = read_measures(scores.path / "measures", key)
         for utt, utterance in utterances.items():
-            if utt in wavs and utt in measures and measures[utt].seconds > 0:
-                clip = Clip(key, wavs[utt], words[utt], measures[utt])
-                utterance.clips.append(clip)
+            shown = number == 0 or utterance.sample or key in wanted[utt]
+            if not shown or utt not in wavs:
+                continue
+            try:
+                audio = encode_audio(wavs[utt], utt)
+            except (ValueError, FileNotFoundError) as error:
+                logging.warning("row %s: %s", key, error)
+                continue
+            line = scores.utterances.get(key, {}).get(utt, {})
+            words = line.get("text", text[utt])
+            heard = line.get("recognised") if key in recognised else None
+            clip = Clip(key, audio, words, heard, measures.get(utt))
+            utterance.clips.append(clip)
     for utt, path in attention.items():
         if utt in utterances:
             utterances[utt].attention = read_attention(path)
     return list(utterances.values())
 
 
-def first_seeds(folders: dict[str, str]) -> dict[str, str]:
-    """Row keys (``name`` or ``name:seed``) -> one folder per name, order kept."""
-    names: set[str] = set()
-    first = {}
-    for key, folder in folders.items():
-        name = key.partition(":")[0]
-        if name not in names:
-            names.add(name)
-            first[key] = folder
-    return first
+def read_experiments(items: list[str]) -> dict[str, Training]:
+    """``name=folder`` items -> what there is of their training.
 
-
-def write(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(content, encoding="utf-8")
-    os.replace(temporary, path)
+    Raises:
+        ValueError: an item is not of that form, or no folder.
+    """
+    experiments = {}
+    for item in items:
+        name, equals, folder = item.partition("=")
+        if not equals or not Path(folder).is_dir():
+            raise ValueError(f"--exp_dirs '{item}': expected name=folder")
+        experiments[name] = Training.read(Path(folder))
+        if not experiments[name].curves:
+            logging.warning("%s: no epoch in train*.log, no curves", folder)
+    return experiments
 
 
 def report(args: argparse.Namespace) -> None:
     """Write both files."""
-    scores = read_results(args.score_dir)
-    curves = {}
-    for item in args.exp_dirs:
-        name, equals, folder = item.partition("=")
-        if not equals or not Path(folder).is_dir():
-            raise ValueError(f"--exp_dirs '{item}': expected name=folder")
-        curves[name] = read_curves(Path(folder))
-        if not curves[name]:
-            logging.warning("%s: no epoch in train*.log, no curves", folder)
+    scores = ScoreFolder.read(args.score_dir)
+    experiments = read_experiments(args.exp_dirs)
     env = environment()
-    write(args.results, results_markdown(scores, args.title, env, args.commands))
+    markdown = results_markdown(scores.results, args.title, env, args.commands)
+    worst = worst_lists(scores, args.num_worst)
     attention = find_attention(args.attention_dir)
-    utterances = collect_utterances(
-        scores, args.score_dir, attention, args.num_utterances
+    utterances = collect_utterances(scores, attention, worst, args.num_utterances)
+    page = build_page(
+        Report(
+            args.title,
+            scores.results,
+            env,
+            args.commands,
+            utterances,
+            worst,
+            experiments,
+        )
     )
-    page = build_page(args.title, scores, env, args.commands, utterances, curves)
-    write(args.html, page)
-    logging.info("wrote %s", args.results)
-    logging.info("wrote %s (%.1f MB)", args.html, len(page) / 1e6)
+    for path, content in ((args.results, markdown), (args.html, page)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, [content.rstrip("\n")])
+        logging.info("wrote %s (%.1f MB)", path, len(content) / 1e6)
 
 
 def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
     )
-    try:
-        report(args)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"report: {error}") from None
+    report(args)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,20 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from espnet2_taste import __version__
-from espnet2_taste.metrics.table import markdown
+from espnet2_taste.metrics.table import format_value, markdown, markdown_table
+
+#: Columns of the paper's tables: metric key -> (heading, factor, digits after it).
+PAPER_RECONSTRUCTION = {
+    "bitrate": ("Bitrate", 1, 0),
+    "wer": ("WER (%) ↓", 100, 1),
+    "utmos": ("UTMOS ↑", 1, 2),
+    "dnsmos": ("DNSMOS ↑", 1, 2),
+    "visqol": ("ViSQOL ↑", 1, 2),
+    "duration_consistency": ("Drtn. Con. ↑", 1, 2),
+    "speaker_similarity": ("Spkr. Sim. ↑", 1, 2),
+}
+PAPER_CONTINUATION = {"judge": ("Judge ↑", 1, 2), "utmos": ("UTMOS ↑", 1, 2)}
+PAPER_LIKELIHOOD = {"accuracy": ("Accuracy (%) ↑", 100, 1)}
 
 
 def environment() -> dict[str, str]:
@@ -27,7 +40,7 @@ def environment() -> dict[str, str]:
 
 
 def results_markdown(
-    scores: dict, title: str, env: dict[str, str], commands: list[str]
+    results: dict, title: str, env: dict[str, str], commands: list[str]
 ) -> str:
     """The whole file. ``commands`` are shell lines that made the results."""
     header = "\n".join(f"- {key}: `{value}`" for key, value in env.items())
@@ -39,10 +52,55 @@ def results_markdown(
     if commands:
         lines = "\n".join(commands)
         parts.append(f"## Commands\n```sh\n{lines}\n```")
-    size = f"{scores['num_utterances']} utterances, {scores['seconds']:.0f} s of audio"
-    parts.append(f"# {title}\n\nTest set: {size}.")
-    parts.append(markdown(scores))
+    parts.append(f"# {title}")
+    if size := test_set_size(results):
+        parts.append(f"Test set: {size}.")
+    paper = [markdown_table(cells) for cells in paper_tables(results)]
+    if paper:
+        parts += ["## In the layout of the paper", *paper]
+    parts.append(markdown(results))
     return "\n\n".join(parts)
+
+
+def test_set_size(results: dict) -> str:
+    """ "96 utterances, 332 s of audio"; "" for results without recordings."""
+    if not results.get("num_utterances"):
+        return ""
+    return (
+        f"{results['num_utterances']} utterances, {results['seconds']:.0f} s of audio"
+    )
+
+
+def paper_tables(results: dict) -> list[list[list[str]]]:
+    """Cells of arXiv 2504.07053's tables 1 (reconstruction) and 2 (language model).
+
+    Human ratings are left out; the accuracies of likelihood tests are those of whole
+    sets, in percent. A table without any value is left out.
+    """
+    sets = {n: r for n, r in results.get("likelihood", {}).items() if "/" not in n}
+    plan = [
+        ("Method", results.get("reconstruction", {}), PAPER_RECONSTRUCTION),
+        ("Method", results.get("continuation", {}), PAPER_CONTINUATION),
+        ("Test", sets, PAPER_LIKELIHOOD),
+    ]
+    found = []
+    for first, rows, columns in plan:
+        header = [first, *(label for label, _, _ in columns.values())]
+        body = [_paper_line(name, row, columns) for name, row in rows.items()]
+        if any(cell != "n/a" for line in body for cell in line[1:]):
+            found.append([header, *body])
+    return found
+
+
+def _paper_line(
+    name: str, row: dict, columns: dict[str, tuple[str, float, int]]
+) -> list[str]:
+    cells = [name]
+    for key, (_, factor, digits) in columns.items():
+        mean = (row["metrics"].get(key) or {}).get("mean")
+        scaled = None if mean is None else {"mean": factor * mean}
+        cells.append(format_value(scaled, digits))
+    return cells
 
 
 def _version(package: str) -> str:

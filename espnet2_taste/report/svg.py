@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Callable
 from html import escape
 
 import numpy as np
@@ -10,6 +11,7 @@ from espnet2_taste.metrics.matching import Measures
 from espnet2_taste.report.training_log import Curves
 
 WIDTH = 760
+_DOTS = 10  # epochs up to which they are marked
 _LABEL = 96  # px left of a plot, for names
 
 
@@ -20,8 +22,10 @@ def _open(width: int, height: int, label: str) -> str:
     )
 
 
-def curve_chart(stat: str, phases: dict[str, list[tuple[int, float]]]) -> str:
-    """Training and validation of one statistic over epochs."""
+def curve_chart(
+    stat: str, phases: dict[str, list[tuple[int, float]]], meaning: str = ""
+) -> str:
+    """Training and validation of one statistic over epochs; its meaning a tooltip."""
     width, height, left, bottom = 300, 150, 46, 22
     points = [p for line in phases.values() for p in line]
     (x0, y0), (x1, y1) = np.min(points, axis=0), np.max(points, axis=0)
@@ -32,24 +36,30 @@ def curve_chart(stat: str, phases: dict[str, list[tuple[int, float]]]) -> str:
         return f"{right:.1f},{down:.1f}"
 
     parts = [_open(width, height, f"{stat} by epoch")]
+    epochs = f"{int(x1)} epoch{'' if x1 == 1 else 's'}"
     for phase, line in phases.items():
-        path = " ".join(place(*p) for p in line)
-        parts.append(f'<polyline class="{phase}" points="{path}"/>')
+        places = [place(*p) for p in line]
+        parts.append(f'<polyline class="{phase}" points="{" ".join(places)}"/>')
+        if len(places) <= _DOTS:
+            dots = (at.partition(",") for at in places)
+            circle = f'<circle class="{phase}" r="2.5" cx="{{}}" cy="{{}}"/>'
+            parts += [circle.format(x, y) for x, _, y in dots]
     parts += [
         f'<text x="{left - 4}" y="14" class="end">{y1:.3g}</text>',
         f'<text x="{left - 4}" y="{height - bottom - 2}" class="end">{y0:.3g}</text>',
         f'<text x="{left}" y="{height - 6}">{int(x0)}</text>',
-        f'<text x="{width - 8}" y="{height - 6}" class="end">{int(x1)} epochs</text>',
+        f'<text x="{width - 8}" y="{height - 6}" class="end">{epochs}</text>',
         "</svg>",
     ]
     caption = f"<figcaption>{escape(stat)}</figcaption>"
-    return f"<figure>{''.join(parts)}{caption}</figure>"
+    hint = f' title="{escape(meaning, quote=True)}"' if meaning else ""
+    return f"<figure{hint}>{''.join(parts)}{caption}</figure>"
 
 
-def curve_charts(curves: Curves) -> str:
-    """All statistics of a training run, losses first."""
+def curve_charts(curves: Curves, meaning: Callable[[str], str]) -> str:
+    """All statistics of a training run, losses first; ``meaning`` explains a name."""
     order = sorted(curves, key=lambda stat: (not stat.startswith("loss"), stat))
-    return "".join(curve_chart(stat, curves[stat]) for stat in order)
+    return "".join(curve_chart(stat, curves[stat], meaning(stat)) for stat in order)
 
 
 def prosody_plot(lanes: dict[str, Measures]) -> str:
@@ -76,13 +86,13 @@ def prosody_plot(lanes: dict[str, Measures]) -> str:
             ys = y + 44 - 40 * np.log(values / low) / span
             path = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs, ys, strict=True))
             parts.append(f'<polyline class="f0" points="{path}"/>')
-        words = measure.words if not measure.failure else []
-        for j, word in enumerate(words):
-            x, w = measure.starts[j] * scale + _LABEL, measure.durations[j] * scale
+        # None after a failure, or without an aligner.
+        times = zip(measure.words, measure.starts, measure.durations, strict=False)
+        for word, start, duration in times:
+            x, w = start * scale + _LABEL, duration * scale
             parts.append(
                 f'<rect class="word" x="{x:.1f}" y="{y + 50}" width="{w:.1f}" '
-                f'height="18"><title>{escape(word)} '
-                f"{measure.durations[j]:.2f} s</title></rect>"
+                f'height="18"><title>{escape(word)} {duration:.2f} s</title></rect>'
                 f'<text class="mid" x="{x + w / 2:.1f}" y="{y + 63}">'
                 f"{escape(word)}</text>"
             )
