@@ -12,17 +12,10 @@ from pathlib import Path
 
 import kaldiio
 import numpy as np
-import torch
-import yaml
 
 from espnet2_taste.bin import run
-from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.data.ctc_alignment import (
-    align_words,
-    unit_durations,
-    word_prosody,
-    word_times,
-)
+from espnet2_taste.data.ctc_aligner import SAMPLE_RATE, CTCAligner
+from espnet2_taste.data.ctc_alignment import unit_durations, word_prosody, word_times
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     length_batches,
@@ -31,69 +24,6 @@ from espnet2_taste.data.kaldi_io import (
     select_keys,
     write_table,
 )
-
-SAMPLE_RATE = 16000
-
-
-class CTCAligner:
-    """An ESPnet ASR model's frontend, encoder and CTC head.
-
-    Args:
-        config: config.yaml of the ASR experiment (character tokens).
-        model: its checkpoint.
-    """
-
-    def __init__(self, config: str, model: str):
-        from espnet2.asr.frontend.default import DefaultFrontend
-
-        from espnet2_taste.checkpoint import load_state
-        from espnet2_taste.taste.encoder.espnet import EspnetEncoder
-
-        conf = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-        self.frontend = DefaultFrontend(**(conf["frontend_conf"] or {}))
-        self.encoder = EspnetEncoder(
-            input_size=self.frontend.output_size(),
-            **EspnetEncoder.resolve_conf({"asr_config": config, "asr_model": model}),
-        ).eval()
-        state = load_state(model)
-        if "ctc.ctc_lo.weight" not in state:
-            raise ValueError(f"{model} has no CTC head (ctc.ctc_lo)")
-        self.weight, self.bias = state["ctc.ctc_lo.weight"], state["ctc.ctc_lo.bias"]
-        self.index = {token: i for i, token in enumerate(conf["token_list"])}
-        if "<space>" not in self.index:
-            raise ValueError(f"{config}: word alignment needs character tokens")
-
-    def token_ids(self, word: str) -> list[int]:
-        """Known characters of a word; <unk> if there is none."""
-        ids = [self.index[c] for c in word if c in self.index]
-        return ids or [self.index["<unk>"]]
-
-    @torch.inference_mode()
-    def log_probs(self, waves: list[np.ndarray]) -> list[torch.Tensor]:
-        """(F, V) of each waveform."""
-        lengths = torch.tensor([len(w) for w in waves])
-        speech = torch.zeros(len(waves), int(lengths.max()))
-        speech[length_mask(lengths)] = torch.from_numpy(np.concatenate(waves))
-        out = self.encoder(*self.frontend(speech, lengths))
-        logits = torch.nn.functional.linear(out.keys, self.weight, self.bias)
-        log_probs = logits.log_softmax(-1)
-        return [p[:n] for p, n in zip(log_probs, out.lengths.tolist(), strict=True)]
-
-    def word_starts(self, waves: list[np.ndarray], words: list[list[str]]):
-        """(W,) seconds of each utterance, or the ValueError that prevented it."""
-        results = []
-        for wav, log_probs, items in zip(
-            waves, self.log_probs(waves), words, strict=True
-        ):
-            ids = [self.token_ids(word) for word in items]
-            try:
-                frames = align_words(log_probs, ids, self.index["<space>"])
-            except ValueError as error:
-                results.append(error)
-                continue
-            period = len(wav) / SAMPLE_RATE / len(log_probs)
-            results.append((frames + 0.5) * period)
-        return results
 
 
 def align_directory(args: argparse.Namespace) -> None:

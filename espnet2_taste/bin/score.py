@@ -1,217 +1,189 @@
-"""Score rows of syntheses against the reference recordings (stage 9).
+"""Score rows of recordings against the originals, and spoken LM test sets (stage 9).
 
-Writes ``results.json``, ``results.csv``, ``statistics.npz`` (what intervals and
-``bin.compare`` are computed from), ``utterances.csv``, ``table.md``,
-``measures/<row>.json`` (word times and F0 of every recording; the cache of a re-run)
-and, per row, ESPnet's ``score_wer/<row>/{ref.trn,hyp.trn,result.txt}``, and prints the
-tables. Nothing here touches the models being scored: words and word times come from
-pocketsphinx, F0 from WORLD.
+Writes into ``--output_dir``: ``results.json`` and ``results.csv`` (all tables),
+``statistics.npz`` (sums per utterance, of which values, intervals and
+``bin.compare`` are made), ``utterances.csv``, ``table.md`` (printed, too), ESPnet's
+``score_{wer,cer}/<row>/{ref.trn,hyp.trn,result.txt}`` and ``measures/`` (what was
+measured of each recording: a later run measures what changed; see ``bin.measure``).
+Nothing that measures is a model being scored.
 """
 
 import argparse
 import logging
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_taste.bin import run
-from espnet2_taste.metrics import bitrate, codebook
-from espnet2_taste.metrics.continuation import (
-    reference_type_means,
-    score_continuations,
-)
-from espnet2_taste.metrics.measure import measure_rows
+from espnet2_taste.bin.measure_options import add_measure_options, read_plan
+from espnet2_taste.metrics import codes
+from espnet2_taste.metrics.measure import Measured, measure
+from espnet2_taste.metrics.measure_cache import MeasureCache
+from espnet2_taste.metrics.plan import Plan
 from espnet2_taste.metrics.results import write_results
-from espnet2_taste.metrics.rows import Row, parse_rows, read_scp, row_recordings
 from espnet2_taste.metrics.rtf import read_rtf
-from espnet2_taste.metrics.scores import (
-    add_continuation,
-    add_reconstruction,
-    average_seeds,
-    score_words,
-)
+from espnet2_taste.metrics.scores import RowScores, average_seeds
+from espnet2_taste.metrics.scoring import Scorer, not_computed
 from espnet2_taste.metrics.table import markdown
-from espnet2_taste.metrics.unit_accuracy import read_unit_accuracy
-from espnet2_taste.metrics.wer import write_wer_files
-from espnet2_taste.metrics.words import normalise_words
-
-REFERENCE_ROW = "original"
+from espnet2_taste.metrics.wer import characters, sclite_identity, write_wer_files
+from espnet2_taste.metrics.words import CLEANERS, load_cleaner
 
 
 def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_measure_options(parser)
     add = parser.add_argument
-    add("--ref_dir", type=Path, required=True, help="wav.scp text utt2spk [units.scp]")
-    add("--train_dir", type=Path, help="training set; its words.ctm, if any, is used")
-    add("--output_dir", type=Path, required=True)
-    add("--rows", nargs="*", default=[], help="name=folder or name:seed=folder ...")
-    add("--continuation_rows", nargs="*", default=[], help="the same; with prompt_text")
-    add("--grammar", type=Path, help="JSGF for the recogniser, else its general LM")
     add(
-        "--continuation_grammar",
-        type=Path,
-        help="JSGF that allows parts of sentences, for --continuation_rows",
+        "--cleaner",
+        choices=list(CLEANERS),
+        help="of texts before words are compared (default: the recogniser's): "
+        + "; ".join(f"{name}: {what}" for name, what in CLEANERS.items()),
     )
+    add("--train_dir", type=Path, help="training set; its words.ctm, if any, is used")
     add("--taste", type=Path, help="taste.scp of the reference set")
     add("--train_taste", type=Path, help="taste.scp of the training set")
     add("--codebook_size", type=int, nargs="+", help="else from beside taste.scp")
-    add("--nj", type=int, default=1, help="processes")
+    add(
+        "--bitrate_of",
+        nargs="*",
+        default=["taste=codes", "copy=units"],
+        help="row=codes or row=units: what it is made from besides text",
+    )
+    add("--likelihood", nargs="*", default=[], help="name=folder of a scored test set")
+    add("--qa", nargs="*", default=[], help="name=folder of answered questions")
+    add("--output_dir", type=Path, required=True)
     return parser
 
 
-def read_codes(scp: Path, codebook_size: list[int] | None) -> tuple:
-    """(T, R) codes of all utterances and their R codebook sizes, from a taste.scp."""
-    import kaldiio
+def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
+    """Reconstruction and continuation: part of the results, and the rows by table."""
+    plan = read_plan(args)
+    cache = MeasureCache(args.output_dir / "measures")
+    measured = measure(plan.jobs(), cache, args.nj, args.batch_size)
+    recognisers = measured.of_axis("recogniser").values()
+    usual = next((made.recogniser.cleaner for made in recognisers), "words")
+    cleaner = args.cleaner or usual
+    train_ctm = args.train_dir / "words.ctm" if args.train_dir else None
+    scorer = Scorer(plan, measured, load_cleaner(cleaner), train_ctm)
+    rows = {
+        "reconstruction": scorer.reconstruction(),
+        "continuation": scorer.continuation(),
+    }
+    everything = [scores for table in rows.values() for scores in table]
+    write_errors(args.output_dir, everything, plan.utt2spk)
+    code_results = add_codes(args, scorer.seconds, rows["reconstruction"])
+    choices = [choice for row in plan.choices.values() for choice in row]
+    results = {
+        "num_utterances": len(plan.utterances),
+        "seconds": sum(scorer.seconds.values()),
+        "ref_dir": str(args.ref_dir),
+        "folders": {row.key: str(row.folder) for row in scorer.everything},
+        "codes": code_results,
+        "rtf": collect_rtf(args, plan),
+        "scorers": name_scorers(measured, cleaner),
+        "not_computed": not_computed(choices, measured.unavailable, everything),
+    }
+    return results, rows
 
-    beside = scp.parent / "num_codebooks"
-    if not beside.exists():
-        raise FileNotFoundError(f"no file {beside}")
-    num_codebooks = int(beside.read_text().split()[0])
-    if not codebook_size:
-        beside = scp.parent / "codebook_size"
-        if not beside.exists():
-            raise ValueError(f"no file {beside}: give --codebook_size")
-        codebook_size = [int(size) for size in beside.read_text().split()]
-    sizes = codebook_size * (num_codebooks if len(codebook_size) == 1 else 1)
-    codes = [flat for _, flat in kaldiio.load_scp_sequential(str(scp))]
-    flat = np.concatenate(codes) if codes else np.zeros(0, np.int32)
-    if len(sizes) != num_codebooks or len(flat) % num_codebooks:
-        raise ValueError(
-            f"{scp}: {len(flat)} codes, {num_codebooks} codebooks and "
-            f"{len(sizes)} codebook sizes do not fit"
-        )
-    return flat.reshape(-1, num_codebooks), sizes
+
+def name_scorers(measured: Measured, cleaner: str) -> dict[str, str]:
+    """What measured -> package, version, weights."""
+    names = {"recogniser": "words", "aligner": "word times", "pitch": "F0"}
+    scorers = {
+        names.get(folder, folder): identity
+        for folder, identity in measured.identities().items()
+    }
+    if "words" in scorers:
+        scorers["cleaner"] = f"{cleaner} ({CLEANERS[cleaner]})"
+        scorers["word errors"] = sclite_identity()
+    return scorers
 
 
-def read_prompts(row: Row) -> dict[str, list[str]]:
-    """utt -> the words of its prompt, from the row's ``prompt_text``."""
-    table = read_scp(row.folder / "prompt_text")
-    return {utt: normalise_words(prompt) for utt, prompt in table.items()}
+def write_errors(folder: Path, rows: list[RowScores], utt2spk: dict[str, str]) -> None:
+    """ESPnet's files of word and character errors."""
+    for scores in rows:
+        if scores.errors is None:
+            continue
+        name = scores.row.key.replace(":", "_seed")
+        lines = {line["utt"]: line for line in scores.utterances}
+        sides = [
+            {utt: line[side].split() for utt, line in lines.items()}
+            for side in ("text", "recognised")
+        ]
+        write_wer_files(folder / "score_wer" / name, *sides, utt2spk)
+        letters = [{u: characters(w) for u, w in side.items()} for side in sides]
+        write_wer_files(folder / "score_cer" / name, *letters, utt2spk)
 
 
-def score_codes(args: argparse.Namespace, seconds: float) -> dict:
-    """Bit rates and codebook use of the reference set's codes and units."""
-    result: dict = {}
+def add_codes(
+    args: argparse.Namespace, seconds: dict[str, float], rows: list[RowScores]
+) -> dict:
+    """Bit rates and use of codes and units; adds ``bitrate`` to ``--bitrate_of``."""
+    result, found = {}, {}
+    total = sum(seconds.values())
     if args.taste:
-        codes, sizes = read_codes(args.taste, args.codebook_size)
-        used = codebook.utilisation(codes, sizes)
-        result |= {
-            "num_codebooks": len(sizes),
-            "codebook_size": sizes,
-            "vectors_per_second": len(codes) / seconds,
-            "nominal_bitrate": bitrate.nominal_bitrate(len(codes), sizes, seconds),
-            "entropy_bitrate": bitrate.entropy_bitrate(codes, sizes, seconds),
-            "entropy": bitrate.entropies(codes, sizes).tolist(),
-            "utilisation": float(used.mean()),
-            "utilisation_per_codebook": used.tolist(),
-        }
+        found["codes"] = codes.read_code_set(args.taste, args.codebook_size)
+        result |= codes.score_codes(*found["codes"], total)
     if args.train_taste:
-        codes, sizes = read_codes(args.train_taste, args.codebook_size)
-        used = codebook.utilisation(codes, sizes)
-        result["train_utilisation"] = float(used.mean())
-        result["train_utilisation_per_codebook"] = used.tolist()
+        trained = codes.read_code_set(args.train_taste, args.codebook_size)
+        result |= codes.score_training_codes(*trained)
     if (args.ref_dir / "units.scp").exists():
-        import kaldiio
-
-        scp = kaldiio.load_scp_sequential(str(args.ref_dir / "units.scp"))
-        units = np.concatenate([u for _, u in scp])[:, None]
-        sizes = [int(units.max()) + 1]
-        result["units_per_second"] = len(units) / seconds
-        result["unit_entropy_bitrate"] = bitrate.entropy_bitrate(units, sizes, seconds)
+        found["units"] = codes.read_units(args.ref_dir / "units.scp")
+        result |= codes.score_units(*found["units"], total)
+    for item in args.bitrate_of:
+        name, _, what = item.partition("=")
+        if what not in ("codes", "units"):
+            raise ValueError(f"--bitrate_of '{item}': expected row=codes or row=units")
+        if what in found:
+            statistics = codes.bitrate_statistics(*found[what], seconds)
+            for scores in rows:
+                if scores.row.name == name:
+                    scores.statistics["bitrate"] = statistics
     return result
 
 
-def collect_rtf(args: argparse.Namespace, rows: list[Row]) -> dict[str, float]:
+def collect_rtf(args: argparse.Namespace, plan: Plan) -> dict[str, float]:
     """All steps' real-time factors; a row's are averaged over its seeds."""
     result = read_rtf(args.ref_dir)
     if args.taste:
         result |= read_rtf(args.taste.parent)
     steps: dict[str, list[float]] = {}
-    for row in rows[1:]:
+    for row in plan.rows[1:] + plan.continuations:
         for step, factor in read_rtf(row.folder).items():
             steps.setdefault(f"{row.name}: {step}", []).append(factor)
     return result | {step: float(np.mean(v)) for step, v in steps.items()}
 
 
-def score(args: argparse.Namespace) -> dict:
-    """Measure all rows, write the files of the module text and return the scores."""
-    text = read_scp(args.ref_dir / "text")
-    utt2spk = read_scp(args.ref_dir / "utt2spk")
-    original = Row(REFERENCE_ROW, "", args.ref_dir)
-    rows = [original, *parse_rows(args.rows)]
-    continuations = parse_rows(args.continuation_rows)
-    if any(row.name == REFERENCE_ROW for row in rows[1:]):
-        raise ValueError(f"--rows: '{REFERENCE_ROW}' is the reference itself")
-    if {row.name for row in rows} & {row.name for row in continuations}:
-        raise ValueError("a name is used in both --rows and --continuation_rows")
-    unknown = [utt for utt in text if utt not in utt2spk]
-    if unknown:
-        raise ValueError(f"{args.ref_dir}/utt2spk: no speaker for {unknown[0]}")
+def score_sets(option: str, items: list[str], score) -> list[RowScores]:
+    """Rows of a table of test sets, from ``name=folder`` items."""
+    rows = []
+    for item in items:
+        name, equals, folder = item.partition("=")
+        if not equals or not name or not Path(folder).is_dir():
+            raise ValueError(f"{option} '{item}': expected name=folder")
+        rows += score(name, Path(folder))
+    return rows
 
-    prompts = {row.key: read_prompts(row) for row in continuations}
-    everything = rows + continuations
-    recordings, words = {}, {}
-    for row in everything:
-        grammar = args.continuation_grammar if row in continuations else None
-        recordings[row.key], words[row.key] = row_recordings(
-            row, text, grammar or args.grammar
-        )
-    measures = measure_rows(recordings, args.output_dir / "measures", args.nj)
-    reference = measures[original.key]
-    if not reference:
-        raise ValueError(f"{args.ref_dir}/wav.scp holds no utterance")
-    scored = []
-    for row in rows:
-        measured = measures[row.key]
-        hypotheses = {utt: m.hypothesis for utt, m in measured.items()}
-        result = score_words(row, measured, words[row.key], hypotheses)
-        add_reconstruction(result, reference, measured, utt2spk)
-        result.statistics |= read_unit_accuracy(row.folder)
-        scored.append(result)
-    train_ctm = args.train_dir / "words.ctm" if args.train_dir else None
-    means = reference_type_means(reference, train_ctm) if continuations else {}
-    continued = []
-    for row in continuations:
-        # Only prompted utterances are expected to have a continuation.
-        expected = {
-            utt: w for utt, w in words[row.key].items() if utt in prompts[row.key]
-        }
-        hypotheses = {utt: m.hypothesis for utt, m in measures[row.key].items()}
-        result = score_words(row, measures[row.key], expected, hypotheses)
-        relation = score_continuations(
-            reference, measures[row.key], prompts[row.key], means, utt2spk
-        )
-        add_continuation(result, relation)
-        continued.append(result)
-    for result in scored + continued:
-        folder = args.output_dir / "score_wer" / result.row.key.replace(":", "_seed")
-        expected = {u["utt"]: u["text"].split() for u in result.utterances}
-        heard = {u["utt"]: u["recognised"].split() for u in result.utterances}
-        write_wer_files(folder, expected, heard, utt2spk)
-    seconds = sum(m.seconds for m in reference.values())
-    grammars = [g.name for g in (args.grammar, args.continuation_grammar) if g]
-    using = " and ".join(grammars) or "its general LM"
-    scores = {
-        "scorers": {
-            "words and word times": f"pocketsphinx {version('pocketsphinx')} ({using})",
-            "F0": f"pyworld {version('pyworld')}",
-        },
-        "not_computed": {},
-        "num_utterances": len(text),
-        "seconds": seconds,
-        "ref_dir": str(args.ref_dir),
-        "folders": {row.key: str(row.folder) for row in everything},
-        "reconstruction": average_seeds(scored),
-        "continuation": average_seeds(continued),
-        "likelihood": {},
-        "qa": {},
-        "codes": score_codes(args, seconds),
-        "rtf": collect_rtf(args, everything),
-    }
-    rows = {"reconstruction": scored, "continuation": continued}
-    write_results(args.output_dir, scores, rows)
-    return scores
+
+def score(args: argparse.Namespace) -> dict:
+    """Measure what is to be measured, write all files and return the results."""
+    from espnet2_taste.metrics.likelihood import score_likelihood
+    from espnet2_taste.metrics.qa import score_qa
+
+    results = {"num_utterances": 0, "seconds": 0.0, "ref_dir": "", "folders": {}}
+    results |= {"codes": {}, "rtf": {}, "scorers": {}, "not_computed": {}}
+    rows: dict[str, list[RowScores]] = {"reconstruction": [], "continuation": []}
+    if args.ref_dir is not None:
+        results, rows = score_recordings(args)
+    elif args.rows or args.continuation_rows:
+        raise ValueError("--rows and --continuation_rows need --ref_dir")
+    rows["likelihood"] = score_sets("--likelihood", args.likelihood, score_likelihood)
+    rows["qa"] = score_sets("--qa", args.qa, score_qa)
+    if not any(rows.values()):
+        raise ValueError("nothing to score: give --ref_dir, --likelihood or --qa")
+    results |= {table: average_seeds(entries) for table, entries in rows.items()}
+    write_results(args.output_dir, results, rows)
+    return results
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -221,8 +193,7 @@ def main(cmd: list[str] | None = None) -> None:
         format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
     )
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    scores = score(args)
-    print(markdown(scores))
+    print(markdown(score(args)))
 
 
 if __name__ == "__main__":

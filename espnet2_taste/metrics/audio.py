@@ -18,7 +18,8 @@ def read_audio(entry: str, utt: str) -> np.ndarray:
         utt: its id, for messages.
 
     Raises:
-        FileNotFoundError, ValueError: the file is missing or is not audio.
+        FileNotFoundError, ValueError: the file is missing, is not audio, or holds
+            samples that are no numbers.
     """
     if entry.rstrip().endswith("|"):
         raise ValueError(f"{utt}: wav.scp holds a command ({entry}), expected a file")
@@ -40,6 +41,8 @@ def read_audio(entry: str, utt: str) -> np.ndarray:
         if not path.exists():
             raise FileNotFoundError(f"{utt}: no audio file {entry}") from None
         raise ValueError(f"{utt}: {entry} is not readable audio ({error})") from None
+    if not np.isfinite(wav).all():
+        raise ValueError(f"{utt}: {entry} holds samples that are no numbers")
     if wav.ndim == 2:
         wav = wav.mean(axis=1)
     if rate != SAMPLE_RATE:

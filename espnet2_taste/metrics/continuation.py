@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.metrics.duration import residuals, type_means
-from espnet2_taste.metrics.matching import Measures, coverage, speaker_means
+from espnet2_taste.metrics.matching import (
+    Measures,
+    coverage,
+    reason,
+    speaker_means,
+)
 from espnet2_taste.metrics.statistics import Statistics
 from espnet2_taste.metrics.words import normalise_words
 
@@ -104,7 +109,7 @@ def score_continuations(
             skipped["prompt is not the start of the reference"] += 1
         elif whole.failure or generated.failure:
             prefix = "reference: " if whole.failure else ""
-            skipped[prefix + (whole.failure or generated.failure)] += 1
+            skipped[prefix + reason(whole.failure or generated.failure)] += 1
         else:
             before = residuals(whole.words[:n], whole.durations[:n], means)
             after = residuals(generated.words, generated.durations, means)

@@ -1,5 +1,6 @@
 """Pairing of a row's utterances and words with those of the reference recordings."""
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ class Measures:
 
     Attributes:
         words: W words as normalised (the row's own text).
-        hypothesis: words of the independent recogniser.
+        recognised: text of the independent recogniser.
         seconds: length of the audio.
         failure: why there are no word times, "" when there are.
         starts, durations, pauses: (W,) s, see ``WordTimes``; empty after a failure.
@@ -25,7 +26,7 @@ class Measures:
     """
 
     words: list[str]
-    hypothesis: list[str] = field(default_factory=list)
+    recognised: str = ""
     seconds: float = 0.0
     failure: str = ""
     starts: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -97,13 +98,18 @@ def speaker_means(
     return means
 
 
+def reason(failure: str) -> str:
+    """What failures are counted by: without the details in brackets."""
+    return re.sub(r" \(.*\)$", "", failure)
+
+
 def _failure(reference: Measures, row: Measures | None) -> str:
     if row is None:
         return "missing"
     if reference.failure:
-        return f"reference: {reference.failure}"
+        return f"reference: {reason(reference.failure)}"
     if row.failure:
-        return row.failure
+        return reason(row.failure)
     if reference.words != row.words:
         return "other words"
     return ""

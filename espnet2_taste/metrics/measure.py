@@ -1,188 +1,253 @@
-"""Measure recordings once: words, word times and pitch; cached and in parallel."""
+"""Run instruments over recordings once: cached, batched or in a pool of processes."""
 
 import hashlib
 import json
 import logging
-import math
 import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.metrics.audio import SAMPLE_RATE, audio_identity, read_audio
+from espnet2_taste.metrics.audio import audio_identity
 from espnet2_taste.metrics.f0 import mean_log_f0, word_log_f0
+from espnet2_taste.metrics.instruments import Choice, Instrument
 from espnet2_taste.metrics.matching import Measures
-from espnet2_taste.metrics.pocketsphinx_scorer import (
-    AlignmentError,
-    PocketsphinxScorer,
-)
-from espnet2_taste.metrics.words import normalise_words
-from espnet2_taste.units.world import f0_contour
+from espnet2_taste.metrics.measure_cache import MeasureCache
+from espnet2_taste.metrics.meter.abs_meter import Recording, Unavailable
 
-# Part of every cache key: change it when a measurement changes.
-VERSION = "1"
-_ARRAYS = ("starts", "durations", "pauses", "word_log_f0", "f0")
-# One scorer per grammar and process; loading takes 0.2 s.
-_scorer = cache(PocketsphinxScorer)
+# Part of every key: change it when what instruments are given changes.
+VERSION = "2"
+_CHUNK = 8  # recordings a process takes at a time
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One utterance to measure.
+class Job:
+    """Recordings of one row for one instrument."""
+
+    row: str
+    choice: Choice
+    recordings: list[Recording]
+
+
+@dataclass
+class Measured:
+    """What :func:`measure` found.
 
     Attributes:
-        utt: id. entry: of ``wav.scp``. words: its own, normalised.
-        grammar: JSGF file for the recogniser, None for its general LM.
+        results: (row, instrument's folder) -> utt -> numbers, in the order given.
+        instruments: that measured.
+        unavailable: folder of an instrument -> what to install.
+        done: measurements made now and not before.
     """
 
-    utt: str
-    entry: str
-    words: tuple[str, ...]
-    grammar: Path | None = None
+    results: dict[tuple[str, str], dict[str, dict]]
+    instruments: dict[Choice, Instrument]
+    unavailable: dict[str, str]
+    done: int
+
+    def of_axis(self, axis: str) -> dict[Choice, Instrument]:
+        """Recognisers (their grammars may differ between rows), meters ..."""
+        return {c: made for c, made in self.instruments.items() if c.axis == axis}
+
+    def identities(self) -> dict[str, str]:
+        """Folder of an instrument -> identity; all of them where rows differ."""
+        names: dict[str, dict[str, None]] = {}
+        for choice, made in self.instruments.items():
+            names.setdefault(choice.folder, {})[made.identity] = None
+        return {folder: "; ".join(entries) for folder, entries in names.items()}
 
 
-def measure_recording(recording: Recording) -> Measures:
-    """Measure one recording; what fails is said in ``failure``, never raised."""
-    scorer = _scorer(recording.grammar)
-    words = list(recording.words)
-    result = Measures(words)
-    try:
-        wav = read_audio(recording.entry, recording.utt)
-    except (FileNotFoundError, ValueError) as error:
-        logging.warning("%s", error)
-        result.failure = "unreadable audio"
-        return result
-    result.seconds = len(wav) / SAMPLE_RATE
-    if not len(wav):
-        result.failure = "no audio"
-        return result
-    result.hypothesis = normalise_words(scorer.recognise(wav))
-    f0, result.frame_period = f0_contour(wav, SAMPLE_RATE)
-    result.f0 = f0.round(3)
-    result.log_f0 = mean_log_f0(result.f0)
-    try:
-        times = scorer.align(wav, words)
-    except AlignmentError as error:
-        result.failure = str(error)
-        return result
-    result.starts, result.durations = times.starts, times.durations
-    result.pauses = times.pauses
-    result.word_log_f0 = word_log_f0(
-        result.f0, result.frame_period, times.starts, times.durations
-    )
-    return result
+def measure(
+    jobs: list[Job], cache: MeasureCache, nj: int = 1, batch_size: int = 16
+) -> Measured:
+    """Measure what ``cache`` does not hold yet.
 
+    What is known is found by a key of the instrument's identity and the content of the
+    recording, its words and its reference, as far as the instrument depends on them.
 
-def measure_rows(
-    rows: dict[str, list[Recording]],
-    cache_dir: Path,
-    nj: int = 1,
-) -> dict[str, dict[str, Measures]]:
-    """Measure every recording of every row, in ``nj`` processes.
-
-    Results are kept in ``cache_dir/<row>.json`` beside a key made of the audio's
-    content, its words and the scorer, so only what changed is measured again.
-
-    Returns:
-        row -> utt -> Measures, in the order given.
+    Args:
+        jobs: what to measure. An instrument that is unavailable is left out.
+        cache: read first, appended to, and in the end left with the entries used.
+        nj: processes for instruments that are not ``on_device``.
+        batch_size: of those that are.
     """
-    grammars = {r.grammar for recordings in rows.values() for r in recordings}
-    grammar_text = {g: Path(g).read_text() if g else "" for g in grammars}
-    known, keys, work = {}, {}, []
-    for row, recordings in rows.items():
-        content = _read_json(cache_dir / f"{_file_name(row)}.json")
-        known[row] = dict(_decode(entry) for entry in content.values())
-        for recording in recordings:
-            identity = audio_identity(recording.entry)
-            grammar = grammar_text[recording.grammar]
-            seed = json.dumps([VERSION, grammar, identity, recording.words])
-            key = hashlib.sha1(seed.encode()).hexdigest()
-            keys[row, recording.utt] = key
-            if key not in known[row]:
-                work.append((row, recording))
+    made, unavailable = _make(jobs)
+    jobs = [job for job in jobs if job.choice in made]
+    digests = _Digests()
+    entries: dict[tuple[str, str], dict[str, dict]] = {}
+    keys, work = {}, []
+    for job in jobs:
+        cell = job.row, job.choice.folder
+        known = cache.read(job.choice.folder, job.row)
+        instrument = made[job.choice]
+        keys[cell] = {r.utt: digests.key(instrument, r) for r in job.recordings}
+        entries[cell] = {
+            utt: known[key] for utt, key in keys[cell].items() if key in known
+        }
+        todo = [r for r in job.recordings if r.utt not in entries[cell]]
+        work.append(Job(job.row, job.choice, todo))
+    total = sum(len(job.recordings) for job in work)
     logging.info(
-        "%d recordings, %d already measured, %d to do in %d processes",
-        len(keys),
-        len(keys) - len(work),
-        len(work),
+        "%d measurements, %d known, %d to do in %d processes",
+        sum(map(len, keys.values())),
+        sum(map(len, entries.values())),
+        total,
         nj,
     )
-    step = max(1, len(work) // 10)
-    measured = _run([recording for _, recording in work], nj)
-    for done, ((row, recording), result) in enumerate(
-        zip(work, measured, strict=True), start=1
-    ):
-        known[row][keys[row, recording.utt]] = result
-        if done % step == 0 or done == len(work):
-            logging.info("measured %d of %d recordings", done, len(work))
-    results = {}
-    for row, recordings in rows.items():
-        used = {r.utt: keys[row, r.utt] for r in recordings}
-        results[row] = {utt: known[row][key] for utt, key in used.items()}
-        content = {
-            utt: {"key": key, **_encode(known[row][key])} for utt, key in used.items()
-        }
-        _write_json(cache_dir / f"{_file_name(row)}.json", content)
-    return results
+    done = 0
+    for job, results in _run(work, made, nj, batch_size):
+        cell = job.row, job.choice.folder
+        if isinstance(results, Unavailable):
+            unavailable.setdefault(job.choice.folder, str(results))
+            made.pop(job.choice, None)
+            continue
+        new = {r.utt: e for r, e in zip(job.recordings, results, strict=True)}
+        lines = [{"utt": u, "key": keys[cell][u], **e} for u, e in new.items()]
+        cache.append(job.choice.folder, job.row, lines)
+        entries[cell] |= new
+        before, done = done, done + len(new)
+        if done == total or 10 * done // total > 10 * before // total:
+            logging.info("measured %d of %d, now %s", done, total, job.choice.folder)
+    for (row, folder), found in entries.items():
+        own = {utt: key for utt, key in keys[row, folder].items() if utt in found}
+        lines = [{**found[u], "utt": u, "key": key} for u, key in own.items()]
+        cache.replace(folder, row, lines)
+        entries[row, folder] = {utt: found[utt] for utt in own}
+    return Measured(entries, made, unavailable, done)
 
 
-def read_measures(cache_dir: Path, row: str) -> dict[str, Measures]:
-    """utt -> what ``measure_rows`` found for a row; {} if it was not measured."""
-    content = _read_json(cache_dir / f"{_file_name(row)}.json")
-    return {utt: _decode(entry)[1] for utt, entry in content.items()}
+def _make(jobs: list[Job]) -> tuple[dict[Choice, Instrument], dict[str, str]]:
+    """Every instrument once; and what those need that cannot be had."""
+    made, unavailable = {}, {}
+    for choice in dict.fromkeys(job.choice for job in jobs):
+        try:
+            made[choice] = choice.build()
+        except Unavailable as error:
+            unavailable[choice.folder] = str(error)
+            logging.warning("%s is not available: %s", choice.folder, error)
+    return made, unavailable
 
 
-def _file_name(row: str) -> str:
-    """Row names may hold a ``:`` before the seed, which is awkward in file names."""
-    return row.replace(":", "_seed").replace("/", "_")
+class _Digests:
+    """Keys of measurements; every file is read once."""
+
+    def __init__(self):
+        self.files: dict[str, str] = {}
+
+    def of_file(self, entry: str) -> str:
+        if entry not in self.files:
+            self.files[entry] = audio_identity(entry)
+        return self.files[entry]
+
+    def key(self, instrument: Instrument, recording: Recording) -> str:
+        parts = [VERSION, instrument.identity, self.of_file(recording.entry)]
+        if instrument.needs_words:
+            parts.append(list(recording.words))
+        if instrument.needs_reference and recording.reference is not None:
+            parts += [self.of_file(recording.reference), recording.same_words]
+        return hashlib.sha1(json.dumps(parts).encode()).hexdigest()
 
 
-def _run(recordings: list[Recording], nj: int) -> Iterator[Measures]:
-    """Yield the measures of each recording, in order."""
-    # Loading the scorers here turns a bad grammar into one clear error.
-    for grammar in {r.grammar for r in recordings}:
-        _scorer(grammar)
-    if nj <= 1 or len(recordings) < 2:
-        yield from map(measure_recording, recordings)
-        return
-    chunk = max(1, min(16, len(recordings) // (4 * nj)))
-    with ProcessPoolExecutor(nj, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(measure_recording, recordings, chunksize=chunk)
+def _run(
+    jobs: list[Job], made: dict[Choice, Instrument], nj: int, batch_size: int
+) -> Iterator[tuple[Job, list[dict] | Unavailable]]:
+    """Measure pieces of the jobs, first those without a device."""
+    sides: dict[bool, list[Job]] = {True: [], False: []}
+    for job in jobs:
+        sides[made[job.choice].on_device].append(job)
+    pooled = list(_pieces(sides[False], _CHUNK))
+    if nj <= 1 or len(pooled) < 2:
+        for piece in pooled:
+            yield piece, _measure_piece(piece, made)
+    else:
+        with ProcessPoolExecutor(nj, multiprocessing.get_context("spawn")) as pool:
+            results = pool.map(_measure_in_process, pooled)
+            yield from zip(pooled, results, strict=True)
+    for job in sides[True]:
+        longest_first = sorted(job.recordings, key=lambda r: -_size(r.entry))
+        job = Job(job.row, job.choice, longest_first)
+        own_size = getattr(made.get(job.choice), "batch_size", None)
+        for piece in _pieces([job], own_size or batch_size):
+            yield piece, _measure_piece(piece, made)
 
 
-def _read_json(path: Path) -> dict[str, dict]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def _pieces(jobs: list[Job], size: int) -> Iterator[Job]:
+    for job in jobs:
+        for start in range(0, len(job.recordings), size):
+            part = job.recordings[start : start + size]
+            yield Job(job.row, job.choice, part)
 
 
-def _write_json(path: Path, content: dict[str, dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(temporary, path)
+def _size(entry: str) -> int:
+    """Of the file: recordings of similar length are batched."""
+    return os.stat(entry).st_size if Path(entry).is_file() else 0
 
 
-def _encode(measures: Measures) -> dict:
-    """JSON has no nan: it is written as null."""
-    fields = vars(measures).copy()
-    for name in _ARRAYS:
-        values = fields[name].tolist()
-        fields[name] = [None if math.isnan(x) else x for x in values]
-    if math.isnan(fields["log_f0"]):
-        fields["log_f0"] = None
-    return fields
+def _measure_piece(
+    piece: Job, made: dict[Choice, Instrument]
+) -> list[dict] | Unavailable:
+    """Numbers of its recordings, or why the instrument cannot be used after all."""
+    if piece.choice not in made:
+        return Unavailable("failed before")
+    try:
+        return made[piece.choice](piece.recordings)
+    except Unavailable as error:
+        return error
 
 
-def _decode(entry: dict) -> tuple[str, Measures]:
-    """An entry of the cache file -> its key and the measures."""
-    fields = dict(entry)
-    key = fields.pop("key")
-    for name in _ARRAYS:
-        fields[name] = np.array(fields[name], dtype=np.float64)
-    if fields["log_f0"] is None:
-        fields["log_f0"] = float("nan")
-    return key, Measures(**fields)
+_OF_PROCESS: dict[Choice, Instrument] = {}
+
+
+def _measure_in_process(piece: Job) -> list[dict] | Unavailable:
+    """In a process of the pool, which makes its own instruments."""
+    if piece.choice not in _OF_PROCESS:
+        _OF_PROCESS[piece.choice] = piece.choice.build()
+    return _measure_piece(piece, _OF_PROCESS)
+
+
+def gather_measures(
+    words: dict[str, list[str]], results: dict[str, dict[str, dict]]
+) -> dict[str, Measures]:
+    """Words, word times and pitch of each recording of a row.
+
+    Args:
+        words: utt -> its own, normalised.
+        results: ``recogniser``, ``aligner``, ``pitch`` -> utt -> what they found; any
+            may be absent.
+    """
+    pitches, times = results.get("pitch", {}), results.get("aligner", {})
+    texts = results.get("recogniser", {})
+    gathered = {}
+    for utt in {**pitches, **times, **texts}:
+        pitch, time = pitches.get(utt, {}), times.get(utt, {})
+        failure = pitch.get("failure") or time.get("failure") or ""
+        measures = Measures(list(words.get(utt, [])), failure=failure)
+        measures.recognised = texts.get(utt, {}).get("text", "")
+        if "f0" in pitch:
+            measures.seconds = pitch["seconds"]
+            measures.f0 = np.array(pitch["f0"], np.float64)
+            measures.frame_period = pitch["frame_period"]
+            measures.log_f0 = mean_log_f0(measures.f0)
+        if "starts" in time and not failure:
+            measures.starts = np.array(time["starts"], np.float64)
+            measures.durations = np.array(time["durations"], np.float64)
+            measures.pauses = np.array(time["pauses"], np.float64)
+            measures.word_log_f0 = word_log_f0(
+                measures.f0, measures.frame_period, measures.starts, measures.durations
+            )
+        gathered[utt] = measures
+    return gathered
+
+
+def read_measures(folder: Path, row: str) -> dict[str, Measures]:
+    """utt -> what ``bin.score`` left of a row in its ``measures``; {} if nothing."""
+    results = {
+        name: {e["utt"]: e for e in MeasureCache(folder).read(name, row).values()}
+        for name in ("recogniser", "aligner", "pitch")
+    }
+    words = {utt: e.get("words", []) for utt, e in results["aligner"].items()}
+    return gather_measures(words, results)

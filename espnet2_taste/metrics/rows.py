@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.metrics.measure import Recording
+from espnet2_taste.metrics.meter.abs_meter import Recording
 from espnet2_taste.metrics.words import normalise_words
 
 
@@ -30,7 +30,8 @@ class Row:
     """A system's output on the reference set, from one sampling seed.
 
     ``name:seed=folder`` on the command line; rows of one name are averaged. The folder
-    holds ``wav.scp`` and, where the words are not the reference's, ``text``.
+    holds ``wav.scp`` and, where the words are not the reference's, ``text``; or it is
+    itself a ``wav.scp`` file with nothing beside it.
     """
 
     name: str
@@ -41,16 +42,30 @@ class Row:
     def key(self) -> str:
         return f"{self.name}:{self.seed}" if self.seed else self.name
 
+    @property
+    def wav_scp(self) -> Path:
+        return self.folder if self.folder.is_file() else self.folder / "wav.scp"
+
     @classmethod
     def parse(cls, text: str) -> "Row":
-        """``name=folder`` or ``name:seed=folder``."""
+        """``name=folder`` or ``name:seed=folder``, a ``wav.scp`` instead of a folder.
+
+        Raises:
+            ValueError, FileNotFoundError: another form, or no such file.
+        """
         key, equals, folder = text.partition("=")
         name, _, seed = key.partition(":")
         if not equals or not name or not folder:
             raise ValueError(f"row '{text}': expected name=folder or name:seed=folder")
-        if not (Path(folder) / "wav.scp").exists():
-            raise FileNotFoundError(f"row {key}: no file {folder}/wav.scp")
-        return cls(name, seed, Path(folder))
+        row = cls(name, seed, Path(folder))
+        if not row.wav_scp.exists():
+            raise FileNotFoundError(f"row {key}: no file {row.wav_scp}")
+        return row
+
+    def read(self, file: str) -> dict[str, str]:
+        """A table of the folder; {} if there is none."""
+        path = self.folder / file
+        return read_scp(path) if path.exists() else {}
 
 
 def parse_rows(texts: list[str]) -> list[Row]:
@@ -64,22 +79,32 @@ def parse_rows(texts: list[str]) -> list[Row]:
 
 
 def row_recordings(
-    row: Row, reference_text: dict[str, str], grammar: Path | None = None
-) -> tuple[list[Recording], dict[str, list[str]]]:
-    """A row's recordings and the words every reference utterance should have.
+    row: Row, texts: dict[str, str], references: dict[str, str], same_words: bool
+) -> list[Recording]:
+    """A row's recordings, in its order.
+
+    Args:
+        row: to read.
+        texts: utt -> what a recording of it says.
+        references: utt -> ``wav.scp`` entry of the original.
+        same_words: whether that says the same.
 
     Raises:
         ValueError: the row has an utterance the reference set has not.
     """
-    text = dict(reference_text)
-    if (row.folder / "text").exists():
-        text.update(read_scp(row.folder / "text"))
-    wavs = read_scp(row.folder / "wav.scp")
-    foreign = [utt for utt in wavs if utt not in reference_text]
+    wavs = read_scp(row.wav_scp)
+    foreign = [utt for utt in wavs if utt not in texts]
     if foreign:
         raise ValueError(
             f"row {row.key}: utterance {foreign[0]} is not in the reference set"
         )
-    words = {utt: normalise_words(text[utt]) for utt in reference_text}
-    recordings = [Recording(u, wavs[u], tuple(words[u]), grammar) for u in wavs]
-    return recordings, words
+    return [
+        Recording(
+            utt,
+            entry,
+            tuple(normalise_words(texts[utt])),
+            references.get(utt),
+            same_words,
+        )
+        for utt, entry in wavs.items()
+    ]

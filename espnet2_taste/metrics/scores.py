@@ -8,7 +8,12 @@ import numpy as np
 
 from espnet2_taste.metrics import duration, f0, pause
 from espnet2_taste.metrics.continuation import ContinuationScores
-from espnet2_taste.metrics.matching import Measures, pair_utterances, pair_words
+from espnet2_taste.metrics.matching import (
+    Measures,
+    pair_utterances,
+    pair_words,
+    reason,
+)
 from espnet2_taste.metrics.rows import Row
 from espnet2_taste.metrics.statistics import Statistics, interval, resampled
 from espnet2_taste.metrics.wer import WordErrors, error_statistics
@@ -69,8 +74,8 @@ def score_words(
                 "text": " ".join(words[utt]),
                 "recognised": " ".join(hypotheses.get(utt, [])),
             }
-    failures = Counter(u["failure"] for u in scores.utterances if u["failure"])
-    scores.failures = dict(failures)
+    failures = [reason(line["failure"]) for line in scores.utterances]
+    scores.failures = dict(Counter(filter(None, failures)))
     return scores
 
 

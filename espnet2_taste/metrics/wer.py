@@ -1,4 +1,4 @@
-"""Word and character errors: counts by jiwer, files in ESPnet's layout, and sclite."""
+"""Word and character errors as sclite counts them; files in ESPnet's layout."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.extras import import_extra
+from espnet2_taste.metrics.alignment import edit_counts
 from espnet2_taste.metrics.statistics import Statistics
 
 SPACE = "<space>"  # between the words of a text that is split into characters
@@ -20,8 +20,7 @@ class WordErrors:
     """Error counts over a set. Unit: words, and sentences for the first two.
 
     ``rate`` = (substituted + deleted + inserted) / words of the reference: >= 0, can
-    exceed 1; nan without reference words. Alignment: minimum edit distance, each error
-    at cost 1 (jiwer; Levenshtein 1966).
+    exceed 1; nan without reference words. Alignment: see ``alignment``.
     """
 
     sentences: int = 0
@@ -46,17 +45,8 @@ class WordErrors:
 
 def word_errors(reference: list[str], hypothesis: list[str]) -> WordErrors:
     """Counts for one utterance; an empty reference counts all words as inserted."""
-    if not reference or not hypothesis:
-        deleted, inserted = len(reference), len(hypothesis)
-        wrong = int(deleted + inserted > 0)
-        return WordErrors(1, wrong, len(reference), 0, deleted, inserted)
-    jiwer = import_extra("jiwer", "scoring")
-
-    out = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
-    wrong = int(out.substitutions + out.deletions + out.insertions > 0)
-    return WordErrors(
-        1, wrong, len(reference), out.substitutions, out.deletions, out.insertions
-    )
+    counts = edit_counts(reference, hypothesis)
+    return WordErrors(1, int(any(counts)), len(reference), *counts)
 
 
 def characters(words: list[str]) -> list[str]:
@@ -95,7 +85,7 @@ def write_wer_files(
     """Write ``ref.trn``, ``hyp.trn`` and ``result.txt`` as ESPnet's stage does.
 
     ``result.txt`` is sclite's when sclite is installed, else the same Sum/Avg row from
-    our counts. A disagreement is logged: sclite aligns with other weights (4, 3, 3).
+    our counts, which are the same; a disagreement would be logged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     total = WordErrors()
@@ -113,12 +103,7 @@ def write_wer_files(
     if result is None:
         result = _summary(total, len(set(utt2spk[u] for u in references)))
     elif (counts := sclite_counts(result)) not in (None, total):
-        logging.warning(
-            "%s: sclite counts %s, jiwer %s; the tables show jiwer's",
-            folder,
-            counts,
-            total,
-        )
+        logging.warning("%s: sclite counts %s, we %s", folder, counts, total)
     _write(folder / "result.txt", result)
 
 
@@ -140,9 +125,15 @@ def find_sclite() -> str | None:
     return shutil.which("sclite") or shutil.which("sclite", path=_DEBIAN_SCTK)
 
 
+def sclite_identity() -> str:
+    """Who counts: sclite, or we as it does."""
+    return "sclite" if find_sclite() else "aligned with sclite's weights (4, 3, 3)"
+
+
 def _run_sclite(sclite: str, folder: Path) -> str | None:
     command = [sclite, "-r", str(folder / "ref.trn"), "trn"]
-    command += ["-h", str(folder / "hyp.trn"), "trn", "-i", "rm", "-o", "all", "stdout"]
+    command += ["-h", str(folder / "hyp.trn"), "trn", "-i", "rm", "-s"]
+    command += ["-o", "all", "stdout"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
         logging.warning("sclite failed in %s: %s", folder, done.stderr.strip()[:200])
@@ -159,7 +150,7 @@ def _summary(total: WordErrors, speakers: int) -> str:
     wrong = total.sentence_errors
     size = f"{total.sentences:5d} {total.words:6d}"
     return (
-        "Counts by jiwer (sclite is not installed).\n"
+        "Counted without sclite, which is not installed, as it counts.\n"
         f"|  SPKR ({speakers})  | # Snt  # Wrd |"
         "   Corr    Sub    Del    Ins    Err  S.Err |\n"
         f"| Sum/Avg | {size} | {percent} {100 * wrong / sentences:6.1f} |\n"

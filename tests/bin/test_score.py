@@ -58,6 +58,7 @@ def command(spoken_data, rows):
     return [
         *("--ref_dir", str(spoken_data), "--train_dir", str(spoken_data)),
         *("--grammar", str(spoken_data / "grammar.jsgf")),
+        *("--meters", "frames"),
         *("--rows", f"copy:0={rows}/copy", f"copy:1={rows}/copy"),
         f"broken={rows}/broken",
         *("--continuation_rows", f"more={rows}/more"),
@@ -163,6 +164,6 @@ def test_bad_input_is_one_line(spoken_data, rows, tmp_path, options, message):
     one = tmp_path / "one"
     shutil.copytree(spoken_data, one)
     grammar = str(spoken_data / "grammar.jsgf")
-    base = ["--ref_dir", str(one), "--grammar", grammar]
+    base = ["--ref_dir", str(one), "--grammar", grammar, "--meters"]
     with pytest.raises((ValueError, OSError), match=message):
         main([*base, *filled, "--output_dir", str(tmp_path / "out")])

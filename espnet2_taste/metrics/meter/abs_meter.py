@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 
 
 class Unavailable(RuntimeError):
@@ -18,27 +17,31 @@ class Recording:
         entry: of ``wav.scp``.
         words: its own, normalised (see ``words``).
         reference: ``wav.scp`` entry of the recording to compare with; None: none.
-        grammar: JSGF file for the recogniser, None for its general LM.
+        same_words: what ``reference`` says. False: only its speaker is the same (the
+            recording a continuation's prompt is from).
     """
 
     utt: str
     entry: str
     words: tuple[str, ...] = ()
     reference: str | None = None
-    grammar: Path | None = None
+    same_words: bool = True
 
 
 class AbsMeter(ABC):
     """Measures recordings; results depend on nothing but the recording.
 
-    A constructor raises :class:`Unavailable` when it lacks a package or weights.
+    A constructor raises :class:`Unavailable` when it lacks a package or weights, and
+    leaves loading them to the first call: it also runs when nothing is to be measured.
 
     Attributes:
         name: short; of its cache folder.
         kinds: metric key -> kind of :class:`~espnet2_taste.metrics.statistics
             .Statistics` of the metrics it gives. Every key has a ``Column`` in
-            ``metrics.table``.
-        needs_reference: measures ``entry`` against ``reference``.
+            ``metrics.columns``.
+        needs_reference: measures ``entry`` against ``reference``; {} is the result
+            where the reference does not allow that.
+        needs_words: results depend on ``words``.
         on_device: batched in this process on a device, rather than one recording at a
             time in a pool of processes.
     """
@@ -46,6 +49,7 @@ class AbsMeter(ABC):
     name: str
     kinds: dict[str, str]
     needs_reference: bool = False
+    needs_words: bool = False
     on_device: bool = False
 
     @property

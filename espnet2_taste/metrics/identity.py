@@ -1,0 +1,25 @@
+"""What identifies the weights that measured something."""
+
+import hashlib
+from pathlib import Path
+
+
+def weights_identity(path: str | Path) -> str:
+    """Name and first eight digits of the SHA-1 of a local file or folder's weights.
+
+    A name that is no path (of a hub) is returned as it is. Folders above are left out:
+    results are shared.
+    """
+    path = Path(path)
+    if not path.exists():
+        return str(path)
+    files = [path]
+    if path.is_dir():
+        kinds = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.onnx", "config.*")
+        files = sorted({file for kind in kinds for file in path.glob(kind)})
+    digest = hashlib.sha1()
+    for file in files:
+        with open(file, "rb") as content:
+            while block := content.read(1 << 24):
+                digest.update(block)
+    return f"{path.resolve().name} ({digest.hexdigest()[:8]})"
