@@ -1,13 +1,18 @@
 # shellcheck shell=bash disable=SC2154
 # What the stages of a pipeline script share: messages, steps that are skipped when done,
-# jobs with logs, sharding, ESPnet training. Uses the script's variables python, nj,
-# inference_nj, shard_size, infer_cmd, cuda_cmd, ngpu, num_nodes and seed.
+# jobs with logs, sharding, ESPnet training and its data options. Uses the script's
+# variables stage, stop_stage, python, nj, inference_nj, shard_size, infer_cmd, cuda_cmd,
+# ngpu, num_nodes, seed, train_set and valid_set.
 
 log() {
     local stamp; stamp=$(date '+%Y-%m-%dT%H:%M:%S')
     echo "${stamp} (${BASH_SOURCE[1]##*/}:${BASH_LINENO[0]}:${FUNCNAME[1]}) $*"
 }
 die() { echo "$0: error: $*" >&2; exit 1; }
+
+begin() { log "stage $1: $2"; stage_start=${SECONDS}; }
+end() { log "stage $1: made $2 in $((SECONDS - stage_start)) s"; }
+active() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 
 # need <file> <stage>: fail with the stage that makes a missing file.
 need() { [ -e "$1" ] || die "no $1: run stage $2 first (--stage $2)"; }
@@ -98,4 +103,21 @@ train() {
         --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
         --multiprocessing_distributed true -- \
         "${python}" -m "${module}" --output_dir "${dir}" --seed "${seed}" --resume true "$@"
+}
+
+# data_args <set> <train|valid> <name:file:type...>: ESPnet's data options.
+data_args() {
+    local set=$1 split=$2 item name file type
+    for item in "${@:3}"; do
+        IFS=: read -r name file type <<< "${item}"
+        printf -- '--%s_data_path_and_name_and_type %s,%s,%s ' \
+            "${split}" "${file/SET/${set}}" "${name}" "${type}"
+    done
+}
+both_sets() { data_args "${train_set}" train "$@"; data_args "${valid_set}" valid "$@"; }
+
+# tables_of <dir> <name...>: paths of these files of the training and validation sets.
+tables_of() {
+    local name
+    for name in "${@:2}"; do echo -n "$1/${train_set}/${name} $1/${valid_set}/${name} "; done
 }

@@ -1,6 +1,7 @@
 """Steps of the pipeline script, with fakes: marks, failures, messages."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -107,6 +108,9 @@ def run_recipe(recipe: Path, *arguments: str) -> subprocess.CompletedProcess:
         (["--stage", "2"], "no data/train/wav.scp: run stage 1 first"),
         (["--stage", "3"], "no dump/raw/org/train/utt2num_samples: run stage 2"),
         (["--stage", "7"], "no dump/taste/train/taste.scp: run stage 6 first"),
+        (["--stage", "9"], "no exp/decode/copy/test/.done: run stage 6 first"),
+        (["--stage", "10"], "no exp/scores/results.json: run stage 9 first"),
+        (["--stage", "11", "--hf_repo", "a/b"], "no exp/packed.zip: run stage 10"),
         (["--stages", "7"], "unknown option --stages"),
         (["now"], "no positional arguments, but got 'now'"),
         (["--speaker_type", "campplus"], "is not trained here: give --speaker_model"),
@@ -118,6 +122,21 @@ def run_recipe(recipe: Path, *arguments: str) -> subprocess.CompletedProcess:
 def test_messages(recipe, arguments, message):
     done = run_recipe(recipe, *arguments)
     assert done.returncode != 0 and message in done.stderr
+
+
+def test_nothing_is_uploaded_unasked(recipe):
+    done = run_recipe(recipe, "--stage", "11")
+    assert done.returncode == 0
+    assert "nothing is uploaded (--hf_repo user/name)" in done.stdout
+
+
+def test_help_names_every_option_and_stage(recipe):
+    shown = run_recipe(recipe, "--help").stdout
+    text = (recipe / "taste.sh").read_text()
+    options = re.findall(r"^([a-z]\w*)=.*#", text.split("help_message=")[0], re.M)
+    assert len(options) > 40
+    assert all(f"  --{name} " in shown for name in options)
+    assert all(re.search(rf"\b{stage} \w", shown) for stage in range(1, 12))
 
 
 def test_data_of_another_recipe(recipe):

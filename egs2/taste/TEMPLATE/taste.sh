@@ -55,13 +55,28 @@ taslm_args=            # Added to its training.
 taslm_model=valid.loss.best.pth  # Checkpoint.
 taslm_inference_config=conf/decode_taslm.yaml  # Sampling.
 taslm_inference_args=  # Options of bin.taslm_generate.
+prompt=                # Of continuations; empty: --prompt_seconds 3, without word times --prompt_words 4.
+judge_args=            # E.g. "--endpoint http://host/v1 --model name"; empty: only writes its prompts.
+testsets=              # Likelihood tests and questions, "name:layout=folder ..." (bin.prepare_testset).
 # Scoring (stage 9)
-grammar=               # JSGF for the recogniser; empty: its general language model.
+score_asr=pocketsphinx # Recogniser: pocketsphinx, whisper, openai_whisper, espnet, none.
+score_asr_model=       # Its weights: path or name.
+grammar=               # JSGF for pocketsphinx; empty: its general language model.
 continuation_grammar=  # The same for continuations (ends of sentences).
+meters="frames utmos dnsmos speaker versa"  # One without package or weights is named, not computed.
+meter_conf=            # E.g. "utmos.model=path versa.config=conf/versa.yaml"; speaker.*: as --speaker_type.
+score_args=            # Further options of bin.measure and bin.score: --aligner, --asr_conf ...
 results=RESULTS.md     # Table to write.
+# Packing and upload (stages 10 and 11)
+packed_model=          # zip or folder to write; empty: packed.zip in --expdir.
+pack_args=             # Options of bin.pack: --license, --data, --language, --name.
+hf_repo=               # user/name on Hugging Face; empty: no upload.
+dry_run=false          # true: shows what stage 11 would upload.
+upload_args=           # Options of bin.upload: --private, --revision.
 help_message="Usage: $0 [options]: TASTE from data to scores.
 Stages: 1 data, 2 audio, 3 units speakers alignment, 4 tokens, 5 tokenizer training,
-6 codes and resynthesis, 7 TASLM training, 8 continuation, 9 scores and report."
+6 codes and resynthesis, 7 TASLM training, 8 continuation and test sets,
+9 scores and report, 10 packing, 11 upload (with --hf_repo)."
 
 command_line="$0 $(printf '%q ' "$@")"
 . utils/steps.sh
@@ -94,6 +109,8 @@ taste_exp=$(taste_dir rvq)
 taslm_exp=${expdir}/taslm${tag:+_${tag}}
 codes=${dumpdir}/taste${tag:+_${tag}}
 decode=${expdir}/decode${tag:+_${tag}}
+scores=${expdir}/scores${tag:+_${tag}}
+: "${packed_model:=${expdir}/packed${tag:+_${tag}}.zip}"
 bpe=data/token_list/bpe/bpe.model
 chars=data/token_list/char.txt
 test_set=${test_sets%% *}
@@ -140,33 +157,13 @@ needs_model vocoder_type "world_vq griffin_lim" vocoder_model
 fast_data=() fast_train=()
 if "${fast}"; then
     fast_data=(--num_train 96 --num_dev 4 --num_test 4)
+    [ -z "${testsets}" ] || fast_data+=(--num_pairs 2)
     fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
     sampling_seeds=${sampling_seeds%% *}
     [[ "${results}" = */* ]] || results=${expdir}/${results}  # nobody's RESULTS.md is overwritten
     [ -n "${speaker_model}" ] || speaker_config=$(shortened "${speaker_config}")
     [ -n "${units_model}" ] || units_config=$(shortened "${units_config}")
 fi
-
-# data_args <set> <train|valid> <name:file:type...>: ESPnet's data options.
-data_args() {
-    local set=$1 split=$2 item name file type
-    for item in "${@:3}"; do
-        IFS=: read -r name file type <<< "${item}"
-        printf -- '--%s_data_path_and_name_and_type %s,%s,%s ' \
-            "${split}" "${file/SET/${set}}" "${name}" "${type}"
-    done
-}
-both_sets() { data_args "${train_set}" train "$@"; data_args "${valid_set}" valid "$@"; }
-
-# tables_of <dir> <name...>: paths of these files of the training and validation sets.
-tables_of() {
-    local name
-    for name in "${@:2}"; do echo -n "$1/${train_set}/${name} $1/${valid_set}/${name} "; done
-}
-
-begin() { log "stage $1: $2"; stage_start=${SECONDS}; }
-end() { log "stage $1: made $2 in $((SECONDS - stage_start)) s"; }
-active() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
 
 recipe=$(basename "${PWD}")
 if [ -f data/.recipe ] && [ "$(<data/.recipe)" != "${recipe}" ]; then
@@ -381,19 +378,25 @@ if active 5; then
     chains=(taste_chain)
     if [ "${baseline}" != text_only ]; then chains+=("sub_stage ${baseline} text_only"); fi
     in_parallel "${chains[@]}"
-    end 5 "$(taste_dir text_only), $(taste_dir no_vq), $(taste_dir rvq), baseline $(taste_dir "${baseline}")"
+    end 5 "$(taste_dir text_only), $(taste_dir no_vq), $(taste_dir rvq), baseline $(taste_dir "${baseline}");
+each with images/ (training curves) and att_ws/ (attention)"
 fi
 
+# tokenize <dir> <data dir> <keys> <bin.tokenize args...>
 tokenize() {
-    local dir=${codes}/log set
-    sharded "${dir}" "${all}/keys" ${python} -m espnet2_taste.bin.tokenize --data_dir "${all}" \
+    sharded "$1/log" "$3" ${python} -m espnet2_taste.bin.tokenize --data_dir "$2" \
         --train_config "${taste_exp}/config.yaml" --model_file "${taste_exp}/${taste_model}" \
-        --device "${device}" --num_att_plot 12
-    datadir merge "${dir}" "${codes}/all" taste.scp
+        --device "${device}" "${@:4}"
+    datadir merge "$1/log" "$1" taste.scp
+    cp "$1"/log/output.1/{num_codebooks,codebook_size} "$1/"
+}
+tokenize_sets() {
+    local set
+    tokenize "${codes}" "${all}" "${all}/keys" --attention_keys "${raw}/${test_set}/text"
     for set in ${sets}; do
         mkdir -p "${codes}/${set}"
-        cp "${dir}"/output.1/{num_codebooks,codebook_size} "${codes}/${set}/"
-        utils/filter_scp.pl "${raw}/${set}/text" "${codes}/all/taste.scp" > "${codes}/${set}/taste.scp.tmp"
+        cp "${codes}"/{num_codebooks,codebook_size} "${codes}/${set}/"
+        utils/filter_scp.pl "${raw}/${set}/text" "${codes}/taste.scp" > "${codes}/${set}/taste.scp.tmp"
         mv "${codes}/${set}/taste.scp.tmp" "${codes}/${set}/taste.scp"
     done
 }
@@ -451,7 +454,7 @@ if active 6; then
     begin 6 "TASTE codes of all sets; resynthesis of ${test_sets}"
     need "${taste_exp}/.done" 5
     for set in ${sets}; do cut -d' ' -f1 "${raw}/${set}/text"; done | sort > "${all}/keys"
-    run_step "${codes}/.done" "${taste_exp}/.done ${all}/keys" tokenize
+    run_step "${codes}/.done" "${taste_exp}/.done ${all}/keys" tokenize_sets
     wanted=()
     for set in ${test_sets}; do
         # shellcheck disable=SC2086
@@ -474,16 +477,20 @@ if active 7 && "${with_taslm}"; then
         --valid_shape_file "${expdir}/stats/${valid_set}/words_shape" \
         $(both_sets "text:${raw}/SET/text:text" "taste:${codes}/SET/taste.scp:kaldi_ark") \
         "${fast_train[@]}" ${taslm_args}
-    end 7 "${taslm_exp}"
+    end 7 "${taslm_exp}, curves in ${taslm_exp}/images"
 fi
 
+# generate <dir> <data dir> <taste.scp> <seed> <bin.taslm_generate args...>
 generate() {
-    local dir=$1 set=$2 name
-    sharded "${dir}/log" "${raw}/${set}/text" ${python} -m espnet2_taste.bin.taslm_generate \
+    local dir=$1 name tables=()
+    sharded "${dir}/log" "$2/text" ${python} -m espnet2_taste.bin.taslm_generate \
         --train_config "${taslm_exp}/config.yaml" --model_file "${taslm_exp}/${taslm_model}" \
-        --data_dir "${raw}/${set}" --taste "${codes}/${set}/taste.scp" --device "${device}" \
-        --config "${taslm_inference_config}" --seed "$3" "${@:4}"
-    datadir merge "${dir}/log" "${dir}" text taste.scp spk_emb.scp utt2spk prompt_text
+        --data_dir "$2" --taste "$3" --device "${device}" \
+        --config "${taslm_inference_config}" --seed "$4" "${@:5}"
+    for name in text taste.scp spk_emb.scp utt2spk prompt_text; do  # not all always
+        [ ! -f "${dir}/log/output.1/${name}" ] || tables+=("${name}")
+    done
+    datadir merge "${dir}/log" "${dir}" "${tables[@]}"
     for name in num_codebooks codebook_size; do
         [ ! -f "${dir}/log/output.1/${name}" ] || cp "${dir}/log/output.1/${name}" "${dir}/"
     done
@@ -491,25 +498,34 @@ generate() {
 # continue_and_say <dir> <set> <seed> <vocoder type> <vocoder> <bin.taslm_generate args...>
 continue_and_say() {
     local dir=$1
-    generate "${dir}/generated" "$2" "$3" "${@:6}"
+    generate "${dir}/generated" "${raw}/$2" "${codes}/$2/taste.scp" "$3" "${@:6}"
     synthesize "${dir}" "${dir}/generated" "${taste_exp}" "$3" --condition codes \
         --taste "${dir}/generated/taste.scp" --vocoder_type "$4" --vocoder "$5"
     cp "${dir}/generated/prompt_text" "${dir}/prompt_text"
 }
 # continuation <name> <set> <seed> <bin.taslm_generate args...>
 continuation() {
-    local dir=${decode}/$1_seed$3/$2
+    local dir length=${prompt}
+    dir=$(row_dir "$1:$3" "$2")
+    if [ -z "${length}" ] && [ -z "${asr_config}" ]; then length="--prompt_words 4"; fi
+    [ -n "${length}" ] || length="--prompt_seconds 3 --ctm ${raw}/$2/words.ctm"
     # shellcheck disable=SC2086
     run_step "${dir}/.done" \
         "${taslm_exp}/.done ${taslm_inference_config} ${codes}/.done ${vocoder_mark}" \
         continue_and_say "${dir}" "$2" "$3" "${vocoder_type}" "${vocoder}" \
-        "${@:4}" ${taslm_inference_args}
+        "${@:4}" ${length} ${taslm_inference_args}
+    # shellcheck disable=SC2086
+    run_step "${dir}/.done_judge" "${dir}/.done" ${python} -m espnet2_taste.bin.judge \
+        --data_dir "${dir}" --output_dir "${dir}" ${judge_args}
 }
 
+recogniser=(--asr "${score_asr}")
+[ -z "${score_asr_model}" ] || recogniser+=(--asr_model "${score_asr_model}")
+. utils/testsets.sh
 if active 8 && "${with_taslm}"; then
-    begin 8 "TASLM continuation of the prompts of ${test_sets}, and a control"
+    begin 8 "TASLM continuation of the prompts of ${test_sets}, a control; test sets"
     need "${taslm_exp}/${taslm_model}" 7
-    wanted=()
+    wanted=(run_testsets)
     for set in ${test_sets}; do
         for s in ${sampling_seeds}; do
             wanted+=("continuation taslm ${set} ${s} --prompt_codes own"
@@ -517,52 +533,92 @@ if active 8 && "${with_taslm}"; then
         done
     done
     in_parallel "${wanted[@]}"
-    end 8 "${decode}/{taslm,control}_seed*"
+    end 8 "${decode}/{taslm,control}_seed*${testsets:+, ${decode}/{likelihood,qa\}}"
 fi
 
 # row_folders <key...>: as bin.score takes them
 row_folders() { local key; for key in "$@"; do echo "${key}=$(row_dir "${key}" "${test_set}")"; done; }
-# shellcheck disable=SC2046,SC2086,SC2207
+# score <bin.score args...> -- <args that bin.measure takes too...>
 score() {
-    local size continued=()
+    local own=()
+    while [ "$1" != -- ]; do own+=("$1"); shift; done
+    shift
+    shard_size=16 sharded "${scores}/measures" "${raw}/${test_set}/text" \
+        ${python} -m espnet2_taste.bin.measure "$@" --cache_dir "${scores}/measures"
+    job "${train_cmd}" "${scores}/score.log" ${python} -m espnet2_taste.bin.score "$@" \
+        "${own[@]}" --output_dir "${scores}"
+}
+# needs_rows <stage> <name...>: adds to marks
+needs_rows() {
+    local key
+    for key in $(row_keys "${@:2}"); do
+        need "$(row_dir "${key}" "${test_set}")/.done" "$1"
+        marks+=" $(row_dir "${key}" "${test_set}")/.done"
+    done
+}
+# shellcheck disable=SC2046,SC2086,SC2206,SC2207
+score_everything() {
+    local marks=${codes}/.done own both
+    needs_rows 6 ${rows}
+    own=(--train_dir "${raw}/${train_set}" --taste "${codes}/${test_set}/taste.scp"
+        --train_taste "${codes}/${train_set}/taste.scp")
+    both=(--ref_dir "${raw}/${test_set}" --rows $(row_folders $(row_keys ${rows}))
+        "${recogniser[@]}" ${grammar:+--grammar "${grammar}"} --meters ${meters}
+        --device "${device}" ${score_args})
     if "${with_taslm}"; then
-        continued=(--continuation_rows $(row_folders $(row_keys taslm control)))
+        needs_rows 8 taslm control
+        marks+=$(testset_marks)
+        own+=(--likelihood $(testset_folders likelihood pairs) --qa $(testset_folders qa answers.jsonl))
+        both+=(--continuation_rows $(row_folders $(row_keys taslm control))
+            ${continuation_grammar:+--continuation_grammar "${continuation_grammar}"})
     fi
-    size=$(<"${codes}/${test_set}/codebook_size")
-    job "${train_cmd}" "${scores}/score.log" \
-        ${python} -m espnet2_taste.bin.score --ref_dir "${raw}/${test_set}" \
-        --train_dir "${raw}/${train_set}" --rows $(row_folders $(row_keys ${rows})) \
-        "${continued[@]}" ${grammar:+--grammar "${grammar}"} \
-        ${continuation_grammar:+--continuation_grammar "${continuation_grammar}"} \
-        --taste "${codes}/${test_set}/taste.scp" --train_taste "${codes}/${train_set}/taste.scp" \
-        --codebook_size "${size}" --nj "${nj}" --output_dir "${scores}"
+    both+=(--meter_conf)
+    [[ " ${meters} " != *" speaker "* ]] || both+=("speaker.type=${speaker_type}" "speaker.model=${speaker}")
+    run_step "${scores}/.done" "${marks}" score "${own[@]}" -- "${both[@]}" ${meter_conf}
 }
 
 if active 9; then
     begin 9 "scores and report"
-    scores=${expdir}/scores${tag:+_${tag}}
-    marks=${codes}/.done
-    # needs_rows <stage> <name...>
-    needs_rows() {
-        local key
-        for key in $(row_keys "${@:2}"); do
-            need "$(row_dir "${key}" "${test_set}")/.done" "$1"
-            marks+=" $(row_dir "${key}" "${test_set}")/.done"
-        done
-    }
-    # shellcheck disable=SC2086
-    needs_rows 6 ${rows}
-    trained=(asr="${asr_exp}" taste="${taste_exp}" text_only="$(taste_dir text_only)")
-    if "${with_taslm}"; then
-        needs_rows 8 taslm control
-        trained+=(taslm="${taslm_exp}")
-    fi
-    run_step "${scores}/.done" "${marks}" score
+    score_everything
+    trained=(asr="${asr_exp}" text_only="$(taste_dir text_only)" no_vq="$(taste_dir no_vq)" taste="${taste_exp}")
+    if "${with_taslm}"; then trained+=(taslm="${taslm_exp}"); fi
     run_step "${scores}/.done_report" "${scores}/.done" \
         ${python} -m espnet2_taste.bin.report --score_dir "${scores}" --title "${recipe}" \
         --attention_dir "${codes}/log" --results "${results}" --html "${scores}/report.html" \
         --exp_dirs "${trained[@]}" --commands "${command_line}"
     cat "${results}"
     end 9 "${results} and ${PWD}/${scores}/report.html"
+fi
+
+if active 10; then
+    begin 10 "one file that opens anywhere"
+    need "${scores}/results.json" 9
+    files="${taste_exp}/.done ${scores}/.done ${vocoder_mark} ${units_mark} ${speaker_mark}"
+    parts=(--taste "${taste_exp}/${taste_model}")
+    if "${with_taslm}"; then
+        need "${taslm_exp}/.done" 7
+        files+=" ${taslm_exp}/.done"
+        parts+=(--taslm "${taslm_exp}/${taslm_model}")
+    fi
+    # shellcheck disable=SC2086
+    run_step "${packed_model}.done" "${files}" ${python} -m espnet2_taste.bin.pack "${parts[@]}" \
+        --vocoder_type "${vocoder_type}" --vocoder "${vocoder}" --unit_type "${unit_type}" \
+        --units "${units}" --speaker_type "${speaker_type}" --speaker "${speaker}" \
+        --results "${scores}/results.json" ${hf_repo:+--name "${hf_repo}"} ${pack_args} \
+        --output "${packed_model}"
+    end 10 "${packed_model}"
+fi
+
+if active 11; then
+    if [ -z "${hf_repo}" ]; then
+        log "stage 11: nothing is uploaded (--hf_repo user/name)"
+    else
+        begin 11 "upload to ${hf_repo}"
+        need "${packed_model}" 10
+        if "${dry_run}"; then upload_args+=" --dry_run"; fi
+        # shellcheck disable=SC2086
+        ${python} -m espnet2_taste.bin.upload --packed "${packed_model}" --repo "${hf_repo}" ${upload_args}
+        end 11 "${hf_repo}"
+    fi
 fi
 log "finished in ${SECONDS} s"

@@ -2,6 +2,7 @@
 # The mini recipe: synthetic speech, random initial weights, CPU, no download.
 set -e -u -o pipefail
 
+sets=data/testsets
 ./taste.sh \
     --train_set train \
     --valid_set dev \
@@ -11,5 +12,8 @@ set -e -u -o pipefail
     --feats_type extracted \
     --nj 2 \
     --inference_nj 2 \
-    --taslm_inference_args "--prompt_words 3" \
+    --prompt "--prompt_words 3" \
+    --meter_conf dnsmos.windows=1 \
+    --testsets "salmon:salmon=${sets}/salmon tstorycloze:storycloze=${sets}/tstorycloze
+        sblimp:sblimp=${sets}/sblimp web_questions:web_questions=${sets}/web_questions" \
     "$@"
