@@ -138,10 +138,8 @@ def reference_scores(ablation: Ablation, scores: ScoreFolder) -> dict[str, dict]
 
 
 def _metrics(scores: ScoreFolder, row: str) -> list[str]:
-    keys = scores.statistics
-    return list(
-        dict.fromkeys(m for t, k, m in keys if t == TABLE and k.startswith(row))
-    )
+    keys = scores.row_keys(TABLE, row)
+    return list(dict.fromkeys(m for _, k, m in scores.statistics if k in keys))
 
 
 def _value(scores: ScoreFolder, metric: str, row: str = ROW) -> float:

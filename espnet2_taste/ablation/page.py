@@ -22,8 +22,8 @@ def ablation_markdown(results: dict) -> str:
         body.append([name, *(_cell(row["metrics"].get(c.key), c) for c in columns)])
     parts += [
         markdown_table(body),
-        "Mean and, in brackets, lowest and highest of the training seeds, each the mean "
-        "of its sampling seeds. Rows without brackets do not depend on the variant.",
+        "Mean and, in brackets, lowest and highest of the training seeds, each the "
+        "mean of its sampling seeds. Rows without brackets are the same for all.",
     ]
     for reason in (f"- {tag}: {why}" for tag, why in results["failed"].items()):
         parts.append(f"**Failed:**\n\n{reason}")
