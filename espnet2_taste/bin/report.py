@@ -21,7 +21,12 @@ from espnet2_taste.report.listen import Clip, Utterance, encode_audio
 from espnet2_taste.report.page import Report, build_page
 from espnet2_taste.report.results_md import environment, results_markdown
 from espnet2_taste.report.training import Training
-from espnet2_taste.report.worst import WorstList, first_seeds, worst_lists
+from espnet2_taste.report.worst import (
+    WorstList,
+    first_seeds,
+    worst_lists,
+    wrong_answers,
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -143,13 +148,14 @@ def report(args: argparse.Namespace) -> None:
     utterances = collect_utterances(scores, attention, worst, args.num_utterances)
     page = build_page(
         Report(
-            args.title,
-            scores.results,
-            env,
-            args.commands,
-            utterances,
-            worst,
-            experiments,
+            title=args.title,
+            results=scores.results,
+            env=env,
+            commands=args.commands,
+            utterances=utterances,
+            worst=worst,
+            wrong=wrong_answers(scores, 4 * args.num_worst),
+            training=experiments,
         )
     )
     for path, content in ((args.results, markdown), (args.html, page)):

@@ -44,11 +44,14 @@ def score_cells(kind: str, rows: dict[str, dict]) -> list[list[str]]:
 
 
 def error_cells(rows: dict[str, dict]) -> list[list[str]]:
-    """ESPnet's WER table: one line per row and seed, percentages of words."""
+    """ESPnet's WER table: one line per row and seed that a recogniser heard,
+    percentages of words."""
     header = ["dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
     body = []
     for name, row in rows.items():
         for seed, e in zip(row["seeds"], row["errors"], strict=True):
+            if e is None:
+                continue
             words, sentences = max(e["words"], 1), max(e["sentences"], 1)
             wrong = e["substituted"], e["deleted"], e["inserted"]
             shares = [e["words"] - e["substituted"] - e["deleted"], *wrong, sum(wrong)]

@@ -45,6 +45,7 @@ class Report:
         commands: shell lines that made the results.
         utterances: to listen to.
         worst: lists of them.
+        wrong: questions that were not answered, first line the header.
         training: experiment -> curves and attention maps.
     """
 
@@ -54,6 +55,7 @@ class Report:
     commands: list[str] = field(default_factory=list)
     utterances: list[Utterance] = field(default_factory=list)
     worst: list[WorstList] = field(default_factory=list)
+    wrong: list[list[str]] = field(default_factory=list)
     training: dict[str, Training] = field(default_factory=dict)
 
 
@@ -124,6 +126,8 @@ def _score_section(report: Report, kind: str, cells: dict) -> str:
     if failures:
         header = cells["failures"][0][1:]
         parts.append(_details(TITLES["failures"], text_table([header, *failures])))
+    if kind == "qa" and report.wrong:
+        parts.append(_details("Questions not answered", text_table(report.wrong)))
     return "".join(parts)
 
 

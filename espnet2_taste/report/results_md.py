@@ -8,20 +8,8 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from espnet2_taste import __version__
-from espnet2_taste.metrics.table import format_value, markdown, markdown_table
-
-#: Columns of the paper's tables: metric key -> (heading, factor, digits after it).
-PAPER_RECONSTRUCTION = {
-    "bitrate": ("Bitrate", 1, 0),
-    "wer": ("WER (%) ↓", 100, 1),
-    "utmos": ("UTMOS ↑", 1, 2),
-    "dnsmos": ("DNSMOS ↑", 1, 2),
-    "visqol": ("ViSQOL ↑", 1, 2),
-    "duration_consistency": ("Drtn. Con. ↑", 1, 2),
-    "speaker_similarity": ("Spkr. Sim. ↑", 1, 2),
-}
-PAPER_CONTINUATION = {"judge": ("Judge ↑", 1, 2), "utmos": ("UTMOS ↑", 1, 2)}
-PAPER_LIKELIHOOD = {"accuracy": ("Accuracy (%) ↑", 100, 1)}
+from espnet2_taste.metrics.table import markdown, markdown_table
+from espnet2_taste.report.paper_tables import paper_tables
 
 
 def environment() -> dict[str, str]:
@@ -69,38 +57,6 @@ def test_set_size(results: dict) -> str:
     return (
         f"{results['num_utterances']} utterances, {results['seconds']:.0f} s of audio"
     )
-
-
-def paper_tables(results: dict) -> list[list[list[str]]]:
-    """Cells of arXiv 2504.07053's tables 1 (reconstruction) and 2 (language model).
-
-    Human ratings are left out; the accuracies of likelihood tests are those of whole
-    sets, in percent. A table without any value is left out.
-    """
-    sets = {n: r for n, r in results.get("likelihood", {}).items() if "/" not in n}
-    plan = [
-        ("Method", results.get("reconstruction", {}), PAPER_RECONSTRUCTION),
-        ("Method", results.get("continuation", {}), PAPER_CONTINUATION),
-        ("Test", sets, PAPER_LIKELIHOOD),
-    ]
-    found = []
-    for first, rows, columns in plan:
-        header = [first, *(label for label, _, _ in columns.values())]
-        body = [_paper_line(name, row, columns) for name, row in rows.items()]
-        if any(cell != "n/a" for line in body for cell in line[1:]):
-            found.append([header, *body])
-    return found
-
-
-def _paper_line(
-    name: str, row: dict, columns: dict[str, tuple[str, float, int]]
-) -> list[str]:
-    cells = [name]
-    for key, (_, factor, digits) in columns.items():
-        mean = (row["metrics"].get(key) or {}).get("mean")
-        scaled = None if mean is None else {"mean": factor * mean}
-        cells.append(format_value(scaled, digits))
-    return cells
 
 
 def _version(package: str) -> str:

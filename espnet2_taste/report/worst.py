@@ -101,3 +101,17 @@ def _text(column: Column, value: float, sums: np.ndarray) -> str:
         errors = f"{sums[0]:.0f} error{'' if sums[0] == 1 else 's'}"
         return f"{errors} in {sums[1]:.0f} {_COUNTED[column.key]}"
     return f"{value:.{column.digits}f} {column.unit}".rstrip()
+
+
+def wrong_answers(scores: ScoreFolder, count: int) -> list[list[str]]:
+    """Header, and up to ``count`` questions of each QA set that were not answered."""
+    lines = [["Set", "Question", "Answers", "Said"]]
+    for (table, key, metric), statistics in scores.statistics.items():
+        if (table, metric) != ("qa", "accuracy"):
+            continue
+        wrong = np.flatnonzero(statistics.values() == 0)[:count]
+        for utt in (statistics.ids[i] for i in wrong):
+            line = scores.utterances.get(key, {}).get(utt, {})
+            texts = [line.get("text", ""), line.get("recognised", "")]
+            lines.append([key, utt, *texts])
+    return lines if len(lines) > 1 else []

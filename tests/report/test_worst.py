@@ -2,7 +2,7 @@ import numpy as np
 
 from espnet2_taste.metrics.score_folder import ScoreFolder
 from espnet2_taste.metrics.statistics import Statistics
-from espnet2_taste.report.worst import first_seeds, worst_lists
+from espnet2_taste.report.worst import first_seeds, worst_lists, wrong_answers
 
 IDS = list("abcdef")
 
@@ -54,3 +54,16 @@ def test_other_metrics(tmp_path):
 def test_first_seeds():
     folders = {"a": "x", "b:0": "y", "b:1": "z"}
     assert first_seeds(folders) == {"a": "x", "b:0": "y"}
+
+
+def test_questions_not_answered(tmp_path):
+    right = Statistics.mean({"q1": 1.0, "q2": 0.0, "q3": 0.0})
+    lines = {"q2": {"text": "paris", "recognised": "rome"}}
+    statistics = {("qa", "llama", "accuracy"): right}
+    scores = ScoreFolder(tmp_path, {}, statistics, {"llama": lines})
+    assert wrong_answers(scores, 9)[1:] == [
+        ["llama", "q2", "paris", "rome"],
+        ["llama", "q3", "", ""],
+    ]
+    assert len(wrong_answers(scores, 1)) == 2
+    assert wrong_answers(ScoreFolder(tmp_path, {}, {}, {}), 9) == []
