@@ -5,6 +5,7 @@ from espnet2_taste.metrics.table import heading, markdown_table
 from espnet2_taste.report.comparison import comparison_markdown
 
 TABLE = "reconstruction"
+VERDICTS = {"better": "better", "worse": "worse", "open": "not decided"}
 
 
 def ablation_markdown(results: dict) -> str:
@@ -52,19 +53,12 @@ def _answer(found: dict) -> str:
     lines = []
     for choice, answer in found["answer"].items():
         said = [
-            f"{verdict} in {_labels(answer[verdict])}"
-            for verdict in ("better", "worse")
-            if answer[verdict]
+            f"{words} in {', '.join(find_column(TABLE, k).label for k in answer[key])}"
+            for key, words in VERDICTS.items()
+            if answer[key]
         ]
-        line = f"**{choice}** against {first}: {', '.join(said) or 'no difference'}"
-        if answer["open"]:
-            line += f"; not decided: {_labels(answer['open'])}"
-        lines.append(f"- {line}.")
+        lines.append(f"- **{choice}** against {first}: {'; '.join(said)}.")
     return (
         "\n".join(lines)
         + "\n\n(Decided: * below, and the same sign for every training seed.)"
     )
-
-
-def _labels(metrics: list[str]) -> str:
-    return ", ".join(find_column(TABLE, key).label for key in metrics)

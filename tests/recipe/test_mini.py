@@ -7,10 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.recipe
@@ -119,3 +121,35 @@ def test_recipe_copy_killed_and_resumed(finished, tmp_path):
         for d in (source, copy)
     ]
     assert scores[0] == scores[1]
+
+
+def test_ablation(finished):
+    """The recipe's own ablation with two choices an axis and one seed, on what the run
+    has left: only what differs from it is trained."""
+    recipe, _ = finished
+    conf = yaml.safe_load((recipe / "conf/ablation.yaml").read_text())
+    values = conf["axes"]["values"]
+    conf["axes"]["values"] = {name: values[name] for name in ("features", "layers")}
+    conf["seeds"] = conf["seeds"][:1]
+    path = recipe / "conf/short.yaml"
+    path.write_text(yaml.safe_dump(conf, sort_keys=False))
+    ablate = [sys.executable, "-m", "espnet2_taste.bin.ablate", "conf/short.yaml"]
+    done = subprocess.run(
+        [*ablate, "--fast", "true"],
+        cwd=recipe,
+        env=dict(os.environ, PYTHONPATH=str(recipe.parents[2])),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    for heading in ("## quantizer: rvq or fsq?", "## values: features or layers?"):
+        assert heading in done.stdout
+    trained = {path.parent.name for path in recipe.glob("exp/taste_*_short-*/.done")}
+    assert trained == {
+        "taste_rvq_short-fsq-features-seed0",
+        "taste_no_vq_short-rvq-layers-seed0",
+        "taste_rvq_short-rvq-layers-seed0",
+    }
+    assert (recipe / "exp/short/ablation.json").stat().st_size > 1000
