@@ -12,6 +12,7 @@ from espnet2_taste.metrics.audio import SAMPLE_RATE
 from espnet2_taste.metrics.mel_cepstrum import mel_cepstrum
 from espnet2_taste.metrics.meter.abs_meter import AbsMeter, Recording
 from espnet2_taste.metrics.meter.reading import read_speech
+from espnet2_taste.metrics.warping import warping_path
 from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour
 
 ORDER, ALPHA = 23, 0.42  # ESPnet's mel-cepstrum at 16 kHz
@@ -68,19 +69,6 @@ def frame_energy(wav: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, floor))
 
 
-def warping_path(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pair the frames of (T, C) and (S, C): indices (P,) into either, in order.
-
-    Dynamic time warping (Sakoe and Chiba 1978) of Euclidean distances, exact, with
-    steps of one frame in either or both: every frame has a partner.
-    """
-    import librosa
-    from scipy.spatial.distance import cdist
-
-    _, path = librosa.sequence.dtw(C=cdist(a, b))
-    return path[::-1, 0], path[::-1, 1]
-
-
 @dataclass(frozen=True)
 class FramePairs:
     """P paired frames of a reference and a recording."""
@@ -112,7 +100,8 @@ def mcd(pairs: FramePairs) -> list[float]:
     from 1 to 23. Unit: dB, 0 or more. Source: R. Kubichek (1993); order, warping factor
     and time warping are those of ESPnet's ``evaluate_mcd.py`` at 16 kHz, the envelope
     is WORLD's as in its ``evaluate_f0.py`` and in VERSA. Unlike them, c0 (loudness,
-    which ``energy_rmse`` measures) counts neither here nor in the warping.
+    which ``energy_rmse`` measures) counts neither here nor in the warping, and power
+    below 1e-9 (digital silence) counts as that much.
     """
     difference = pairs.reference.cepstrum - pairs.row.cepstrum
     distances = 10 / np.log(10) * np.sqrt(2 * np.sum(difference**2, axis=1))
