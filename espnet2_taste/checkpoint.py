@@ -30,9 +30,18 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
 def fetch(tag: str, cache_dir: str | None = None) -> Path:
     """Download by URL or tag: a zip as it is published, or a hub's folder.
 
+    A zip that was downloaded before needs no network.
+
     Raises:
         FileNotFoundError: it cannot be had.
     """
+    from espnet_model_zoo.downloader import str_to_hash
+
+    kept = cache_folder(cache_dir) / str_to_hash(tag)
+    if (kept / "url").is_file():  # complete; the zoo would ask for its name again
+        for file in kept.iterdir():
+            if zipfile.is_zipfile(file):
+                return file
     return Path(_model_zoo("download", tag, cache_dir))
 
 
@@ -139,7 +148,7 @@ def read_arguments(config_file: str | Path) -> argparse.Namespace:
     """
     if not Path(config_file).is_file():
         raise FileNotFoundError(f"no training configuration at {config_file}")
-    folder = Path(config_file).resolve().parent
+    folder = Path(config_file).absolute().parent  # a hub's cache holds links
     return argparse.Namespace(**_resolve(read_yaml(config_file), folder))
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from tiny_system import pack, tiny_system  # noqa: F401
 
 from espnet2_taste.bin.train_tokenizer import main as train_tokenizer
 

@@ -1,0 +1,132 @@
+"""Pack trained parts into one model that opens anywhere: a zip, or a folder.
+
+The tokenizer packs on its own; every other part is an option. Training folders are read
+only, from the folder that the recipe ran in; of them travels what inference needs.
+"""
+
+import argparse
+import logging
+import shutil
+from pathlib import Path
+
+from espnet2_taste.bin import run
+from espnet2_taste.lazy_choices import LazyChoices
+
+
+def axes() -> dict[str, LazyChoices]:
+    """Parts that are chosen by name, and among what."""
+    from espnet2_taste.speaker import speaker_choices
+    from espnet2_taste.units import unit_extractor_choices
+    from espnet2_taste.vocoder import vocoder_choices
+
+    return {
+        "vocoder": vocoder_choices,
+        "units": unit_extractor_choices,
+        "speaker": speaker_choices,
+    }
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--taste", required=True, help="experiment folder or checkpoint")
+    add("--taslm", help="likewise, of the language model on its codes")
+    for part, choices in axes().items():
+        names = choices.names()
+        option = f"--{part.removesuffix('s')}_type"
+        add(option, dest=f"{part}_type", default=names[0], choices=names)
+        add(f"--{part}", help=f"folder or file of this {choices.axis}")
+    add(
+        "--include_backbones",
+        action="store_true",
+        help="put in the weights of networks with a hub id, too (default: their name; "
+        "those in a local folder are always put in)",
+    )
+    card = parser.add_argument_group("for the model card")
+    card.add_argument("--name", help="of the model, e.g. user/name (default: --output)")
+    card.add_argument("--license", help="of the weights, e.g. apache-2.0")
+    card.add_argument("--data", help="that it was trained on")
+    card.add_argument("--language", nargs="+", default=[], help="codes, e.g. en")
+    card.add_argument("--results", type=Path, help="results.json of bin.score")
+    add(
+        "--output", type=Path, required=True, help="*.zip, replaced if there; or folder"
+    )
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    from espnet2_taste.packed import new_folder
+    from espnet2_taste.packing.archive import write_zip
+
+    if args.output.suffix != ".zip":
+        with new_folder(args.output) as folder:
+            fill(folder, args)
+    else:
+        staging = args.output.with_name(args.output.name + ".files")
+        shutil.rmtree(staging, ignore_errors=True)  # of a killed run
+        try:
+            with new_folder(staging) as folder:
+                fill(folder, args)
+            write_zip(staging, args.output)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    logging.info("%s is ready", args.output)
+
+
+def fill(folder: Path, args: argparse.Namespace) -> None:
+    """Write the packed model that the options ask for."""
+    from espnet2_taste.inference.base import find_checkpoint
+    from espnet2_taste.metrics.results import read_results
+    from espnet2_taste.packed import MODELS, find_part, locate, write_parts
+    from espnet2_taste.packing.card import Card
+    from espnet2_taste.packing.check import open_parts, remote_names
+    from espnet2_taste.packing.portable import pack_model
+
+    results = None
+    if args.results is not None:
+        is_folder = args.results.is_dir()
+        results = read_results(args.results if is_folder else args.results.parent)
+    parts = {}
+    for part in MODELS:
+        source = getattr(args, part)
+        if source is None:
+            continue
+        path = locate(source)
+        checkpoint = find_checkpoint(path, part) if path.is_dir() else path
+        (folder / part).mkdir()
+        pack_model(part, checkpoint, folder / part, args.include_backbones)
+        parts[part] = "model"
+        logging.info("%s: %s", part, checkpoint)
+    for part, choices in axes().items():
+        source = getattr(args, part)
+        if source is None:
+            continue
+        given = getattr(args, f"{part}_type"), source
+        choice, path = find_part(source, part) or given
+        (folder / part).mkdir()
+        choices.get_class(choice).pack(path, folder / part)
+        parts[part] = choice
+        logging.info("%s: %s", part, path)
+    write_parts(folder, parts)
+    name = args.name or args.output.stem
+    card = Card(
+        name=name,
+        source=name if "/" in name else args.output.name,
+        parts=open_parts(folder),
+        remote=remote_names(folder),
+        license=args.license,
+        data=args.data,
+        language=args.language,
+        results=results,
+    )
+    (folder / "README.md").write_text(card.text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)
