@@ -63,6 +63,21 @@ def test_checkpoint_is_named_when_it_cannot_be_guessed(folder, tmp_path):
         load_speaker_encoder("espnet_spk", str(tmp_path))
 
 
+def test_packed_without_its_training(folder, tmp_path):
+    from espnet2_taste.speaker import speaker_choices
+
+    (folder / "spk2utt").write_text("secret a b\n")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["spk2utt"] = str(folder / "spk2utt")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    speaker_choices.get_class("espnet_spk").pack(str(folder), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "model.pth"]
+    assert str(folder) not in (tmp_path / "config.yaml").read_text()
+    wav = [0.1 * torch.randn(20000)]
+    encoders = [load_speaker_encoder("espnet_spk", str(p)) for p in (folder, tmp_path)]
+    assert torch.equal(encoders[0](wav), encoders[1](wav))
+
+
 def test_a_foreign_checkpoint_is_an_error(folder, tmp_path):
     (tmp_path / "config.yaml").write_text((folder / "config.yaml").read_text())
     torch.save({"x": torch.zeros(1)}, tmp_path / "model.pth")
