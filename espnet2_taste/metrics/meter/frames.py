@@ -18,7 +18,7 @@ from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour
 ORDER, ALPHA = 23, 0.42  # ESPnet's mel-cepstrum at 16 kHz
 FFT_SIZE = 1024
 WINDOW = 400  # samples, of the energy: 25 ms
-ENERGY_RANGE_DB = 60.0  # below an utterance's loudest frame: silence
+ENERGY_RANGE_DB = 40.0  # below an utterance's loudest frame: silence
 GROSS_ERROR = 0.2
 MAX_SECONDS = 60.0  # warping takes memory with the square of the length
 
@@ -59,7 +59,8 @@ def analyse(wav: np.ndarray) -> Frames:
 def frame_energy(wav: np.ndarray) -> np.ndarray:
     """(N,) audio -> (N // 160 + 1,) dB of the mean power in 25 ms Hann windows.
 
-    Frames more than 60 dB below the loudest count as 60 dB below it.
+    Frames more than 40 dB below the loudest count as 40 dB below it: what recording and
+    vocoder leave between words is not the speaker's.
     """
     window = np.hanning(WINDOW + 1)[:-1]
     padded = np.pad(wav, WINDOW // 2)

@@ -101,7 +101,10 @@ class VersaMeter(AbsMeter):
     """
 
     name = "versa"
-    kinds = {key: "ratio" for fields in FIELDS.values() for key in fields.values()}
+    #: with ``conf/versa.yaml``; an instance's are its configuration's
+    kinds = dict.fromkeys(
+        ["utmos", "dnsmos", "dnsmos_p808", "speaker_similarity", "visqol"], "ratio"
+    )
     needs_reference = True
     on_device = True
     batch_size = 100_000  # its models are loaded anew every time
