@@ -10,6 +10,7 @@ from espnet2_taste.metrics.statistics import Statistics
 
 #: Metrics whose worst utterances have the most errors, not the highest rate.
 _COUNTED = {"wer": "words", "cer": "characters"}
+_NO_FAULT = {"bitrate"}  # metrics that say nothing bad of an utterance
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def worst_lists(scores: ScoreFolder, count: int) -> list[WorstList]:
     lists = []
     for (table, key, metric), statistics in scores.statistics.items():
         column = find_column(table, metric)
-        if key not in heard or column is None or not column.better:
+        if key not in heard or metric in _NO_FAULT:
+            continue
+        if column is None or not column.better:
             continue
         errors = scores.statistics.get((table, key, "wer"))
         length = count if metric == "wer" else (count + 1) // 2

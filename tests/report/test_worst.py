@@ -41,6 +41,7 @@ def test_other_metrics(tmp_path):
             (table, "taste:0", "f0_rmse"): rmse,
             (table, "taste:0", "rate_corr"): correlation,
             (table, "taste:0", "unit_top1"): Statistics("ratio", ["set"], [[1, 2]]),
+            (table, "taste:0", "bitrate"): shares,
             (table, "taste:1", "duration_consistency"): shares,
             ("likelihood", "salmon", "accuracy"): shares,
         },
