@@ -47,9 +47,17 @@ def html_table(header: list[Cell], body: list[list[Cell]]) -> str:
     )
 
 
-def text_table(cells: list[list[str]]) -> str:
-    """Text cells, first line the header -> a sortable table."""
-    header, *body = [[Cell(text) for text in line] for line in cells]
+def text_table(cells: list[list[str]], links: dict[str, str] | None = None) -> str:
+    """Text cells, first line the header -> a sortable table.
+
+    Args:
+        cells: text.
+        links: text of a first cell -> where it leads within the page.
+    """
+    header, *body = [
+        [Cell(first, link=(links or {}).get(first, "")), *map(Cell, rest)]
+        for first, *rest in cells
+    ]
     return html_table(header, body)
 
 

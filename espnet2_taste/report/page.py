@@ -65,9 +65,10 @@ def build_page(report: Report) -> str:
     bodies = {
         kind: _score_section(report, kind, cells) for kind in COLUMNS if kind in cells
     }
+    links = {w.key: w.anchor for w in report.worst if w.column.key == "wer"}
     for kind in ("errors", "codes", "rtf"):
         if kind in cells:
-            bodies[kind] = text_table(cells[kind])
+            bodies[kind] = text_table(cells[kind], links)
     bodies["training"] = training_section(report.training)
     bodies["listen"] = listen_section(report.utterances, report.worst)
     bodies["environment"] = _environment(report, cells)

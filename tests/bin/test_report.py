@@ -179,6 +179,7 @@ def test_page_has_what_is_worth_hearing(page):
     # Values lead to them, with their interval and not without it.
     cell = r'<a href="#worst-reconstruction-taste-wer"[^>]*>0.056 ± 0.056</a><small>0.'
     assert re.search(cell, html)
+    assert '<a href="#worst-reconstruction-taste-wer">taste:0</a>' in html
     assert html.count("epoch 1</figcaption>") == 1 and "16 effective batch" in html
 
 
