@@ -23,7 +23,7 @@ $(STAMP): setup.py
 
 install: $(STAMP) ## The environment in .venv
 
-mini: $(STAMP) ## The mini recipe, stages 1 to 9: result table and report
+mini: $(STAMP) ## The mini recipe, stages 1 to 10: result tables, report, packed model
 	@cd egs2/taste/mini && ./run.sh $(ARGS)
 
 # One test opens the HTML report in a browser; it is skipped where there is none.
