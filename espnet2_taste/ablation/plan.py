@@ -17,7 +17,7 @@ SUB_STAGES = {
 #: Never hear the audio: trained once for all seeds, as the baseline of all.
 SHARED_BY_SEEDS = ("text_only", "text_only_matched")
 DESIGNS = ("product", "one_at_a_time")
-KEYS = {"axes", "seeds", "design", "metrics"}
+KEYS = {"axes", "seeds", "design", "metrics", "options"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Ablation:
         variants: what is trained, the first one being what others are compared to.
         seeds: of training.
         metrics: keys of the reconstruction table to show; [] for all.
+        options: of ``./run.sh``, for every run.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Ablation:
     variants: list[Variant]
     seeds: list[int]
     metrics: list[str]
+    options: dict[str, str]
 
 
 @dataclass
@@ -116,7 +118,8 @@ def read_ablation(path: Path) -> Ablation:
             for stage, changes in axes[axis][choice].items():
                 overrides.setdefault(stage, {}).update(changes)
         variants.append(Variant(choices, overrides))
-    return Ablation(path.stem, names, variants, seeds, conf.get("metrics", []))
+    metrics, options = conf.get("metrics", []), conf.get("options", {})
+    return Ablation(path.stem, names, variants, seeds, metrics, options)
 
 
 def _choices(path: Path, axis: str, choices: dict | list) -> dict[str, dict[str, dict]]:

@@ -18,12 +18,14 @@ the others at their first) is trained with every one of ``seeds``::
             aggregator: multi_layer
             encoder_conf.value_source: [0, 1, 2]   # an entry inside
     seeds: [0, 1]
+    metrics: [wer, rate_corr]      # to show; left out: all
+    options: {meters: frames}      # of ./run.sh
 
 Each system is a run of ``./run.sh`` (stages 5, 6 and 9) with a tag; sub-stages that
 variants have in common with each other or with the recipe's own run are trained once.
 Done steps are skipped, killed ones resumed. Stages 1 to 4 must be done. Writes
 ``<expdir>/<name of the YAML>/ablation.{md,json}`` and prints the former. Options that
-are not listed here go to ``./run.sh``.
+are not listed here go to ``./run.sh``; with ``--stage 9`` it only scores again.
 """
 
 import argparse
@@ -62,7 +64,7 @@ def get_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("config", type=Path, help="YAML with axes, seeds, design, metrics")
+    add("config", type=Path, help="YAML as described above")
     add("--expdir", type=Path, default=Path("exp"), help="of the recipe")
     add(
         "--taste_config",
@@ -96,7 +98,9 @@ def train_and_score(
 ) -> tuple[list[System], dict[str, str]]:
     """The recipe's own sub-stages, then all systems; returns them and the failures."""
     confs = read_confs(args.taste_config)
-    options = ["--expdir", str(args.expdir), *options]
+    given = {"expdir": args.expdir, **ablation.options}
+    words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
+    options = [*words, *options]
     logging.info("the recipe's own sub-stages")
     recipe = [*options, "--taste_config", args.taste_config, "--nj", str(args.nj)]
     recipe_run(folder / "recipe.log", ["--stage", "5", "--stop_stage", "5", *recipe])

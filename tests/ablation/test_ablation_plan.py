@@ -86,7 +86,7 @@ def test_a_decoder_has_its_own_text_only_for_all_seeds(tmp_path):
     [
         ({"axes": {}}, None),
         ({"axes": [1]}, "no mapping with axes"),
-        ({"axis": {}}, "unknown key axis; axes, design, metrics, seeds"),
+        ({"axis": {}}, "unknown key axis; axes, design, metrics, options, seeds"),
         ({"axes": {"quantizer": ["rvq"]}}, "axis quantizer must map choices"),
         ({"axes": {"q": {"a": {"vq": {}}}}}, "q: a: no sub-stage vq, but text_only"),
         ({"axes": {"q": {"a": {"rvq": 1}}}}, "q: a: rvq: overrides must be"),

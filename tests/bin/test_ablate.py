@@ -94,7 +94,15 @@ def calls(folder):
 def test_trained_scored_and_answered(recipe, tmp_path, capsys):
     axes = {k: dict(v) for k, v in ABLATION["axes"].items()}
     del axes["quantizer"]["broken"]
-    main([*recipe(axes=axes), "--output", "ABLATION.md", "--fast", "true"])
+    main(
+        [
+            *recipe(axes=axes, options={"meters": "frames"}),
+            "--output",
+            "ABLATION.md",
+            "--fast",
+            "true",
+        ]
+    )
     shown = capsys.readouterr().out
     text = (tmp_path / "exp/mine/ablation.md").read_text()
     assert text in shown and text == (tmp_path / "ABLATION.md").read_text()
@@ -105,7 +113,8 @@ def test_trained_scored_and_answered(recipe, tmp_path, capsys):
 
     made = calls(tmp_path)
     assert len(made) == 1 + 8 and "--tag" not in made[0]
-    assert all("--fast true" in call[""] for call in made)
+    assert all("--meters frames --" in call[""] for call in made)
+    assert all(call[""].endswith("--fast true") for call in made[1:])
     assert ["copy text_only taste" in call[""] for call in made].count(True) == 1
 
     results = json.loads((tmp_path / "exp/mine/ablation.json").read_text())
