@@ -246,7 +246,7 @@ def gather_measures(
 def read_measures(folder: Path, row: str) -> dict[str, Measures]:
     """utt -> what ``bin.score`` left of a row in its ``measures``; {} if nothing."""
     results = {
-        name: {e["utt"]: e for e in MeasureCache(folder).read(name, row).values()}
+        name: MeasureCache(folder).read_utterances(name, row)
         for name in ("recogniser", "aligner", "pitch")
     }
     words = {utt: e.get("words", []) for utt, e in results["aligner"].items()}

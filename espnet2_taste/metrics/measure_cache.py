@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SHARDS = "output.*"
@@ -27,12 +27,16 @@ class MeasureCache:
 
     def read(self, instrument: str, row: str) -> dict[str, dict]:
         """key -> what was measured, of the folders and their shards."""
-        known = {}
+        return {line["key"]: _numbers(line) for line in self._lines(instrument, row)}
+
+    def read_utterances(self, instrument: str, row: str) -> dict[str, dict]:
+        """utt -> what was measured."""
+        return {line["utt"]: _numbers(line) for line in self._lines(instrument, row)}
+
+    def _lines(self, instrument: str, row: str) -> Iterator[dict]:
         for source in self.sources:
             for folder in (*sorted(source.glob(SHARDS)), source):
-                for entry in read_lines(folder / instrument / _file_name(row)):
-                    known[entry.pop("key")] = entry
-        return known
+                yield from read_lines(folder / instrument / _file_name(row))
 
     def append(self, instrument: str, row: str, entries: list[dict]) -> None:
         """Add entries, each with its ``key``."""
@@ -70,6 +74,10 @@ def read_lines(path: Path) -> list[dict]:
     if damaged:
         logging.warning("%s: %d damaged lines are measured again", path, damaged)
     return entries
+
+
+def _numbers(line: dict) -> dict:
+    return {name: value for name, value in line.items() if name not in ("key", "utt")}
 
 
 def _file_name(row: str) -> str:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from espnet2_taste.metrics.columns import find_column
-from espnet2_taste.metrics.scores import RowScores
+from espnet2_taste.metrics.scores import RowScores, rounded
 from espnet2_taste.metrics.statistics_file import write_statistics
 from espnet2_taste.metrics.table import markdown
 
@@ -46,6 +46,21 @@ def write_results(
         temporary = folder / f".{name}.tmp"
         temporary.write_text(content, encoding="utf-8")
         os.replace(temporary, folder / name)
+
+
+def per_utterance(scores: RowScores) -> list[dict]:
+    """A row's lines for the CSV, each with the utterance's own value of each metric.
+
+    Of a correlation that is one within the utterance, over its frames or words.
+    """
+    values = {
+        key: dict(zip(entry.ids, map(rounded, entry.values()), strict=True))
+        for key, entry in scores.statistics.items()
+    }
+    return [
+        line | {key: own.get(line["utt"], "") for key, own in values.items()}
+        for line in scores.utterances
+    ]
 
 
 def read_results(folder: Path) -> dict:

@@ -48,7 +48,7 @@ class WhisperRecogniser(AbsRecogniser):
         self.dtype, self.max_new_tokens = dtype or half, max_new_tokens
         try:
             AutoConfig.from_pretrained(model)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # not to be had, or no model
             raise Unavailable(
                 f"Whisper {model} (--asr_model: a folder or hub id): "
                 f"{str(error).splitlines()[0]}"
