@@ -45,9 +45,12 @@ def equal_but_for(
         key = "-".join([*rest.values(), f"seed{system.seed}"])
         found[system.variant.choices[axis]][key] = system
     sides = {choice: found[choice] for choice in ablation.axes[axis] if found[choice]}
-    common = set.intersection(*(set(side) for side in sides.values()))
     return {
-        choice: {key: system for key, system in side.items() if key in common}
+        choice: {
+            key: system
+            for key, system in side.items()
+            if all(key in other for other in sides.values())
+        }
         for choice, side in sides.items()
     }
 

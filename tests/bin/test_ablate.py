@@ -150,6 +150,10 @@ def test_what_needs_a_failed_one_is_not_run(recipe, tmp_path, capsys):
     assert "not run, as it needs mine-broken-seed0, which failed" in text
     assert "Not answered: fewer than two choices" in text
     assert len(calls(tmp_path)) == 3
+    axes = {"values": {"broken": broken}}
+    with pytest.raises(SystemExit, match="1 of 1 systems failed"):
+        main(recipe(axes=axes, seeds=[0]))
+    assert "Not answered" in capsys.readouterr().out
 
 
 def test_outside_a_recipe(recipe, tmp_path):
