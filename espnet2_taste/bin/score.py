@@ -17,6 +17,7 @@ import numpy as np
 from espnet2_taste.bin import run
 from espnet2_taste.bin.measure_options import add_measure_options, read_plan
 from espnet2_taste.metrics import codes
+from espnet2_taste.metrics.judge import judge_identity
 from espnet2_taste.metrics.measure import Measured, measure
 from espnet2_taste.metrics.measure_cache import MeasureCache
 from espnet2_taste.metrics.plan import Plan
@@ -80,7 +81,7 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
         "folders": {row.key: str(row.folder) for row in scorer.everything},
         "codes": code_results,
         "rtf": collect_rtf(args, plan),
-        "scorers": name_scorers(measured, cleaner),
+        "scorers": name_scorers(measured, cleaner) | name_judges(plan),
         "not_computed": not_computed(choices, measured.unavailable, everything),
     }
     return results, rows
@@ -97,6 +98,13 @@ def name_scorers(measured: Measured, cleaner: str) -> dict[str, str]:
         scorers["cleaner"] = f"{cleaner} ({CLEANERS[cleaner]})"
         scorers["word errors"] = sclite_identity()
     return scorers
+
+
+def name_judges(plan: Plan) -> dict[str, str]:
+    """Language models that were asked about continuations (see ``bin.judge``)."""
+    names = [judge_identity(row.folder) for row in plan.continuations]
+    names = list(dict.fromkeys(filter(None, names)))
+    return {"judge": "; ".join(names)} if names else {}
 
 
 def write_errors(folder: Path, rows: list[RowScores], utt2spk: dict[str, str]) -> None:

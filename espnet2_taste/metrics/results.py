@@ -33,7 +33,10 @@ def write_results(
     }
     write_statistics(folder / STATISTICS, statistics)
     lines = [
-        line for entries in rows.values() for s in entries for line in s.utterances
+        {"table": table, **line}
+        for table, entries in rows.items()
+        for scores in entries
+        for line in per_utterance(scores)
     ]
     names = list(dict.fromkeys(name for line in lines for name in line))
     contents = {

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet2_taste.bin.measure import main as measure
 from espnet2_taste.bin.score import main
+from espnet2_taste.metrics.statistics_file import read_statistics
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,13 @@ def rows(spoken_data, tmp_path_factory):
             scp.write(f"{utt} {wavs[other]}\n")
             text.write(f"{utt} {texts[other]}\n")
             prompt.write(f"{utt} {' '.join(texts[utt].split()[:2])}\n")
+    judged = [
+        {"key": utt, "score": 1 + i % 2, "model": "a judge", "answer": "", "digest": ""}
+        for i, utt in enumerate(ids)
+    ]
+    (root / "more" / "judge.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in judged)
+    )
     codes = root / "taste"
     codes.mkdir()
     (codes / "num_codebooks").write_text("2\n")
@@ -64,6 +73,7 @@ def command(spoken_data, rows):
         *("--continuation_rows", f"more={rows}/more"),
         *("--taste", str(rows / "taste" / "taste.scp")),
         *("--train_taste", str(rows / "taste" / "taste.scp")),
+        *("--bitrate_of", "copy=codes"),
     ]
 
 
@@ -113,10 +123,16 @@ def test_codes_and_continuation(scored):
     assert codes["codebook_size"] == [4, 4] and codes["utilisation"] == 0.25
     assert codes["entropy_bitrate"] == 0
     assert codes["nominal_bitrate"] == pytest.approx(4 * codes["vectors_per_second"])
+    rate = metric(scores, "reconstruction", "copy", "bitrate")
+    assert rate["values"] == 2 * [pytest.approx(codes["nominal_bitrate"])]
+    assert "bitrate" not in scores["reconstruction"]["broken"]["metrics"]
     more = scores["continuation"]["more"]
     assert more["metrics"]["coverage"]["mean"] == 1
     assert more["metrics"]["wer"]["mean"] < 0.2
     assert more["metrics"]["continuation_rate_corr"]["mean"] is not None
+    assert more["metrics"]["judge"]["mean"] == 1.5
+    assert scores["scorers"]["judge"] == "a judge"
+    assert not {"mcd", "vde"} & set(more["metrics"])  # other words than the original's
 
 
 def test_table_and_espnet_files(scored):
@@ -133,14 +149,138 @@ def test_rerun_measures_only_what_changed(command, scored, tmp_path, caplog):
     caplog.set_level("INFO")
     main([*command, "--output_dir", str(tmp_path / "again")])
     assert " 0 to do" in caplog.text
-    for name in ("results.json", "table.md", "utterances.csv"):
+    for name in ("results.json", "results.csv", "table.md", "utterances.csv"):
         assert (tmp_path / "again" / name).read_text() == (scored / name).read_text()
 
 
-def test_sharding_changes_nothing(command, scored, tmp_path):
+def test_processes_change_nothing(command, scored, tmp_path):
     main([*command, "--output_dir", str(tmp_path), "--nj", "2"])
     expected = (scored / "results.json").read_text()
     assert (tmp_path / "results.json").read_text() == expected
+
+
+def test_shards_change_nothing(spoken_data, command, scored, tmp_path, caplog):
+    """What bin.measure did in parts is found, and found again by a later shard."""
+    shared = command[: command.index("--taste")]
+    del shared[2:4]  # --train_dir is bin.score's
+    ids = [line.split()[0] for line in open(spoken_data / "text")]
+    cache = tmp_path / "measures"
+    for number, keys in enumerate((ids[:3], ids[3:]), 1):
+        (tmp_path / "keys").write_text("\n".join(keys) + "\n")
+        shard = ["--key_file", str(tmp_path / "keys"), "--cache_dir", str(cache)]
+        measure([*shared, *shard, "--output_dir", str(cache / f"output.{number}")])
+    caplog.set_level("INFO")
+    main([*command, "--output_dir", str(tmp_path)])
+    assert " 0 to do" in caplog.text
+    for name in ("results.json", "utterances.csv"):
+        assert (tmp_path / name).read_text() == (scored / name).read_text()
+    shutil.rmtree(cache / "output.1")
+    shutil.rmtree(cache / "output.2")
+    caplog.clear()
+    measure([*shared, *shard, "--output_dir", str(cache / "output.1")])
+    assert " 0 to do" in caplog.text
+    (tmp_path / "keys").write_text("nobody\n")
+    with pytest.raises(ValueError, match="keys: nobody is not in the reference set"):
+        measure([*shared, *shard, "--output_dir", str(cache / "output.1")])
+
+
+def test_values_come_from_the_statistics(scored):
+    """The tables, the CSV files and statistics.npz say the same."""
+    results = json.loads((scored / "results.json").read_text())
+    statistics = read_statistics(scored / "statistics.npz")
+    assert ("continuation", "more", "wer") in statistics
+    for (table, key, name), entry in statistics.items():
+        row, _, seed = key.partition(":")
+        position = results[table][row]["seeds"].index(seed)
+        value = results[table][row]["metrics"][name]["values"][position]
+        assert value == pytest.approx(entry.value()) or np.isnan(entry.value())
+    lines = list(csv.DictReader(open(scored / "results.csv")))
+    wer = [line for line in lines if line["metric"] == "wer" and line["row"] == "copy"]
+    assert [line["seed"] for line in wer] == ["mean", "0", "1"]
+    expected = metric(results, "reconstruction", "copy", "wer")["mean"]
+    assert float(wer[0]["value"]) == expected
+    units = {line["metric"]: line["unit"] for line in lines}
+    assert units["mcd"] == "dB" and units["wer"] == ""
+    for line in csv.DictReader(open(scored / "utterances.csv")):
+        if line["words"] and line["table"] == "reconstruction":
+            wrong = sum(int(line[kind]) for kind in ("sub", "del", "ins"))
+            assert float(line["wer"]) == pytest.approx(
+                wrong / int(line["words"]), abs=1e-5
+            )
+    # Eight utterances are too few for an interval.
+    assert metric(results, "reconstruction", "copy", "wer")["interval"] is None
+
+
+def test_scorers_are_named(scored):
+    scorers = json.loads((scored / "results.json").read_text())["scorers"]
+    assert "grammar.jsgf (" in scorers["words"] and "pocketsphinx" in scorers["words"]
+    assert "forced alignment" in scorers["word times"] and "pyworld" in scorers["F0"]
+    assert scorers["cleaner"].startswith("words (")
+    assert scorers["frames"] and scorers["word errors"]
+    assert scorers["words"] in (scored / "table.md").read_text()
+
+
+def test_any_two_wav_scp_and_a_text(spoken_data, tmp_path, rows):
+    """No speakers, a wav.scp instead of a folder, another system's word times."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("wav.scp", "text", "words.ctm"):
+        shutil.copy(spoken_data / name, mine)
+    beside = tmp_path / "system.scp"
+    shutil.copy(rows / "copy" / "wav.scp", beside)
+    (tmp_path / "text").write_text("not read\n")
+    main(
+        [
+            *("--ref_dir", str(mine), "--rows", f"mine={beside}", f"same={mine}"),
+            *("--asr", "none", "--aligner", "ctm", "--meters"),
+            *("--output_dir", str(tmp_path / "out")),
+        ]
+    )
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    same = results["reconstruction"]["same"]["metrics"]
+    assert "wer" not in same and same["rate_corr"]["mean"] == pytest.approx(1)
+    assert same["utterance_f0_corr"]["mean"] is None  # of speakers with one utterance
+    mine = results["reconstruction"]["mine"]
+    assert mine["metrics"]["coverage"]["mean"] == 0 and mine["errors"] == [None]
+    assert mine["failures"] == [{"not in words.ctm": results["num_utterances"]}]
+    assert not (tmp_path / "out" / "score_wer").exists()
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "WER" not in table and "Rate" in table
+
+
+def test_what_cannot_be_measured_is_said(spoken_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
+    main(
+        [
+            *("--ref_dir", str(spoken_data), "--asr", "none", "--aligner", "none"),
+            *("--meters", "utmos", "speaker", "--output_dir", str(tmp_path)),
+        ]
+    )
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert "speaker.model=" in results["not_computed"]["Speaker"]
+    assert "UTMOS" in results["not_computed"]
+    known = results["reconstruction"]["original"]["metrics"]
+    assert list(known) == ["utterance_f0_corr"]
+    table = (tmp_path / "table.md").read_text()
+    assert "## Not computed" in table and "|UTMOS" in table.replace(" ", "")
+
+
+def test_test_sets_alone(tmp_path):
+    """A spoken language model without recordings to score."""
+    qa = tmp_path / "questions"
+    qa.mkdir()
+    answers = [{"key": f"q{i}", "answers": ["Paris"]} for i in range(12)]
+    lines = [json.dumps(answer) + "\n" for answer in answers]
+    (qa / "answers.jsonl").write_text("".join(lines))
+    said = [f"q{i} it is {'paris' if i % 3 else 'rome'}\n" for i in range(12)]
+    (qa / "text").write_text("".join(said))
+    main(["--qa", f"capitals={qa}", "--output_dir", str(tmp_path / "out")])
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    accuracy = results["qa"]["capitals"]["metrics"]["accuracy"]
+    assert accuracy["mean"] == pytest.approx(2 / 3)
+    low, high = accuracy["interval"]
+    assert 0.3 < low < 2 / 3 < high <= 1
+    assert "Question answering" in (tmp_path / "out" / "table.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -153,6 +293,12 @@ def test_sharding_changes_nothing(command, scored, tmp_path):
         (["--rows", "x={foreign}"], "utterance nobody is not in the reference"),
         (["--continuation_rows", "x={copy}"], "no file .*prompt_text"),
         (["--taste", "{copy}/wav.scp"], "no file .*num_codebooks"),
+        (["--asr", "whisper"], "--asr whisper: give --asr_model"),
+        (["--asr_conf", "grammer"], "--asr_conf 'grammer': expected key=value"),
+        (["--asr_conf", "beam=3"], "recogniser pocketsphinx: .*'beam'"),
+        (["--meter_conf", "utmos.model=x"], "a meter of --meters \\(none\\)"),
+        (["--bitrate_of", "x=y"], "expected row=codes or row=units"),
+        (["--qa", "x={copy}/none"], "--qa 'x=.*expected name=folder"),
     ],
 )
 def test_bad_input_is_one_line(spoken_data, rows, tmp_path, options, message):
@@ -167,3 +313,15 @@ def test_bad_input_is_one_line(spoken_data, rows, tmp_path, options, message):
     base = ["--ref_dir", str(one), "--grammar", grammar, "--meters"]
     with pytest.raises((ValueError, OSError), match=message):
         main([*base, *filled, "--output_dir", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing to score: give --ref_dir"),
+        (["--rows", "x=y"], "need --ref_dir"),
+    ],
+)
+def test_nothing_to_score_is_one_line(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        main([*options, "--output_dir", str(tmp_path)])

@@ -1,6 +1,6 @@
 import pytest
 
-from espnet2_taste.metrics.words import normalise_words
+from espnet2_taste.metrics.words import load_cleaner, normalise_words
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,21 @@ from espnet2_taste.metrics.words import normalise_words
 )
 def test_normalise_words(text, words):
     assert normalise_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("words", ["he's", "21", "colour"]),
+        ("none", ["He's", "21,", "COLOUR!"]),
+        ("whisper_en", ["he", "is", "21", "color"]),
+        ("whisper_basic", ["he", "s", "21", "colour"]),
+    ],
+)
+def test_cleaners(name, words):
+    assert load_cleaner(name)("He's 21, COLOUR!") == words
+
+
+def test_unknown_cleaner_is_one_line():
+    with pytest.raises(ValueError, match="soap is no cleaner; choose from words, none"):
+        load_cleaner("soap")
