@@ -123,6 +123,7 @@ def tables(scores: dict) -> dict[str, list[list[str]]]:
 
 def markdown_table(cells: list[list[str]]) -> str:
     """Cells -> a Markdown table, columns padded to be read as plain text too."""
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [
         "|" + "|".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)) + "|"
