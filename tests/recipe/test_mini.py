@@ -1,9 +1,9 @@
 """The mini recipe end to end with few steps; copied; killed and resumed."""
 
 import hashlib
+import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -63,14 +64,53 @@ def finished(tmp_path_factory):
     return recipe, run(recipe)
 
 
+def read_results(recipe: Path) -> dict:
+    """results.json, apart from times and places."""
+    results = json.loads((recipe / "exp/scores/results.json").read_text())
+    return {k: v for k, v in results.items() if k not in ("rtf", "folders", "ref_dir")}
+
+
 def test_end_to_end(finished):
     recipe, output = finished
-    assert "finished in" in output
-    assert (recipe / "exp/RESULTS.md").stat().st_size > 500
+    assert "finished in" in output and "nothing is uploaded" in output
+    assert (recipe / "exp/RESULTS.md").read_text() in output
     assert (recipe / "exp/scores/report.html").stat().st_size > 10_000
     assert fingerprint(recipe)
+    results = read_results(recipe)
+    rows = {"original", "copy", "text_only", "no_vq", "taste"}
+    assert rows <= results["reconstruction"].keys()
+    for name in rows:
+        assert results["reconstruction"][name]["metrics"]["wer"]["mean"] >= 0
+    assert {"taslm", "control"} <= results["continuation"].keys()
+    tasks = [row for row in results["likelihood"] if row.startswith("salmon")]
+    assert len(tasks) == 1 + 6 and {"tstorycloze", "sblimp"} <= set(
+        results["likelihood"]
+    )
+    assert "web_questions" in results["qa"]
+    for name in ("taslm", "control"):
+        folder = recipe / f"exp/decode/{name}_seed0/test"
+        questions = (folder / "judge_prompts.jsonl").read_text().splitlines()
+        assert len(questions) == len((folder / "text").read_text().splitlines())
+    maps = {path.parent.name for path in recipe.glob("exp/taste_rvq/att_ws/*/1ep.png")}
+    assert len(maps) == 3
     again = run(recipe)
-    assert again.count("done before") >= 20 and "training exp" not in again
+    assert again.count("done before") >= 30 and "training exp" not in again
+
+
+def test_packed_model_and_what_would_be_uploaded(finished, tmp_path, monkeypatch):
+    recipe, _ = finished
+    packed = tmp_path / "packed.zip"
+    shutil.copy(recipe / "exp/packed.zip", packed)
+    monkeypatch.chdir(tmp_path)  # nothing of the recipe's folder
+    from espnet2_taste.inference import SpeechToTaste
+
+    tokens = SpeechToTaste.from_pretrained(str(packed))(
+        np.random.default_rng(0).normal(0, 0.1, 32000), "the red lamp"
+    )
+    assert tokens.codes.shape == (3, 4)
+    upload = ["--stage", "11", "--hf_repo", "someone/taste", "--dry_run", "true"]
+    shown = run(recipe, *upload)
+    assert "someone/taste" in shown and "README.md" in shown
 
 
 def test_recipe_copy_killed_and_resumed(finished, tmp_path):
@@ -93,9 +133,10 @@ def test_recipe_copy_killed_and_resumed(finished, tmp_path):
         f"cp -r {corpus}/train {corpus}/dev {corpus}/test {corpus}/local data/\n"
         f"sed -i 's# data/# {corpus}/#' data/*/wav.scp\n"
     )
+    options = ["--testsets", ""]  # the copy's data.sh makes none
     for seconds in random.Random(0).sample(range(5, 100), 5):
         process = subprocess.Popen(
-            FAST,
+            FAST + options,
             cwd=copy,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -107,30 +148,21 @@ def test_recipe_copy_killed_and_resumed(finished, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         time.sleep(2)  # jobs notice that the recipe has gone
-    run(copy, "--stage", "1", "--stop_stage", "9")
+    run(copy, *options, "--stage", "1", "--stop_stage", "9")
     assert (copy / "exp/RESULTS.md").exists()
     assert fingerprint(copy) == fingerprint(source)
-    scores = [
-        [
-            line
-            for line in (d / "exp/scores/table.md").read_text().splitlines()
-            if not re.search(
-                "Real-time|: (speech_decoder|vocoder|taslm)|copy|unit", line
-            )
-        ]
-        for d in (source, copy)
-    ]
-    assert scores[0] == scores[1]
+    ours, theirs = read_results(copy), read_results(source)
+    for table in ("reconstruction", "continuation", "codes", "scorers"):
+        assert ours[table] == theirs[table]
 
 
 def test_ablation(finished):
-    """The recipe's own ablation with two choices an axis and one seed, on what the run
-    has left: only what differs from it is trained."""
+    """The recipe against all that its ablation changes at once, on what the run has
+    left: only what differs from it is trained."""
     recipe, _ = finished
     conf = yaml.safe_load((recipe / "conf/ablation.yaml").read_text())
-    values = conf["axes"]["values"]
-    conf["axes"]["values"] = {name: values[name] for name in ("features", "layers")}
-    conf["seeds"] = conf["seeds"][:1]
+    changes = conf["axes"]["quantizer"]["fsq"] | conf["axes"]["values"]["layers"]
+    conf |= {"axes": {"what": {"own": None, "fsq_layers": changes}}, "seeds": [0]}
     path = recipe / "conf/short.yaml"
     path.write_text(yaml.safe_dump(conf, sort_keys=False))
     ablate = [sys.executable, "-m", "espnet2_taste.bin.ablate", "conf/short.yaml"]
@@ -144,12 +176,10 @@ def test_ablation(finished):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
-    for heading in ("## quantizer: rvq or fsq?", "## values: features or layers?"):
-        assert heading in done.stdout
+    assert "## what: own or fsq_layers?" in done.stdout
     trained = {path.parent.name for path in recipe.glob("exp/taste_*_short-*/.done")}
     assert trained == {
-        "taste_rvq_short-fsq-features-seed0",
-        "taste_no_vq_short-rvq-layers-seed0",
-        "taste_rvq_short-rvq-layers-seed0",
+        "taste_no_vq_short-fsq_layers-seed0",
+        "taste_rvq_short-fsq_layers-seed0",
     }
     assert (recipe / "exp/short/ablation.json").stat().st_size > 1000

@@ -64,7 +64,7 @@ score_asr_model=       # Its weights: path or name.
 grammar=               # JSGF for pocketsphinx; empty: its general language model.
 continuation_grammar=  # The same for continuations (ends of sentences).
 meters="frames utmos dnsmos speaker versa"  # One without package or weights is named, not computed.
-meter_conf=            # E.g. "utmos.model=path versa.config=conf/versa.yaml"; speaker.*: as --speaker_type.
+meter_conf=            # E.g. "utmos.model=<file> versa.python=<its python>"; speaker.*: the recipe's own.
 score_args=            # Further options of bin.measure and bin.score: --aligner, --asr_conf ...
 results=RESULTS.md     # Table to write.
 # Packing and upload (stages 10 and 11)
