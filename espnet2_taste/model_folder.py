@@ -3,12 +3,12 @@
 Units, vocoders and speaker encoders that a recipe trains without ESPnet's trainer.
 """
 
-import os
 from pathlib import Path
 
 import torch
 import yaml
 
+from espnet2_taste.atomic import replacing, write_text
 from espnet2_taste.checkpoint import load_state
 
 #: of a training configuration
@@ -31,9 +31,8 @@ def read_config(path: Path) -> dict:
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     """``torch.save`` by rename; parents are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    torch.save(tensors, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(tensors, temporary)
 
 
 def load_tensors(path: Path, made_by: str) -> dict[str, torch.Tensor]:
@@ -61,9 +60,7 @@ def save_state(output_dir: Path, state: dict[str, torch.Tensor], config: dict) -
         config: what was trained; ``model_conf`` in it rebuilds the model.
     """
     save_tensors(output_dir / "model.pth", state)
-    temporary = output_dir / "config.yaml.tmp"
-    temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    os.replace(temporary, output_dir / "config.yaml")
+    write_text(output_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False))
 
 
 def load_model(path: str, cls: type, made_by: str, device: str) -> torch.nn.Module:

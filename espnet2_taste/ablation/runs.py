@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from espnet2_taste.ablation.plan import System
-from espnet2_taste.data.datadir import write_text
+from espnet2_taste.atomic import write_text
 
 
 class Failed(RuntimeError):
@@ -43,7 +43,7 @@ def write_confs(folder: Path, system: System) -> str:
     for stage, conf in system.confs.items():
         path = Path(pattern % stage)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, [yaml.safe_dump(conf, sort_keys=False).rstrip()])
+        write_text(path, yaml.safe_dump(conf, sort_keys=False))
     return pattern
 
 

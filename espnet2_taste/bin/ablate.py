@@ -52,8 +52,8 @@ from espnet2_taste.ablation.plan import (
     read_ablation,
 )
 from espnet2_taste.ablation.runs import recipe_run, run_systems
+from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
-from espnet2_taste.data.datadir import write_text
 from espnet2_taste.metrics.comparison import RESAMPLES
 from espnet2_taste.metrics.score_folder import ScoreFolder
 
@@ -163,9 +163,9 @@ def main(cmd: list[str] | None = None) -> None:
         logging.error("%s: %s", tag, reason)
     results = tabulate(args, ablation, systems, failed)
     text = ablation_markdown(results)
-    write_text(folder / "ablation.json", [json.dumps(results, indent=1)])
+    write_text(folder / "ablation.json", json.dumps(results, indent=1) + "\n")
     for path in filter(None, (folder / "ablation.md", args.output)):
-        write_text(path, [text.rstrip("\n")])
+        write_text(path, text)
     print(text)
     if failed:
         sys.exit(f"error: {len(failed)} of {len(systems)} systems failed, see above")

@@ -7,12 +7,12 @@ mean and ``prosody.scp`` appears in the data directory.
 
 import argparse
 import logging
-import os
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 
+from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
 from espnet2_taste.data.ctc_aligner import SAMPLE_RATE, CTCAligner
 from espnet2_taste.data.ctc_alignment import unit_durations, word_prosody, word_times
@@ -74,14 +74,14 @@ def align_directory(args: argparse.Namespace) -> None:
 
 def write_ctm(path: Path, rows: dict, texts: dict[str, str]) -> None:
     """``utt 1 start duration word`` lines, sorted by utterance."""
-    with open(f"{path}.tmp", "w", encoding="utf-8") as f:
-        for key in sorted(rows):
-            times = rows[key][0]
-            for word, start, end in zip(
-                texts[key].split(), times.starts, times.ends, strict=True
-            ):
-                f.write(f"{key} 1 {start:.3f} {end - start:.3f} {word}\n")
-    os.replace(f"{path}.tmp", path)
+    lines = []
+    for key in sorted(rows):
+        times = rows[key][0]
+        for word, start, end in zip(
+            texts[key].split(), times.starts, times.ends, strict=True
+        ):
+            lines.append(f"{key} 1 {start:.3f} {end - start:.3f} {word}")
+    write_lines(path, lines)
 
 
 def subtract_speaker_mean(data_dir: Path, raw_dir: Path) -> None:

@@ -15,8 +15,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
-from espnet2_taste.data.datadir import write_text
 from espnet2_taste.metrics.columns import COLUMNS
 from espnet2_taste.metrics.comparison import (
     LEVEL,
@@ -254,10 +254,10 @@ def main(cmd: list[str] | None = None) -> None:
         contents = {
             "compare.md": text,
             "compare.csv": comparison_csv(results),
-            "compare.json": json.dumps(results, indent=1, allow_nan=False),
+            "compare.json": json.dumps(results, indent=1, allow_nan=False) + "\n",
         }
         for name, content in contents.items():
-            write_text(args.output_dir / name, [content.rstrip("\n")])
+            write_text(args.output_dir / name, content)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def write_directory(args: argparse.Namespace, kept: dict, audio: Path) -> None:
     }
     datadir.write_selection(args.data_dir, tables, set(kept), args.output_dir)
     samples = {key: str(count) for key, count in kept.items()}
-    datadir.write_lines(args.output_dir / "utt2num_samples", samples)
+    datadir.write_table(args.output_dir / "utt2num_samples", samples)
 
 
 def get_parser() -> argparse.ArgumentParser:

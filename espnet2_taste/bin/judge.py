@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
+from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import add_data_options
 
@@ -42,7 +43,6 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.data.datadir import write_text
     from espnet2_taste.data.kaldi_io import read_table
     from espnet2_taste.metrics.judge import TEMPLATE, make_questions
 
@@ -54,7 +54,7 @@ def main(cmd: list[str] | None = None) -> None:
     questions = make_questions(prompts, continuations, template)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     path = args.output_dir / "judge_prompts.jsonl"
-    write_text(path, (json.dumps(asdict(question)) for question in questions))
+    write_lines(path, (json.dumps(asdict(question)) for question in questions))
     logging.info("%s: %d questions", path, len(questions))
     if args.endpoint:
         ask(args, questions)
@@ -67,7 +67,6 @@ def ask(args: argparse.Namespace, questions: list) -> None:
         EndpointError: the endpoint fails; the answers so far are kept.
     """
     from espnet2_taste.chat import ChatEndpoint, EndpointError
-    from espnet2_taste.data.datadir import write_text
     from espnet2_taste.metrics.judge import Answer, parse_score, read_answers
 
     endpoint = ChatEndpoint(
@@ -86,7 +85,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
         for key, answer in read_answers(path).items()
         if answer.model == args.model and answer.digest == wanted.get(key)
     }
-    write_text(path, (answer.to_json() for answer in answers.values()))
+    write_lines(path, (answer.to_json() for answer in answers.values()))
     rest = [question for question in questions if question.key not in answers]
     logging.info("%d questions answered before, %d to ask", len(answers), len(rest))
     pool, failure = ThreadPoolExecutor(max(1, args.nj)), None
@@ -115,7 +114,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
         raise EndpointError(
             f"{failure}; {len(answers)} of {len(questions)} answers are kept: run again"
         )
-    write_text(path, (answers[key].to_json() for key in sorted(answers)))
+    write_lines(path, (answers[key].to_json() for key in sorted(answers)))
     scores = [a.score for a in answers.values() if a.score is not None]
     mean = f"mean score {sum(scores) / len(scores):.3f}" if scores else "no score"
     unclear = len(answers) - len(scores)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
-from espnet2_taste.data.datadir import write_text
 from espnet2_taste.metrics.measure import read_measures
 from espnet2_taste.metrics.rows import read_scp
 from espnet2_taste.metrics.score_folder import ScoreFolder
@@ -160,7 +160,7 @@ def report(args: argparse.Namespace) -> None:
     )
     for path, content in ((args.results, markdown), (args.html, page)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, [content.rstrip("\n")])
+        write_text(path, content)
         logging.info("wrote %s (%.1f MB)", path, len(content) / 1e6)
 
 

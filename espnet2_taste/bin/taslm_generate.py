@@ -13,7 +13,6 @@ those of a random word of another utterance.
 import argparse
 import json
 import logging
-import os
 import time
 from collections import defaultdict
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
     add_batch_options,
@@ -251,9 +251,7 @@ def write_continuations(args, taslm, prompts: dict, codes: dict | None) -> None:
         ("codebook_size", f"{quantizer.codebook_size}\n"),
         ("rtf.json", json.dumps(report) + "\n"),
     ):
-        temporary = output_dir / f"{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, output_dir / name)
+        write_text(output_dir / name, content)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ espnet2_taste.inference.TaslmScore).
 import argparse
 import json
 import logging
-import os
 from dataclasses import asdict
 
+from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
     add_batch_options,
@@ -59,12 +59,8 @@ def main(cmd: list[str] | None = None) -> None:
     for field in ("score", "score_sum"):
         table = {name: f"{getattr(row, field):.6f}" for name, row in scores.items()}
         write_table(args.output_dir / field, table)
-    path = args.output_dir / "scores.jsonl"
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as f:
-        for name in sorted(scores):
-            f.write(json.dumps({"key": name} | asdict(scores[name])) + "\n")
-    os.replace(temporary, path)
+    lines = (json.dumps({"key": u} | asdict(scores[u])) for u in sorted(scores))
+    write_lines(args.output_dir / "scores.jsonl", lines)
 
 
 if __name__ == "__main__":

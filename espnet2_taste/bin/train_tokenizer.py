@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
 from espnet2_taste.data.text import UNKNOWN, WORD_START
 
@@ -36,9 +37,7 @@ def write_characters(sentences: list[str], output: Path, asr: bool) -> None:
         pieces = ["<blank>", UNKNOWN, "<space>", *chars, "<sos/eos>"]
     else:
         pieces = [UNKNOWN, WORD_START, *chars]
-    temporary = output.with_suffix(".tmp")
-    temporary.write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    os.replace(temporary, output)
+    write_lines(output, pieces)
 
 
 def get_parser() -> argparse.ArgumentParser:

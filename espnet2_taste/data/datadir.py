@@ -5,9 +5,10 @@ tables of a directory have the same ids, because ESPnet reads them in lockstep. 
 ``segments``, ``wav.scp`` is indexed by recording. ``*.ctm`` has a line per word.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from espnet2_taste.atomic import write_lines
 
 NAMED_TABLES = ("text", "utt2spk", "utt2num_samples", "utt2dur", "segments")
 
@@ -34,16 +35,9 @@ def read_lines(path: Path) -> dict[str, str]:
     return entries
 
 
-def write_text(path: Path, lines: Iterable[str]) -> None:
-    """Write lines to a temporary name and rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_lines(path: Path, entries: dict[str, str]) -> None:
+def write_table(path: str | Path, entries: dict[str, str]) -> None:
     """Write a table sorted by id (code points sort as LC_ALL=C sorts UTF-8)."""
-    write_text(path, (f"{key} {entries[key]}".rstrip() for key in sorted(entries)))
+    write_lines(path, (f"{key} {entries[key]}".rstrip() for key in sorted(entries)))
 
 
 def table_names(folder: Path) -> list[str]:
@@ -122,20 +116,20 @@ def write_selection(
     """Write the ``keys`` of ``tables``, and what hangs on them, to ``target``."""
     target.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        write_lines(target / name, {k: v for k, v in table.items() if k in keys})
+        write_table(target / name, {k: v for k, v in table.items() if k in keys})
     if "segments" in tables:
         used = {tables["segments"][key].split()[0] for key in keys}
         recordings = read_lines(source / "wav.scp")
         kept = {k: v for k, v in recordings.items() if k in used}
-        write_lines(target / "wav.scp", kept)
+        write_table(target / "wav.scp", kept)
     for ctm in sorted(source.glob("*.ctm")):
         lines = ctm.read_text(encoding="utf-8").splitlines()
         kept_lines = [line for line in lines if line.split(maxsplit=1)[0] in keys]
         # Stable: the words of an utterance stay in the order of time.
         kept_lines.sort(key=lambda line: line.split(maxsplit=1)[0])
-        write_text(target / ctm.name, kept_lines)
+        write_lines(target / ctm.name, kept_lines)
     speakers = {k: v for k, v in tables["utt2spk"].items() if k in keys}
-    write_lines(target / "spk2utt", invert(speakers))
+    write_table(target / "spk2utt", invert(speakers))
 
 
 def fix(folder: Path) -> dict[str, int]:
@@ -194,8 +188,8 @@ def combine(folders: list[Path], target: Path) -> int:
             if twice:
                 raise ValueError(f"{folder}/{name}: id {min(twice)} appears twice")
             joined |= part[name]
-        write_lines(target / name, joined)
-    write_lines(target / "spk2utt", invert(read_lines(target / "utt2spk")))
+        write_table(target / name, joined)
+    write_table(target / "spk2utt", invert(read_lines(target / "utt2spk")))
     return len(read_lines(target / "utt2spk"))
 
 
@@ -212,7 +206,7 @@ def merge(shards: list[Path], target: Path) -> int:
     if target.suffix in (".ctm", ".jsonl"):
         lines = [x for s in shards for x in s.read_text(encoding="utf-8").splitlines()]
         first = slice(1) if target.suffix == ".ctm" else slice(2)  # {"key": "<id>", ...
-        write_text(target, sorted(lines, key=lambda line: line.split()[first]))
+        write_lines(target, sorted(lines, key=lambda line: line.split()[first]))
         return len(lines)
     joined: dict[str, str] = {}
     for shard in shards:
@@ -221,5 +215,5 @@ def merge(shards: list[Path], target: Path) -> int:
         if twice:
             raise ValueError(f"{shard}: id {min(twice)} is in another shard too")
         joined |= table
-    write_lines(target, joined)
+    write_table(target, joined)
     return len(joined)

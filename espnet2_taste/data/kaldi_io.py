@@ -8,7 +8,9 @@ import kaldiio
 import numpy as np
 import soundfile
 
-from espnet2_taste.data.datadir import read_lines, write_lines
+from espnet2_taste.atomic import replacing
+from espnet2_taste.data.datadir import read_lines
+from espnet2_taste.data.datadir import write_table as write_table
 
 
 def read_table(path: str | Path) -> dict[str, str]:
@@ -23,11 +25,6 @@ def read_table(path: str | Path) -> dict[str, str]:
         if not value:
             raise ValueError(f"{path}: {key} has no value")
     return table
-
-
-def write_table(path: str | Path, table: dict[str, str]) -> None:
-    """Write ``key value`` lines sorted by key (LC_ALL=C), by rename."""
-    write_lines(Path(path), table)
 
 
 def select_keys(table: dict[str, str], key_file: str | Path | None) -> dict[str, str]:
@@ -124,9 +121,8 @@ def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit PCM, by rename; parents are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    soundfile.write(temporary, wav, sample_rate, "PCM_16", format="WAV")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        soundfile.write(temporary, wav, sample_rate, "PCM_16", format="WAV")
 
 
 class ArkWriter:

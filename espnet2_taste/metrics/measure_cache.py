@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from espnet2_taste.atomic import write_text
+
 SHARDS = "output.*"
 
 
@@ -52,10 +54,7 @@ class MeasureCache:
         """Write these entries only, by rename."""
         path = self.folder / instrument / _file_name(row)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(map(_line, entries))
-        os.replace(temporary, path)
+        write_text(path, "".join(map(_line, entries)))
 
 
 def read_lines(path: Path) -> list[dict]:

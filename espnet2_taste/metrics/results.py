@@ -3,9 +3,9 @@
 import csv
 import io
 import json
-import os
 from pathlib import Path
 
+from espnet2_taste.atomic import write_text
 from espnet2_taste.metrics.columns import find_column
 from espnet2_taste.metrics.scores import RowScores, rounded
 from espnet2_taste.metrics.statistics_file import write_statistics
@@ -46,9 +46,7 @@ def write_results(
         RESULTS: json.dumps(results, indent=1, allow_nan=False) + "\n",
     }
     for name, content in contents.items():
-        temporary = folder / f".{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, folder / name)
+        write_text(folder / name, content)
 
 
 def per_utterance(scores: RowScores) -> list[dict]:

@@ -1,12 +1,12 @@
 """All statistics of a scoring in one file: what intervals and comparisons read."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.atomic import replacing
 from espnet2_taste.metrics.statistics import KINDS, Statistics
 
 #: (table, row key ``name`` or ``name:seed``, metric key)
@@ -30,11 +30,8 @@ def write_statistics(path: str | Path, statistics: dict[Key, Statistics]) -> Non
     for ids, number in id_lists.items():
         arrays[f"ids_{number}"] = np.array(ids, dtype=np.str_)
     arrays[_INDEX] = np.array(json.dumps(index))
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
-    os.replace(temporary, path)
 
 
 def read_statistics(path: str | Path) -> dict[Key, Statistics]:

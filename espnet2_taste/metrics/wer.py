@@ -1,13 +1,13 @@
 """Word and character errors as sclite counts them; files in ESPnet's layout."""
 
 import logging
-import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.atomic import write_text
 from espnet2_taste.metrics.alignment import edit_counts
 from espnet2_taste.metrics.statistics import Statistics
 
@@ -97,14 +97,14 @@ def write_wer_files(
         lines["ref.trn"].append(" ".join(reference) + f"\t{tag}\n")
         lines["hyp.trn"].append(" ".join(hypothesis) + f"\t{tag}\n")
     for name, content in lines.items():
-        _write(folder / name, "".join(content))
+        write_text(folder / name, "".join(content))
     sclite = find_sclite()
     result = _run_sclite(sclite, folder) if sclite else None
     if result is None:
         result = _summary(total, len(set(utt2spk[u] for u in references)))
     elif (counts := sclite_counts(result)) not in (None, total):
         logging.warning("%s: sclite counts %s, we %s", folder, counts, total)
-    _write(folder / "result.txt", result)
+    write_text(folder / "result.txt", result)
 
 
 def sclite_counts(result: str) -> WordErrors | None:
@@ -156,9 +156,3 @@ def _summary(total: WordErrors, speakers: int) -> str:
         f"| Sum/Avg | {size} | {percent} {100 * wrong / sentences:6.1f} |\n"
         f"| Sum     | {size} | {raw} {wrong:6d} |\n"
     )
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

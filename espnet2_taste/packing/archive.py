@@ -1,12 +1,12 @@
 """Zips of packed models: the same files give the same bytes; unpacked once."""
 
 import hashlib
-import os
 import shutil
 import zipfile
 import zlib
 from pathlib import Path
 
+from espnet2_taste.atomic import replacing
 from espnet2_taste.checkpoint import cache_folder
 from espnet2_taste.packed import MANIFEST, new_folder
 
@@ -21,20 +21,14 @@ def write_zip(folder: Path, path: Path) -> None:
         folder: whose content becomes the top level.
         path: of the zip; what lies there is replaced when the new one is complete.
     """
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with zipfile.ZipFile(temporary, "w") as archive:
-            for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-                name = file.relative_to(folder).as_posix()
-                info = zipfile.ZipInfo(name, EPOCH)
-                info.external_attr = 0o644 << 16
-                info.file_size = file.stat().st_size  # decides on zip64
-                with file.open("rb") as source, archive.open(info, "w") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+            name = file.relative_to(folder).as_posix()
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.external_attr = 0o644 << 16
+            info.file_size = file.stat().st_size  # decides on zip64
+            with file.open("rb") as source, archive.open(info, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
 
 
 def open_zip(path: str | Path) -> zipfile.ZipFile:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from espnet2_taste.data.datadir import invert, write_lines, write_text
+from espnet2_taste.atomic import write_lines
+from espnet2_taste.data.datadir import invert, write_table
 from espnet2_taste.testsets.abs_layout import Pair, TestSet
 
 
@@ -33,14 +34,14 @@ def write_testset(found: TestSet, folder: Path, name: str) -> None:
     for file, lines in (("pairs", pairs), ("answers.jsonl", answers)):
         (folder / file).unlink(missing_ok=True)
         if lines := list(lines):
-            write_text(folder / file, lines)
+            write_lines(folder / file, lines)
     (folder / "text").unlink(missing_ok=True)
     text = {named(u): found.text[u] for u in found.wavs if found.text.get(u)}
     if text:
-        write_lines(folder / "text", text)
-    write_lines(folder / "spk2utt", invert(speakers))
-    write_lines(folder / "utt2spk", speakers)
-    write_lines(folder / "wav.scp", {named(u): str(p) for u, p in found.wavs.items()})
+        write_table(folder / "text", text)
+    write_table(folder / "spk2utt", invert(speakers))
+    write_table(folder / "utt2spk", speakers)
+    write_table(folder / "wav.scp", {named(u): str(p) for u, p in found.wavs.items()})
 
 
 def read_pairs(path: Path) -> list[Pair]:

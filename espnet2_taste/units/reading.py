@@ -2,12 +2,12 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.atomic import write_text
 from espnet2_taste.data.kaldi_io import read_table, read_wav, select_keys
 
 SAMPLE_RATE = 16000
@@ -100,6 +100,4 @@ def write_rtf(output_dir: Path, name: str, seconds: float, audio_s: float) -> No
     """Print and write ``rtf.json``: {name: seconds of work per second of audio}."""
     rtf = seconds / audio_s if audio_s else 0.0
     logging.info("%s %.4f (%.1f s for %.1f s of audio)", name, rtf, seconds, audio_s)
-    temporary = output_dir / "rtf.json.tmp"
-    temporary.write_text(json.dumps({name: rtf}) + "\n", encoding="utf-8")
-    os.replace(temporary, output_dir / "rtf.json")
+    write_text(output_dir / "rtf.json", json.dumps({name: rtf}) + "\n")

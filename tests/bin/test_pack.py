@@ -200,17 +200,17 @@ def test_interrupted_packing_keeps_the_old_zip(tiny_system, pack, monkeypatch, e
     with pytest.raises(type(error)):
         pack()
     assert file.read_bytes() == before
-    assert [p.name for p in file.parent.glob("tiny*")] == ["tiny.zip"]
+    assert [p.name for p in file.parent.glob("*tiny*")] == ["tiny.zip"]
 
 
 def test_what_a_killed_run_left_does_not_matter(tiny_system, pack):
     for name in ("tiny.zip.files", "tiny.zip.files.tmp"):
         (tiny_system / "exp" / name).mkdir()
         (tiny_system / "exp" / name / "half").touch()
-    (tiny_system / "exp" / "tiny.zip.part").touch()
+    (tiny_system / "exp" / ".tiny.zip.tmp").touch()
     with zipfile.ZipFile(pack()) as archive:
         assert "half" not in archive.namelist()
-    assert [p.name for p in Path("exp").glob("tiny*")] == ["tiny.zip"]
+    assert [p.name for p in Path("exp").glob("*tiny*")] == ["tiny.zip"]
 
 
 def test_command_ends_in_one_line(tiny_system):
