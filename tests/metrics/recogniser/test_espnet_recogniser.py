@@ -76,6 +76,6 @@ def test_models_that_are_not_here(tmp_path, monkeypatch):
         load_recogniser("espnet", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="aligner: no file .*config.yaml"):
         aligner_choices.get_class("espnet")(str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(Unavailable, match="ESPnet model nobody/nothing"):
         load_recogniser("espnet", "nobody/nothing", cache_dir=str(tmp_path / "cache"))

@@ -76,7 +76,7 @@ def test_whisper_hears_long_recordings_in_pieces(folder, noise):
 
 
 def test_whisper_that_is_not_here(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "empty").mkdir()
     for model in (tmp_path / "empty", "nobody/no-whisper"):
         with pytest.raises(Unavailable, match="Whisper .*--asr_model"):
