@@ -53,12 +53,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 class TeacherForcedAccuracy:
-    """Sums top-1/top-5 unit accuracy over batches whose units are known."""
+    """Top-1/top-5 unit accuracy of each utterance whose units are known."""
 
     def __init__(self):
-        self.count, self.hits = 0, np.zeros(2)
+        self.utterances: dict[str, dict[str, float]] = {}
 
-    def add(self, model, cond, batch) -> None:
+    def add(self, keys, model, cond, batch) -> None:
         """Score a batch that has ``units`` (and ``durations``)."""
         import torch
 
@@ -69,15 +69,15 @@ class TeacherForcedAccuracy:
                 cond, batch["units"], batch["units_lengths"], batch.get("durations")
             )
             num_units = model.speech_decoder.num_units
-            count = int(((out.targets >= 0) & (out.targets < num_units)).sum())
-            top = unit_accuracy(out.logits, out.targets, num_units)
-        self.count += count
-        self.hits += count * np.array([float(t) for t in top])
+            for i, key in enumerate(keys):
+                logits, targets = out.logits[i : i + 1], out.targets[i : i + 1]
+                count = int(((targets >= 0) & (targets < num_units)).sum())
+                top1, top5 = map(float, unit_accuracy(logits, targets, num_units))
+                self.utterances[key] = {"top1": top1, "top5": top5, "count": count}
 
     def write(self, path: Path) -> None:
-        """``{"top1": .., "top5": .., "count": ..}``."""
-        top1, top5 = self.hits / max(self.count, 1)
-        path.write_text(json.dumps({"top1": top1, "top5": top5, "count": self.count}))
+        """``{utterance: {"top1": .., "top5": .., "count": ..}}``."""
+        path.write_text(json.dumps(self.utterances))
 
 
 def main(cmd: list[str] | None = None) -> None:
@@ -126,7 +126,7 @@ def main(cmd: list[str] | None = None) -> None:
         generated = synthesizer.generate_units(cond, [item_seed(key) for key in keys])
         decoder_s += time.perf_counter() - start
         if accuracy is not None:
-            accuracy.add(synthesizer.model, cond, batch)
+            accuracy.add(keys, synthesizer.model, cond, batch)
         start = time.perf_counter()
         sequences = [
             u[:n].cpu()

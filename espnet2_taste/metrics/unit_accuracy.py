@@ -12,18 +12,21 @@ def read_unit_accuracy(folder: Path) -> dict[str, Statistics]:
 
     Definition: share of the units of the reference recording that are the decoder's
     most probable one (``top1``) or among its five most probable (``top5``) given all
-    units before, counted by ``bin.synthesize`` per shard. Unit: none, range 0 to 1; {}
-    when there is no file (rows that predict no units).
+    units before, counted by ``bin.synthesize`` per utterance. Unit: none, range 0 to 1;
+    {} when there is no file (rows that predict no units).
     """
-    shards = {}
+    found: dict[str, dict[str, float]] = {}
     for path in shard_files(folder, "unit_accuracy.json"):
-        shards[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
-    if not shards:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if "count" in content:  # of all its utterances together, as written once
+            content = {f"all of {path.parent.name}": content}
+        found |= content
+    if not found:
         return {}
+    counts = [float(entry["count"]) for entry in found.values()]
     result = {}
     for key in ("top1", "top5"):
-        counts = [float(s.get("count", 1)) for s in shards.values()]
-        hits = [c * float(s[key]) for c, s in zip(counts, shards.values(), strict=True)]
+        hits = [n * entry[key] for n, entry in zip(counts, found.values(), strict=True)]
         sums = list(zip(hits, counts, strict=True))
-        result[f"unit_{key}"] = Statistics("ratio", list(shards), sums)
+        result[f"unit_{key}"] = Statistics("ratio", list(found), sums)
     return result

@@ -175,8 +175,14 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
     for key, path in read_table(tmp_path / "0" / "wav.scp").items():
         assert np.array_equal(units[0][key], units[1][key])
         assert soundfile.info(path).frames == 640 * len(units[0][key])
-    accuracy = json.loads((tmp_path / "0" / "unit_accuracy.json").read_text())
-    assert 0 <= accuracy["top1"] <= accuracy["top5"] <= 1
+    found = [
+        json.loads((tmp_path / n / "unit_accuracy.json").read_text()) for n in "01"
+    ]
+    assert sorted(found[0]) == [f"utt{i}" for i in range(6)]
+    for key, accuracy in found[0].items():  # of each alone, whatever the batch
+        assert accuracy == pytest.approx(found[1][key])
+        assert 0 <= accuracy["top1"] <= accuracy["top5"] <= 1
+        assert accuracy["count"] > 0
     assert json.loads((tmp_path / "0" / "rtf.json").read_text())["vocoder_rtf"] > 0
 
 

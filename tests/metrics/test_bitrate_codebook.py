@@ -46,12 +46,26 @@ def test_rtf_of_shards_is_weighted_by_seconds(tmp_path):
         read_rtf(tmp_path)
 
 
-def test_unit_accuracy_of_shards_is_weighted_by_count(tmp_path):
+def test_unit_accuracy_is_per_utterance_however_it_was_sharded(tmp_path):
     assert read_unit_accuracy(tmp_path) == {}
+    counts = {"a": (0.5, 100), "b": (0.8, 300), "c": (0.0, 0)}
+    for job, (utt, (top1, count)) in enumerate(counts.items(), 1):
+        folder = tmp_path / f"output.{job}"
+        folder.mkdir()
+        content = {utt: {"top1": top1, "top5": 1.0, "count": count}}
+        (folder / "unit_accuracy.json").write_text(json.dumps(content))
+    found = read_unit_accuracy(tmp_path)
+    assert found["unit_top1"].ids == ["a", "b", "c"]
+    assert found["unit_top1"].value() == pytest.approx(0.725)
+    assert found["unit_top1"].values() == pytest.approx([0.5, 0.8, np.nan], nan_ok=True)
+    assert found["unit_top5"].value() == pytest.approx(1)
+
+
+def test_unit_accuracy_of_whole_shards_is_weighted_by_count(tmp_path):
+    """As it was written once."""
     for job, (top1, count) in enumerate([(0.5, 100), (0.8, 300)], 1):
         folder = tmp_path / f"output.{job}"
         folder.mkdir()
         content = {"top1": top1, "top5": 1.0, "count": count}
         (folder / "unit_accuracy.json").write_text(json.dumps(content))
-    found = {key: s.value() for key, s in read_unit_accuracy(tmp_path).items()}
-    assert found == {"unit_top1": pytest.approx(0.725), "unit_top5": pytest.approx(1)}
+    assert read_unit_accuracy(tmp_path)["unit_top1"].value() == pytest.approx(0.725)
