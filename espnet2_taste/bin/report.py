@@ -14,8 +14,8 @@ import numpy as np
 
 from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
+from espnet2_taste.data.datadir import read_lines
 from espnet2_taste.metrics.measure import read_measures
-from espnet2_taste.metrics.rows import read_scp
 from espnet2_taste.metrics.score_folder import ScoreFolder
 from espnet2_taste.report.listen import Clip, Utterance, encode_audio
 from espnet2_taste.report.page import Report, build_page
@@ -87,7 +87,7 @@ def collect_utterances(
     folders = scores.results.get("folders", {})
     if not folders:
         return []
-    text = read_scp(Path(scores.results["ref_dir"]) / "text")
+    text = read_lines(Path(scores.results["ref_dir"]) / "text")
     chosen = choose(sorted(text), set(attention), count)
     wanted: dict[str, set[str]] = {utt: set() for utt in chosen}
     for one in worst:
@@ -98,7 +98,7 @@ def collect_utterances(
     }
     recognised = {key for _, key, metric in scores.statistics if metric == "wer"}
     for number, (key, folder) in enumerate(first_seeds(folders).items()):
-        wavs = read_scp(Path(folder) / "wav.scp")
+        wavs = read_lines(Path(folder) / "wav.scp")
         measures = read_measures(scores.path / "measures", key)
         for utt, utterance in utterances.items():
             shown = number == 0 or utterance.sample or key in wanted[utt]

@@ -23,6 +23,8 @@ def read_lines(path: Path) -> dict[str, str]:
     entries: dict[str, str] = {}
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no file {path}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error.reason})") from None
     for number, line in enumerate(lines, 1):

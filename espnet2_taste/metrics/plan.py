@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.data.datadir import read_lines
 from espnet2_taste.metrics.instruments import Choice
 from espnet2_taste.metrics.measure import Job
 from espnet2_taste.metrics.meter.abs_meter import Recording
-from espnet2_taste.metrics.rows import Row, parse_rows, read_scp, row_recordings
+from espnet2_taste.metrics.rows import Row, parse_rows, row_recordings
 
 REFERENCE_ROW = "original"
 
@@ -56,7 +57,7 @@ class Plan:
             ValueError, FileNotFoundError: a table is not as it should be.
         """
         original = Row(REFERENCE_ROW, "", ref_dir)
-        text = read_scp(ref_dir / "text")
+        text = read_lines(ref_dir / "text")
         utt2spk = original.read("utt2spk") or {utt: utt for utt in text}
         named = [original, *parse_rows(rows)]
         continuations = parse_rows(continuation_rows)
@@ -67,7 +68,7 @@ class Plan:
         unknown = [utt for utt in text if utt not in utt2spk]
         if unknown:
             raise ValueError(f"{ref_dir}/utt2spk: no speaker for {unknown[0]}")
-        references = read_scp(original.wav_scp)
+        references = read_lines(original.wav_scp)
         if not references:
             raise ValueError(f"{ref_dir}/wav.scp holds no utterance")
         texts, recordings, prompts, choices = {}, {}, {}, {}
@@ -79,7 +80,7 @@ class Plan:
             )
             choices[row.key] = choose(row, same_words)
         for row in continuations:
-            prompts[row.key] = read_scp(row.folder / "prompt_text")
+            prompts[row.key] = read_lines(row.folder / "prompt_text")
         return cls(
             named,
             continuations,

@@ -12,6 +12,7 @@ from espnet2_taste.metrics.statistics_file import write_statistics
 from espnet2_taste.metrics.table import markdown
 
 RESULTS, STATISTICS = "results.json", "statistics.npz"
+UTTERANCES = "utterances.csv"
 CSV_COLUMNS = ["table", "row", "seed", "metric", "value", "low", "high", "unit"]
 
 
@@ -40,7 +41,7 @@ def write_results(
     ]
     names = list(dict.fromkeys(name for line in lines for name in line))
     contents = {
-        "utterances.csv": _csv(names, lines),
+        UTTERANCES: _csv(names, lines),
         "results.csv": _csv(CSV_COLUMNS, long_form(results, list(rows))),
         "table.md": markdown(results),
         RESULTS: json.dumps(results, indent=1, allow_nan=False) + "\n",

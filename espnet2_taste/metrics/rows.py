@@ -3,26 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.data.datadir import read_lines
 from espnet2_taste.metrics.meter.abs_meter import Recording
 from espnet2_taste.metrics.words import normalise_words
 
 
-def read_scp(path: Path) -> dict[str, str]:
-    """``id value...`` lines -> {id: value}, an empty value allowed.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file, or an id twice.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"no file {path}")
-    entries: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        utt, _, value = line.strip().partition(" ")
-        if utt in entries:
-            raise ValueError(f"{path}: utterance {utt} appears twice")
-        if utt:
-            entries[utt] = value.strip()
-    return entries
+def row_key(name: str, seed: str) -> str:
+    """What tells rows and their seeds apart: ``name:seed``, or ``name`` without one."""
+    return f"{name}:{seed}" if seed else name
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,7 @@ class Row:
 
     @property
     def key(self) -> str:
-        return f"{self.name}:{self.seed}" if self.seed else self.name
+        return row_key(self.name, self.seed)
 
     @property
     def wav_scp(self) -> Path:
@@ -65,7 +53,7 @@ class Row:
     def read(self, file: str) -> dict[str, str]:
         """A table of the folder; {} if there is none."""
         path = self.folder / file
-        return read_scp(path) if path.exists() else {}
+        return read_lines(path) if path.exists() else {}
 
 
 def parse_rows(texts: list[str]) -> list[Row]:
@@ -92,7 +80,7 @@ def row_recordings(
     Raises:
         ValueError: the row has an utterance the reference set has not.
     """
-    wavs = read_scp(row.wav_scp)
+    wavs = read_lines(row.wav_scp)
     foreign = [utt for utt in wavs if utt not in texts]
     if foreign:
         raise ValueError(

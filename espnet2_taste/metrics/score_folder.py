@@ -4,11 +4,15 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet2_taste.metrics.results import RESULTS, STATISTICS, read_results
+from espnet2_taste.metrics.results import (
+    RESULTS,
+    STATISTICS,
+    UTTERANCES,
+    read_results,
+)
+from espnet2_taste.metrics.rows import row_key
 from espnet2_taste.metrics.statistics import Statistics
 from espnet2_taste.metrics.statistics_file import Key, read_statistics
-
-UTTERANCES = "utterances.csv"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class ScoreFolder:
         utterances: dict[str, dict[str, dict[str, str]]] = {}
         with open(path / UTTERANCES, encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
-                key = f"{line['row']}:{line['seed']}" if line["seed"] else line["row"]
+                key = row_key(line["row"], line["seed"])
                 utterances.setdefault(key, {})[line["utt"]] = line
         return cls(path, results, statistics, utterances)
 

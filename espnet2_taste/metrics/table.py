@@ -1,8 +1,7 @@
 """Score tables in Markdown."""
 
 from espnet2_taste.metrics.columns import COLUMNS, TITLES, Column
-
-__all__ = ["COLUMNS", "TITLES", "Column", "markdown", "tables"]
+from espnet2_taste.metrics.rows import row_key
 
 
 def format_value(metric: dict | None, digits: int) -> str:
@@ -57,7 +56,7 @@ def error_cells(rows: dict[str, dict]) -> list[list[str]]:
             shares = [e["words"] - e["substituted"] - e["deleted"], *wrong, sum(wrong)]
             cells = [f"{100 * n / words:.1f}" for n in shares]
             cells.append(f"{100 * e['sentence_errors'] / sentences:.1f}")
-            label = f"{name}:{seed}" if seed else name
+            label = row_key(name, seed)
             body.append([label, str(e["sentences"]), str(e["words"]), *cells])
     return [header, *body]
 
@@ -96,7 +95,7 @@ def failure_cells(scores: dict) -> list[list[str]]:
     for kind in COLUMNS:
         for name, row in scores.get(kind, {}).items():
             for seed, failures in zip(row["seeds"], row["failures"], strict=True):
-                label = f"{name}:{seed}" if seed else name
+                label = row_key(name, seed)
                 for reason, count in sorted(failures.items()):
                     lines.append([TITLES[kind], label, reason, str(count)])
     return lines

@@ -5,13 +5,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from espnet2_taste.metrics.table import (
-    COLUMNS,
-    TITLES,
-    definitions,
-    shown_columns,
-    tables,
-)
+from espnet2_taste.metrics.columns import COLUMNS, TITLES
+from espnet2_taste.metrics.table import definitions, shown_columns, tables
 from espnet2_taste.report.html_tables import anchor_link, score_table, text_table
 from espnet2_taste.report.listen import Utterance, listen_section
 from espnet2_taste.report.results_md import test_set_size
