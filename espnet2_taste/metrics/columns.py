@@ -227,8 +227,8 @@ LIKELIHOOD = (
     Column(
         "accuracy",
         "Accuracy",
-        "share of pairs whose right member is more likely, each stream's log- "
-        "likelihood per token; ties count half; 0 to 1, chance 0.5",
+        "share of pairs whose right member is more likely, each stream's "
+        "log-likelihood per token; ties count half; 0 to 1, chance 0.5",
     ),
     Column(
         "accuracy_sum",
