@@ -59,6 +59,11 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
             ) from None
 
     @property
+    def fp16(self) -> bool:
+        """Half precision on a GPU."""
+        return self.device.startswith("cuda")
+
+    @property
     def cleaner(self) -> str:
         """Whisper's own normaliser of its language."""
         return "whisper_en" if self.language in ("en", "english") else "whisper_basic"
@@ -66,9 +71,10 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
     @property
     def identity(self) -> str:
         language = self.language or "detected"
+        half = "float16" if self.fp16 else "float32"
         return (
             f"Whisper {weights_identity(self.model_name)}, openai-whisper "
-            f"{version('openai-whisper')}, greedy, language {language}"
+            f"{version('openai-whisper')}, {half}, greedy, language {language}"
         )
 
     @cached_property
@@ -100,7 +106,7 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
         options = whisper.DecodingOptions(
             language=multilingual if model.is_multilingual else "en",
             without_timestamps=True,
-            fp16=self.device.startswith("cuda"),
+            fp16=self.fp16,
         )
         results = model.decode(mels.to(model.device), options)
         return [result.text for result in results]

@@ -64,7 +64,8 @@ class WhisperRecogniser(AbsRecogniser):
         language = self.language or "detected"
         return (
             f"Whisper {weights_identity(self.model_name)}, transformers "
-            f"{version('transformers')}, {self.dtype}, greedy, language {language}"
+            f"{version('transformers')}, {self.dtype}, greedy, at most "
+            f"{self.max_new_tokens} tokens, language {language}"
         )
 
     @cached_property

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,27 @@ def test_whisper_reads_what_is_most_probable(folder, noise):
     assert german.cleaner == "whisper_basic" and german.identity != recognise.identity
     prompt[1] = "<|de|>"
     assert german(noise[:1]) == [greedy(folder, noise[0], prompt, 6)]
+
+
+def test_identities_hold_what_texts_depend_on(folder, tmp_path):
+    def identity(path, **conf):
+        return load_recogniser("whisper", str(path), **conf).identity
+
+    usual = identity(folder)
+    assert usual != identity(folder, max_new_tokens=6)
+    assert usual != identity(folder, language="de")
+    assert usual != identity(folder, dtype="bfloat16")
+    other = shutil.copytree(folder, tmp_path / folder.name)
+    assert usual == identity(other)  # wherever it lies
+    config = other / "generation_config.json"
+    config.write_text(config.read_text() + " ")
+    assert usual != identity(other)
+    path = str(save_openai(tmp_path / "tiny.pt"))
+    on_cpu, on_gpu = (
+        load_recogniser("openai_whisper", path, device).identity
+        for device in ("cpu", "cuda")
+    )
+    assert "float32" in on_cpu and on_gpu == on_cpu.replace("float32", "float16")
 
 
 def test_whisper_of_one_language(tmp_path, noise):
