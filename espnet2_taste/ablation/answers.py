@@ -10,9 +10,9 @@ import math
 from collections import defaultdict
 
 from espnet2_taste.ablation.plan import Ablation, System
-from espnet2_taste.bin import compare
 from espnet2_taste.metrics.columns import find_column
 from espnet2_taste.metrics.score_folder import ScoreFolder
+from espnet2_taste.metrics.side_by_side import Side, comparison_results
 
 TABLE, ROW = "reconstruction", "taste"
 
@@ -74,8 +74,8 @@ def compare_choices(
         choice: merge({key: scores[s.tag] for key, s in side.items()}, ablation.metrics)
         for choice, side in sides.items()
     }
-    results = compare.comparison_results(
-        {c: compare.System((c,) * 3, m, "") for c, m in merged.items()},
+    results = comparison_results(
+        {c: Side((c,) * 3, m, "") for c, m in merged.items()},
         [ROW],
         resamples,
         seed=0,

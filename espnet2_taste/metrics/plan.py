@@ -8,9 +8,12 @@ from espnet2_taste.data.datadir import read_lines
 from espnet2_taste.metrics.instruments import Choice
 from espnet2_taste.metrics.measure import Job
 from espnet2_taste.metrics.meter.abs_meter import Recording
-from espnet2_taste.metrics.rows import Row, parse_rows, row_recordings
-
-REFERENCE_ROW = "original"
+from espnet2_taste.metrics.rows import (
+    REFERENCE_ROW,
+    Row,
+    parse_rows,
+    row_recordings,
+)
 
 
 @dataclass(frozen=True)

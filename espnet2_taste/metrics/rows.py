@@ -7,6 +7,8 @@ from espnet2_taste.data.datadir import read_lines
 from espnet2_taste.metrics.meter.abs_meter import Recording
 from espnet2_taste.metrics.words import normalise_words
 
+REFERENCE_ROW = "original"
+
 
 def row_key(name: str, seed: str) -> str:
     """What tells rows and their seeds apart: ``name:seed``, or ``name`` without one."""

@@ -4,10 +4,11 @@ import json
 import numpy as np
 import pytest
 
-from espnet2_taste.bin.compare import main, parse_systems
+from espnet2_taste.bin.compare import main
 from espnet2_taste.metrics.results import write_results
 from espnet2_taste.metrics.rows import Row
 from espnet2_taste.metrics.scores import RowScores, average_seeds
+from espnet2_taste.metrics.side_by_side import parse_systems
 from espnet2_taste.metrics.statistics import Statistics
 from espnet2_taste.metrics.wer import WordErrors
 
