@@ -31,7 +31,6 @@ are not listed here go to ``./run.sh``; with ``--stage 9`` it only scores again.
 import argparse
 import json
 import logging
-import math
 import shlex
 import sys
 from pathlib import Path
@@ -56,6 +55,7 @@ from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
 from espnet2_taste.metrics.comparison import RESAMPLES
 from espnet2_taste.metrics.score_folder import ScoreFolder
+from espnet2_taste.metrics.undefined import without_nan
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -140,15 +140,7 @@ def tabulate(
             for axis in ablation.axes
         },
     }
-    return _without_nan(results)
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return without_nan(results)
 
 
 def main(cmd: list[str] | None = None) -> None:

@@ -2,12 +2,12 @@
 
 import json
 import logging
-import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from espnet2_taste.atomic import write_text
+from espnet2_taste.metrics.undefined import without_nan
 
 SHARDS = "output.*"
 
@@ -91,15 +91,4 @@ def _ends_with_newline(path: Path) -> bool:
 
 
 def _line(entry: dict) -> str:
-    return json.dumps(_plain(entry), allow_nan=False) + "\n"
-
-
-def _plain(value):
-    """JSON has no nan: it is written as null."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return json.dumps(without_nan(entry), allow_nan=False) + "\n"

@@ -16,6 +16,7 @@ from espnet2_taste.metrics.matching import (
 )
 from espnet2_taste.metrics.rows import Row
 from espnet2_taste.metrics.statistics import Statistics, interval, resampled
+from espnet2_taste.metrics.undefined import null
 from espnet2_taste.metrics.wer import WordErrors, error_statistics
 
 MIN_UTTERANCES = 10  # fewer have no interval: a bootstrap of them means nothing
@@ -140,9 +141,9 @@ def average_seeds(scores: list[RowScores]) -> dict[str, dict]:
             spread = float(np.ptp(values)) / 2 if len(group) > 1 else math.nan
             limits = None if np.isnan(values).any() else seed_interval(found)
             metrics[key] = {
-                "mean": _null(float(np.mean(values))),
-                "spread": _null(spread),
-                "values": [_null(float(v)) for v in values],
+                "mean": null(float(np.mean(values))),
+                "spread": null(spread),
+                "values": [null(float(v)) for v in values],
                 "interval": limits,
             }
         table[name] = {
@@ -167,10 +168,6 @@ def seed_interval(seeds: list[Statistics]) -> list[float] | None:
     draws = resampled([s.over(ids) for s in seeds]).mean(0)
     low, high = interval(draws)
     return [low, high] if math.isfinite(low) else None
-
-
-def _null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def rounded(value: float) -> float | str:

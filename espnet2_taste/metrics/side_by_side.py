@@ -14,6 +14,7 @@ from espnet2_taste.metrics.comparison import (
 )
 from espnet2_taste.metrics.rows import REFERENCE_ROW
 from espnet2_taste.metrics.score_folder import ScoreFolder, find_scores
+from espnet2_taste.metrics.undefined import null
 
 #: What is compared unless rows are named; of other tables, all rows that are shared.
 DEFAULT_ROWS = {"reconstruction": ["taste"], "continuation": ["taslm"]}
@@ -159,7 +160,7 @@ def comparison_results(
         for key, comparison in found.items():
             results = [_jsonable(vars(one)) for one in comparison.systems]
             for result in results[1:]:
-                result["p_holm"] = _null(next(adjusted))
+                result["p_holm"] = null(next(adjusted))
             metrics[key] = {
                 "utterances": len(comparison.ids),
                 "total": comparison.total,
@@ -192,10 +193,6 @@ def comparison_results(
     }
 
 
-def _null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _jsonable(fields: dict) -> dict:
     """nan -> null; an undefined interval is null as a whole."""
     result = {}
@@ -203,5 +200,5 @@ def _jsonable(fields: dict) -> dict:
         if isinstance(value, tuple):
             result[name] = list(value) if all(map(math.isfinite, value)) else None
         else:
-            result[name] = _null(value)
+            result[name] = null(value)
     return result
