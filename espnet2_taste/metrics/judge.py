@@ -135,16 +135,41 @@ def read_answers(path: Path) -> dict[str, Answer]:
 
 
 def read_judge(folder: Path) -> dict[str, float] | None:
-    """Utterance -> score (nan: none in the answer) of a continuation's folder.
+    """Utterance -> score of a continuation's folder; nan: no answer, or none in it.
 
     None where nobody was asked.
     """
-    answers = read_answers(Path(folder) / "judge.jsonl")
+    folder = Path(folder)
+    answers = current_answers(folder)
+    asked = read_digests(folder / "judge_prompts.jsonl") or answers
     scores = {key: answer.score for key, answer in answers.items()}
-    return {k: float("nan" if s is None else s) for k, s in scores.items()} or None
+    known = (scores.get(key) for key in asked)
+    found = [float("nan" if score is None else score) for score in known]
+    return dict(zip(asked, found, strict=True)) if answers else None
+
+
+def current_answers(folder: Path) -> dict[str, Answer]:
+    """Answers to what ``judge_prompts.jsonl`` asks now, not to what was said before.
+
+    All where there is no such file.
+    """
+    answers = read_answers(folder / "judge.jsonl")
+    digests = read_digests(folder / "judge_prompts.jsonl")
+    if not digests:
+        return answers
+    return {k: a for k, a in answers.items() if a.digest == digests.get(k)}
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """``judge_prompts.jsonl`` -> utterance -> digest of its message; {} if absent."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    questions = [Question(**json.loads(line)) for line in lines]
+    return {question.key: question.digest for question in questions}
 
 
 def judge_identity(folder: Path) -> str:
     """Names of the models whose scores :func:`read_judge` gives."""
-    answers = read_answers(Path(folder) / "judge.jsonl").values()
+    answers = current_answers(Path(folder)).values()
     return ", ".join(sorted({answer.model for answer in answers}))

@@ -1,7 +1,10 @@
 """From what was measured to the rows of the tables."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from espnet2_taste.metrics import f0
 from espnet2_taste.metrics.columns import COLUMNS
@@ -106,6 +109,8 @@ class Scorer:
             self._add_meters(scores)
             if judged := read_judge(row.folder):
                 scores.statistics["judge"] = Statistics.mean(judged)
+                if unclear := sum(map(math.isnan, judged.values())):
+                    scores.failures["(no score of the judge)"] = unclear
             rows.append(scores)
         return rows
 
@@ -135,15 +140,25 @@ class Scorer:
             name, kinds = choice.name, meter.kinds
             found = self.measured.results.get((scores.row.key, name), {})
             for key, kind in kinds.items():
-                sums = {u: e[key] for u, e in found.items() if e.get(key) is not None}
+                sums = {u: e[key] for u, e in found.items() if _is_measured(e, key)}
                 if sums and key not in scores.statistics:
                     scores.statistics[key] = Statistics(
                         kind, list(sums), list(sums.values())
                     )
-            empty = [u for u, e in found.items() if not any(key in e for key in kinds)]
+            empty = [
+                utt
+                for utt, entry in found.items()
+                if not any(_is_measured(entry, key) for key in kinds)
+            ]
             failed = sum(measures[utt].seconds > 0 for utt in empty)
             if failed and len(empty) < len(found):
                 scores.failures[f"({name} failed)"] = failed
+
+
+def _is_measured(entry: dict, key: str) -> bool:
+    """Whether a meter gave numbers; one that is none would undo all the others."""
+    sums = np.array(entry.get(key, np.nan), np.float64)  # None (of a cache) is nan
+    return bool(np.isfinite(sums).all())
 
 
 def not_computed(

@@ -1,6 +1,7 @@
 """bin.judge against a local server that misbehaves as it is told."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -120,7 +121,10 @@ def test_scores_and_what_is_sent(data, server, monkeypatch, caplog):
     assert {a.model for a in read_answers(data / "judge.jsonl").values()} == {"other"}
     text = (data / "text").read_text()
     (data / "text").write_text(text.replace("text 3", "text 4"))
-    judge(data, server, "--model", "other")  # one question changed
+    judge(data)  # one question changed: what was said of it before does not count
+    scores = read_judge(data)
+    assert math.isnan(scores.pop("u2")) and scores.items() < EXPECTED.items()
+    judge(data, server, "--model", "other")
     assert len(server.requests) == 13
     assert read_judge(data) == EXPECTED | {"u2": 4.0}
 
@@ -156,7 +160,9 @@ def test_refused_requests_stop_and_keep_what_is_answered(data, server):
     with pytest.raises(EndpointError, match="HTTP 401 wrong key; 2 of 6 answers are k"):
         judge(data, server, "--nj", "1")
     assert 3 <= len(server.requests) < 6  # one more may be under way
-    assert read_judge(data) == {"u0": 1.0, "u1": 1.0}
+    scores = read_judge(data)
+    assert list(scores) == list(EXPECTED)
+    assert {k: v for k, v in scores.items() if v == v} == {"u0": 1.0, "u1": 1.0}
     server.script, server.requests = [], []
     judge(data, server)
     assert read_judge(data) == EXPECTED | {"u0": 1.0, "u1": 1.0}
