@@ -9,7 +9,7 @@ from parity.computed.rvq import FILES
 from parity.models import quantizer
 
 from espnet2_taste.convert.names import DEAD
-from espnet2_taste.taste.quantizer.usage import codebook_usage
+from espnet2_taste.taste.quantizer.usage import CodebookUsage, count_codes
 
 
 @pytest.mark.tensors(*FILES)
@@ -69,8 +69,9 @@ def test_every_parameter_has_a_gradient(parity):
 def test_usage(parity):
     codes = parity.load("b_rvq")["kmeans_indices"]
     model = quantizer(parity)
-    used, perplexity = codebook_usage(codes, model.codebook_size)
+    usage = CodebookUsage.of_counts(count_codes(codes, model.codebook_size))
+    used, perplexity = model.codebook_size - usage.dead, usage.perplexity
     assert used.shape == perplexity.shape == (model.num_codebooks,)
     for layer, book in enumerate(codes.flatten(0, 1).T):
-        assert used[layer] * model.codebook_size == len(set(book.tolist()) - {-1})
+        assert used[layer] == len(set(book.tolist()) - {-1})
     assert (perplexity > 1).all() and (perplexity <= model.codebook_size).all()

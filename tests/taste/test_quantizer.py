@@ -4,7 +4,7 @@ import torch
 from espnet2_taste.taste.quantizer.fsq import FSQQuantizer
 from espnet2_taste.taste.quantizer.none import NoQuantizer
 from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
-from espnet2_taste.taste.quantizer.usage import CodeCounter, codebook_usage
+from espnet2_taste.taste.quantizer.usage import CodebookUsage, CodeCounter, count_codes
 
 MASK = torch.tensor([[True] * 9, [True] * 5 + [False] * 4])
 
@@ -120,7 +120,7 @@ def test_rvq_quantize_dropout_marks_dropped_codes():
 
 def test_rvq_replaces_dead_codes():
     mask = torch.ones(1, 64, dtype=torch.bool)
-    usage = {}
+    dead = {}
     for threshold in (0.0, 0.5):
         torch.manual_seed(0)
         quantizer = ResidualVQQuantizer(
@@ -130,8 +130,8 @@ def test_rvq_replaces_dead_codes():
         book.embed[:, 2:] = book.embed_avg[:, 2:] = 100.0  # where no vector is
         for x in torch.randn(20, 1, 64, 4):
             codes = quantizer.train()(x, mask).codes
-        usage[threshold] = codebook_usage(codes, 16)[0].item()
-    assert usage[0.0] <= 2 / 16 and usage[0.5] > 0.8
+        dead[threshold] = int((count_codes(codes, 16) == 0).sum())
+    assert dead[0.0] >= 14 and dead[0.5] <= 3
 
 
 def test_rvq_says_when_it_is_empty():
@@ -177,11 +177,11 @@ def test_noise_only_in_training():
 
 def test_codebook_usage():
     codes = torch.tensor([[0, 1], [1, 1], [2, -1], [3, -1], [-1, -1]])
-    used, perplexity = codebook_usage(codes, 8)
-    torch.testing.assert_close(used, torch.tensor([0.5, 0.125]))
-    torch.testing.assert_close(perplexity, torch.tensor([4.0, 1.0]))
-    used, perplexity = codebook_usage(torch.full((4, 1), -1), 8)
-    assert used.isnan().all() and perplexity.isnan().all()
+    usage = CodebookUsage.of_counts(count_codes(codes, 8))
+    assert usage.dead.tolist() == [4, 7]
+    torch.testing.assert_close(usage.perplexity, torch.tensor([4.0, 1.0]))
+    usage = CodebookUsage.of_counts(count_codes(torch.full((4, 1), -1), 8))
+    assert usage.dead.isnan().all() and usage.perplexity.isnan().all()
 
 
 def test_an_epoch_is_counted_as_a_whole():
@@ -191,7 +191,6 @@ def test_an_epoch_is_counted_as_a_whole():
     counter.add(torch.tensor([[[1, -1]]]))
     usage = counter.take(torch.device("cpu"))
     assert usage.dead.tolist() == [2, 3]
-    assert usage.utilisation.tolist() == [0.5, 0.25]
     torch.testing.assert_close(usage.perplexity, torch.tensor([2.0, 1.0]))
     counter.add(torch.tensor([[3, -1]]))  # of the next epoch
     usage = counter.take(torch.device("cpu"))

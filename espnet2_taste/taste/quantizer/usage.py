@@ -10,13 +10,11 @@ class CodebookUsage:
     """Use of R codebooks; nan where a codebook has no code at all.
 
     Attributes:
-        utilisation: (R,) float32 share of the entries that occur, 0..1.
         perplexity: (R,) float32 exp of the entropy of their frequencies, 1..K: K when
             all are used alike.
         dead: (R,) float32 entries that do not occur, 0..K-1.
     """
 
-    utilisation: torch.Tensor
     perplexity: torch.Tensor
     dead: torch.Tensor
 
@@ -26,10 +24,9 @@ class CodebookUsage:
         total = counts.sum(dim=1)
         share = counts.double() / total[:, None]
         perplexity = torch.special.entr(share).sum(dim=1).exp()
-        used = (counts > 0).sum(dim=1).double()
-        used = torch.where(total > 0, used, torch.nan)
-        size = counts.size(1)
-        return cls((used / size).float(), perplexity.float(), (size - used).float())
+        dead = (counts == 0).sum(dim=1).double()
+        dead = torch.where(total > 0, dead, torch.nan)
+        return cls(perplexity.float(), dead.float())
 
 
 def count_codes(codes: torch.Tensor, codebook_size: int) -> torch.Tensor:
@@ -39,22 +36,6 @@ def count_codes(codes: torch.Tensor, codebook_size: int) -> torch.Tensor:
     counts = index.new_zeros(codes.size(-1), codebook_size + 1)
     # -1 is counted in a column of its own, which is then cut off.
     return counts.scatter_add_(1, index, torch.ones_like(index))[:, :-1]
-
-
-def codebook_usage(
-    codes: torch.Tensor, codebook_size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Utilisation and perplexity of each codebook.
-
-    Args:
-        codes: (..., R) int64; -1 (padding, dropped codebooks) is ignored.
-        codebook_size: K.
-
-    Returns:
-        (R,) each, see :class:`CodebookUsage`.
-    """
-    usage = CodebookUsage.of_counts(count_codes(codes, codebook_size))
-    return usage.utilisation, usage.perplexity
 
 
 class CodeCounter:
