@@ -159,7 +159,7 @@ def test_refused_requests_stop_and_keep_what_is_answered(data, server):
     server.script = [good, good, *[(401, {}, "wrong\nkey")] * 4]
     with pytest.raises(EndpointError, match="HTTP 401 wrong key; 2 of 6 answers are k"):
         judge(data, server, "--nj", "1")
-    assert 3 <= len(server.requests) < 6  # one more may be under way
+    assert 3 <= len(server.requests) <= 6  # those under way end
     scores = read_judge(data)
     assert list(scores) == list(EXPECTED)
     assert {k: v for k, v in scores.items() if v == v} == {"u0": 1.0, "u1": 1.0}
