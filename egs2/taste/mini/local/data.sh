@@ -17,5 +17,5 @@ help_message="Usage: $0 [options]: speak the mini corpus into data/."
 
 python3 local/make_corpus.py --data_dir data --num_train "${num_train}" \
     --num_dev "${num_dev}" --num_test "${num_test}" --seed "${seed}" --nj "${nj}"
-python3 local/make_likelihood_sets.py --data_dir data --num_pairs "${num_pairs}" \
+python3 local/make_testsets.py --data_dir data --num_pairs "${num_pairs}" \
     --seed "${seed}"

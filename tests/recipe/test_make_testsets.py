@@ -21,7 +21,7 @@ LAYOUTS = {
 
 
 def make(folder, *options):
-    command = [sys.executable, str(LOCAL / "make_likelihood_sets.py")]
+    command = [sys.executable, str(LOCAL / "make_testsets.py")]
     command += ["--data_dir", str(folder), "--num_pairs", "3", *options]
     subprocess.run(command, check=True, capture_output=True)
     return folder / "testsets"
@@ -46,9 +46,9 @@ def fits():
     """Does the grammar allow a sentence?"""
     sys.path.insert(0, str(LOCAL))
     try:
-        import make_likelihood_sets
+        import make_testsets
 
-        return lambda text: make_likelihood_sets.fits(text.split())
+        return lambda text: make_testsets.fits(text.split())
     finally:
         sys.path.remove(str(LOCAL))
 
