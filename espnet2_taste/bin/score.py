@@ -128,16 +128,15 @@ def add_codes(
 ) -> dict:
     """Bit rates and use of codes and units; adds ``bitrate`` to ``--bitrate_of``."""
     result, found = {}, {}
-    total = sum(seconds.values())
     if args.taste:
         found["codes"] = codes.read_code_set(args.taste, args.codebook_size)
-        result |= codes.score_codes(*found["codes"], total)
+        result |= codes.score_codes(*found["codes"], seconds)
     if args.train_taste:
         trained = codes.read_code_set(args.train_taste, args.codebook_size)
         result |= codes.score_training_codes(*trained)
     if (args.ref_dir / "units.scp").exists():
         found["units"] = codes.read_units(args.ref_dir / "units.scp")
-        result |= codes.score_units(*found["units"], total)
+        result |= codes.score_units(*found["units"], seconds)
     for item in args.bitrate_of:
         name, _, what = item.partition("=")
         if what not in ("codes", "units"):
@@ -167,8 +166,10 @@ def score_sets(option: str, items: list[str], score) -> list[RowScores]:
     rows = []
     for item in items:
         name, equals, folder = item.partition("=")
-        if not equals or not name or not Path(folder).is_dir():
+        if not equals or not name:
             raise ValueError(f"{option} '{item}': expected name=folder")
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{option} {name}: no folder {folder}")
         rows += score(name, Path(folder))
     return rows
 

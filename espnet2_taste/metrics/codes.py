@@ -40,9 +40,15 @@ def read_code_set(
     return read_codes(scp, num_codebooks), sizes
 
 
-def score_codes(codes: dict[str, np.ndarray], sizes: list[int], seconds: float) -> dict:
-    """Bit rates and codebook use of a set, ``seconds`` long."""
-    everything = _join(codes, len(sizes))
+def score_codes(
+    codes: dict[str, np.ndarray], sizes: list[int], seconds: dict[str, float]
+) -> dict:
+    """Bit rates and codebook use of the utterances whose length [s] is known.
+
+    Raises:
+        ValueError: there is none.
+    """
+    everything, seconds = _timed(codes, len(sizes), seconds)
     used = codebook.utilisation(everything, sizes)
     return {
         "num_codebooks": len(sizes),
@@ -71,9 +77,11 @@ def read_units(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
     return units, [1 + max((int(u.max()) for u in units.values() if u.size), default=0)]
 
 
-def score_units(units: dict[str, np.ndarray], sizes: list[int], seconds: float) -> dict:
-    """Bit rates of speech units."""
-    everything = _join(units, 1)
+def score_units(
+    units: dict[str, np.ndarray], sizes: list[int], seconds: dict[str, float]
+) -> dict:
+    """Bit rates of speech units, see :func:`score_codes`."""
+    everything, seconds = _timed(units, 1, seconds)
     return {
         "units_per_second": len(everything) / seconds,
         "unit_bitrate": bitrate.nominal_bitrate(len(everything), sizes, seconds),
@@ -92,6 +100,16 @@ def bitrate_statistics(
     bits = float(np.log2(sizes).sum())
     ids = [utt for utt in codes if seconds.get(utt)]
     return Statistics("ratio", ids, [[len(codes[u]) * bits, seconds[u]] for u in ids])
+
+
+def _timed(
+    codes: dict[str, np.ndarray], width: int, seconds: dict[str, float]
+) -> tuple[np.ndarray, float]:
+    """Codes of the utterances with a length, and that of all these together."""
+    known = {utt: rows for utt, rows in codes.items() if seconds.get(utt)}
+    if not known:
+        raise ValueError("no utterance has codes and audio: not of one set?")
+    return _join(known, width), sum(seconds[utt] for utt in known)
 
 
 def _join(codes: dict[str, np.ndarray], width: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from espnet2_taste.metrics.codes import (
     bitrate_statistics,
     read_code_set,
     read_units,
+    score_codes,
     score_units,
 )
 
@@ -27,9 +28,19 @@ def test_units_have_as_many_entries_as_were_seen(tmp_path):
     kaldiio.save_ark(str(tmp_path / "u.ark"), arrays, str(tmp_path / "units.scp"))
     units, sizes = read_units(tmp_path / "units.scp")
     assert sizes == [8] and units["a"].shape == (3, 1)
-    found = score_units(units, sizes, 2.0)
+    found = score_units(units, sizes, {"a": 1.5, "b": 0.5})
     assert found["units_per_second"] == 2 and found["unit_bitrate"] == 6
     assert found["unit_entropy_bitrate"] == pytest.approx(4)  # four units, once each
+
+
+def test_rates_are_of_utterances_with_codes_and_audio():
+    codes = {"a": np.array([[0, 0], [1, 0]]), "b": np.array([[2, 1]] * 9)}
+    found = score_codes(codes, [4, 2], {"a": 0.5, "b": 0.0, "c": 100.0})
+    assert found["vectors_per_second"] == 4 and found["nominal_bitrate"] == 12
+    assert found["entropy_bitrate"] == 4  # one bit, and none
+    assert found["utilisation_per_codebook"] == [0.5, 0.5]
+    with pytest.raises(ValueError, match="no utterance has codes and audio"):
+        score_codes(codes, [4, 2], {"c": 100.0})
 
 
 def test_sizes_and_codes_must_fit(tmp_path):
