@@ -2,6 +2,7 @@
 
 from espnet2_taste.metrics.columns import COLUMNS, TITLES, Column
 from espnet2_taste.metrics.rows import row_key
+from espnet2_taste.metrics.wer import percent
 
 
 def format_value(metric: dict | None, digits: int) -> str:
@@ -51,11 +52,10 @@ def error_cells(rows: dict[str, dict]) -> list[list[str]]:
         for seed, e in zip(row["seeds"], row["errors"], strict=True):
             if e is None:
                 continue
-            words, sentences = max(e["words"], 1), max(e["sentences"], 1)
             wrong = e["substituted"], e["deleted"], e["inserted"]
             shares = [e["words"] - e["substituted"] - e["deleted"], *wrong, sum(wrong)]
-            cells = [f"{100 * n / words:.1f}" for n in shares]
-            cells.append(f"{100 * e['sentence_errors'] / sentences:.1f}")
+            cells = [percent(n, e["words"]) for n in shares]
+            cells.append(percent(e["sentence_errors"], e["sentences"]))
             label = row_key(name, seed)
             body.append([label, str(e["sentences"]), str(e["words"]), *cells])
     return [header, *body]

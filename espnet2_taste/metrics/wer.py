@@ -141,11 +141,17 @@ def _run_sclite(sclite: str, folder: Path) -> str | None:
     return done.stdout
 
 
+def percent(count: int, total: int) -> str:
+    """Share with one digit; of nothing, none."""
+    return f"{100 * count / total:.1f}" if total else "n/a"
+
+
 def _summary(total: WordErrors, speakers: int) -> str:
-    words, sentences = max(total.words, 1), max(total.sentences, 1)
     correct = total.words - total.substituted - total.deleted
     counts = [correct, total.substituted, total.deleted, total.inserted, total.errors]
-    percent = " ".join(f"{100 * n / words:6.1f}" for n in counts)
+    shares = [percent(n, total.words) for n in counts]
+    shares.append(percent(total.sentence_errors, total.sentences))
+    line = " ".join(f"{share:>6}" for share in shares)
     raw = " ".join(f"{n:6d}" for n in counts)
     wrong = total.sentence_errors
     size = f"{total.sentences:5d} {total.words:6d}"
@@ -153,6 +159,6 @@ def _summary(total: WordErrors, speakers: int) -> str:
         "Counted without sclite, which is not installed, as it counts.\n"
         f"|  SPKR ({speakers})  | # Snt  # Wrd |"
         "   Corr    Sub    Del    Ins    Err  S.Err |\n"
-        f"| Sum/Avg | {size} | {percent} {100 * wrong / sentences:6.1f} |\n"
+        f"| Sum/Avg | {size} | {line} |\n"
         f"| Sum     | {size} | {raw} {wrong:6d} |\n"
     )

@@ -56,3 +56,11 @@ def test_spread_is_shown():
 def test_bars_do_not_break_a_table():
     table = markdown_table([["Metric", "What"], ["UTMOS", "a|b"]])
     assert table.splitlines()[2] == "|UTMOS |a\\|b|"
+
+
+def test_shares_of_no_words_are_none():
+    """A text that is empty for the recogniser's cleaner, and one word inserted."""
+    errors = {"sentences": 1, "sentence_errors": 1, "words": 0, "substituted": 0}
+    silent = row() | {"errors": [errors | {"deleted": 0, "inserted": 1}]}
+    line = tables({"reconstruction": {"a": silent}})["errors"][1]
+    assert line == ["a", "1", "0", *["n/a"] * 5, "100.0"]
