@@ -14,7 +14,6 @@ import argparse
 import json
 import logging
 import time
-from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from espnet2_taste.bin.options import (
     add_data_options,
     add_model_options,
 )
+from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.data.kaldi_io import (
     ArkWriter,
     check_keys,
@@ -109,22 +109,18 @@ def words_within(text: dict[str, str], ctm: Path, seconds: float) -> dict[str, i
     Raises:
         ValueError: an utterance's words are not those of its text.
     """
-    ends, said = defaultdict(list), defaultdict(list)
-    for line in ctm.read_text(encoding="utf-8").splitlines():
-        name, _, start, duration, word = line.split()[:5]
-        ends[name].append(float(start) + float(duration))
-        said[name].append(word)
-    for name, value in text.items():
-        if said[name] != value.split():
-            raise ValueError(
-                f"{ctm}: {name} has the words '{' '.join(said[name])}', its text is "
-                f"'{value}'"
-            )
     half_step = 0.0005  # CTMs have milliseconds
-    return {
-        name: max(1, sum(end <= seconds + half_step for end in ends[name]))
-        for name in text
-    }
+    times, counts = read_ctm(ctm), {}
+    for name, value in text.items():
+        words = times.get(name, [])
+        said = " ".join(timed.word for timed in words)
+        if said.split() != value.split():
+            raise ValueError(
+                f"{ctm}: {name} has the words '{said}', its text is '{value}'"
+            )
+        within = sum(timed.end <= seconds + half_step for timed in words)
+        counts[name] = max(1, within)
+    return counts
 
 
 def choose_prompts(args, text: dict[str, str]) -> dict[str, list[str]]:

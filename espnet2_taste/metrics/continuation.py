@@ -1,12 +1,13 @@
 """Does a continuation keep the prompt's manner of speaking?"""
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.data.ctm import TimedWord, read_ctm
 from espnet2_taste.metrics.duration import residuals, type_means
 from espnet2_taste.metrics.matching import (
     Measures,
@@ -59,23 +60,21 @@ def reference_type_means(
     durations = np.concatenate([m.durations for m in aligned] or [np.zeros(0)])
     means = type_means(words, durations, min_count=1)
     if train_ctm is not None and Path(train_ctm).exists():
-        with open(train_ctm, encoding="utf-8") as lines:
-            train = ctm_type_means(lines)
+        train = ctm_type_means(read_ctm(train_ctm))
         common = sorted(set(train) & set(means))
         shift = np.mean([means[w] - train[w] for w in common]) if common else 0.0
         means = {w: m + float(shift) for w, m in train.items()} | means
     return means
 
 
-def ctm_type_means(lines: Iterable[str]) -> dict[str, float]:
-    """Mean ln duration [ln s] per word type of CTM lines (utt 1 start dur word)."""
+def ctm_type_means(utterances: dict[str, list[TimedWord]]) -> dict[str, float]:
+    """Mean ln duration [ln s] per word type of a CTM."""
     total: dict[str, float] = defaultdict(float)
     count: Counter[str] = Counter()
-    for line in lines:
-        _, _, _, duration, word = line.split()[:5]
-        key = " ".join(normalise_words(word))
-        if key and float(duration) > 0:
-            total[key] += float(np.log(float(duration)))
+    for timed in itertools.chain.from_iterable(utterances.values()):
+        key = " ".join(normalise_words(timed.word))
+        if key and timed.duration > 0:
+            total[key] += float(np.log(timed.duration))
             count[key] += 1
     return {word: total[word] / count[word] for word in total}
 

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from espnet2_taste.data.ctm import TimedWord
 from espnet2_taste.metrics import duration, f0
 from espnet2_taste.metrics.continuation import (
     ctm_type_means,
@@ -209,7 +210,7 @@ def test_training_ctm_fills_in_unseen_words(tmp_path):
     means = reference_type_means(reference, tmp_path / "words.ctm")
     assert means["a"] == pytest.approx(np.log(0.2))
     assert means["new"] == pytest.approx(np.log(0.4))
-    assert ctm_type_means(["x 1 0 0.1 w", "x 1 0 0.4 w"]) == {
+    assert ctm_type_means({"x": [TimedWord(0, 0.1, "w"), TimedWord(0, 0.4, "w")]}) == {
         "w": pytest.approx(np.log(0.2))
     }
     assert "new" not in reference_type_means(reference)

@@ -1,11 +1,11 @@
 """`ctm` aligner: word times that another program wrote."""
 
 import hashlib
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.data.ctm import read_ctm
 from espnet2_taste.metrics.aligner.abs_aligner import (
     AbsAligner,
     AlignmentError,
@@ -18,7 +18,7 @@ FILE = "words.ctm"
 
 
 class CtmAligner(AbsAligner):
-    """Reads ``utt channel start duration word [...]`` lines (NIST's CTM).
+    """Reads a CTM, see :func:`~espnet2_taste.data.ctm.read_ctm`.
 
     Any aligner will do (MFA, NeMo, Kaldi ...), the same one for all rows.
 
@@ -31,20 +31,9 @@ class CtmAligner(AbsAligner):
 
     def __init__(self, path: str | Path):
         path = Path(path)
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        self.digest = hashlib.sha1(text.encode()).hexdigest()[:8]
-        self.lines: dict[str, list[tuple[float, float, str]]] = defaultdict(list)
-        for number, line in enumerate(text.splitlines(), 1):
-            if not line.strip() or line.startswith(";;"):
-                continue
-            try:
-                utt, _, start, duration, word = line.split()[:5]
-                entry = float(start), float(start) + float(duration), word
-            except ValueError:
-                raise ValueError(
-                    f"{path}:{number}: expected 'utt channel start duration word'"
-                ) from None
-            self.lines[utt].append(entry)
+        content = path.read_bytes() if path.exists() else b""
+        self.digest = hashlib.sha1(content).hexdigest()[:8]
+        self.words = read_ctm(path) if content else {}
 
     @property
     def identity(self) -> str:
@@ -56,10 +45,10 @@ class CtmAligner(AbsAligner):
         return [self._align(recording) for recording in recordings]
 
     def _align(self, recording: Recording) -> WordTimes | AlignmentError:
-        entries = self.lines.get(recording.utt)
+        entries = self.words.get(recording.utt)
         if entries is None:
             return AlignmentError(f"not in {FILE}")
-        times = [(a, b, normalise_words(word)) for a, b, word in sorted(entries)]
+        times = [(e.start, e.end, normalise_words(e.word)) for e in sorted(entries)]
         spoken = [entry for entry in times if entry[2]]  # no silence marks
         if [word for *_, words in spoken for word in words] != list(recording.words):
             return AlignmentError(f"other words in {FILE}")

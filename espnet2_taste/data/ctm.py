@@ -1,0 +1,39 @@
+"""Word times in NIST's CTM form: ``utt channel start duration word [...]`` lines."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class TimedWord(NamedTuple):
+    """A word, when it starts and how long it lasts, in seconds."""
+
+    start: float
+    duration: float
+    word: str
+
+    @property
+    def end(self) -> float:
+        return self.start + self.duration
+
+
+def read_ctm(path: str | Path) -> dict[str, list[TimedWord]]:
+    """utterance -> its words in the order of the file; comments (``;;``) are skipped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line of another form; the message names it.
+    """
+    words: dict[str, list[TimedWord]] = {}
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith(";;"):
+            continue
+        try:
+            utt, _, start, duration, word = line.split()[:5]
+            timed = TimedWord(float(start), float(duration), word)
+        except ValueError:
+            raise ValueError(
+                f"{path}:{number}: expected 'utt channel start duration word'"
+            ) from None
+        words.setdefault(utt, []).append(timed)
+    return words
