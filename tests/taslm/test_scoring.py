@@ -97,3 +97,17 @@ def test_batch_and_order_do_not_matter(make_model, batch, head, level, delay):
             torch.testing.assert_close(
                 value[place], alone[name][0], rtol=1e-5, atol=1e-5, equal_nan=True
             )
+
+
+@pytest.mark.parametrize("level,delay", [("word", 1), ("word", 0), ("token", 2)])
+@pytest.mark.parametrize("head", ["token", "latent"])
+def test_all_utterances_of_a_word_are_certain_together(make_model, head, level, delay):
+    """p(text, codes) of every token with every code of two books sums to one."""
+    model = make_model(head, end_symbol=False, delay=delay, delay_level=level)
+    text, *codes = torch.cartesian_prod(
+        torch.arange(model.lm.vocab_size), torch.arange(8), torch.arange(8)
+    ).T
+    ones, taste = torch.ones_like(text), torch.stack(codes, -1)[:, None]
+    found = score(model, text[:, None], ones, ones[:, None] - 1, taste)
+    total = found.score_sum.double().exp().sum()
+    assert total.item() == pytest.approx(1, abs=1e-5)
