@@ -21,7 +21,7 @@ import soxr
 
 from espnet2_taste.bin import run
 from espnet2_taste.data import datadir
-from espnet2_taste.data.kaldi_io import write_wav
+from espnet2_taste.data.kaldi_io import riff_truncated, write_wav
 
 
 class Dropped(Exception):
@@ -64,7 +64,7 @@ def read_audio(source: str, span: tuple[float, float] | None) -> tuple:
         with soundfile.SoundFile(target) as f:
             rate, frames = f.samplerate, f.frames
             # libsndfile clips the header's length to the file's; compare the bytes.
-            if not isinstance(target, io.BytesIO) and riff_truncated(target, size):
+            if not isinstance(target, io.BytesIO) and riff_truncated(target):
                 raise Dropped("truncated")
             start, stop = (round(t * rate) for t in span) if span else (0, frames)
             if span and (start >= frames or stop > frames + rate // 10):
@@ -79,14 +79,6 @@ def read_audio(source: str, span: tuple[float, float] | None) -> tuple:
     if len(wav) < wanted:
         raise Dropped("truncated")
     return wav, rate
-
-
-def riff_truncated(path: Path, size: int) -> bool:
-    """Whether a RIFF header promises more than the file holds (streams say 2^32-1)."""
-    with open(path, "rb") as f:
-        head = f.read(8)
-    promised = int.from_bytes(head[4:8], "little") + 8
-    return head[:4] == b"RIFF" and size < promised - 1 and promised < 2**31
 
 
 def format_one(job: tuple, output: Path, args: argparse.Namespace) -> Result:

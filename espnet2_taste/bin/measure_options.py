@@ -6,14 +6,14 @@ from pathlib import Path
 
 import yaml
 
-from espnet2_taste.bin.options import add_device_option
+from espnet2_taste.bin.options import add_device_option, positive
 from espnet2_taste.metrics.aligner import aligner_choices
 from espnet2_taste.metrics.aligner.ctm import FILE as CTM
 from espnet2_taste.metrics.instruments import Choice
 from espnet2_taste.metrics.meter import meter_choices
 from espnet2_taste.metrics.plan import Plan
 from espnet2_taste.metrics.recogniser import recogniser_choices
-from espnet2_taste.metrics.rows import Row
+from espnet2_taste.metrics.rows import REFERENCE_ROW, Row
 
 NONE = "none"
 
@@ -66,8 +66,8 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
     add("--meters", nargs="*", default=meters, choices=meters, help="default: all")
     add("--meter_conf", nargs="*", default=[], help="utmos.model=path ...")
     add_device_option(parser)
-    add("--batch_size", type=int, default=16, help="on the device")
-    add("--nj", type=int, default=1, help="processes of what runs on the CPU")
+    add("--batch_size", type=positive, default=16, help="on the device")
+    add("--nj", type=positive, default=1, help="processes of what runs on the CPU")
 
 
 def read_conf(option: str, items: list[str]) -> dict:
@@ -119,6 +119,8 @@ def choose(args: argparse.Namespace, row: Row, same_words: bool) -> list[Choice]
         conf = read_conf("--aligner_conf", args.aligner_conf)
         if args.aligner == "ctm":
             conf.setdefault("path", str(row.folder / CTM))
+            if row.name == REFERENCE_ROW and not Path(conf["path"]).is_file():
+                raise FileNotFoundError(f"--aligner ctm: no file {conf['path']}")
         choices.append(Choice.of("aligner", args.aligner, args.device, **conf))
     if args.asr != NONE:
         conf = asr_conf(args, None if same_words else args.continuation_grammar)

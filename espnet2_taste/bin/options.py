@@ -55,7 +55,14 @@ def add_data_options(parser: argparse.ArgumentParser, files: str) -> None:
 def add_batch_options(parser: argparse.ArgumentParser, batch_size: int = 32) -> None:
     """``--key_file`` and ``--batch_size``."""
     parser.add_argument("--key_file", help="utterances to do (default: all)")
-    parser.add_argument("--batch_size", type=int, default=batch_size)
+    parser.add_argument("--batch_size", type=positive, default=batch_size)
+
+
+def positive(text: str) -> int:
+    """An integer above 0, of the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number above 0")
+    return int(text)
 
 
 def add_vocoder_options(

@@ -117,6 +117,15 @@ def read_wav(path: str | Path, sample_rate: int) -> np.ndarray:
     return wav
 
 
+def riff_truncated(path: str | Path) -> bool:
+    """Whether a RIFF header promises more than the file holds (streams say 2^32-1)."""
+    with open(path, "rb") as f:
+        head = f.read(8)
+    promised = int.from_bytes(head[4:8], "little") + 8
+    size = os.path.getsize(path)
+    return head[:4] == b"RIFF" and size < promised - 1 and promised < 2**31
+
+
 def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit PCM, by rename; parents are made."""
     path = Path(path)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.data.kaldi_io import riff_truncated
+
 SAMPLE_RATE = 16000
 _ARK = re.compile(r"^(.+):(\d+)$")
 
@@ -18,11 +20,14 @@ def read_audio(entry: str, utt: str) -> np.ndarray:
         utt: its id, for messages.
 
     Raises:
-        FileNotFoundError, ValueError: the file is missing, is not audio, or holds
-            samples that are no numbers.
+        FileNotFoundError, ValueError: the file is missing, is not audio, is truncated,
+            or holds samples that are no numbers.
     """
     if entry.rstrip().endswith("|"):
-        raise ValueError(f"{utt}: wav.scp holds a command ({entry}), expected a file")
+        raise ValueError(
+            f"{utt}: wav.scp holds a command ({entry}), expected a file: run "
+            "bin.format_wav"
+        )
     path = Path(entry)
     try:
         if not path.exists() and _ARK.match(entry):
@@ -41,6 +46,8 @@ def read_audio(entry: str, utt: str) -> np.ndarray:
         if not path.exists():
             raise FileNotFoundError(f"{utt}: no audio file {entry}") from None
         raise ValueError(f"{utt}: {entry} is not readable audio ({error})") from None
+    if path.is_file() and riff_truncated(path):
+        raise ValueError(f"{utt}: {entry} is truncated")
     if not np.isfinite(wav).all():
         raise ValueError(f"{utt}: {entry} holds samples that are no numbers")
     if wav.ndim == 2:

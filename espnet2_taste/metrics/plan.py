@@ -76,7 +76,8 @@ class Plan:
             raise ValueError(f"{ref_dir}/wav.scp holds no utterance")
         texts, recordings, prompts, choices = {}, {}, {}, {}
         for row in named + continuations:
-            texts[row.key] = text | row.read("text")
+            own = row.read("text")
+            texts[row.key] = {utt: own.get(utt, said) for utt, said in text.items()}
             same_words = row in named
             recordings[row.key] = row_recordings(
                 row, texts[row.key], references, same_words

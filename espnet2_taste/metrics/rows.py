@@ -1,5 +1,6 @@
 """The rows of a score table: their folders, texts and seeds."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from espnet2_taste.metrics.meter.abs_meter import Recording
 from espnet2_taste.metrics.words import normalise_words
 
 REFERENCE_ROW = "original"
+_NAME = re.compile(r"\w[\w.-]*")  # files are called after rows
 
 
 def row_key(name: str, seed: str) -> str:
@@ -47,6 +49,8 @@ class Row:
         name, _, seed = key.partition(":")
         if not equals or not name or not folder:
             raise ValueError(f"row '{text}': expected name=folder or name:seed=folder")
+        if not _NAME.fullmatch(name) or not _NAME.fullmatch(seed or "0"):
+            raise ValueError(f"row '{key}': a name is letters, digits, '_', '-', '.'")
         row = cls(name, seed, Path(folder))
         if not row.wav_scp.exists():
             raise FileNotFoundError(f"row {key}: no file {row.wav_scp}")
@@ -86,7 +90,8 @@ def row_recordings(
     foreign = [utt for utt in wavs if utt not in texts]
     if foreign:
         raise ValueError(
-            f"row {row.key}: utterance {foreign[0]} is not in the reference set"
+            f"row {row.key}: utterance {foreign[0]} of {row.wav_scp} is not in the "
+            "reference set's text"
         )
     return [
         Recording(

@@ -70,17 +70,21 @@ def parse_systems(texts: list[str]) -> dict[str, Side]:
 
 
 def check_references(systems: dict[str, Side]) -> None:
-    """Raises ValueError at the first utterance that systems have other words for."""
+    """Raises ValueError at the first utterance that systems have other words for.
+
+    Scores without a recogniser do not tell the words.
+    """
     first = next(iter(systems))
     known = systems[first].scores.utterances.get(REFERENCE_ROW, {})
     for name, system in systems.items():
         lines = system.scores.utterances.get(REFERENCE_ROW, {})
         pair = f"{first} and {name} have different references"
         for utt, line in lines.items():
-            if utt in known and known[utt]["text"] != line["text"]:
+            words = [side.get("text") for side in (known.get(utt, {}), line)]
+            if None not in words and words[0] != words[1]:
                 raise ValueError(
-                    f"{pair}: utterance {utt} is '{known[utt]['text']}' in the one, "
-                    f"'{line['text']}' in the other"
+                    f"{pair}: utterance {utt} is '{words[0]}' in the one, "
+                    f"'{words[1]}' in the other"
                 )
         if known and lines and not known.keys() & lines.keys():
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from espnet2_taste.testsets.abs_layout import AbsLayout, TestSet
@@ -61,12 +62,22 @@ class Questions(AbsLayout):
     def _rows(table: Path) -> list[dict]:
         with open(table, encoding="utf-8-sig", newline="") as lines:
             if table.suffix == ".jsonl":
-                rows = [json.loads(line) for line in lines if line.strip()]
+                rows = Questions._json_rows(table, lines)
             elif table.suffix == ".tsv":  # quotation marks belong to the questions
                 rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
             else:
                 rows = csv.DictReader(lines)
             return [{str(k).strip().lower(): v for k, v in r.items()} for r in rows]
+
+    @staticmethod
+    def _json_rows(table: Path, lines: Iterable[str]) -> list[dict]:
+        rows = []
+        for number, line in enumerate(filter(str.strip, lines), 1):
+            try:
+                rows.append(dict(json.loads(line)))
+            except (TypeError, ValueError):
+                raise ValueError(f"{table}: line {number} is no JSON object") from None
+        return rows
 
     def _cell(self, table: Path, row: dict, number: int, what: str):
         """Value of a column, whatever the release calls it."""

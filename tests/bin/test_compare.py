@@ -129,6 +129,19 @@ def test_other_references_are_an_error(systems, tmp_path):
         main([systems[0], other])
 
 
+def test_scores_without_a_recogniser_have_no_words(systems, tmp_path, capsys):
+    path = next((tmp_path / "b").glob("**/utterances.csv"))
+    with open(path) as table:
+        lines = [{**line, "text": None} for line in csv.DictReader(table)]
+    names = [name for name in lines[0] if name != "text"]
+    with open(path, "w") as table:
+        writer = csv.DictWriter(table, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(lines)
+    main([*systems, "--resamples", "100"])
+    assert "# a / b" in capsys.readouterr().out
+
+
 def test_bad_arguments(systems, tmp_path):
     one, two = systems
     cases = {

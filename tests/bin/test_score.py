@@ -193,7 +193,10 @@ def test_values_come_from_the_statistics(scored):
         row, _, seed = key.partition(":")
         position = results[table][row]["seeds"].index(seed)
         value = results[table][row]["metrics"][name]["values"][position]
-        assert value == pytest.approx(entry.value()) or np.isnan(entry.value())
+        if np.isnan(entry.value()):
+            assert value is None
+        else:
+            assert value == pytest.approx(entry.value())
     lines = list(csv.DictReader(open(scored / "results.csv")))
     wer = [line for line in lines if line["metric"] == "wer" and line["row"] == "copy"]
     assert [line["seed"] for line in wer] == ["mean", "0", "1"]
@@ -290,7 +293,7 @@ def test_test_sets_alone(tmp_path):
         (["--rows", "x=/nowhere"], "row x: no file /nowhere/wav.scp"),
         (["--rows", "original={copy}"], "is the reference itself"),
         (["--rows", "x={copy}", "x={copy}"], "row x is given twice"),
-        (["--rows", "x={foreign}"], "utterance nobody is not in the reference"),
+        (["--rows", "x={foreign}"], "nobody of .* is not in the reference set's text"),
         (["--continuation_rows", "x={copy}"], "no file .*prompt_text"),
         (["--taste", "{copy}/wav.scp"], "no file .*num_codebooks"),
         (["--asr", "whisper"], "--asr whisper: give --asr_model"),
@@ -298,7 +301,12 @@ def test_test_sets_alone(tmp_path):
         (["--asr_conf", "beam=3"], "recogniser pocketsphinx: .*'beam'"),
         (["--meter_conf", "utmos.model=x"], "a meter of --meters \\(none\\)"),
         (["--bitrate_of", "x=y"], "expected row=codes or row=units"),
-        (["--qa", "x={copy}/none"], "--qa 'x=.*expected name=folder"),
+        (["--rows", "../x={copy}"], "row '../x': a name is letters, digits"),
+        (["--rows", "x:a/b={copy}"], "row 'x:a/b': a name is letters, digits"),
+        (["--rows", "x={more}"], "utterance nobody of .* is not in the reference"),
+        (["--ref_dir", "{more}", "--aligner", "ctm"], "ctm: no file .*/words.ctm"),
+        (["--qa", "x={copy}/none"], "--qa x: no folder .*/none"),
+        (["--qa", "x"], "--qa 'x': expected name=folder"),
     ],
 )
 def test_bad_input_is_one_line(spoken_data, rows, tmp_path, options, message):
@@ -306,7 +314,10 @@ def test_bad_input_is_one_line(spoken_data, rows, tmp_path, options, message):
     foreign.mkdir()
     (foreign / "wav.scp").write_text("nobody x.wav\n")
     shutil.copytree(rows / "copy", tmp_path / "copy")
-    filled = [o.format(copy=tmp_path / "copy", foreign=foreign) for o in options]
+    more = shutil.copytree(foreign, tmp_path / "more")
+    (more / "text").write_text("nobody says this\n")
+    folders = {"copy": tmp_path / "copy", "foreign": foreign, "more": more}
+    filled = [o.format(**folders) for o in options]
     one = tmp_path / "one"
     shutil.copytree(spoken_data, one)
     grammar = str(spoken_data / "grammar.jsgf")

@@ -40,12 +40,15 @@ def test_identity_follows_the_content(tmp_path):
     [
         ("none.wav", FileNotFoundError, "u: no audio file"),
         ("text.wav", ValueError, "u: .* is not readable audio"),
-        ("sox x.wav |", ValueError, "u: wav.scp holds a command"),
+        ("half.wav", ValueError, "u: half.wav is truncated"),
+        ("sox x.wav |", ValueError, "u: wav.scp holds a command.*bin.format_wav"),
     ],
 )
 def test_bad_entries(tmp_path, monkeypatch, entry, error, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.wav").write_text("not audio")
+    soundfile.write("whole.wav", np.zeros(1000), 16000)
+    (tmp_path / "half.wav").write_bytes((tmp_path / "whole.wav").read_bytes()[:1000])
     with pytest.raises(error, match=message):
         read_audio(entry, "u")
 

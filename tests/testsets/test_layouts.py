@@ -202,6 +202,15 @@ def test_a_folder_of_another_layout_is_named(layout, wav, tmp_path):
         prepare(layout, tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("line", ["{broken", "1"])
+def test_questions_that_are_no_json(wav, line):
+    root = wav("1")
+    row = json.dumps({"question": "who?", "answer": "Ann", "audio": "1.wav"})
+    (root / "q.jsonl").write_text(f"{row}\n{line}\n")
+    with pytest.raises(ValueError, match="q.jsonl: line 2 is no JSON object"):
+        prepare("web_questions", root)
+
+
 def test_questions_that_lack_something(wav):
     root = wav("1")
     table = root / "q.tsv"

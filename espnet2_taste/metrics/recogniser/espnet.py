@@ -26,6 +26,7 @@ class EspnetRecogniser(AbsRecogniser):
     Raises:
         Unavailable: the tag cannot be downloaded.
         FileNotFoundError: a folder without model.
+        ValueError: another kind of model, when it is first used.
     """
 
     on_device = True
@@ -48,7 +49,14 @@ class EspnetRecogniser(AbsRecogniser):
         """ESPnet's inference class; imports take 10 s."""
         from espnet2.bin.asr_inference import Speech2Text
 
-        return Speech2Text(device=self.device, **{**self.files, **self.conf})
+        try:
+            return Speech2Text(device=self.device, **{**self.files, **self.conf})
+        except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"{self.name} is no ASR model of ESPnet, or --asr_conf does not suit "
+                f"it ({reason})"
+            ) from error
 
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:
         return [self._recognise(wav) for wav in wavs]

@@ -68,6 +68,14 @@ def test_other_weights_are_another_identity(folder, tmp_path):
         assert make(folder).identity != make(tmp_path).identity
 
 
+def test_another_kind_of_model(folder, noise, tmp_path):
+    (tmp_path / "config.yaml").write_text("encoder: none\n")
+    (tmp_path / "a.pth").write_bytes((folder / "valid.loss.best.pth").read_bytes())
+    recognise = load_recogniser("espnet", str(tmp_path / "a.pth"))
+    with pytest.raises(ValueError, match="is no ASR model of ESPnet"):
+        recognise(noise)
+
+
 def test_models_that_are_not_here(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no .pth file"):
         load_recogniser("espnet", str(tmp_path))
