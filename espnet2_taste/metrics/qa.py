@@ -3,8 +3,9 @@
 ``accuracy``: share of questions whose generated words contain the words of one of the
 answers, side by side and in order; 0 to 1. Words are compared after: lower case,
 accents dropped, punctuation as white space, the articles a, an and the dropped, numbers
-in words written in digits ("twenty-four" -> 24). A question without generated words is
-answered wrongly.
+in words written in digits ("twenty-four" -> 24), "3,000" without its comma. Years said
+in two halves and digits before "million" stay two numbers. A question without
+generated words is answered wrongly.
 
 Evaluations of LLaMA-Questions and WebQuestions agree on containment and differ in
 detail: UltraEval-Audio looks for the words as here, with neither numbers nor articles
@@ -14,6 +15,7 @@ anywhere in the text and takes numbers in words or in digits; the articles are S
 """
 
 import logging
+import re
 import unicodedata
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from espnet2_taste.testsets.files import read_answers
 
 ARTICLES = {"a", "an", "the"}
 NOTHING = "nothing generated"
+_GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # commas inside a number
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen "
     "fourteen fifteen sixteen seventeen eighteen nineteen"
@@ -84,7 +87,7 @@ def answer_words(text: str) -> list[str]:
     """
     plain = unicodedata.normalize("NFKD", text)
     plain = "".join(c for c in plain if not unicodedata.combining(c))
-    words = normalise_words(plain)
+    words = normalise_words(_GROUPS.sub("", plain))
     return write_numbers([w for w in words if w not in ARTICLES] or words)
 
 

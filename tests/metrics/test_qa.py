@@ -39,6 +39,9 @@ def test_numbers(text, expected):
         ("in the lord of rings", "The Lord of the Rings", True),  # no articles
         ("there are 24 hours", "Twenty-four", True),
         ("there are one hundred hours", "one", False),
+        ("some two thousand men", "2,000", True),
+        ("1,234,567 of them", "1234567", True),
+        ("1,2 or 3", "12", False),
         ("the", "The", True),  # nothing but an article
         ("anything", "?!", False),
         ("", "Paris", False),
