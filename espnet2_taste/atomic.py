@@ -1,6 +1,7 @@
-"""Files that appear under their name when they are complete: by rename."""
+"""Files and folders that appear under their name when complete: by rename."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +32,24 @@ def write_text(path: str | Path, text: str) -> None:
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write a file of lines, given without their ends."""
     write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A folder that appears under its name when everything in it is written.
+
+    Raises:
+        FileExistsError: there is something at ``path``.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} exists: remove it or choose another folder")
+    temporary = path.with_name(path.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise

@@ -13,11 +13,7 @@ Made by ``espnet2_taste.bin.pack`` of what a recipe trained, and by
 :func:`load_part` and by every command, as a folder, zip, URL or tag.
 """
 
-import os
 import platform
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,6 +21,7 @@ import yaml
 
 from espnet2_taste import __version__
 from espnet2_taste.checkpoint import download, fetch, is_tag, read_yaml
+from espnet2_taste.packing.archive import open_zip, unpack
 
 #: Lists the parts; a folder without it is not a packed model.
 MANIFEST = "parts.yaml"
@@ -52,8 +49,6 @@ def locate(source: str | Path, cache_dir: str | None = None) -> Path:
         FileNotFoundError: nothing there.
         ValueError: a damaged zip, or one that holds no model; the message names it.
     """
-    from espnet2_taste.packing.archive import open_zip, unpack
-
     path, named = Path(source), str(source)
     if is_tag(named):
         path = fetch(named, cache_dir)
@@ -69,7 +64,7 @@ def locate(source: str | Path, cache_dir: str | None = None) -> Path:
         with open_zip(path) as archive:
             names = set(archive.namelist())
             if MANIFEST in names:
-                return unpack(archive, cache_dir)
+                return unpack(archive, MANIFEST, cache_dir)
         if META not in names:
             raise ValueError(
                 f"{source} is no packed model, for it has no {MANIFEST}: "
@@ -160,27 +155,6 @@ def load_part(source: str | Path, part: str, cache_dir: str | None = None, **opt
         raise ValueError(f"{source} is no packed model with a {part} to load")
     choice, path = found
     return loaders[part](choice, path, **options)
-
-
-@contextmanager
-def new_folder(path: str | Path) -> Iterator[Path]:
-    """A folder that appears under its name when everything in it is written.
-
-    Raises:
-        FileExistsError: there is something at ``path``.
-    """
-    path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} exists: remove it or choose another folder")
-    temporary = path.with_name(path.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def write_yaml(path: Path, content: dict) -> None:

@@ -3,7 +3,7 @@
 ``bin.score`` measures what it needs itself; this does it in several jobs beforehand.
 Run it once per part of the utterances with ``--output_dir <scores>/measures/output.N``
 and ``--cache_dir <scores>/measures``, then ``bin.score`` with ``--output_dir <scores>``
-and the same other options.
+and the same other options. Writes ``<instrument>/<row>.jsonl``, a line per recording.
 """
 
 import argparse

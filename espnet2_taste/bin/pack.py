@@ -1,7 +1,9 @@
 """Pack trained parts into one model that opens anywhere: a zip, or a folder.
 
-The tokenizer packs on its own; every other part is an option. Training folders are read
-only, from the folder that the recipe ran in; of them travels what inference needs.
+The tokenizer packs on its own; every other part is an option. Training folders are only
+read, from the folder that the recipe ran in; of them travels what inference needs.
+Writes a folder per part, ``parts.yaml``, ``meta.yaml`` (for espnet_model_zoo) and the
+model card ``README.md``; every part is opened before the model appears.
 """
 
 import argparse
@@ -9,6 +11,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from espnet2_taste.atomic import new_folder
 from espnet2_taste.bin import run
 from espnet2_taste.lazy_choices import LazyChoices
 
@@ -61,7 +64,6 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.packed import new_folder
     from espnet2_taste.packing.archive import write_zip
 
     if args.output.suffix != ".zip":

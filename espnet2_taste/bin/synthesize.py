@@ -1,7 +1,9 @@
 """Synthesise a data directory from text, speaker and (optionally) TASTE.
 
 ``--condition codes`` reads ``--taste``; ``speech`` takes the embeddings straight from
-the recordings (a model without quantiser); ``text`` is the text-only system.
+the recordings (a model without quantiser); ``text`` is the text-only system. Writes
+wav.scp, text, units.scp (as generated), rtf.json and, where the units are known,
+unit_accuracy.json.
 """
 
 import argparse

@@ -1,4 +1,8 @@
-"""Tokenise a data directory: taste.scp, one flat (W * R) int32 array an utterance."""
+"""Tokenise a data directory: taste.scp, one flat (W * R) int32 array an utterance.
+
+Also writes num_codebooks, codebook_size, rtf.json and, for ``--attention_keys``,
+``attention/<utt>.npz`` (see :func:`save_attention`).
+"""
 
 import argparse
 import json

@@ -11,9 +11,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from espnet2_taste.atomic import new_folder
 from espnet2_taste.bin import run
 from espnet2_taste.model_folder import save_state
-from espnet2_taste.packed import MODELS, PUBLISHED, TOKENIZER, new_folder, write_parts
+from espnet2_taste.packed import MODELS, PUBLISHED, TOKENIZER, write_parts
 from espnet2_taste.packing.archive import write_zip
 
 

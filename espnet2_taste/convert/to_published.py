@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.atomic import new_folder
 from espnet2_taste.bin import run
 from espnet2_taste.checkpoint import load_state, read_arguments
 from espnet2_taste.packed import (
@@ -21,7 +22,6 @@ from espnet2_taste.packed import (
     PUBLISHED,
     TOKENIZER,
     locate,
-    new_folder,
     read_parts,
 )
 

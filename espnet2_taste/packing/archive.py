@@ -6,9 +6,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from espnet2_taste.atomic import replacing
+from espnet2_taste.atomic import new_folder, replacing
 from espnet2_taste.checkpoint import cache_folder
-from espnet2_taste.packed import MANIFEST, new_folder
 
 #: The earliest time that a zip can hold; nothing of the machine's clock goes in.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -43,11 +42,16 @@ def open_zip(path: str | Path) -> zipfile.ZipFile:
         raise ValueError(f"{path} is no zip or a damaged one ({error})") from None
 
 
-def unpack(archive: zipfile.ZipFile, cache_dir: str | None = None) -> Path:
+def unpack(archive: zipfile.ZipFile, last: str, cache_dir: str | None = None) -> Path:
     """The folder of a packed model's zip, unpacked by whoever comes first.
 
     It is named by what is in the zip, so that a moved zip is not unpacked again and a
     changed one is; jobs that read it at the same time do not disturb each other.
+
+    Args:
+        archive: to unpack.
+        last: name of a file in it that only a whole folder has.
+        cache_dir: see :func:`~espnet2_taste.packed.locate`.
 
     Raises:
         ValueError: a file in it is damaged; the message names the zip.
@@ -59,7 +63,7 @@ def unpack(archive: zipfile.ZipFile, cache_dir: str | None = None) -> Path:
     folder = cache_folder(cache_dir) / f"{Path(archive.filename).stem}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not (folder / MANIFEST).is_file():
+        if not (folder / last).is_file():
             shutil.rmtree(folder, ignore_errors=True)
             with new_folder(folder) as temporary:
                 try:
