@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from espnet2_taste.bin.tokenize import main as tokenize
 from espnet2_taste.checkpoint import load_state
+from espnet2_taste.data.kaldi_io import read_codes
 from espnet2_taste.tasks.statistics import MEANINGS, meaning
 from espnet2_taste.tasks.trainer import draw_attention
 
@@ -58,6 +60,22 @@ def test_statistics(experiment, tiny_taste):
     # Nothing was counted as a batch: three steps an epoch.
     log = torch.load(experiment / "checkpoint.pth", weights_only=False)
     assert log["reporter"]["stats"][2]["train"]["total_count"] == 6
+
+
+def test_codes_of_an_epoch_are_those_of_its_model(experiment, tiny_data, tmp_path):
+    """Validation's statistics against codes that the epoch's model gives one by one."""
+    tokenize(
+        ["--model_file", str(experiment / "2epoch.pth"), "--data_dir", str(tiny_data)]
+        + ["--output_dir", str(tmp_path), "--batch_size", "1"]
+    )
+    codes = np.concatenate(list(read_codes(tmp_path / "taste.scp", 2).values()))
+    counts = np.array([np.bincount(column, minlength=8) for column in codes.T])
+    assert counts.sum() == 2 * 19
+    share = counts / len(codes)
+    entropy = -np.sum(share * np.log(np.where(share > 0, share, 1)), axis=1)
+    valid = read_statistics(experiment)[2]["valid"]
+    assert valid["dead_codes"] == (counts == 0).sum()
+    assert valid["codebook_perplexity"] == pytest.approx(np.exp(entropy).mean())
 
 
 def test_every_statistic_has_a_picture_and_a_curve(experiment):
