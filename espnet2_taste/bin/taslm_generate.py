@@ -136,8 +136,8 @@ def choose_prompts(args, text: dict[str, str]) -> dict[str, list[str]]:
     if args.prompt_seconds is None:
         counts = dict.fromkeys(text, args.prompt_words)
         return first_words(text, counts, f"{args.prompt_words} words")
-    if args.ctm is None:
-        raise ValueError("--prompt_seconds needs --ctm")
+    if args.ctm is None or args.prompt_seconds <= 0:
+        raise ValueError("--prompt_seconds needs --ctm, and is above 0")
     counts = words_within(text, args.ctm, args.prompt_seconds)
     return first_words(text, counts, f"{args.prompt_seconds:g} s")
 
@@ -175,6 +175,8 @@ def main(cmd: list[str] | None = None) -> None:
     spoken = args.mode in ("audio", "instruct")
     if spoken and args.taste is None:
         raise ValueError(f"--mode {args.mode} needs --taste")
+    text = read_table(args.data_dir / "text")
+    prompts = choose_prompts(args, select_keys(text, args.key_file))
     from espnet2_taste.checkpoint import read_yaml
     from espnet2_taste.inference.taslm_generate import TaslmGenerate
 
@@ -183,8 +185,6 @@ def main(cmd: list[str] | None = None) -> None:
         options["max_words"] = args.max_new_words or 8
     options["seed"] = args.seed
     taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
-    text = read_table(args.data_dir / "text")
-    prompts = choose_prompts(args, select_keys(text, args.key_file))
     codes = None
     if spoken:
         codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, prompts)

@@ -44,11 +44,15 @@ class MeasureCache:
         """Add entries, each with its ``key``."""
         path = self.folder / instrument / _file_name(row)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+", encoding="utf-8") as file:
-            # A line that a killed run left unfinished must not swallow the next.
-            if file.tell() and not _ends_with_newline(path):
-                file.write("\n")
-            file.writelines(map(_line, entries))
+        try:
+            with open(path, "a+", encoding="utf-8") as file:
+                # A line that a killed run left unfinished must not swallow the next.
+                if file.tell() and not _ends_with_newline(path):
+                    file.write("\n")
+                file.writelines(map(_line, entries))
+        except OSError as error:  # a full disk: Python does not say where
+            error.filename = str(path)
+            raise
 
     def replace(self, instrument: str, row: str, entries: list[dict]) -> None:
         """Write these entries only, by rename."""

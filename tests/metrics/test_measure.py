@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,6 +170,14 @@ def test_damaged_cache_is_measured_again(tmp_path, recordings, caplog):
     asked()
     run(tmp_path, recordings, "loudness")
     assert asked() == ["u0", "u1"] and "4 damaged lines" in caplog.text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_is_named(tmp_path):
+    (tmp_path / "loudness").mkdir()
+    (tmp_path / "loudness" / "row.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device: .*/row.jsonl"):
+        MeasureCache(tmp_path).append("loudness", "row", [{"utt": "u", "key": "k"}])
 
 
 def test_shards_are_found(tmp_path, recordings):
