@@ -61,46 +61,60 @@ def compare_choices(
     systems: list[System],
     scores: dict[str, ScoreFolder],
     resamples: int,
-) -> dict | None:
-    """Results of ``bin.compare`` with the choices as systems, and an ``answer``.
+) -> list[dict]:
+    """Every choice against those after it.
 
     Returns:
-        None where fewer than two choices were trained under equal conditions.
+        For all choices but the last, in order: results of ``bin.compare`` with it and
+        the choices after it as systems, and the ``answer``: {choice: {``better``,
+        ``worse``, ``open``: metrics}}. [] where fewer than two choices were trained
+        under equal conditions.
     """
     sides = equal_but_for(axis, ablation, systems)
-    if len(sides) < 2 or not all(sides.values()):
-        return None
+    if not all(sides.values()):
+        return []
     merged = {
         choice: merge({key: scores[s.tag] for key, s in side.items()}, ablation.metrics)
         for choice, side in sides.items()
     }
-    results = comparison_results(
-        {c: Side((c,) * 3, m, "") for c, m in merged.items()},
-        [ROW],
-        resamples,
-        seed=0,
-    )
-    [table] = results["tables"]
-    first, *others = sides
-    results["answer"] = {}
-    for index, choice in enumerate(others, start=1):
-        answer: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
-        for metric, entry in table["metrics"].items():
-            found = entry["systems"][index]
-            signs = {
-                math.copysign(1, _value(scores[sides[choice][key].tag], metric) - other)
-                for key, system in sides[first].items()
-                for other in [_value(scores[system.tag], metric)]
-            }
-            clear = (found["p_holm"] or 1) <= results["level"] and len(signs) == 1
-            better = find_column(TABLE, metric).better
-            if not better or found["difference"] is None:
-                continue
-            good = (found["difference"] > 0) == (better == "higher")
-            verdict = ("better" if good else "worse") if clear else "open"
-            answer[verdict].append(metric)
-        results["answer"][choice] = answer
-    return results
+    found = []
+    while len(merged) > 1:
+        named = {choice: Side((choice,) * 3, m, "") for choice, m in merged.items()}
+        results = comparison_results(named, [ROW], resamples, seed=0)
+        first, *others = merged
+        results["answer"] = {
+            choice: _answer(results, index, sides[first], sides[choice], scores)
+            for index, choice in enumerate(others, start=1)
+        }
+        found.append(results)
+        del merged[first]
+    return found
+
+
+def _answer(
+    results: dict,
+    index: int,
+    first: dict[str, System],
+    other: dict[str, System],
+    scores: dict[str, ScoreFolder],
+) -> dict[str, list[str]]:
+    """Metrics in which the ``index``-th system is better, worse, neither for sure."""
+    answer: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
+    for metric, entry in results["tables"][0]["metrics"].items():
+        result, better = entry["systems"][index], find_column(TABLE, metric).better
+        if not better or result["difference"] is None:
+            continue
+        differences = [
+            _value(scores[other[key].tag], metric) - _value(scores[s.tag], metric)
+            for key, s in first.items()
+        ]
+        same_sign = len({difference > 0 for difference in differences}) == 1
+        good = (result["difference"] > 0) == (better == "higher")
+        if same_sign and (result["p_holm"] or 1) <= results["level"]:
+            answer["better" if good else "worse"].append(metric)
+        else:
+            answer["open"].append(metric)
+    return answer
 
 
 def variant_scores(

@@ -5,6 +5,10 @@ from espnet2_taste.metrics.table import heading, markdown_table
 from espnet2_taste.report.comparison import comparison_markdown
 
 TABLE = "reconstruction"
+DECIDED = (
+    "Better and worse are said where there is a \\* and the difference has the same "
+    "sign for every training seed."
+)
 VERDICTS = {"better": "better", "worse": "worse", "open": "not decided"}
 
 
@@ -28,14 +32,18 @@ def ablation_markdown(results: dict) -> str:
     ]
     for reason in (f"- {tag}: {why}" for tag, why in results["failed"].items()):
         parts.append(f"**Failed:**\n\n{reason}")
-    for axis, found in results["questions"].items():
+    legend = []
+    for axis, comparisons in results["questions"].items():
         parts.append(f"## {axis}: {' or '.join(results['axes'][axis])}?")
-        if found is None:
+        if not comparisons:
             parts.append("Not answered: fewer than two choices were trained.")
             continue
-        parts.append(_answer(found))
-        lines = comparison_markdown(found).splitlines()
-        parts.append("\n".join(x for x in lines if not x.startswith("#")).strip())
+        parts.append("\n".join(line for one in comparisons for line in _answers(one)))
+        for one in comparisons:
+            *shown, explained = comparison_markdown(one).strip().split("\n\n")
+            parts += [part for part in shown if not part.startswith("#")]
+            legend = [explained, DECIDED]
+    parts += legend
     return "\n\n".join(parts) + "\n"
 
 
@@ -47,7 +55,7 @@ def _cell(metric: dict | None, column: Column) -> str:
     return f"{text} [{values[0]}, {values[-1]}]" if len(values) > 1 else text
 
 
-def _answer(found: dict) -> str:
+def _answers(found: dict) -> list[str]:
     """One sentence per choice that is not the first."""
     first = found["systems"][0]["name"]
     lines = []
@@ -58,7 +66,4 @@ def _answer(found: dict) -> str:
             if answer[key]
         ]
         lines.append(f"- **{choice}** against {first}: {'; '.join(said)}.")
-    return (
-        "\n".join(lines)
-        + "\n\n(Decided: * below, and the same sign for every training seed.)"
-    )
+    return lines

@@ -121,21 +121,25 @@ def test_trained_scored_and_answered(recipe, tmp_path, capsys):
     wer = results["variants"]["fsq-two"]["metrics"]["wer"]
     assert len(wer["values"]) == 2 and 0.05 < wer["mean"] < 0.15
     assert results["reference"]["text_only"]["metrics"]["wer"]["mean"] > 0.4
-    question = results["questions"]["quantizer"]["tables"][0]
+    question = results["questions"]["quantizer"][0]["tables"][0]
     assert question["seeds"] == [8, 8]  # two trainings, two values, two samplings
     rvq, fsq = question["metrics"]["wer"]["systems"]
     low, high = fsq["difference_interval"]
     assert low <= fsq["difference"] <= high < 0
-    assert results["questions"]["quantizer"]["answer"]["fsq"]["better"] == ["wer"]
+    assert results["questions"]["quantizer"][0]["answer"]["fsq"]["better"] == ["wer"]
 
 
 def test_a_failed_variant_is_reported_and_the_others_go_on(recipe, tmp_path, capsys):
-    axes = ABLATION["axes"] | {"values": {"one": {}}}
-    with pytest.raises(SystemExit, match="1 of 3 systems failed"):
+    axes = {"quantizer": {**ABLATION["axes"]["quantizer"]}, "values": {"one": {}}}
+    axes["quantizer"]["again"] = axes["quantizer"]["fsq"]
+    with pytest.raises(SystemExit, match="1 of 4 systems failed"):
         main(recipe(axes=axes, seeds=[0], metrics=["wer"]))
     text = capsys.readouterr().out
     assert "mine-broken-one-seed0: error: unknown quantizer broken (log: exp" in text
     assert "**fsq** against rvq: better in WER." in text and "F0" not in text
+    assert "**again** against rvq: better in WER." in text
+    assert "**again** against fsq: not decided in WER." in text
+    assert text.count("intervals of a bootstrap") == 1
     log = (tmp_path / "exp/mine/mine-broken-one-seed0/run.log").read_text()
     assert "more output" in log
 
