@@ -65,6 +65,26 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def named_folders(option: str, items: list[str]) -> dict[str, Path]:
+    """``name=folder`` items of an option, in order.
+
+    Raises:
+        ValueError: an item of another form, or a name twice.
+        FileNotFoundError: no such folder.
+    """
+    folders: dict[str, Path] = {}
+    for item in items:
+        name, _, folder = item.partition("=")
+        if not name or not folder:
+            raise ValueError(f"{option} '{item}': expected name=folder")
+        if name in folders:
+            raise ValueError(f"{option}: {name} is given twice")
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"{option} {name}: no folder {folder}")
+        folders[name] = Path(folder)
+    return folders
+
+
 def add_vocoder_options(
     parser: argparse.ArgumentParser, required: bool = False
 ) -> None:

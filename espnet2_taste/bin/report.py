@@ -14,8 +14,10 @@ import numpy as np
 
 from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import named_folders
 from espnet2_taste.data.datadir import read_lines
 from espnet2_taste.metrics.measure import read_measures
+from espnet2_taste.metrics.rows import Row
 from espnet2_taste.metrics.score_folder import ScoreFolder
 from espnet2_taste.report.listen import Clip, Utterance, encode_audio
 from espnet2_taste.report.page import Report, build_page
@@ -98,7 +100,7 @@ def collect_utterances(
     }
     recognised = {key for _, key, metric in scores.statistics if metric == "wer"}
     for number, (key, folder) in enumerate(first_seeds(folders).items()):
-        wavs = read_lines(Path(folder) / "wav.scp")
+        wavs = read_lines(Row(key, "", Path(folder)).wav_scp)
         measures = read_measures(scores.path / "measures", key)
         for utt, utterance in utterances.items():
             shown = number == 0 or utterance.sample or key in wanted[utt]
@@ -121,17 +123,10 @@ def collect_utterances(
 
 
 def read_experiments(items: list[str]) -> dict[str, Training]:
-    """``name=folder`` items -> what there is of their training.
-
-    Raises:
-        ValueError: an item is not of that form, or no folder.
-    """
+    """``name=folder`` items -> what there is of their training."""
     experiments = {}
-    for item in items:
-        name, equals, folder = item.partition("=")
-        if not equals or not Path(folder).is_dir():
-            raise ValueError(f"--exp_dirs '{item}': expected name=folder")
-        experiments[name] = Training.read(Path(folder))
+    for name, folder in named_folders("--exp_dirs", items).items():
+        experiments[name] = Training.read(folder)
         if not experiments[name].curves:
             logging.warning("%s: no epoch in train*.log, no curves", folder)
     return experiments

@@ -16,6 +16,7 @@ import numpy as np
 
 from espnet2_taste.bin import run
 from espnet2_taste.bin.measure_options import add_measure_options, read_plan
+from espnet2_taste.bin.options import named_folders
 from espnet2_taste.metrics import codes
 from espnet2_taste.metrics.judge import judge_identity
 from espnet2_taste.metrics.measure import Measured, measure
@@ -161,19 +162,6 @@ def collect_rtf(args: argparse.Namespace, plan: Plan) -> dict[str, float]:
     return result | {step: float(np.mean(v)) for step, v in steps.items()}
 
 
-def score_sets(option: str, items: list[str], score) -> list[RowScores]:
-    """Rows of a table of test sets, from ``name=folder`` items."""
-    rows = []
-    for item in items:
-        name, equals, folder = item.partition("=")
-        if not equals or not name:
-            raise ValueError(f"{option} '{item}': expected name=folder")
-        if not Path(folder).is_dir():
-            raise FileNotFoundError(f"{option} {name}: no folder {folder}")
-        rows += score(name, Path(folder))
-    return rows
-
-
 def score(args: argparse.Namespace) -> dict:
     """Measure what is to be measured, write all files and return the results."""
     from espnet2_taste.metrics.likelihood import score_likelihood
@@ -186,8 +174,10 @@ def score(args: argparse.Namespace) -> dict:
         results, rows = score_recordings(args)
     elif args.rows or args.continuation_rows:
         raise ValueError("--rows and --continuation_rows need --ref_dir")
-    rows["likelihood"] = score_sets("--likelihood", args.likelihood, score_likelihood)
-    rows["qa"] = score_sets("--qa", args.qa, score_qa)
+    likelihood = named_folders("--likelihood", args.likelihood)
+    rows["likelihood"] = [r for s in likelihood.items() for r in score_likelihood(*s)]
+    qa = named_folders("--qa", args.qa)
+    rows["qa"] = [row for item in qa.items() for row in score_qa(*item)]
     if not any(rows.values()):
         raise ValueError("nothing to score: give --ref_dir, --likelihood or --qa")
     results |= {table: average_seeds(entries) for table, entries in rows.items()}

@@ -87,6 +87,7 @@ def experiment(tmp_path_factory):
         "codes": {"nominal_bitrate": 53.1, "utilisation": 0.9},
         "rtf": {"tokenizer": 0.0312, "vocoder": 0.2},
     }
+    results["folders"]["taste:0"] += "/wav.scp"  # a row may be one, too
     write_results(root / "score", results, {"reconstruction": rows})
     attention = root / "taste_dump" / "output.1" / "attention"
     attention.mkdir(parents=True)
@@ -285,7 +286,7 @@ def test_listening_choice_is_even_and_prefers_attention():
     ("options", "message"),
     [
         (["--score_dir", "nowhere"], "run espnet2_taste.bin.score first"),
-        (["--exp_dirs", "x=nowhere"], "expected name=folder"),
+        (["--exp_dirs", "x=nowhere"], "--exp_dirs x: no folder nowhere"),
     ],
 )
 def test_bad_input_is_one_line(experiment, tmp_path, options, message):

@@ -307,6 +307,7 @@ def test_test_sets_alone(tmp_path):
         (["--ref_dir", "{more}", "--aligner", "ctm"], "ctm: no file .*/words.ctm"),
         (["--qa", "x={copy}/none"], "--qa x: no folder .*/none"),
         (["--qa", "x"], "--qa 'x': expected name=folder"),
+        (["--qa", "x={copy}", "x={copy}"], "--qa: x is given twice"),
     ],
 )
 def test_bad_input_is_one_line(spoken_data, rows, tmp_path, options, message):

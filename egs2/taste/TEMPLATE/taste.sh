@@ -580,7 +580,9 @@ score_everything() {
 if active 9; then
     begin 9 "scores and report"
     score_everything
-    trained=(asr="${asr_exp}" text_only="$(taste_dir text_only)" no_vq="$(taste_dir no_vq)" taste="${taste_exp}")
+    trained=()
+    if [ -n "${asr_config}" ]; then trained+=(asr="${asr_exp}"); fi
+    trained+=(text_only="$(taste_dir text_only)" no_vq="$(taste_dir no_vq)" taste="${taste_exp}")
     if "${with_taslm}"; then trained+=(taslm="${taslm_exp}"); fi
     run_step "${scores}/.done_report" "${scores}/.done" \
         ${python} -m espnet2_taste.bin.report --score_dir "${scores}" --title "${recipe}" \
