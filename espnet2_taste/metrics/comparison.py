@@ -55,12 +55,6 @@ class Comparison:
     systems: list[Compared]
 
 
-def scored_ids(statistics: Statistics) -> list[str]:
-    """Utterances that contribute: one whose sums are all 0 was not scored."""
-    used = np.any(statistics.sums != 0, axis=1)
-    return [utt for utt, u in zip(statistics.ids, used, strict=True) if u]
-
-
 def compare(
     systems: list[list[Statistics]], resamples: int = RESAMPLES, seed: int = 0
 ) -> Comparison:
@@ -73,7 +67,7 @@ def compare(
     Raises:
         ValueError: no utterance is common to all.
     """
-    scored = [{utt for s in system for utt in scored_ids(s)} for system in systems]
+    scored = [{utt for s in system for utt in s.scored} for system in systems]
     common = set.intersection(*scored)
     if not common:
         raise ValueError("no utterance was scored in all systems")

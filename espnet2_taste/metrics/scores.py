@@ -126,10 +126,10 @@ def _add_slowness(scores: RowScores, slowness: dict[str, tuple[float, float]]) -
 def average_seeds(scores: list[RowScores]) -> dict[str, dict]:
     """Rows of one name -> {name: {seeds, metrics, errors, failures}}, JSON-ready.
 
-    A metric is ``{"mean", "spread", "values", "interval"}``: mean over seeds, half the
-    range over seeds (null for one seed), each seed's value, and [low, high] of
-    :func:`seed_interval`. Undefined is null. A mean is undefined as soon as one seed's
-    value is.
+    A metric is ``{"mean", "spread", "values", "interval", "utterances"}``: mean over
+    seeds, half the range over seeds (null for one seed), each seed's value, [low, high]
+    of :func:`seed_interval`, and how many utterances (pairs, questions ...) each seed's
+    value is of. Undefined is null. A mean is undefined as soon as one seed's value is.
     """
     table: dict[str, dict] = {}
     for name in dict.fromkeys(s.row.name for s in scores):
@@ -145,6 +145,7 @@ def average_seeds(scores: list[RowScores]) -> dict[str, dict]:
                 "spread": null(spread),
                 "values": [null(float(v)) for v in values],
                 "interval": limits,
+                "utterances": [len(s.scored) if s is not None else 0 for s in found],
             }
         table[name] = {
             "seeds": [s.row.seed for s in group],
@@ -162,7 +163,7 @@ def seed_interval(seeds: list[Statistics]) -> list[float] | None:
     same kind would change, not what another seed would. None for fewer than
     ``MIN_UTTERANCES`` utterances.
     """
-    ids = list(dict.fromkeys(utt for s in seeds for utt in s.ids))
+    ids = list(dict.fromkeys(utt for s in seeds for utt in s.scored))
     if len(ids) < MIN_UTTERANCES:
         return None
     draws = resampled([s.over(ids) for s in seeds]).mean(0)

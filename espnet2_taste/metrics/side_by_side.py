@@ -10,7 +10,6 @@ from espnet2_taste.metrics.comparison import (
     Comparison,
     compare,
     holm,
-    scored_ids,
 )
 from espnet2_taste.metrics.rows import REFERENCE_ROW
 from espnet2_taste.metrics.score_folder import ScoreFolder, find_scores
@@ -136,7 +135,7 @@ def compare_rows(
             system.scores.seeds(table, row, column.key)
             for system, row in zip(sides, rows, strict=True)
         ]
-        if all(s and all(scored_ids(one) for one in s) for s in seeds):
+        if all(s and all(one.scored for one in s) for s in seeds):
             try:
                 result[column.key] = compare(seeds, resamples, seed)
             except ValueError as error:

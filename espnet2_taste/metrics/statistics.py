@@ -96,6 +96,12 @@ class Statistics:
         """(N,) the metric of each utterance alone; nan where undefined."""
         return KINDS[self.kind][1](self.sums)
 
+    @property
+    def scored(self) -> list[str]:
+        """Utterances that contribute: one whose sums are all 0 was not scored."""
+        used = np.any(self.sums != 0, axis=1)
+        return [utt for utt, u in zip(self.ids, used, strict=True) if u]
+
     def over(self, ids: list[str]) -> "Statistics":
         """Of these utterances in this order; one without sums contributes nothing."""
         position = {utt: i for i, utt in enumerate(self.ids)}

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from espnet2_taste.metrics.comparison import compare, holm, scored_ids, two_sided_p
+from espnet2_taste.metrics.comparison import compare, holm, two_sided_p
 from espnet2_taste.metrics.statistics import Statistics
 
 
@@ -69,7 +69,7 @@ def test_pairs_utterances_that_all_systems_have():
         Statistics("ratio", ["b", "d"], [[1, 4], [9, 9]]),
         Statistics("ratio", ["a", "b", "c", "d"], [[3, 4], [1, 4], [0, 0], [9, 9]]),
     ]
-    assert scored_ids(seeds[1]) == ["a", "b", "d"]
+    assert seeds[1].scored == ["a", "b", "d"]
     found = compare([[one], seeds], resamples=100)
     assert found.ids == ["a", "b"] and found.total == 4
     assert found.left_out == [1, 1]

@@ -27,9 +27,11 @@ def test_seeds_are_averaged():
         "spread": 0.25,
         "values": [0.5, 1.0],
         "interval": None,  # of two utterances
+        "utterances": [2, 2],
     }
     assert table["taste"]["metrics"]["b"]["mean"] is None
     assert table["taste"]["metrics"]["b"]["values"] == [0.5, None]
+    assert table["taste"]["metrics"]["b"]["utterances"] == [2, 0]
     assert table["copy"]["metrics"]["a"]["spread"] is None
     assert table["taste"]["errors"] == [None, None]
 
@@ -46,3 +48,16 @@ def test_interval_of_seeds_that_share_utterances():
     # A seed that lacks an utterance is compared on what it has.
     low, high = seed_interval([one, mean_of(values[1:])])
     assert low < values.mean() < high
+
+
+def test_what_was_not_scored_does_not_count_as_utterances():
+    """Forty utterances, of which nine have words: too few for an interval."""
+    sums = np.zeros((40, 2))
+    sums[:9, 1], sums[::2, 0] = 4, sums[::2, 1] / 4
+    ids = [f"u{i}" for i in range(40)]
+    few = Statistics("ratio", ids, sums)
+    assert few.scored == ids[:9] and seed_interval([few]) is None
+    assert average_seeds([scores("0", {"a": few})])["taste"]["metrics"]["a"][
+        "utterances"
+    ] == [9]
+    assert seed_interval([Statistics("ratio", ids, sums + [0, 1])]) is not None
