@@ -108,7 +108,8 @@ def read_wav(path: str | Path, sample_rate: int) -> np.ndarray:
     try:
         wav, rate = soundfile.read(path, dtype="float32")
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path}: cannot be read as audio ({error})") from None
+        reason = error if os.path.exists(path) else "no such file"
+        raise ValueError(f"{path}: cannot be read as audio ({reason})") from None
     if rate != sample_rate or wav.ndim != 1:
         raise ValueError(
             f"{path}: {rate} Hz with {wav.ndim} dimension(s), wanted {sample_rate} Hz "

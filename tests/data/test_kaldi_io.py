@@ -89,6 +89,8 @@ def test_key_file_with_unknown_ids(tmp_path):
 
 def test_audio_that_stage_2_did_not_make(tmp_path):
     path = tmp_path / "a.wav"
+    with pytest.raises(ValueError, match="a.wav: cannot .* as audio .no such file"):
+        read_wav(path, 16000)
     path.write_text("not audio")
     with pytest.raises(ValueError, match="a.wav: cannot be read as audio"):
         read_wav(path, 16000)
