@@ -67,7 +67,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
         EndpointError: the endpoint fails; the answers so far are kept.
     """
     from espnet2_taste.chat import ChatEndpoint, EndpointError
-    from espnet2_taste.metrics.judge import Answer, parse_score, read_answers
+    from espnet2_taste.metrics.judge import Answer, parse_score, read_judgements
 
     endpoint = ChatEndpoint(
         args.endpoint,
@@ -82,7 +82,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
     wanted = {question.key: question.digest for question in questions}
     answers = {
         key: answer
-        for key, answer in read_answers(path).items()
+        for key, answer in read_judgements(path).items()
         if answer.model == args.model and answer.digest == wanted.get(key)
     }
     write_lines(path, (answer.to_json() for answer in answers.values()))

@@ -113,7 +113,7 @@ def parse_score(answer: str) -> float | None:
     return score if SCALE[0] <= score <= SCALE[1] else None
 
 
-def read_answers(path: Path) -> dict[str, Answer]:
+def read_judgements(path: Path) -> dict[str, Answer]:
     """``judge.jsonl`` -> utterance -> answer; a last line that breaks off is dropped.
 
     Raises:
@@ -153,7 +153,7 @@ def current_answers(folder: Path) -> dict[str, Answer]:
 
     All where there is no such file.
     """
-    answers = read_answers(folder / "judge.jsonl")
+    answers = read_judgements(folder / "judge.jsonl")
     digests = read_digests(folder / "judge_prompts.jsonl")
     if not digests:
         return answers

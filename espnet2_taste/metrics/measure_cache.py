@@ -38,7 +38,7 @@ class MeasureCache:
     def _lines(self, instrument: str, row: str) -> Iterator[dict]:
         for source in self.sources:
             for folder in (*sorted(source.glob(SHARDS)), source):
-                yield from read_lines(folder / instrument / _file_name(row))
+                yield from read_entries(folder / instrument / _file_name(row))
 
     def append(self, instrument: str, row: str, entries: list[dict]) -> None:
         """Add entries, each with its ``key``."""
@@ -61,7 +61,7 @@ class MeasureCache:
         write_text(path, "".join(map(_line, entries)))
 
 
-def read_lines(path: Path) -> list[dict]:
+def read_entries(path: Path) -> list[dict]:
     """Entries of a file, [] if there is none; damaged lines are left out and logged."""
     if not path.exists():
         return []

@@ -14,7 +14,7 @@ import pytest
 
 from espnet2_taste.bin.judge import main
 from espnet2_taste.chat import ChatEndpoint, EndpointError
-from espnet2_taste.metrics.judge import read_answers, read_judge
+from espnet2_taste.metrics.judge import read_judge, read_judgements
 
 
 class Server(ThreadingHTTPServer):
@@ -118,7 +118,9 @@ def test_scores_and_what_is_sent(data, server, monkeypatch, caplog):
     assert len(server.requests) == 6
     judge(data, server, "--model", "other")  # but not by this one
     assert len(server.requests) == 12
-    assert {a.model for a in read_answers(data / "judge.jsonl").values()} == {"other"}
+    assert {a.model for a in read_judgements(data / "judge.jsonl").values()} == {
+        "other"
+    }
     text = (data / "text").read_text()
     (data / "text").write_text(text.replace("text 3", "text 4"))
     judge(data)  # one question changed: what was said of it before does not count
@@ -195,7 +197,7 @@ def test_killed_half_way_and_resumed(data, server):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    kept = read_answers(data / "judge.jsonl")
+    kept = read_judgements(data / "judge.jsonl")
     assert 2 <= len(kept) < 6
     with open(data / "judge.jsonl", "a") as lines:
         lines.write('{"key": "u5", "score": 3, "ans')  # killed while writing

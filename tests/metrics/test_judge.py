@@ -7,8 +7,8 @@ from espnet2_taste.metrics.judge import (
     judge_identity,
     make_questions,
     parse_score,
-    read_answers,
     read_judge,
+    read_judgements,
 )
 
 
@@ -51,10 +51,10 @@ def test_answers_file(tmp_path):
     answers = [Answer("a", 4.0, "Score: 4", "m", "d"), Answer("b", None, "?", "m", "d")]
     path = tmp_path / "judge.jsonl"
     path.write_text("".join(a.to_json() + "\n" for a in answers) + '{"key": "c", "sc')
-    assert list(read_answers(path).values()) == answers  # the broken-off line is not
+    assert list(read_judgements(path).values()) == answers  # the broken-off line is not
     scores = read_judge(tmp_path)
     assert scores["a"] == 4.0 and math.isnan(scores["b"])
     assert judge_identity(tmp_path) == "m"
     path.write_text('{"key": "c"}\n')
     with pytest.raises(ValueError, match="judge.jsonl:1: expected a line of bin.judge"):
-        read_answers(path)
+        read_judgements(path)
