@@ -91,7 +91,11 @@ def read_ablation(path: Path) -> Ablation:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    conf = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        conf = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not YAML ({reason})") from None
     if not isinstance(conf, dict) or not isinstance(conf.get("axes"), dict):
         raise ValueError(f"{path}: no mapping with axes")
     unknown = sorted(conf.keys() - KEYS)

@@ -107,6 +107,10 @@ def test_bad_files(tmp_path, change, message):
 def test_missing_file_and_sub_stage(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         read_ablation(tmp_path / "none.yaml")
+    (tmp_path / "broken.yaml").write_text("axes: [1\n")
+    with pytest.raises(ValueError, match="broken.yaml is not YAML .*") as caught:
+        read_ablation(tmp_path / "broken.yaml")
+    assert "\n" not in str(caught.value)
     axes = {"q": {"a": {"text_only_matched": {"x": 1}}}}
     confs = {k: v for k, v in CONFS.items() if k != "text_only_matched"}
     with pytest.raises(ValueError, match="a: the recipe has no text_only_matched"):
