@@ -5,6 +5,7 @@ Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (20
 
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -49,9 +50,12 @@ class WhisperRecogniser(AbsRecogniser):
         try:
             AutoConfig.from_pretrained(model)
         except (OSError, ValueError) as error:  # not to be had, or no model
+            reason = str(error).splitlines()[0]
+            if Path(model).is_absolute() and not Path(model).exists():
+                reason = "no such folder"
             raise Unavailable(
-                f"Whisper {model} (--asr_model: a folder or hub id): "
-                f"{str(error).splitlines()[0]}"
+                f"Whisper {model} (--asr_model: a folder, or a hub id such as "
+                f"openai/whisper-large-v3): {reason}"
             ) from None
 
     @property

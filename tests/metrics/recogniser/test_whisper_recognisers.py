@@ -104,6 +104,8 @@ def test_whisper_that_is_not_here(tmp_path, monkeypatch):
     for model in (tmp_path / "empty", "nobody/no-whisper"):
         with pytest.raises(Unavailable, match="Whisper .*--asr_model"):
             load_recogniser("whisper", str(model))
+    with pytest.raises(Unavailable, match="no-folder .*: no such folder"):
+        load_recogniser("whisper", str(tmp_path / "no-folder"))
 
 
 def greedy_openai(path, wav):
