@@ -67,6 +67,8 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
     cleaner = args.cleaner or usual
     train_ctm = args.train_dir / "words.ctm" if args.train_dir else None
     scorer = Scorer(plan, measured, load_cleaner(cleaner), train_ctm)
+    if not any(scorer.seconds.values()):
+        raise ValueError(f"{args.ref_dir}/wav.scp: no audio can be read (see the log)")
     rows = {
         "reconstruction": scorer.reconstruction(),
         "continuation": scorer.continuation(),

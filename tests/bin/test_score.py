@@ -307,6 +307,10 @@ def test_test_sets_alone(tmp_path):
         (["--ref_dir", "{more}", "--aligner", "ctm"], "ctm: no file .*/words.ctm"),
         (["--qa", "x={copy}/none"], "--qa x: no folder .*/none"),
         (["--qa", "x"], "--qa 'x': expected name=folder"),
+        (
+            ["--ref_dir", "{more}", "--asr", "none", "--aligner", "none"],
+            "more/wav.scp: no audio can be read",
+        ),
         (["--qa", "x={copy}", "x={copy}"], "--qa: x is given twice"),
     ],
 )
