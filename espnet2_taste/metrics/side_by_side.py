@@ -1,5 +1,6 @@
 """Scored systems side by side: named, paired row by row, compared in every metric."""
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,10 @@ def pair_rows(systems: dict[str, Side], rows: list[str]) -> list[tuple[str, list
 def compare_rows(
     sides: list[Side], table: str, rows: list[str], resamples: int, seed: int
 ) -> dict[str, Comparison]:
-    """Metric key -> comparison, for the metrics defined for all, in table order."""
+    """Metric key -> comparison, for the metrics defined for all, in table order.
+
+    A metric without an utterance common to all is left out with a warning.
+    """
     result = {}
     for column in COLUMNS[table]:
         seeds = [
@@ -140,7 +144,7 @@ def compare_rows(
                 result[column.key] = compare(seeds, resamples, seed)
             except ValueError as error:
                 where = f"{table}, {'/'.join(dict.fromkeys(rows))}, {column.label}"
-                raise ValueError(f"{where}: {error}") from None
+                logging.warning("%s: %s; left out", where, error)
     return result
 
 

@@ -10,6 +10,7 @@ from espnet2_taste.metrics.rows import Row
 from espnet2_taste.metrics.scores import RowScores, average_seeds
 from espnet2_taste.metrics.side_by_side import parse_systems
 from espnet2_taste.metrics.statistics import Statistics
+from espnet2_taste.metrics.statistics_file import read_statistics, write_statistics
 from espnet2_taste.metrics.wer import WordErrors
 
 IDS = [f"u{i:02d}" for i in range(30)]
@@ -160,3 +161,19 @@ def test_bad_arguments(systems, tmp_path):
     (tmp_path / "b" / "scores" / "statistics.npz").write_bytes(b"PK")
     with pytest.raises(ValueError, match="holds no statistics"):
         main([two, two])
+
+
+def test_a_metric_without_a_common_utterance_is_left_out(tmp_path, caplog, capsys):
+    """One system has F0 of the first half, the other of the second; WER of all."""
+    folders = []
+    for name, ids in (("a", IDS[:15]), ("b", IDS[15:])):
+        folders.append(write_scores(tmp_path / name, 0.3))
+        path = tmp_path / name / "statistics.npz"
+        content = read_statistics(path)
+        for key, value in content.items():
+            if key[2] == "f0_rmse":
+                content[key] = value.over(ids)
+        write_statistics(path, content)
+    main(folders)
+    assert "WER" in (shown := capsys.readouterr().out) and "F0 RMSE" not in shown
+    assert "F0 RMSE: no utterance was scored in all systems; left out" in caplog.text
