@@ -72,8 +72,14 @@ def score_training_codes(codes: dict[str, np.ndarray], sizes: list[int]) -> dict
 
 
 def read_units(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
-    """utt -> (T, 1) speech units, and the size of their codebook: the largest seen."""
+    """utt -> (T, 1) speech units, and the size of their codebook.
+
+    It is in ``num_units`` beside ``units.scp``, else it is that of the largest seen.
+    """
     units = {utt: u[:, None] for utt, u in kaldiio.load_scp_sequential(str(scp))}
+    beside = scp.parent / "num_units"
+    if beside.exists():
+        return units, [int(beside.read_text())]
     return units, [1 + max((int(u.max()) for u in units.values() if u.size), default=0)]
 
 

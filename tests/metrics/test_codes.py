@@ -23,7 +23,7 @@ def test_bit_rate_by_hand():
     assert found.value() == pytest.approx(20 / 2.5)
 
 
-def test_units_have_as_many_entries_as_were_seen(tmp_path):
+def test_units_have_the_extractors_entries_or_those_seen(tmp_path):
     arrays = {"a": np.array([0, 7, 1], np.int32), "b": np.array([2], np.int32)}
     kaldiio.save_ark(str(tmp_path / "u.ark"), arrays, str(tmp_path / "units.scp"))
     units, sizes = read_units(tmp_path / "units.scp")
@@ -31,6 +31,9 @@ def test_units_have_as_many_entries_as_were_seen(tmp_path):
     found = score_units(units, sizes, {"a": 1.5, "b": 0.5})
     assert found["units_per_second"] == 2 and found["unit_bitrate"] == 6
     assert found["unit_entropy_bitrate"] == pytest.approx(4)  # four units, once each
+    (tmp_path / "num_units").write_text("64\n")
+    units, sizes = read_units(tmp_path / "units.scp")
+    assert score_units(units, sizes, {"a": 1.5, "b": 0.5})["unit_bitrate"] == 12
 
 
 def test_rates_are_of_utterances_with_codes_and_audio():

@@ -271,6 +271,7 @@ distribute() {
         rm -rf "${raw:?}/${set}"
         datadir subset "${all}" "${raw}/${set}" --allow_missing --key_file "${org}/${set}/wav.scp"
         datadir fix "${raw}/${set}"  # what units, speakers and alignment have in common
+        cp "${all}/num_units" "${raw}/${set}/"
     done
 }
 
