@@ -1,7 +1,7 @@
 """``ablation.md``: the variants' table, then one section per axis."""
 
 from espnet2_taste.metrics.columns import COLUMNS, Column, find_column
-from espnet2_taste.metrics.table import heading, markdown_table
+from espnet2_taste.metrics.table import heading, markdown_table, scorer_lines
 from espnet2_taste.report.comparison import comparison_markdown
 
 TABLE = "reconstruction"
@@ -15,9 +15,10 @@ VERDICTS = {"better": "better", "worse": "worse", "open": "not decided"}
 def ablation_markdown(results: dict) -> str:
     """Markdown from what ``bin.ablate`` computed."""
     parts = [
-        f"# {' × '.join(results['axes'])}",
+        f"# Ablation: {', '.join(results['axes'])}",
         f"Made by `{results['command']}`; training seeds: "
         f"{', '.join(map(str, results['seeds']))}.",
+        scorer_lines(results["scorers"]),
     ]
     rows = results["reference"] | results["variants"]
     known = {key for row in rows.values() for key in row["metrics"]}

@@ -107,7 +107,7 @@ def test_trained_scored_and_answered(recipe, tmp_path, capsys):
     text = (tmp_path / "exp/mine/ablation.md").read_text()
     assert text in shown and text == (tmp_path / "ABLATION.md").read_text()
     assert "`python -m espnet2_taste.bin.ablate conf/mine.yaml --resamples" in text
-    assert "training seeds: 0, 1" in text
+    assert "training seeds: 0, 1" in text and "- words: one\n" in text
     assert "**fsq** against rvq: better in WER; not decided in F0 RMSE." in text
     assert "**two** against one: not decided in WER, F0 RMSE." in text
 
