@@ -23,7 +23,8 @@ the others at their first) is trained with every one of ``seeds``::
 
 Each system is a run of ``./run.sh`` (stages 5, 6 and 9) with a tag; sub-stages that
 variants have in common with each other or with the recipe's own run are trained once.
-Done steps are skipped, killed ones resumed. Stages 1 to 4 must be done. Writes
+Done steps are skipped, killed ones resumed. Stages 1 to 4 must be done, and the
+environment be that of ``. ./path.sh``. Writes
 ``<expdir>/<name of the YAML>/ablation.{md,json}`` and prints the former. Options that
 are not listed here go to ``./run.sh``; with ``--stage 9`` it only scores again.
 """
