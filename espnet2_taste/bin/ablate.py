@@ -54,9 +54,9 @@ from espnet2_taste.ablation.plan import (
 from espnet2_taste.ablation.runs import recipe_run, run_systems
 from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
-from espnet2_taste.metrics.comparison import RESAMPLES
-from espnet2_taste.metrics.score_folder import ScoreFolder
 from espnet2_taste.metrics.undefined import without_nan
+from espnet2_taste.scoring.comparison import RESAMPLES
+from espnet2_taste.scoring.score_folder import ScoreFolder
 
 
 def get_parser() -> argparse.ArgumentParser:

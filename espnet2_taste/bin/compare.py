@@ -3,7 +3,7 @@
 Every argument is a scores folder (output_dir of ``bin.score``) or an experiment folder
 that holds one; ``name=path`` names it, ``path:row`` picks its row. For every table and
 metric that all systems have: each one's value and 95 % interval, its difference to the
-first system, 95 % interval and two-sided p (see ``metrics.comparison``). A * marks
+first system, 95 % interval and two-sided p (see ``scoring.comparison``). A * marks
 p <= 0.05 after Holm's correction over all the differences of one table. Prints
 Markdown; ``--output_dir`` also gets ``compare.md``, ``compare.json``, ``compare.csv``.
 """
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
-from espnet2_taste.metrics.comparison import RESAMPLES
-from espnet2_taste.metrics.side_by_side import comparison_results, parse_systems
 from espnet2_taste.report.comparison import comparison_csv, comparison_markdown
+from espnet2_taste.scoring.comparison import RESAMPLES
+from espnet2_taste.scoring.side_by_side import comparison_results, parse_systems
 
 
 def get_parser() -> argparse.ArgumentParser:

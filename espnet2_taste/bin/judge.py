@@ -44,7 +44,7 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     from espnet2_taste.data.kaldi_io import read_table
-    from espnet2_taste.metrics.judge import TEMPLATE, make_questions
+    from espnet2_taste.scoring.judge import TEMPLATE, make_questions
 
     if bool(args.endpoint) != bool(args.model):
         raise ValueError("--endpoint and --model go together")
@@ -67,7 +67,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
         EndpointError: the endpoint fails; the answers so far are kept.
     """
     from espnet2_taste.chat import ChatEndpoint, EndpointError
-    from espnet2_taste.metrics.judge import Answer, parse_score, read_judgements
+    from espnet2_taste.scoring.judge import Answer, parse_score, read_judgements
 
     endpoint = ChatEndpoint(
         args.endpoint,

@@ -7,13 +7,13 @@ from pathlib import Path
 import yaml
 
 from espnet2_taste.bin.options import add_device_option, positive
-from espnet2_taste.metrics.aligner import aligner_choices
-from espnet2_taste.metrics.aligner.ctm import FILE as CTM
-from espnet2_taste.metrics.instruments import Choice
-from espnet2_taste.metrics.meter import meter_choices
-from espnet2_taste.metrics.plan import Plan
-from espnet2_taste.metrics.recogniser import recogniser_choices
-from espnet2_taste.metrics.rows import REFERENCE_ROW, Row
+from espnet2_taste.measuring.aligner import aligner_choices
+from espnet2_taste.measuring.aligner.ctm import FILE as CTM
+from espnet2_taste.measuring.instruments import Choice
+from espnet2_taste.measuring.meter import meter_choices
+from espnet2_taste.measuring.plan import Plan
+from espnet2_taste.measuring.recogniser import recogniser_choices
+from espnet2_taste.measuring.rows import REFERENCE_ROW, Row
 
 NONE = "none"
 

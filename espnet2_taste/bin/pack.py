@@ -84,11 +84,11 @@ def main(cmd: list[str] | None = None) -> None:
 def fill(folder: Path, args: argparse.Namespace) -> None:
     """Write the packed model that the options ask for."""
     from espnet2_taste.inference.base import find_checkpoint
-    from espnet2_taste.metrics.results import read_results
     from espnet2_taste.packed import MODELS, find_part, locate, write_parts
     from espnet2_taste.packing.card import Card
     from espnet2_taste.packing.check import open_parts, remote_names
     from espnet2_taste.packing.portable import pack_model
+    from espnet2_taste.scoring.results import read_results
 
     results = None
     if args.results is not None:

@@ -16,9 +16,8 @@ from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.data.datadir import read_lines
-from espnet2_taste.metrics.measure import read_measures
-from espnet2_taste.metrics.rows import Row
-from espnet2_taste.metrics.score_folder import ScoreFolder
+from espnet2_taste.measuring.measure import read_measures
+from espnet2_taste.measuring.rows import Row
 from espnet2_taste.report.listen import Clip, Utterance, encode_audio
 from espnet2_taste.report.page import Report, build_page
 from espnet2_taste.report.results_md import environment, results_markdown
@@ -29,6 +28,7 @@ from espnet2_taste.report.worst import (
     worst_lists,
     wrong_answers,
 )
+from espnet2_taste.scoring.score_folder import ScoreFolder
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,1 @@
+"""Numbers -> metrics: one small file each, with its definition; see ``statistics``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from espnet2_taste import __version__
-from espnet2_taste.metrics.table import markdown
+from espnet2_taste.scoring.table import markdown
 
 NOT_GIVEN = "not given"
 PAPER = "https://arxiv.org/abs/2504.07053"

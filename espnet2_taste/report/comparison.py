@@ -3,8 +3,8 @@
 import csv
 import io
 
-from espnet2_taste.metrics.columns import TITLES, Column, find_column
-from espnet2_taste.metrics.table import heading, markdown_table
+from espnet2_taste.scoring.columns import TITLES, Column, find_column
+from espnet2_taste.scoring.table import heading, markdown_table
 
 CSV_COLUMNS = (
     "table,metric,unit,system,row,seeds,utterances,value,low,high,"

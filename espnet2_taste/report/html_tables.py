@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
-from espnet2_taste.metrics.table import format_value, heading, shown_columns
 from espnet2_taste.report.worst import WorstList
+from espnet2_taste.scoring.table import format_value, heading, shown_columns
 
 
 @dataclass(frozen=True)

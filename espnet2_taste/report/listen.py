@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
+from espnet2_taste.measuring.audio import SAMPLE_RATE, read_audio
 from espnet2_taste.metrics.alignment import align
-from espnet2_taste.metrics.audio import SAMPLE_RATE, read_audio
 from espnet2_taste.metrics.matching import Measures
 from espnet2_taste.report.html_tables import anchor_link
 from espnet2_taste.report.svg import attention_plot, prosody_plot

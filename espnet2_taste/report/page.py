@@ -5,13 +5,13 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from espnet2_taste.metrics.columns import COLUMNS, TITLES
-from espnet2_taste.metrics.table import definitions, shown_columns, tables
 from espnet2_taste.report.html_tables import anchor_link, score_table, text_table
 from espnet2_taste.report.listen import Utterance, listen_section
 from espnet2_taste.report.results_md import test_set_size
 from espnet2_taste.report.training import Training, training_section
 from espnet2_taste.report.worst import WorstList
+from espnet2_taste.scoring.columns import COLUMNS, TITLES
+from espnet2_taste.scoring.table import definitions, shown_columns, tables
 
 _FOLDER = Path(__file__).parent
 #: Section -> name of its tab, in order.

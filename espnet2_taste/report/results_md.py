@@ -8,8 +8,8 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from espnet2_taste import __version__
-from espnet2_taste.metrics.table import markdown, markdown_table
 from espnet2_taste.report.paper_tables import paper_tables
+from espnet2_taste.scoring.table import markdown, markdown_table
 
 
 def environment() -> dict[str, str]:

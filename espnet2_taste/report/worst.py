@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.metrics.columns import Column, find_column
-from espnet2_taste.metrics.score_folder import ScoreFolder
 from espnet2_taste.metrics.statistics import Statistics
+from espnet2_taste.scoring.columns import Column, find_column
+from espnet2_taste.scoring.score_folder import ScoreFolder
 
 #: Metrics whose worst utterances have the most errors, not the highest rate.
 _COUNTED = {"wer": "words", "cer": "characters"}

@@ -12,9 +12,9 @@ from espnet2_taste.bin.ablate import main
 RUN = """#!{python}
 import sys, numpy as np, yaml
 from pathlib import Path
-from espnet2_taste.metrics.results import write_results
-from espnet2_taste.metrics.rows import Row
-from espnet2_taste.metrics.scores import RowScores, average_seeds
+from espnet2_taste.scoring.results import write_results
+from espnet2_taste.measuring.rows import Row
+from espnet2_taste.scoring.scores import RowScores, average_seeds
 from espnet2_taste.metrics.statistics import Statistics
 from espnet2_taste.metrics.wer import WordErrors
 

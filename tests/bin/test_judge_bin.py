@@ -14,7 +14,7 @@ import pytest
 
 from espnet2_taste.bin.judge import main
 from espnet2_taste.chat import ChatEndpoint, EndpointError
-from espnet2_taste.metrics.judge import read_judge, read_judgements
+from espnet2_taste.scoring.judge import read_judge, read_judgements
 
 
 class Server(ThreadingHTTPServer):

@@ -14,8 +14,8 @@ import yaml
 from espnet2_taste.bin.taslm_generate import main as generate
 from espnet2_taste.bin.taslm_score import main as score
 from espnet2_taste.data.kaldi_io import read_table
-from espnet2_taste.metrics.likelihood import score_likelihood
-from espnet2_taste.metrics.qa import score_qa
+from espnet2_taste.scoring.likelihood import score_likelihood
+from espnet2_taste.scoring.qa import score_qa
 
 CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
 LM = {

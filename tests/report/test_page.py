@@ -1,8 +1,8 @@
 import re
 
-from espnet2_taste.metrics.columns import find_column
 from espnet2_taste.report.page import Report, build_page
 from espnet2_taste.report.worst import WorstList
+from espnet2_taste.scoring.columns import find_column
 
 
 def metric(mean, *interval, spread=None):

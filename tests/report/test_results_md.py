@@ -1,6 +1,6 @@
-from espnet2_taste.metrics.table import markdown_table
 from espnet2_taste.report.paper_tables import paper_tables
 from espnet2_taste.report.results_md import results_markdown
+from espnet2_taste.scoring.table import markdown_table
 
 
 def row(**values):

@@ -1,8 +1,8 @@
 import numpy as np
 
-from espnet2_taste.metrics.score_folder import ScoreFolder
 from espnet2_taste.metrics.statistics import Statistics
 from espnet2_taste.report.worst import first_seeds, worst_lists, wrong_answers
+from espnet2_taste.scoring.score_folder import ScoreFolder
 
 IDS = list("abcdef")
 

@@ -1,0 +1,1 @@
+"""Metrics -> rows, tables, results files and comparisons of systems."""
