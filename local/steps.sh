@@ -2,7 +2,7 @@
 # What the stages of a pipeline script share: messages, steps that are skipped when done,
 # jobs with logs, sharding, ESPnet training and its data options. Uses the script's
 # variables stage, stop_stage, python, nj, inference_nj, shard_size, infer_cmd, cuda_cmd,
-# ngpu, num_nodes, seed, train_set and valid_set.
+# ngpu, num_nodes, train_set and valid_set.
 
 log() {
     local stamp; stamp=$(date '+%Y-%m-%dT%H:%M:%S')
@@ -102,7 +102,7 @@ train() {
         --cmd "${cuda_cmd}" --log "${dir}/train.log" --ngpu "${ngpu}" \
         --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
         --multiprocessing_distributed true -- \
-        "${python}" -m "${module}" --output_dir "${dir}" --seed "${seed}" --resume true "$@"
+        "${python}" -m "${module}" --output_dir "${dir}" --resume true "$@"
 }
 
 # data_args <set> <train|valid> <name:file:type...>: ESPnet's data options.

@@ -19,7 +19,7 @@ dumpdir=dump           # Features.
 expdir=exp             # Models, syntheses, scores.
 tag=                   # Suffix of experiment folders.
 reuse=                 # Sub-stages of runs with another tag: "text_only: no_vq:<tag>".
-seed=0                 # Of training.
+seed=0                 # Of tokenizer and TASLM training.
 # Data (stages 1 and 2)
 local_data_opts=       # Options of local/data.sh.
 train_set=train        # Its folder in data/.
@@ -362,8 +362,8 @@ sub_stage() {
     fi
     # shellcheck disable=SC2046,SC2086
     run_step "${dir}/.done" "${files}" \
-        train "${dir}" espnet2_taste.bin.taste_train --config "${config}" $(token_args "${config}") \
-        --num_units "$(<"${all}/num_units")" --spk_embed_dim "$(<"${all}/spk_embed_dim")" \
+        train "${dir}" espnet2_taste.bin.taste_train --seed "${seed}" \
+        --config "${config}" $(token_args "${config}") --num_units "$(<"${all}/num_units")" --spk_embed_dim "$(<"${all}/spk_embed_dim")" \
         --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
         $(both_sets "text:${raw}/SET/text:text" "units:${raw}/SET/units.scp:kaldi_ark" \
@@ -471,7 +471,8 @@ if active 7 && "${with_taslm}"; then
     need "${taste_exp}/${taste_model}" 5
     # shellcheck disable=SC2046,SC2086
     run_step "${taslm_exp}/.done" "${taslm_config} ${codes}/.done ${raw}/.done_sets ${bpe}" \
-        train "${taslm_exp}" espnet2_taste.bin.taslm_train --config "${taslm_config}" \
+        train "${taslm_exp}" espnet2_taste.bin.taslm_train --seed "${seed}" \
+        --config "${taslm_config}" \
         --taste_config "${taste_exp}/config.yaml" --taste_model "${taste_exp}/${taste_model}" \
         $(token_args "${taslm_config}") \
         --train_shape_file "${expdir}/stats/${train_set}/words_shape" \
