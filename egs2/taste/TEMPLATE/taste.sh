@@ -363,7 +363,8 @@ sub_stage() {
     # shellcheck disable=SC2046,SC2086
     run_step "${dir}/.done" "${files}" \
         train "${dir}" espnet2_taste.bin.taste_train --seed "${seed}" \
-        --config "${config}" $(token_args "${config}") --num_units "$(<"${all}/num_units")" --spk_embed_dim "$(<"${all}/spk_embed_dim")" \
+        --config "${config}" $(token_args "${config}") \
+        --num_units "$(<"${all}/num_units")" --spk_embed_dim "$(<"${all}/spk_embed_dim")" \
         --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
         $(both_sets "text:${raw}/SET/text:text" "units:${raw}/SET/units.scp:kaldi_ark" \
