@@ -5,7 +5,14 @@ from html import escape
 from urllib.parse import quote
 
 from espnet2_taste.report.worst import WorstList
-from espnet2_taste.scoring.table import format_value, heading, shown_columns
+from espnet2_taste.scoring.table import (
+    format_interval,
+    format_value,
+    heading,
+    shown_columns,
+    size,
+    size_heading,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def score_table(kind: str, rows: dict[str, dict], worst: list[WorstList]) -> str
     """A score table: values, spread over seeds, intervals, links to the worst."""
     anchors = {(w.row, w.column.key): w.anchor for w in worst if w.table == kind}
     columns = shown_columns(kind, rows)
-    header = [Cell("Row"), Cell("Seeds")]
+    header = [Cell("Row"), Cell(size_heading(kind))]
     header += [Cell(heading(c), hint=c.meaning) for c in columns]
     body = []
     for name, row in rows.items():
@@ -74,7 +81,7 @@ def score_table(kind: str, rows: dict[str, dict], worst: list[WorstList]) -> str
         )
         line = [
             Cell(name, link=first, hint=f"worst utterances of {name}" if first else ""),
-            Cell(str(len(row["seeds"]))),
+            Cell(size(kind, row)),
         ]
         for c in columns:
             metric = row["metrics"].get(c.key)
@@ -83,20 +90,13 @@ def score_table(kind: str, rows: dict[str, dict], worst: list[WorstList]) -> str
                 Cell(
                     format_value(metric, c.digits),
                     metric["mean"] if metric else None,
-                    _interval(metric, c.digits),
+                    format_interval(metric, c.digits),
                     link,
                     f"worst utterances of {name} by {c.label}" if link else "",
                 )
             )
         body.append(line)
     return html_table(header, body)
-
-
-def _interval(metric: dict | None, digits: int) -> str:
-    if not metric or metric["mean"] is None or not metric.get("interval"):
-        return ""
-    low, high = metric["interval"]
-    return f"{low:.{digits}f} … {high:.{digits}f}"
 
 
 def _title(cell: Cell) -> str:

@@ -4,6 +4,9 @@ from espnet2_taste.measuring.rows import row_key
 from espnet2_taste.metrics.wer import percent
 from espnet2_taste.scoring.columns import COLUMNS, TITLES, Column
 
+#: Tables without sampling seeds: they show how many items there are, and intervals.
+TESTS = ("likelihood", "qa")
+
 
 def format_value(metric: dict | None, digits: int) -> str:
     """``{"mean", "spread"}`` -> "0.905 ± 0.010"; undefined is n/a, never 0."""
@@ -13,6 +16,26 @@ def format_value(metric: dict | None, digits: int) -> str:
     if metric.get("spread") is not None:
         text += f" ± {metric['spread']:.{digits}f}"
     return text
+
+
+def format_interval(metric: dict | None, digits: int) -> str:
+    """``{"interval"}`` -> "[0.880, 0.921]"; "" where there is none."""
+    if metric is None or metric.get("interval") is None:
+        return ""
+    low, high = metric["interval"]
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def size_heading(kind: str) -> str:
+    """What :func:`size` counts."""
+    return "Items" if kind in TESTS else "Seeds"
+
+
+def size(kind: str, row: dict) -> str:
+    """Sampling seeds of a row, or pairs or questions of a test."""
+    if kind not in TESTS:
+        return str(len(row["seeds"]))
+    return str(max(metric["utterances"][0] for metric in row["metrics"].values()))
 
 
 def shown_columns(kind: str, rows: dict[str, dict]) -> list[Column]:
@@ -35,11 +58,17 @@ def heading(column: Column) -> str:
 def score_cells(kind: str, rows: dict[str, dict]) -> list[list[str]]:
     """Header and body of a score table as text cells."""
     columns = shown_columns(kind, rows)
-    header = ["Row", "Seeds", *(heading(c) for c in columns)]
+    header = ["Row", size_heading(kind), *(heading(c) for c in columns)]
     body = []
     for name, row in rows.items():
-        cells = [format_value(row["metrics"].get(c.key), c.digits) for c in columns]
-        body.append([name, str(len(row["seeds"])), *cells])
+        line = [name, size(kind, row)]
+        for column in columns:
+            metric = row["metrics"].get(column.key)
+            text = format_value(metric, column.digits)
+            if kind in TESTS:
+                text = f"{text} {format_interval(metric, column.digits)}".strip()
+            line.append(text)
+        body.append(line)
     return [header, *body]
 
 
@@ -155,5 +184,7 @@ def markdown(scores: dict) -> str:
     kinds = [kind for kind in COLUMNS if scores.get(kind)]
     parts.append(f"## Definitions\n\n{definitions(scores, kinds)}\n")
     parts.append(f"## Scorers\n\n{scorer_lines(scores['scorers'])}\n")
-    parts.append("± is half the range over seeds.\n")
+    parts.append(
+        "± is half the range over seeds, [low, high] a 95 % bootstrap interval.\n"
+    )
     return "\n".join(parts)

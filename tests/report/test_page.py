@@ -8,7 +8,8 @@ from espnet2_taste.scoring.columns import find_column
 def metric(mean, *interval, spread=None):
     values = [mean] if spread is None else [mean - spread, mean + spread]
     limits = list(interval) or None
-    return {"mean": mean, "spread": spread, "values": values, "interval": limits}
+    metric = {"mean": mean, "spread": spread, "values": values, "interval": limits}
+    return metric | {"utterances": [40] * len(values)}
 
 
 def row(seeds=1, **metrics):
@@ -28,7 +29,7 @@ def test_spoken_language_model_alone():
     html = build_page(Report("slm", results, {"date": "today"}, wrong=wrong))
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == ["likelihood", "qa", "environment"]
-    assert "0.450 … 0.550</small>" in html
+    assert "[0.450, 0.550]</small>" in html
     assert "Questions not answered" in html and "&lt;a&gt;" in html
 
 
@@ -47,7 +48,7 @@ def test_score_table_cells():
     assert (
         '<td data-value="3.5"><a href="#worst-reconstruction-a%26b-utmos" '
         'title="worst utterances of a&amp;b by UTMOS">3.50 ± 0.50</a>'
-        "<small>3.25 … 3.75</small></td>"
+        "<small>[3.25, 3.75]</small></td>"
     ) in html
     assert "<td>n/a</td>" in html
     assert "± is half the range" in html and "95 % bootstrap" in html

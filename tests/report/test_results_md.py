@@ -4,7 +4,7 @@ from espnet2_taste.scoring.table import markdown_table
 
 
 def row(**values):
-    entry = {"spread": None, "interval": None}
+    entry = {"spread": None, "interval": None, "utterances": [40]}
     metrics = {k: {"mean": v, "values": [v], **entry} for k, v in values.items()}
     return {"seeds": [""], "metrics": metrics, "errors": [None], "failures": [{}]}
 

@@ -3,6 +3,7 @@ from espnet2_taste.scoring.table import (
     format_value,
     heading,
     markdown_table,
+    score_cells,
     shown_columns,
     tables,
 )
@@ -64,3 +65,15 @@ def test_shares_of_no_words_are_none():
     silent = row() | {"errors": [errors | {"deleted": 0, "inserted": 1}]}
     line = tables({"reconstruction": {"a": silent}})["errors"][1]
     assert line == ["a", "1", "0", *["n/a"] * 5, "100.0"]
+
+
+def test_tests_show_items_and_intervals():
+    metric = entry(0.75) | {"interval": [0.5, 0.875], "utterances": [40]}
+    bare = entry(1.0) | {"interval": None, "utterances": [4]}
+    rows = {
+        name: {"seeds": [""], "errors": [None], "metrics": {"accuracy": one}}
+        for name, one in (("salmon", metric), ("small", bare))
+    }
+    header, *body = score_cells("likelihood", rows)
+    assert header[:2] == ["Row", "Items"]
+    assert body == [["salmon", "40", "0.750 [0.500, 0.875]"], ["small", "4", "1.000"]]
