@@ -15,6 +15,7 @@ PARTS = {"taste": "4 codebooks", "speaker": "64 dimensions"}
 
 def row(mean, key="wer"):
     metric = {"mean": mean, "spread": None, "values": [mean], "interval": None}
+    metric["utterances"] = [40]
     names = ("words", "sentences", "substituted", "deleted", "inserted")
     errors = dict.fromkeys((*names, "sentence_errors"), 8)
     return {
