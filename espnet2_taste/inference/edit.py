@@ -8,7 +8,6 @@ import torch
 
 from espnet2_taste.inference.speech_to_taste import SpeechToTaste, TasteTokens
 from espnet2_taste.inference.taste_to_speech import Synthesis, TasteToSpeech
-from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
 
 @dataclass
@@ -88,7 +87,6 @@ class TasteEdit(SpeechToTaste, TasteToSpeech):
 
     Args:
         args: see :class:`TasteToSpeech`.
-        sampling: default: seed 0, so that syntheses differ by their codes alone.
         kwargs: see :class:`TasteToSpeech`.
 
     Example:
@@ -96,9 +94,6 @@ class TasteEdit(SpeechToTaste, TasteToSpeech):
         >>> slow, fast = editor(slow_reading, fast_reading, words=[2, 3])
         >>> soundfile.write("out.wav", slow.edited_speech.wav, 22050)
     """
-
-    def __init__(self, *args, sampling: Sampling | None = None, **kwargs):
-        super().__init__(*args, sampling=sampling or Sampling(seed=0), **kwargs)
 
     def __call__(
         self, first: Reading, second: Reading, words: list[int], seed: int = 0

@@ -39,7 +39,8 @@ class TasteToSpeech(TasteInference):
         model_file: likewise.
         device: likewise.
         vocoder: turns units into sound; None: units only.
-        sampling: how units are drawn.
+        sampling: how units are drawn; default: with seed 0, so that the same call gives
+            the same speech.
 
     Example:
         >>> vocoder = load_vocoder("world_vq", "exp/units")
@@ -60,7 +61,7 @@ class TasteToSpeech(TasteInference):
     ):
         super().__init__(train_config, model_file, device)
         self.vocoder = vocoder
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or Sampling(seed=0)
 
     @classmethod
     def from_pretrained(

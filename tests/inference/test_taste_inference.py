@@ -130,3 +130,11 @@ def test_paths_to_nothing(tmp_path):
             SpeechToTaste.from_pretrained(path)
     with pytest.raises(FileNotFoundError, match="no training configuration at"):
         SpeechToTaste.from_pretrained("gone.pth")
+
+
+def test_the_same_call_gives_the_same_speech(tiny_taste, utterances):
+    synthesizer = TasteToSpeech.from_pretrained(str(tiny_taste))
+    text = " ".join(utterances[1])
+    drawn = [synthesizer(text, np.ones(8, np.float32), seed=s) for s in (3, 3, 4)]
+    assert torch.equal(drawn[0].units, drawn[1].units)
+    assert not torch.equal(drawn[0].units, drawn[2].units)
