@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from tiny_system import pack, tiny_system  # noqa: F401
+from tiny_system import AGGREGATOR_CONF, ENCODER_CONF, pack, tiny_system  # noqa: F401
 
 from espnet2_taste.bin.train_tokenizer import main as train_tokenizer
 
@@ -66,24 +66,8 @@ def tiny_taste_conf(tiny_data):
         "frontend": "whisper_mel",
         "frontend_conf": {"n_mels": 80, "pad_to_30s": False},
         "encoder": "whisper",
-        "encoder_conf": {
-            "config": {
-                "d_model": 16,
-                "encoder_layers": 2,
-                "encoder_attention_heads": 2,
-                "encoder_ffn_dim": 32,
-                "num_mel_bins": 80,
-            },
-            "value_layer": 1,
-        },
-        "aggregator_conf": {
-            "d_model": 16,
-            "num_layers": 1,
-            "num_heads": 2,
-            "ffn_dim": 32,
-            "prefix_ids": [],
-            "suffix_ids": [],
-        },
+        "encoder_conf": ENCODER_CONF,
+        "aggregator_conf": AGGREGATOR_CONF,
         "quantizer": "rvq",
         "quantizer_conf": {"codebook_dim": 4, "num_codebooks": 2, "codebook_size": 8},
         "speech_decoder": "word_synchronous",

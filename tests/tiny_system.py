@@ -8,6 +8,24 @@ import yaml
 CHARACTERS = ["<unk>", "\u2581", *"abcdefghijklmnopqrstuvwxyz"]
 TEXT = "set the red lamp"
 UNITS, SPEAKER = 20, 8
+ENCODER_CONF = {
+    "config": {
+        "d_model": 16,
+        "encoder_layers": 2,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "num_mel_bins": 80,
+    },
+    "value_layer": 1,
+}
+AGGREGATOR_CONF = {
+    "d_model": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "ffn_dim": 32,
+    "prefix_ids": [],
+    "suffix_ids": [],
+}
 TASTE = {
     "token_type": "char",
     "token_model": "data/token_list/chars.txt",
@@ -17,25 +35,9 @@ TASTE = {
     "frontend": "whisper_mel",
     "frontend_conf": {"n_mels": 80, "pad_to_30s": False},
     "encoder": "whisper",
-    "encoder_conf": {
-        "config": {
-            "d_model": 16,
-            "encoder_layers": 2,
-            "encoder_attention_heads": 2,
-            "encoder_ffn_dim": 32,
-            "num_mel_bins": 80,
-        },
-        "value_layer": 1,
-    },
+    "encoder_conf": ENCODER_CONF,
     "aggregator": "cross_attention",
-    "aggregator_conf": {
-        "d_model": 16,
-        "num_layers": 1,
-        "num_heads": 2,
-        "ffn_dim": 32,
-        "prefix_ids": [],
-        "suffix_ids": [],
-    },
+    "aggregator_conf": AGGREGATOR_CONF,
     "quantizer": "rvq",
     "quantizer_conf": {
         "codebook_dim": 4,

@@ -1,6 +1,7 @@
 """sWUGGY and sBLIMP of the Zero Resource Speech Challenge 2021 (arXiv 2011.11588)."""
 
 import csv
+from abc import abstractmethod
 from collections import defaultdict
 from pathlib import Path
 
@@ -55,9 +56,9 @@ class ZeroSpeech(AbsLayout):
             raise self.missing(root, f"no pair in {folder}/gold.csv")
         return found
 
+    @abstractmethod
     def task(self, row: dict[str, str]) -> str:
         """Task of a pair, from the line of its right side."""
-        raise NotImplementedError
 
     def _gold(self, root: Path) -> tuple[Path, list[dict[str, str]]]:
         """The split's folder and the lines of its gold.csv."""
