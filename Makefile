@@ -1,22 +1,26 @@
 # Two commands, each complete on a fresh machine: `make mini` and `make test`.
-PYTHON ?= python3
+PYTHON ?=# of the environment; empty: the newest here that fits
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 .SHELLFLAGS := -e -u -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help mini test install chromium
+.PHONY: help mini test test-pythons install chromium
 
 help: ## What can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 # uv is several times faster than pip; where it cannot work, pip does the same. Both
 # read the machine's own certificates and package index settings.
 $(STAMP): setup.py
 	@echo "Installing into $(VENV) (minutes, once); log: $(VENV)/install.log"
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 12) and f"Python 3.10 or 3.11 is needed, not {v[0]}.{v[1]}: rm -r $(VENV); make PYTHON=python3.11 ...")'
+	@[ -x $(BIN)/python ] || { \
+	    python="$(strip $(PYTHON))"; \
+	    [ -n "$$python" ] || read -r _ python < <(local/pythons.sh) || { \
+	        echo "no Python 3.10 to 3.13 that can make a virtual environment (Debian, Ubuntu: apt install python3-venv; or make PYTHON=...)" >&2; exit 1; }; \
+	    echo "$$("$$python" --version): $$python"; \
+	    "$$python" -m venv $(VENV); }
 	@$(BIN)/python local/install.py '.[test,scoring,onnx]' > $(VENV)/install.log 2>&1 \
 	    || { tail -n 20 $(VENV)/install.log; exit 1; }
 	@touch $@
@@ -33,6 +37,9 @@ chromium:
 	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
 	        > $(VENV)/chromium.log 2>&1 || echo "no chromium: the report test is skipped"; \
 	fi
+
+test-pythons: ## The quick tests on every Python here, each in an environment of its own
+	@read -r _ python < <(local/pythons.sh) && "$$python" local/test_pythons.py $(ARGS)
 
 test: $(STAMP) chromium ## Lint, all tests, coverage
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

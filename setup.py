@@ -7,11 +7,12 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = "0.1.0"
 
-# torch and torchaudio must be of one release; the build decides CPU or GPU.
+# Python 3.10 and 3.11 get espnet 202511, later ones the newest: 202609 and later want 3.12.
+# torchaudio's last release, 2.11, works with later torch of the same build (CPU or CUDA).
 INSTALL = [
-    "espnet==202511",
-    "torch==2.11.0",
-    "torchaudio==2.11.0",
+    "espnet>=202511",
+    "torch>=2.11,<2.15,!=2.12.0,!=2.12.1",  # as espnet 202611
+    "torchaudio>=2.11,<2.12",
     "transformers>=4.57,<6",
     "peft>=0.17",
     "safetensors",
@@ -23,14 +24,15 @@ INSTALL = [
     "sentencepiece",
     "openai-whisper",
     "espnet_model_zoo",
-    "pyworld",
+    # the same module: only the first has no wheels, and espnet 202511 brings it anyway
+    "pyworld; python_version < '3.12'",
+    "pyworld-prebuilt; python_version >= '3.12'",
     "soundfile>=0.13",
     "soxr",
     "espeakng-loader",
     "matplotlib",
     "tensorboard",
     "pyyaml",
-    "setuptools<74",  # espnet and pyworld use what later ones removed
 ]
 EXTRAS = {
     "flash-attn": ["flash-attn"],
@@ -56,7 +58,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.12",
+    python_requires=">=3.10,<3.14",
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
     package_data={"espnet2_taste.report": ["*.html", "*.css", "*.js"]},
     install_requires=INSTALL,
@@ -65,6 +67,8 @@ setup(
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
     ],
 )

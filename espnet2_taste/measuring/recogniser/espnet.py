@@ -63,7 +63,9 @@ class EspnetRecogniser(AbsRecogniser):
 
     def _recognise(self, wav: np.ndarray) -> str:
         import torch
-        from espnet.nets.pytorch_backend.transformer.subsampling import TooShortUttError
+
+        # its own module is named espnet.nets or espnet2.legacy.nets, by version
+        from espnet2.asr.encoder.transformer_encoder import TooShortUttError
 
         if len(wav) < _MIN_SAMPLES:
             return ""
