@@ -3,7 +3,6 @@
 import json
 import logging
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from espnet2_taste.measuring.meter import meter_choices
 from espnet2_taste.measuring.meter.abs_meter import Recording
 from espnet2_taste.measuring.recogniser import recogniser_choices
 from espnet2_taste.measuring.recogniser.abs_recogniser import AbsRecogniser
-from espnet2_taste.units.world import f0_contour
+from espnet2_taste.units.world import f0_contour, world
 
 MIN_SAMPLES = 1600  # 0.1 s: less holds no word
 
@@ -103,7 +102,7 @@ class Pitch:
 
     @property
     def identity(self) -> str:
-        return f"WORLD (pyworld {version('pyworld')}: dio, stonemask)"
+        return f"WORLD (pyworld {world().__version__}: dio, stonemask)"
 
     def __call__(self, recordings: list[Recording]) -> list[dict]:
         results, wavs = _read_all(recordings)

@@ -8,8 +8,9 @@ of the envelope. Aperiodicity is not analysed (it would cost as much as the rest
 synthesis draws it from voicing and frequency.
 """
 
+from types import ModuleType
+
 import numpy as np
-import pyworld
 
 SAMPLE_RATE = 16000
 F0_PERIOD_S = 0.010
@@ -25,8 +26,28 @@ DEFAULT_F0_HZ = 150.0  # where nothing is voiced
 POWER_FLOOR = 1e-9
 
 
+def world() -> ModuleType:
+    """pyworld, imported by whoever analyses or synthesises.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    try:
+        import pyworld
+    except ModuleNotFoundError as error:
+        if error.name != "pyworld":
+            raise
+        raise ModuleNotFoundError(
+            "WORLD is not installed, which F0, prosody, MCD and the `world_vq` units "
+            "and vocoder need: pip install pyworld-prebuilt",
+            name=error.name,
+        ) from None
+    return pyworld
+
+
 def _raw_f0(wav: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
     """(T,) F0 in Hz with 0 where unvoiced, and (T,) times in seconds, 10 ms apart."""
+    pyworld = world()
     f0, times = pyworld.dio(
         wav,
         sample_rate,
@@ -79,6 +100,7 @@ def analyse(wav: np.ndarray, num_frames: int, num_ceps: int) -> np.ndarray:
     padded = np.zeros(num_frames * FRAME_SHIFT)
     length = min(len(wav), len(padded))
     padded[:length] = wav[:length]
+    pyworld = world()
     f0, times = _raw_f0(padded, SAMPLE_RATE)
     f0 = f0[: num_frames * F0_PER_FRAME]
     coarse = slice(0, num_frames * F0_PER_FRAME, F0_PER_FRAME)
@@ -126,6 +148,7 @@ def synthesise(features: np.ndarray) -> np.ndarray:
     num_samples = len(features) * FRAME_SHIFT
     if num_samples == 0:
         return np.zeros(0, dtype=np.float32)
+    pyworld = world()
     features = features.astype(np.float64)
     log_f0 = features[:, :F0_PER_FRAME].ravel()
     voiced = features[:, F0_PER_FRAME:NUM_PITCH].ravel() > 0.5

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,12 @@ def test_f0_contour_finds_the_pitch(rate):
 def test_f0_contour_of_nothing_and_of_int16():
     assert len(world.f0_contour(np.zeros(0), 16000)[0]) == 0
     assert not world.f0_contour(np.zeros(4000, np.int16), 16000)[0].any()
+
+
+def test_without_pyworld_it_says_who_needs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyworld", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install pyworld-prebuilt"):
+        world.f0_contour(tone(140.0), 16000)
 
 
 def test_interpolate_log_f0():

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from espnet2_taste.measuring.mel_cepstrum import mel_cepstrum
 from espnet2_taste.measuring.meter.abs_meter import AbsMeter, Recording
 from espnet2_taste.measuring.meter.reading import read_speech
 from espnet2_taste.measuring.warping import warping_path
-from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour
+from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour, world
 
 ORDER, ALPHA = 23, 0.42  # ESPnet's mel-cepstrum at 16 kHz
 FFT_SIZE = 1024
@@ -44,12 +43,10 @@ class Frames:
 
 def analyse(wav: np.ndarray) -> Frames:
     """(N,) 16 kHz audio -> N // 160 + 1 frames."""
-    import pyworld
-
     wav = np.ascontiguousarray(wav, dtype=np.float64)
     f0, period = f0_contour(wav, SAMPLE_RATE)
     times = np.arange(len(f0)) * period
-    power = pyworld.cheaptrick(wav, f0, times, SAMPLE_RATE, fft_size=FFT_SIZE)
+    power = world().cheaptrick(wav, f0, times, SAMPLE_RATE, fft_size=FFT_SIZE)
     cepstrum = mel_cepstrum(np.maximum(power, POWER_FLOOR), ORDER, ALPHA)
     with np.errstate(divide="ignore"):
         log_f0 = np.where(f0 > 0, np.log(f0), np.nan)
@@ -209,7 +206,7 @@ class FrameMeter(AbsMeter):
     @property
     def identity(self) -> str:
         return (
-            f"frames of 10 ms, WORLD (pyworld {version('pyworld')}), mel-cepstrum of "
+            f"frames of 10 ms, WORLD (pyworld {world().__version__}), mel-cepstrum of "
             f"order {ORDER} and warping {ALPHA}, DTW"
         )
 
