@@ -12,6 +12,7 @@ def item_seed(name: str) -> int:
 
 
 def item_generator(seed: int, item_seed: int) -> torch.Generator:
-    """The stream of (seed, item_seed), on the CPU and equal on every machine."""
+    """The stream of (seed, item_seed), equal on every machine: draw on the CPU."""
     digest = hashlib.blake2b(f"{seed}:{item_seed}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    generator = torch.Generator("cpu")  # whatever torch's default device is
+    return generator.manual_seed(int.from_bytes(digest, "little") >> 1)

@@ -106,7 +106,7 @@ def random_streams(
     streams = []
     for item_seed in item_seeds:
         generator = item_generator(seed, item_seed)
-        streams.append(torch.rand(steps, draws, generator=generator))
+        streams.append(torch.rand(steps, draws, generator=generator, device="cpu"))
     return torch.stack(streams)
 
 

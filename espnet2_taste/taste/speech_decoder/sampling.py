@@ -43,7 +43,7 @@ class UnitSampler:
         self.sampling = sampling
         self.device = torch.device(device)
         if sampling.seed is None:
-            bases = torch.randint(2**62, (batch_size,)).tolist()
+            bases = torch.randint(2**62, (batch_size,), device="cpu").tolist()
         else:
             bases = [sampling.seed] * batch_size
         self.generators = [
@@ -57,7 +57,9 @@ class UnitSampler:
         """(B, 1) uniforms of ``step``; steps are asked for in order."""
         while step >= self.first + self.block.size(1):
             self.first += self.block.size(1)
-            block = [torch.rand(_BLOCK, generator=g) for g in self.generators]
+            block = [
+                torch.rand(_BLOCK, generator=g, device="cpu") for g in self.generators
+            ]
             self.block = torch.stack(block).to(self.device, non_blocking=True)
         return self.block[:, step - self.first, None]
 

@@ -49,8 +49,9 @@ class Noise:
     ) -> "Noise":
         """Draw from the stream of (seed, item_seed), on the CPU on every machine."""
         generator = item_generator(seed, item_seed)
-        flow = torch.randn(mel_size, frames, generator=generator)
-        uniform = torch.rand(NUM_HARMONICS, generator=generator)
+        on_cpu = {"generator": generator, "device": "cpu"}
+        flow = torch.randn(mel_size, frames, **on_cpu)
+        uniform = torch.rand(NUM_HARMONICS, **on_cpu)
         samples = HOP_LENGTH * (frames - prompt_frames)
-        source = torch.randn(NUM_HARMONICS, samples, generator=generator)
+        source = torch.randn(NUM_HARMONICS, samples, **on_cpu)
         return cls(flow, (2 * uniform - 1) * torch.pi, source)
