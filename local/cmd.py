@@ -6,7 +6,9 @@
 Same calls as Kaldi's run.pl, slurm.pl, pbs.pl and queue.pl (SGE), which are two-line
 shims on this file. Options: --gpu N --mem 4G --num_threads N --time H:MM:SS
 --max_jobs_run N --num_nodes N --config FILE. ``JOB`` in log and command becomes the
-job's number. Exit status 1 and one line naming the log if a job fails.
+job's number. Exit status 1 and one line naming the log if a job fails. Locally, --gpu N
+gives a job the N GPUs that the fewest other jobs use (see gpus.py), by setting its
+CUDA_VISIBLE_DEVICES; the log names them.
 """
 
 import argparse
@@ -22,6 +24,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import gpus  # beside this file
 
 DEFAULT_CONFIG = {
     "slurm": "command sbatch --export=ALL\noption mem=* --mem=$0\n"
@@ -91,9 +95,18 @@ def die_with_parent():
 
 
 class LocalJobs:
-    """Runs jobs on this machine; a signal to us ends all of them."""
+    """Runs jobs on this machine; a signal to us ends all of them.
 
-    def __init__(self):
+    Args:
+        num_gpus: of each job; 0 leaves its environment alone.
+
+    Raises:
+        ValueError: fewer are here.
+    """
+
+    def __init__(self, num_gpus: int = 0):
+        self.num_gpus = num_gpus
+        self.gpus = gpus.require(num_gpus) if num_gpus else []
         self.running: set[subprocess.Popen] = set()
         self.lock = threading.Lock()
         self.stopped = False
@@ -117,11 +130,20 @@ class LocalJobs:
             time.sleep(1)
 
     def run(self, log: Path, command: list[str]) -> int:
+        """Run one job, on GPUs of its own if it asked for some."""
+        if not self.num_gpus:
+            return self._run(log, command, {})
+        with gpus.claim(self.num_gpus, self.gpus) as names:
+            return self._run(log, command, {gpus.VARIABLE: ",".join(names)})
+
+    def _run(self, log: Path, command: list[str], variables: dict[str, str]) -> int:
         """Run one job; the log has Kaldi's header and footer."""
         log.parent.mkdir(parents=True, exist_ok=True)
         started = datetime.datetime.now()
         with open(log, "w", encoding="utf-8", errors="replace") as f:
-            f.write(f"# {shlex.join(command)}\n# Started at {started:%c}\n#\n")
+            f.write(f"# {shlex.join(command)}\n")
+            f.writelines(f"# {name}={value}\n" for name, value in variables.items())
+            f.write(f"# Started at {started:%c}\n#\n")
             f.flush()
             try:
                 with self.lock:
@@ -132,6 +154,7 @@ class LocalJobs:
                         stdin=subprocess.DEVNULL,
                         stdout=f,
                         stderr=subprocess.STDOUT,
+                        env={**os.environ, **variables},
                         preexec_fn=die_with_parent,
                     )
                     self.running.add(process)
@@ -148,7 +171,10 @@ class LocalJobs:
 
 def run_local(args: argparse.Namespace) -> list[Path]:
     """Run the jobs here, ``--max_jobs_run`` at once; return the failed logs."""
-    jobs = LocalJobs()
+    try:
+        jobs = LocalJobs(args.gpu or 0)
+    except ValueError as error:
+        raise SystemExit(f"run.pl: --gpu {args.gpu}: {error}") from None
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, jobs.stop)
     if "RECIPE_PID" in os.environ:
