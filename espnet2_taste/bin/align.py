@@ -14,6 +14,7 @@ import numpy as np
 
 from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import add_device_option
 from espnet2_taste.data.ctc_aligner import SAMPLE_RATE, CTCAligner
 from espnet2_taste.data.ctc_alignment import unit_durations, word_prosody, word_times
 from espnet2_taste.data.kaldi_io import (
@@ -34,7 +35,7 @@ def align_directory(args: argparse.Namespace) -> None:
     texts = read_table(args.data_dir / "text")
     units = kaldiio.load_scp(str(args.data_dir / "units.scp"))
     samples = read_table(args.data_dir / "utt2num_samples")
-    aligner = CTCAligner(args.asr_config, args.asr_model)
+    aligner = CTCAligner(args.asr_config, args.asr_model, args.device)
     rows, failed = {}, []
     batches = list(
         length_batches({key: int(samples[key]) for key in wavs}, args.batch_size)
@@ -119,6 +120,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--key_file", help="utterances of this shard")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--batch_size", type=int, default=32)
+    add_device_option(parser)
     return parser
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -75,20 +74,6 @@ def test_sharded(bash, tmp_path):
     done = bash(f"sharded dir t {command}\ndatadir merge dir . units.scp\n")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "units.scp").read_text() == "a 1 X\nb 2 X\nc 3 X\n"
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    """A copy of the repository's recipes, without anything made."""
-    for name in ("TEMPLATE", "mini"):
-        shutil.copytree(
-            ROOT / "egs2/taste" / name,
-            tmp_path / "egs2/taste" / name,
-            symlinks=True,
-            ignore=shutil.ignore_patterns("data", "dump", "exp"),
-        )
-    (tmp_path / "local").symlink_to(ROOT / "local")
-    return tmp_path / "egs2/taste/mini"
 
 
 def run_recipe(recipe: Path, *arguments: str) -> subprocess.CompletedProcess:

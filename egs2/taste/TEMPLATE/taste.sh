@@ -10,9 +10,9 @@ stop_stage=10000       # Last stage to run.
 fast=false             # Few utterances and steps: does it run? (minutes; poor speech)
 nj=2                   # Parallel jobs of data preparation and training chains.
 inference_nj=2         # Parallel jobs of inference.
-ngpu=0                 # GPUs per node in training; 0 is CPU.
+ngpu=auto              # GPUs per node in training; 0: CPU; auto: 1 where there is one.
 num_nodes=1            # Nodes in training.
-gpu_inference=false    # Inference on GPUs, one per job.
+gpu_inference=auto     # Inference on GPUs, one per job; auto: where training is.
 shard_size=200         # An inference job has at least this many utterances.
 python=python3         # Python with espnet2_taste's requirements.
 dumpdir=dump           # Features.
@@ -84,6 +84,7 @@ command_line="$0 $(printf '%q ' "$@")"
 [ $# -eq 0 ] || die "no positional arguments, but got '$1' (see --help)"
 . ./path.sh
 . ./cmd.sh
+. utils/devices.sh
 export RECIPE_PID=$$ # jobs end with this process, even when it is killed
 
 raw=${dumpdir}/raw
@@ -114,9 +115,6 @@ scores=${expdir}/scores${tag:+_${tag}}
 bpe=data/token_list/bpe/bpe.model
 chars=data/token_list/char.txt
 test_set=${test_sets%% *}
-device=cpu
-infer_cmd=${decode_cmd}
-if "${gpu_inference}"; then device=cuda; infer_cmd="${cuda_cmd} --gpu 1"; fi
 # shortened <config>: a copy of it with few steps, for --fast.
 shortened() {
     local copy; copy=${expdir}/fast_$(basename "$1")
@@ -212,13 +210,14 @@ extract_speakers() {
     cp "${dir}"/averaged/{spk_emb.scp,spk_embed_dim} "${all}/"
 }
 train_units() {
-    job "${train_cmd}" "${units_exp}/train.log" ${python} -m espnet2_taste.bin.train_units \
+    job "${own_train_cmd}" "${units_exp}/train.log" ${python} -m espnet2_taste.bin.train_units \
         --config "${units_config}" --data_dir "${org}/${train_set}" --nj "${nj}" \
-        --spk_emb "${all}/spk_emb.scp" --output_dir "${units_exp}"
+        --spk_emb "${all}/spk_emb.scp" --output_dir "${units_exp}" --device "${train_device}"
 }
 train_speaker() {
-    job "${train_cmd}" "${speaker_exp}/train.log" ${python} -m espnet2_taste.bin.train_speaker \
-        --config "${speaker_config}" --data_dir "${org}/${train_set}" --output_dir "${speaker_exp}"
+    job "${own_train_cmd}" "${speaker_exp}/train.log" ${python} -m espnet2_taste.bin.train_speaker \
+        --config "${speaker_config}" --data_dir "${org}/${train_set}" --output_dir "${speaker_exp}" \
+        --device "${train_device}"
 }
 extract_units() {
     local dir=${all}/log/units
@@ -258,7 +257,8 @@ asr_chain() {
 align() {
     local dir=${all}/log/align
     sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.align --data_dir "${all}" \
-        --asr_config "${asr_exp}/config.yaml" --asr_model "${asr_exp}/valid.loss.best.pth"
+        --asr_config "${asr_exp}/config.yaml" --asr_model "${asr_exp}/valid.loss.best.pth" \
+        --device "${device}"
     datadir merge "${dir}" "${dir}" f0_sum.scp prosody.scp
     datadir merge "${dir}" "${all}" durations.scp words.ctm
     ${python} -m espnet2_taste.bin.align --speaker_mean --data_dir "${all}" --output_dir "${dir}"
@@ -548,7 +548,7 @@ score() {
     shift
     shard_size=16 sharded "${scores}/measures" "${raw}/${test_set}/text" \
         ${python} -m espnet2_taste.bin.measure "$@" --cache_dir "${scores}/measures"
-    job "${train_cmd}" "${scores}/score.log" ${python} -m espnet2_taste.bin.score "$@" \
+    job "${infer_cmd}" "${scores}/score.log" ${python} -m espnet2_taste.bin.score "$@" \
         "${own[@]}" --output_dir "${scores}"
 }
 # needs_rows <stage> <name...>: adds to marks
