@@ -2,7 +2,7 @@
 
 Writes config.yaml, model.pth, griffin_lim.pth and the units of the training set
 (train_units.*, which extract_units reuses). A killed run is simply run again: the
-same seed and threads give the same files.
+same seed and threads give the same files (on a GPU, nearly the same).
 """
 
 import argparse
@@ -42,14 +42,11 @@ def main(cmd: list[str] | None = None) -> None:
     import torch
 
     from espnet2_taste.model_folder import read_config, save_model
+    from espnet2_taste.units.analysis import SAMPLES_PER_UNIT, analyse_all
     from espnet2_taste.units.cache import UnitCache
     from espnet2_taste.units.reading import WavDir, try_read
-    from espnet2_taste.units.training import analyse_all, train_world_vq
-    from espnet2_taste.units.world_vq import (
-        SAMPLES_PER_UNIT,
-        WorldVQ,
-        WorldVQUnitExtractor,
-    )
+    from espnet2_taste.units.training import train_world_vq
+    from espnet2_taste.units.world_vq import WorldVQ, WorldVQUnitExtractor
     from espnet2_taste.vocoder.griffin_lim import GriffinLimVocoder
 
     config = read_config(args.config)

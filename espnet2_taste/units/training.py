@@ -2,44 +2,12 @@
 
 import logging
 import math
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 import torch
 
-from espnet2_taste.units.reading import try_read
-from espnet2_taste.units.world_vq import FRAMES_PER_UNIT, WorldVQ, world_features
-
-
-def _analyse(item: tuple[str, str, int | None], num_ceps: int):
-    """(key, path, samples) -> (key, features), or (key, reason) as text."""
-    key, path, num_samples = item
-    wav, reason = try_read(path, num_samples)
-    return key, reason if wav is None else world_features(wav, num_ceps)
-
-
-def analyse_all(
-    items: list[tuple[str, str, int | None]], num_ceps: int, nj: int
-) -> dict[str, np.ndarray]:
-    """WORLD features of many utterances in ``nj`` processes, unreadable ones skipped.
-
-    Args:
-        items: key, path and expected samples (None: unknown).
-    """
-    features = {}
-    context = get_context("fork")
-    with ProcessPoolExecutor(nj, mp_context=context) as pool:
-        results = pool.map(partial(_analyse, num_ceps=num_ceps), items, chunksize=16)
-        for done, (key, result) in enumerate(results, 1):
-            if isinstance(result, str):
-                logging.warning("skipped %s: %s", key, result)
-            elif len(result) > 0:
-                features[key] = result
-            if done % 500 == 0 or done == len(items):
-                logging.info("WORLD analysis: %d of %d utterances", done, len(items))
-    return features
+from espnet2_taste.units.analysis import FRAMES_PER_UNIT
+from espnet2_taste.units.world_vq import WorldVQ
 
 
 class CropSampler:

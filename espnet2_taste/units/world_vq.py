@@ -20,19 +20,11 @@ from espnet2_taste.data.alignment import length_mask
 from espnet2_taste.model_folder import copy_model, load_model
 from espnet2_taste.units import world
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
-
-FRAMES_PER_UNIT = 2
-SAMPLES_PER_UNIT = FRAMES_PER_UNIT * world.FRAME_SHIFT
-
-
-def count_units(num_samples: int) -> int:
-    """Units of an utterance of ``num_samples`` samples at 16 kHz: ceil(N / 640)."""
-    return -(-num_samples // SAMPLES_PER_UNIT)
-
-
-def world_features(wav: np.ndarray, num_ceps: int) -> np.ndarray:
-    """(N,) waveform -> (count_units(N) * FRAMES_PER_UNIT, NUM_PITCH + num_ceps)."""
-    return world.analyse(wav, count_units(len(wav)) * FRAMES_PER_UNIT, num_ceps)
+from espnet2_taste.units.analysis import (
+    FRAMES_PER_UNIT,
+    SAMPLES_PER_UNIT,
+    world_features,
+)
 
 
 class ResidualConv(nn.Module):

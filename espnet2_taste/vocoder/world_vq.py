@@ -6,7 +6,8 @@ import torch
 
 from espnet2_taste.model_folder import copy_model, load_model
 from espnet2_taste.units import world
-from espnet2_taste.units.world_vq import FRAMES_PER_UNIT, WorldVQ
+from espnet2_taste.units.analysis import FRAMES_PER_UNIT
+from espnet2_taste.units.world_vq import WorldVQ
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
 

@@ -4,13 +4,9 @@ import torch
 
 from espnet2_taste.model_folder import read_config, save_model
 from espnet2_taste.units import load_unit_extractor, unit_extractor_choices, world
+from espnet2_taste.units.analysis import FRAMES_PER_UNIT, count_units
 from espnet2_taste.units.training import CropSampler, train_world_vq
-from espnet2_taste.units.world_vq import (
-    FRAMES_PER_UNIT,
-    WorldVQ,
-    WorldVQUnitExtractor,
-    count_units,
-)
+from espnet2_taste.units.world_vq import WorldVQ, WorldVQUnitExtractor
 
 TINY = dict(num_units=16, num_ceps=8, spk_embed_dim=4, hidden_size=16, code_dim=8)
 
