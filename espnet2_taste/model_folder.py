@@ -48,8 +48,14 @@ def load_tensors(path: Path, made_by: str) -> dict[str, torch.Tensor]:
 
 
 def save_model(output_dir: Path, model: torch.nn.Module, config: dict) -> None:
-    """Write ``model.pth`` and ``config.yaml`` of a model, see :func:`save_state`."""
-    save_state(output_dir, model.state_dict(), config)
+    """Write ``model.pth`` and ``config.yaml`` of a model, see :func:`save_state`.
+
+    Any machine reads them, whatever the device the model is on.
+    """
+    state = model.state_dict()
+    for name, tensor in state.items():
+        state[name] = tensor.cpu()
+    save_state(output_dir, state, config)
 
 
 def save_state(output_dir: Path, state: dict[str, torch.Tensor], config: dict) -> None:

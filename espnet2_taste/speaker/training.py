@@ -77,7 +77,7 @@ def train_xvector(
     )
     size = int(crop_s * SAMPLE_RATE)
     logging.info("x-vector: %d utterances, %d speakers", len(items), len(names))
-    sums = torch.zeros(2)
+    sums = torch.zeros(2, device=device)
     bad: set[str] = set()
     for step in range(1, max_steps + 1):
         crops, speakers = [], []
@@ -102,7 +102,7 @@ def train_xvector(
         loss.backward()
         optimizer.step()
         schedule.step()
-        sums += torch.stack([loss.detach(), accuracy]).cpu()
+        sums += torch.stack([loss.detach(), accuracy])
         if step % log_interval == 0 or step == max_steps:
             loss_mean, accuracy_mean = sums / ((step - 1) % log_interval + 1)
             logging.info(
@@ -112,7 +112,7 @@ def train_xvector(
                 loss_mean,
                 accuracy_mean,
             )
-            sums = torch.zeros(2)
+            sums.zero_()
     return model.eval()
 
 
