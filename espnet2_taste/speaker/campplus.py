@@ -62,7 +62,7 @@ class CampplusSpeakerEncoder(AbsSpeakerEncoder):
         providers = ["CPUExecutionProvider"]
         if str(device).startswith("cuda"):
             if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-                providers.insert(0, "CUDAExecutionProvider")
+                providers.insert(0, cuda_provider(str(device)))
             else:
                 logging.warning("campplus runs on the CPU: install onnxruntime-gpu")
         try:
@@ -94,6 +94,14 @@ class CampplusSpeakerEncoder(AbsSpeakerEncoder):
     def _run(self, features: list[np.ndarray]) -> np.ndarray:
         """(T, 80) features of one length -> (B, embed_dim)."""
         return self.session.run(None, {self.input.name: np.stack(features)})[0]
+
+
+def cuda_provider(device: str) -> tuple[str, dict[str, str]]:
+    """onnxruntime's name and options of ``cuda`` or ``cuda:N``."""
+    number = device.partition(":")[2] or "0"
+    # The default search tries every algorithm for each new length: seconds apiece.
+    options = {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC"}
+    return "CUDAExecutionProvider", options
 
 
 def fbank(wav: torch.Tensor) -> np.ndarray:

@@ -85,6 +85,25 @@ def test_cuda_falls_back_to_the_cpu_aloud(tmp_path, caplog, monkeypatch):
     assert "install onnxruntime-gpu" in caplog.text
 
 
+@pytest.mark.parametrize("device, number", [("cuda", "0"), ("cuda:3", "3")])
+def test_cuda_runs_on_the_gpu_that_was_named(tmp_path, monkeypatch, device, number):
+    made = []
+    session = onnxruntime.InferenceSession
+
+    def on_cpu(file, options, providers):
+        made.append(providers)
+        return session(file, options, ["CPUExecutionProvider"])
+
+    provider = "CUDAExecutionProvider"
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [provider])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_cpu)
+    file = write_campplus(tmp_path / "campplus.onnx")
+    load_speaker_encoder("campplus", str(file), device=device)
+    # not an exhaustive search of algorithms for every new length
+    options = {"device_id": number, "cudnn_conv_algo_search": "HEURISTIC"}
+    assert made == [[(provider, options), "CPUExecutionProvider"]]
+
+
 def test_missing_package_names_its_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RuntimeError, match=r"onnxruntime is not .*taste\[onnx\]"):
