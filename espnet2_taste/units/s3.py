@@ -100,9 +100,10 @@ class S3UnitExtractor(AbsUnitExtractor):
             batch = order[first : first + len(wavs)]
             mel, lengths = self.tools.padding([windows[j][-1] for j in batch])
             codes, code_lengths = self.model.quantize(mel, lengths.to(self.device))
+            codes = codes.long().cpu()
             for j, row, length in zip(batch, codes, code_lengths.tolist(), strict=True):
                 _, start, end, _ = windows[j]
-                pieces[j] = row[:length][start:end].long().cpu()
+                pieces[j] = row[:length][start:end]
         units: list[list[torch.Tensor]] = [[] for _ in wavs]
         for (i, *_), piece in zip(windows, pieces, strict=True):
             units[i].append(piece)

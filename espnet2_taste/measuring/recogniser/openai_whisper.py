@@ -97,7 +97,9 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
         mels = torch.stack(
             [
                 whisper.log_mel_spectrogram(
-                    whisper.pad_or_trim(torch.from_numpy(piece)), model.dims.n_mels
+                    whisper.pad_or_trim(torch.from_numpy(piece)),
+                    model.dims.n_mels,
+                    device=model.device,
                 )
                 for piece in pieces
             ]
@@ -108,5 +110,5 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
             without_timestamps=True,
             fp16=self.fp16,
         )
-        results = model.decode(mels.to(model.device), options)
+        results = model.decode(mels, options)
         return [result.text for result in results]

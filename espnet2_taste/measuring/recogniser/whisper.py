@@ -100,7 +100,10 @@ class WhisperRecogniser(AbsRecogniser):
 
         model, extractor, tokenizer = self.parts
         features = extractor(
-            pieces, sampling_rate=SAMPLE_RATE, return_tensors="pt"
+            pieces,
+            sampling_rate=SAMPLE_RATE,
+            return_tensors="pt",
+            device=self.device,
         ).input_features
         options = {}
         if getattr(model.generation_config, "is_multilingual", False):

@@ -57,6 +57,31 @@ def test_whisper_reads_what_is_most_probable(folder, noise):
     assert german(noise[:1]) == [greedy(folder, noise[0], prompt, 6)]
 
 
+def test_whisper_spectrograms_are_made_on_the_device(
+    folder, noise, tmp_path, monkeypatch
+):
+    import whisper
+
+    used = []
+
+    def noting(function):
+        def call(*args, device="none", **options):
+            used.append(str(device))
+            return function(*args, device=device, **options)
+
+        return call
+
+    recognise = load_recogniser("whisper", str(folder), max_new_tokens=2)
+    extractor = type(recognise.parts[1])
+    monkeypatch.setattr(extractor, "__call__", noting(extractor.__call__))
+    recognise(noise[:1])
+    monkeypatch.setattr(
+        whisper, "log_mel_spectrogram", noting(whisper.log_mel_spectrogram)
+    )
+    load_recogniser("openai_whisper", str(save_openai(tmp_path / "tiny.pt")))(noise[:1])
+    assert used == ["cpu", "cpu"]
+
+
 def test_identities_hold_what_texts_depend_on(folder, tmp_path):
     def identity(path, **conf):
         return load_recogniser("whisper", str(path), **conf).identity
