@@ -36,7 +36,7 @@ def _device(name: str) -> str:
         try:
             torch.empty(0, device=name)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0].partition(". ")[0]
             raise argparse.ArgumentTypeError(f"{name}: {reason}") from None
     return name
 

@@ -32,3 +32,16 @@ def test_a_device_that_is_not_here(device, capsys):
         parser.parse_args(["--device", device])
     last = capsys.readouterr().err.splitlines()[-1]
     assert f"error: argument --device: {device}: " in last
+
+
+def test_no_gpu_is_one_sentence(capsys, monkeypatch):
+    def empty(*_, **__):
+        raise RuntimeError("Found no driver. Please install one from\nhttp://x")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    parser = argparse.ArgumentParser()
+    add_device_option(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--device", "cuda"])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("argument --device: cuda: Found no driver")

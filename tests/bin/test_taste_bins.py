@@ -1,5 +1,7 @@
 import json
 import shutil
+from time import sleep
+from types import SimpleNamespace
 
 import kaldiio
 import numpy as np
@@ -15,6 +17,7 @@ from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.bin.tokenize import main as tokenize
 from espnet2_taste.data.kaldi_io import read_table
 from espnet2_taste.inference.speech_to_taste import SpeechToTaste
+from espnet2_taste.inference.taste_to_speech import TasteToSpeech
 from espnet2_taste.taste.encoder.espnet_asr import build_encoder
 
 
@@ -184,6 +187,39 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
         assert 0 <= accuracy["top1"] <= accuracy["top5"] <= 1
         assert accuracy["count"] > 0
     assert json.loads((tmp_path / "0" / "rtf.json").read_text())["vocoder_rtf"] > 0
+
+
+def test_time_of_the_decoder_holds_what_a_gpu_still_has_to_do(
+    tiny_taste, data, tmp_path, monkeypatch
+):
+    class OnGpu:
+        """Units that are there 0.3 s after they were asked for."""
+
+        def __init__(self, units):
+            self.units = units
+
+        def cpu(self):
+            sleep(0.3)
+            return self.units
+
+        def __iter__(self):
+            sleep(0.3)
+            return iter(self.units)
+
+    generate = TasteToSpeech.generate_units
+
+    def generate_later(*args):
+        found = generate(*args)
+        return SimpleNamespace(units=OnGpu(found.units), lengths=found.lengths)
+
+    monkeypatch.setattr(TasteToSpeech, "generate_units", generate_later)
+    vocoder = "espnet2_taste.vocoder.load_vocoder"
+    monkeypatch.setattr(vocoder, lambda *_, **__: ToneVocoder())
+    model = ["--model_file", str(tiny_taste / "valid.acc.best.pth"), "--vocoder", "x"]
+    synthesize([*model, "--data_dir", str(data), "--output_dir", str(tmp_path)])
+    rtf = json.loads((tmp_path / "rtf.json").read_text())
+    assert rtf["vocoder_rtf"] * rtf["seconds"] < 0.3
+    assert rtf["speech_decoder_rtf"] * rtf["seconds"] > 0.3
 
 
 def test_tokenise_says_what_is_missing(tiny_taste, data, tmp_path):
