@@ -70,13 +70,15 @@ class WhisperMelFrontend(AbsFrontend):
         # N_FFT zeros keep every frame that touches audio, so that the maximum does
         # not depend on the padding.
         target = limit if self.pad_to_30s else (frames * HOP_LENGTH + N_FFT)
-        wav = input.float() * length_mask(input_lengths, samples)
+        # In float32 every FFT library has errors of its own, of 1e-5 in a silent bin.
+        wav = input.double() * length_mask(input_lengths, samples)
         wav = torch.nn.functional.pad(wav, (0, max(0, target - samples)))
+        window = self.window.double()
         with torch.autocast(input.device.type, enabled=False):
             spectrum = torch.stft(
-                wav, N_FFT, HOP_LENGTH, window=self.window, return_complex=True
+                wav, N_FFT, HOP_LENGTH, window=window, return_complex=True
             )
-            mel = self.filters @ spectrum[..., :-1].abs().square()
+            mel = self.filters @ spectrum[..., :-1].abs().square().float()
         log = mel.clamp(min=1e-10).log10()
         log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0)
         feats = ((log + 4.0) / 4.0).transpose(1, 2)
