@@ -27,13 +27,15 @@ def pool_words(
     Returns:
         (B, W, D), zeros for words an item does not have.
     """
-    weight = length_mask(lengths, hidden.size(1)).to(hidden.dtype)
-    index = word_ids.clamp(0, num_words - 1)
-    total = hidden.new_zeros(hidden.size(0), num_words, hidden.size(2))
-    expanded = index[..., None].expand_as(hidden)
-    total = total.scatter_add(1, expanded, hidden * weight[..., None])
-    count = weight.new_zeros(hidden.size(0), num_words).scatter_add(1, index, weight)
-    return total / count.clamp(min=1)[..., None]
+    valid = length_mask(lengths, hidden.size(1))
+    word = torch.arange(num_words, device=hidden.device)[:, None]
+    member = (
+        (word_ids.clamp(0, num_words - 1)[:, None] == word) & valid[:, None]
+    ).float()
+    # A product adds in one order; a GPU's scatter_add adds in any, and codes may flip.
+    with torch.autocast(hidden.device.type, enabled=False):
+        total = member @ hidden.float().masked_fill(~valid[..., None], 0)
+    return (total / member.sum(2, keepdim=True).clamp(min=1)).to(hidden.dtype)
 
 
 def spread_words(words: torch.Tensor, word_ids: torch.Tensor) -> torch.Tensor:

@@ -146,7 +146,8 @@ class LatentHead(AbsSpeechHead):
 
     def _gaussian(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """mu (..., codebook_dim) and sigma (codebook_dim,)."""
-        mu = self.fc_mu(hidden.to(self.fc_mu.weight.dtype))
+        with torch.autocast(hidden.device.type, enabled=False):  # codes need float32
+            mu = self.fc_mu(hidden.to(self.fc_mu.weight.dtype))
         return mu, (0.5 * self.logvar).exp()
 
     def sample(

@@ -202,3 +202,26 @@ def test_bad_sizes():
         ResidualVQQuantizer(8, codebook_size=1)
     with pytest.raises(ValueError, match="levels must be 2 or more"):
         FSQQuantizer(8, levels=[5, 1])
+
+
+@pytest.mark.parametrize("name", ["rvq", "fsq"])
+def test_half_precision_around_it_changes_no_code(name):
+    """Under autocast, k-means, moving averages and distances stay float32."""
+    x = torch.randn(2, 9, 12, generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    found, states = [], []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        if name == "rvq":
+            quantizer = ResidualVQQuantizer(12, None, num_codebooks=3, codebook_size=8)
+        else:
+            quantizer = FSQQuantizer(12, levels=[5] * 6, num_codebooks=2)
+        torch.manual_seed(2)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            trained = quantizer.train()(x, mask)
+            found.append((trained.codes, quantizer.latent_to_codes(trained.latent)))
+        states.append(quantizer.state_dict())
+    for exact, half in zip(*found, strict=True):
+        assert torch.equal(exact, half)
+    for key, value in states[0].items():
+        assert torch.equal(value, states[1][key]), key

@@ -62,7 +62,7 @@ class AbsQuantizer(torch.nn.Module, ABC):
     def quantize(
         self, latent: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """Quantise (B, L, codebook_dim) where mask (B, L) is True.
+        """Quantise float32 (B, L, codebook_dim) where mask (B, L) is True.
 
         Returns:
             quantised (B, L, codebook_dim) with straight-through gradient, codes
@@ -91,5 +91,7 @@ class AbsQuantizer(torch.nn.Module, ABC):
         latent = self.project_in(x)
         if self.training and self.noise > 0:
             latent = latent + self.noise * torch.randn_like(latent)
-        quantized, codes, loss = self.quantize(latent, mask)
+        # distances, k-means and moving averages are float32 whatever the rest is
+        with torch.autocast(x.device.type, enabled=False):
+            quantized, codes, loss = self.quantize(latent.float(), mask)
         return QuantizerOutput(self.project_out(quantized), latent, codes, loss)

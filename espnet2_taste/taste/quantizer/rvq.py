@@ -87,14 +87,14 @@ class ResidualVQQuantizer(AbsQuantizer):
     def quantize(
         self, latent: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Quantise (B, L, codebook_dim) where mask (B, L) is True.
+        """Quantise float32 (B, L, codebook_dim) where mask (B, L) is True.
 
         Raises:
             RuntimeError: in eval mode before any training or loading.
         """
         self._initialise(latent.detach(), mask)
         quantized, codes, losses = self.rvq(latent, mask=mask)
-        return quantized.to(latent.dtype), codes, losses.sum()
+        return quantized, codes, losses.sum()
 
     def codes_to_latent(self, codes: torch.Tensor) -> torch.Tensor:
         """(..., R') codes, R' <= R -> (..., codebook_dim): sum of their entries."""
@@ -109,9 +109,10 @@ class ResidualVQQuantizer(AbsQuantizer):
 
         residual = latent.detach().float().reshape(1, -1, self.codebook_dim)
         codes = []
-        for book in self.codebooks:
-            codes.append(cdist(residual, book[None])[0].argmin(dim=-1))
-            residual = residual - book[codes[-1]]
+        with torch.autocast(latent.device.type, enabled=False):
+            for book in self.codebooks:
+                codes.append(cdist(residual, book[None])[0].argmin(dim=-1))
+                residual = residual - book[codes[-1]]
         return torch.stack(codes, dim=-1).view(*latent.shape[:-1], self.num_codebooks)
 
     @torch.no_grad()
@@ -127,7 +128,7 @@ class ResidualVQQuantizer(AbsQuantizer):
             )
         from vector_quantize_pytorch.vector_quantize_pytorch import cdist, kmeans
 
-        residual = latent[mask].float()[None]
+        residual = latent[mask][None]
         for book in codebooks:
             means, counts = kmeans(
                 residual,
