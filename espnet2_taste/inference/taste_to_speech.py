@@ -168,7 +168,7 @@ class TasteToSpeech(TasteInference):
         batch = self.make_batch(text, spk_emb, codes, speech)
         generated = self.generate_units(self.condition(batch), item_seeds)
         lengths = generated.lengths.tolist()
-        units = [u[:n].cpu() for u, n in zip(generated.units, lengths, strict=True)]
+        units = [u[:n] for u, n in zip(generated.units.cpu(), lengths, strict=True)]
         if self.vocoder is None:
             return [Synthesis(u, None, None) for u in units]
         wavs = self.vocoder(units, batch["spk_emb"].cpu())

@@ -164,6 +164,14 @@ class HFCausalBackbone(AbsBackbone):
         if freeze:
             lm.requires_grad_(False)
         self.lm = lm
+        # A finished mask spares a look at it, which waits for the GPU at every step.
+        self._takes_any_mask = (
+            bool(self._rotaries)
+            and lm.config._attn_implementation == "sdpa"
+            and getattr(lm.config, "sliding_window", None) is None
+            and set(getattr(lm.config, "layer_types", None) or ["full_attention"])
+            == {"full_attention"}
+        )
         self._has_base = lora is not None
         self._frozen = not any(p.requires_grad for p in lm.parameters())
         self._recreated: frozenset[str] = frozenset()
@@ -221,7 +229,11 @@ class HFCausalBackbone(AbsBackbone):
         positions = None
         if mask is not None:
             positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -embeds.size(1) :]
-            mask = mask.long()
+            one_step = cache is not None and embeds.size(1) == 1
+            if one_step and self._takes_any_mask:
+                mask = mask[:, None, None]
+            else:
+                mask = mask.long()
         output = lm.base_model(
             inputs_embeds=embeds.to(lm.dtype),
             attention_mask=mask,

@@ -133,9 +133,9 @@ class TaslmModel(AbsESPnetModel):
         self, hidden: torch.Tensor, inputs: TaslmInputs
     ) -> SpeechHeadOutput:
         """The head's loss over the (M,) positions that predict codes."""
-        labelled = inputs.taste_labels[..., 0] >= 0
+        places = inputs.taste_positions
         return self.speech_head(
-            hidden[labelled], inputs.taste_labels[labelled], self.quantizer
+            hidden[places], inputs.taste_labels[places], self.quantizer
         )
 
     @torch.no_grad()
@@ -143,7 +143,7 @@ class TaslmModel(AbsESPnetModel):
         self, hidden: torch.Tensor, inputs: TaslmInputs, head: SpeechHeadOutput
     ) -> dict[str, torch.Tensor]:
         """Cross-entropy and accuracy of the codes that the head predicts."""
-        states = hidden[inputs.taste_labels[..., 0] >= 0]
+        states = hidden[inputs.taste_positions]
         ce = -self.speech_head.log_probs(states, head.labels, self.quantizer).mean()
         accuracy = (head.codes == head.labels).float().mean(0)
         each = {f"taste_acc{q}": value for q, value in enumerate(accuracy)}

@@ -2,6 +2,7 @@
 position (paper sec. 2.2), for whole batches at once."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -30,6 +31,11 @@ class TaslmInputs:
     text_labels: torch.Tensor
     taste_labels: torch.Tensor
     audio: torch.Tensor
+
+    @cached_property
+    def taste_positions(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(M,) items and (M,) positions that predict codes."""
+        return (self.taste_labels[..., 0] >= 0).nonzero(as_tuple=True)
 
 
 class InputAssembler(torch.nn.Module):

@@ -88,7 +88,7 @@ def score(
     hidden = model.lm(inputs.embeds).hidden
     tokens = score_tokens(model.lm, hidden, inputs.text_labels)
     head = model.predict_taste(hidden, inputs)
-    item, position = (inputs.taste_labels[..., 0] >= 0).nonzero(as_tuple=True)
+    item, position = inputs.taste_positions
     states, quantizer = hidden[item, position], model.quantizer
     code_nll = -model.speech_head.log_probs(states, head.labels, quantizer)
     density = model.speech_head.latent_log_density(states, head.labels, quantizer)
@@ -97,8 +97,8 @@ def score(
         sums = values.new_zeros(len(text), *values.shape[1:])
         return sums.index_add(0, items, values)
 
-    num_tokens = torch.bincount(tokens.item, minlength=len(text))
-    num_words = torch.bincount(item, minlength=len(text))
+    num_tokens = total(torch.ones_like(tokens.item), tokens.item)
+    num_words = total(torch.ones_like(item), item)
     text_nll = total(tokens.ce, tokens.item)
     taste_loss = total(head.losses, item) / num_words
     text_weight, taste_weight = model.loss_weights

@@ -132,7 +132,7 @@ def first_token_codes(
     """
     starts = word_starts(word_ids, lengths)
     num_words = int(starts.sum(1).max())
-    out = codes.new_full((codes.size(0), num_words, codes.size(2)), -1)
-    batch = torch.arange(len(codes), device=codes.device)[:, None]
-    out[batch.expand_as(word_ids)[starts], word_ids[starts]] = codes[starts]
-    return out
+    # what is no word's first token lands in a column that is cut off
+    place = word_ids.where(starts, num_words)[..., None].expand_as(codes)
+    out = codes.new_full((len(codes), num_words + 1, codes.size(2)), -1)
+    return out.scatter(1, place, codes)[:, :-1]

@@ -13,6 +13,7 @@ from espnet2_taste.data.alignment import (
     length_mask,
     pool_words,
     spread_words,
+    word_starts,
 )
 from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.auxiliary import (
@@ -177,7 +178,11 @@ class TasteModel(AbsESPnetModel):
                 losses.append(weight * value)
                 stats[name] = value.detach()
             if self.code_counter is not None:
-                self.code_counter.add(self.word_codes(taste, word_ids, text_lengths))
+                counted = taste.quantizer.codes
+                if self.granularity == "word":  # all tokens of a word have the same
+                    starts = word_starts(word_ids, text_lengths)
+                    counted = counted.masked_fill(~starts[..., None], -1)
+                self.code_counter.add(counted)
         loss = torch.stack(losses).sum()
         if not self.training and "commit" in stats:
             stats["commit"] = loss.new_tensor(torch.nan)  # computed in training only

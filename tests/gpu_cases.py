@@ -1,0 +1,283 @@
+"""What runs on a GPU: each case builds tiny models on a device and returns a call.
+
+``CASES[name](device, size)`` -> a function of no arguments; ``size`` is the number of
+utterances for training, of steps (roughly) for what generates. Random weights and
+inputs are the same on every device.
+"""
+
+import argparse
+import copy
+
+import numpy as np
+import torch
+from tiny_vocoder import TINY as VOCODER
+from tiny_vocoder import tiny_voice_generator
+
+from benchmarks.setup import CONF, TASLM_DEFAULTS, TASTE_DEFAULTS, read_conf
+
+TINY = read_conf(CONF / "tiny.yaml")
+SPEAKER, UNITS = TINY["taste"]["spk_embed_dim"], TINY["taste"]["num_units"]
+FSQ = {"levels": [3, 3], "num_codebooks": 2}
+WORD_SYNCHRONOUS = {"size": 16, "num_layers": 1, "text_layers": 1, "num_heads": 2}
+AUXILIARY = {"prosody_weight": 0.5, "guidance_weight": 0.1, "ctc_weight": 0.1}
+ESPNET_ENCODER = {
+    "encoder": "transformer",
+    "encoder_conf": {
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 16,
+        "num_blocks": 1,
+        "input_layer": "conv2d",
+    },
+    "value_source": ["features", 0],
+    "value_size": 16,
+}
+
+
+def build(section: str, device: str, **changes) -> torch.nn.Module:
+    """The tiny ``taste`` or ``taslm`` model, with other options, in eval mode."""
+    from espnet2_taste.taslm.build import build_taslm_model
+    from espnet2_taste.taste.build import build_taste_model
+
+    defaults, make = {
+        "taste": (TASTE_DEFAULTS, build_taste_model),
+        "taslm": (TASLM_DEFAULTS, build_taslm_model),
+    }[section]
+    torch.manual_seed(0)
+    options = copy.deepcopy(defaults | TINY[section]) | changes
+    return make(argparse.Namespace(**options)).to(device).eval()
+
+
+def batch(device: str, size: int) -> dict[str, torch.Tensor]:
+    """Utterances of different lengths, with everything that some part reads."""
+    generator = torch.Generator().manual_seed(1)
+    text_lengths = torch.arange(size) % 4 + 3
+    word_ids = (torch.arange(6) // 2).expand(size, -1)
+    num_words = (text_lengths + 1) // 2
+    durations = (torch.arange(3) < num_words[:, None]) * 4
+    samples = 8000 + 1600 * (torch.arange(size) % 3)
+    pitch = 120.0 + 20 * torch.arange(size)[:, None]  # Hz: noise has none to agree on
+    angle = 2 * torch.pi * pitch * torch.arange(int(samples.max())) / 16000
+    made = {
+        "text": torch.randint(5, 40, (size, 6), generator=generator),
+        "text_lengths": text_lengths,
+        "word_ids": word_ids.contiguous(),
+        "word_ids_lengths": text_lengths,
+        "taste": torch.randint(8, (size, 3, 2), generator=generator),
+        "taste_lengths": num_words,
+        "units": torch.randint(UNITS, (size, 12), generator=generator),
+        "units_lengths": durations.sum(1),
+        "spk_emb": torch.randn(size, SPEAKER, generator=generator),
+        "speech": 0.1 * (angle.sin() + (2 * angle).sin()),
+        "speech_lengths": samples,
+        "durations": durations,
+        "prosody": torch.randn(size, 3, 3, generator=generator),
+        "prosody_lengths": num_words,
+    }
+    return {name: tensor.to(device) for name, tensor in made.items()}
+
+
+def train(section: str, **changes):
+    """A case: two steps of training, whose losses are returned."""
+
+    def case(device: str, size: int):
+        model, data = build(section, device, **changes).train(), batch(device, size)
+        for module in model.modules():  # masks are drawn in another way on a device
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            elif isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-2)
+
+        def step() -> torch.Tensor:
+            torch.manual_seed(0)
+            loss, stats, _ = model(**data)
+            loss.sum().backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            return torch.stack([loss.detach().sum(), *map(torch.sum, stats.values())])
+
+        return step
+
+    return case
+
+
+def codes(**changes):
+    """A case: speech to codes and attention."""
+
+    def case(device: str, size: int):
+        model, data = build("taste", device, **changes), batch(device, size)
+        text = data["text"], data["text_lengths"], data["word_ids"]
+
+        @torch.inference_mode()
+        def call() -> torch.Tensor:
+            out = model.run_tokenizer(
+                data["speech"], data["speech_lengths"], *text, need_attention=True
+            )
+            return model.word_codes(out, data["word_ids"], data["text_lengths"])
+
+        return call
+
+    return case
+
+
+def units(**changes):
+    """A case: units of three utterances, sampled, ``size`` of them at most a word."""
+    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+        Conditioning,
+        Sampling,
+    )
+
+    def case(device: str, size: int):
+        model, data = build("taste", device, **changes), batch(device, 3)
+        decoder = model.speech_decoder
+        if hasattr(decoder, "max_ratio"):
+            decoder.min_ratio = decoder.max_ratio = float(size)
+        else:
+            decoder.max_units_per_word = size
+            torch.nn.init.constant_(decoder.head.bias[-1:], -20.0)  # to the limit
+        audio = model.codes_to_embeddings(data["taste"], data["word_ids"])
+        text = data["text"], data["text_lengths"], data["word_ids"]
+        cond = Conditioning(*text, audio, data["spk_emb"])
+        sampling = Sampling(top_k=5, seed=0)
+        return lambda: decoder.generate(cond, sampling, [1, 2, 3]).units
+
+    return case
+
+
+def continuation(mode: str = "audio", **changes):
+    """A case: ``size`` more words of three prompts, sampled."""
+    from espnet2_taste.taslm.generation import Prompt, generate
+    from espnet2_taste.taslm.sampler import SamplingOptions
+    from espnet2_taste.taslm.vocabulary import Vocabulary
+
+    def case(device: str, size: int):
+        model, data = build("taslm", device, **changes), batch(device, 3)
+        index, none = torch.arange(40), torch.zeros(40, dtype=torch.bool)
+        vocabulary = Vocabulary(index % 3 > 0, none, none, none).to(device)
+        names = ("text", "text_lengths", "word_ids", "taste")
+        prompt = Prompt(mode, **{name: data[name] for name in names})
+        options = SamplingOptions(
+            max_words=size,
+            end_symbol=False,
+            text_top_p=0.9,
+            taste_top_p=0.9,
+            repetition_penalty=1.1,
+        )
+
+        def call() -> torch.Tensor:
+            made = generate(model, vocabulary, prompt, options, [1, 2, 3])
+            return torch.cat([made.text[..., None], made.codes], -1)
+
+        return call
+
+    return case
+
+
+def likelihood(device: str, size: int):
+    """Scores of utterances."""
+    from espnet2_taste.taslm.scoring import score
+
+    model, data = build("taslm", device), batch(device, size)
+    names = ("text", "text_lengths", "word_ids", "taste")
+    inputs = [data[name] for name in names]
+    return lambda: score(model, *inputs).score
+
+
+def cosyvoice(device: str, size: int):
+    """Waveforms of ``size`` utterances."""
+    from espnet2_taste.vocoder.cosyvoice.vocoder import CosyVoiceVocoder
+
+    vocoder = CosyVoiceVocoder(tiny_voice_generator().to(device))
+    flow = VOCODER["flow_conf"]
+    generator = torch.Generator().manual_seed(0)
+    units = list(torch.randint(flow["num_units"], (size, 6), generator=generator))
+    speakers = torch.randn(size, flow["spk_embed_dim"], generator=generator)
+    return lambda: torch.cat(vocoder(units, speakers))
+
+
+def flow_training(device: str, size: int):
+    """A step of the flow's training."""
+    from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
+
+    torch.manual_seed(0)
+    model = FlowModel(VOCODER["flow_conf"] | {"dropout": 0.0}, prompt_rate=0.5)
+    model.to(device).train()
+    data = batch(device, size)
+    data["speech"] = data["speech"].repeat(1, 2)
+    data["speech_lengths"] = data["speech_lengths"] * 2
+
+    def step() -> torch.Tensor:
+        torch.manual_seed(0)
+        loss, _, _ = model(**data)
+        loss.sum().backward()
+        return loss.detach()
+
+    return step
+
+
+def speaker(device: str, size: int):
+    """x-vectors."""
+    from espnet2_taste.speaker.xvector import XVector
+
+    torch.manual_seed(0)
+    model, data = XVector(8, 16, 20).to(device).eval(), batch(device, size)
+    frames = data["speech_lengths"] // 160
+    return torch.inference_mode()(lambda: model(model.features(data["speech"]), frames))
+
+
+def world_units(device: str, size: int):
+    """Units of WORLD features, and features of units."""
+    from espnet2_taste.units.world_vq import WorldVQ
+
+    torch.manual_seed(0)
+    model = WorldVQ(num_units=16, num_ceps=8, spk_embed_dim=SPEAKER, hidden_size=16)
+    model.to(device).eval()
+    rows = np.random.default_rng(0).normal(size=(size, 8, model.feature_dim))
+    feats = torch.from_numpy(rows.astype(np.float32)).to(device)
+    lengths = torch.full((size,), 2).to(device)
+    return torch.inference_mode()(lambda: model.encode(feats, lengths))
+
+
+LATENT = {"speech_head": "latent"}
+TRAINING = {
+    "text-only": train(
+        "taste", model_conf={"text_only": True}, quantizer="none", quantizer_conf={}
+    ),
+    "no-vq": train("taste", quantizer="none", quantizer_conf={"codebook_dim": 4}),
+    "rvq": train("taste"),
+    "fsq": train("taste", quantizer="fsq", quantizer_conf=FSQ),
+    "auxiliary": train(
+        "taste",
+        frontend="mel_pitch",
+        frontend_conf={"n_mels": 20},
+        encoder="espnet",
+        encoder_conf=ESPNET_ENCODER,
+        aggregator="multi_layer",
+        speech_decoder="word_synchronous",
+        speech_decoder_conf=WORD_SYNCHRONOUS,
+        model_conf=AUXILIARY,
+    ),
+    "taslm-token": train("taslm"),
+    "taslm-latent": train("taslm", **LATENT),
+    "flow": flow_training,
+}
+INFERENCE = {
+    "codes-rvq": codes(),
+    "codes-fsq": codes(quantizer="fsq", quantizer_conf=FSQ),
+    "likelihood": likelihood,
+    "cosyvoice": cosyvoice,
+    "xvector": speaker,
+    "world_vq": world_units,
+}
+GENERATION = {
+    "unit_transformer": units(),
+    "word_synchronous": units(
+        speech_decoder="word_synchronous", speech_decoder_conf=WORD_SYNCHRONOUS
+    ),
+    "taslm-token": continuation(),
+    "taslm-latent": continuation(**LATENT),
+    "taslm-text": continuation("text"),
+}
