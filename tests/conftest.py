@@ -4,7 +4,9 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
+from on_device import TRAINING
 from tiny_system import AGGREGATOR_CONF, ENCODER_CONF, pack, tiny_system  # noqa: F401
 
 from espnet2_taste.bin.train_tokenizer import main as train_tokenizer
@@ -18,6 +20,14 @@ SENTENCES = [
     "set a book down",
 ]
 NUM_UNITS, SPK_DIM = 20, 8
+
+
+def pytest_collection_modifyitems(items):
+    """Without a CUDA device tests marked ``gpu`` are skipped."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip("needs a GPU"))
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +106,8 @@ def train_taste(tiny_data, tiny_taste_conf):
         output_dir.mkdir(parents=True, exist_ok=True)
         config = output_dir / "train.yaml"
         config.write_text(yaml.safe_dump({**tiny_taste_conf, **(overrides or {})}))
-        cmd = ["--config", str(config), "--output_dir", str(output_dir), *options]
+        cmd = ["--config", str(config), "--output_dir", str(output_dir)]
+        cmd += [*TRAINING, *options]
         names = {
             "speech": "wav.scp,speech,sound",
             "text": "text,text,text",

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from on_device import DEVICE
 
-#: largest difference, relative to the largest expected value
-TOLERANCE = 1e-5
-GRADIENT_TOLERANCE = 1e-4
+#: largest difference, relative to the largest expected value; the fixtures are a CPU's
+TOLERANCE, GRADIENT_TOLERANCE = (1e-5, 1e-4) if DEVICE == "cpu" else (1e-3, 1e-3)
 
 
 class TensorId(NamedTuple):
@@ -69,7 +69,7 @@ def assert_same(
 ) -> None:
     """Integers equal; floats within ``tolerance`` of the largest expected value."""
     got = Result.of(got)
-    value, mask = got.value.detach(), got.mask()
+    value, mask, want = got.value.detach().cpu(), got.mask().cpu(), want.cpu()
     assert value.shape == want.shape, f"{tuple(value.shape)} != {tuple(want.shape)}"
     assert value.is_floating_point() == want.is_floating_point()
     assert mask.any() or mask.numel() == 0, "nothing to compare"
@@ -79,7 +79,7 @@ def assert_same(
         assert not different, f"{different} of {want.numel()} values differ"
         return
     error = (value.double() - want.double()).abs().max()
-    scale = want.double().abs().max() if got.scale is None else got.scale.double()
+    scale = want.double().abs().max() if got.scale is None else got.scale.double().cpu()
     limit = tolerance * scale
     assert error <= limit, f"off by {error:.2e}, more than {limit:.2e}"
 
@@ -93,7 +93,7 @@ def check_tensor(
         parity: the folder.
         files: per file what computes its expected tensors: folder -> {name: tensor}.
         tensor: which one.
-        tolerance: default: 1e-5, and 1e-4 for gradients (``grad`` in the name).
+        tolerance: default: one of the module's; ``grad`` in a name means a gradient.
     """
     file, name = tensor
     results = parity.computed(file, files[file])

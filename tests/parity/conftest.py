@@ -6,12 +6,17 @@ ids ``reference`` and ``golden``. Marks run a test once per case of a folder:
 
 * ``tensors(file, ...)``: argument ``tensor``, each tensor of these files;
 * ``cases(find=...)``: argument ``case``, each item of ``find(folder)``.
+
+With TASTE_TEST_DEVICE=cuda everything is computed there: integers are still equal,
+floats to 1e-3 (:mod:`parity.compare`).
 """
 
 import os
 from pathlib import Path
 
 import pytest
+import torch
+from on_device import DEVICE
 from parity.compare import TensorId
 from parity.folder import ParityFolder
 
@@ -27,6 +32,17 @@ FOLDERS = {
 def pytest_configure(config):
     config.addinivalue_line("markers", "tensors(file, ...): once per tensor of files")
     config.addinivalue_line("markers", "cases(find=): once per item of find(folder)")
+
+
+@pytest.fixture(autouse=True)
+def device():
+    """What a test makes is made on TASTE_TEST_DEVICE, whose float32 has all bits."""
+    if DEVICE == "cpu":
+        yield
+        return
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    with torch.device(DEVICE):
+        yield
 
 
 def pytest_generate_tests(metafunc):

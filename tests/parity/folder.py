@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from on_device import DEVICE
 from parity.compare import Result
 from parity.draw import draw
 from safetensors import safe_open
@@ -107,7 +108,7 @@ class ParityFolder:
 
 
 class Tensors(Mapping):
-    """Tensors of a file by name; the folder remembers which were read."""
+    """Tensors of a file by name, on DEVICE; the folder remembers which were read."""
 
     def __init__(self, folder: ParityFolder, file: str):
         self._folder, self._file = folder, file
@@ -118,11 +119,11 @@ class Tensors(Mapping):
         self._folder._read.add((self._file, name))
         path = self._folder.path(f"{self._file}.safetensors")
         if path.is_file():
-            with safe_open(path, "pt") as f:
+            with safe_open(path, "pt", device=DEVICE) as f:
                 if name in f.keys():  # noqa: SIM118 - not a mapping
                     tensor = f.get_tensor(name)
                     return tensor.float() if tensor.is_floating_point() else tensor
-        return draw(name, shape, self._folder.index["seed"])
+        return draw(name, shape, self._folder.index["seed"]).to(DEVICE)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shapes)

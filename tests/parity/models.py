@@ -1,6 +1,7 @@
 """Our models with a folder's sizes and weights, built as the converter builds them."""
 
 import torch
+from on_device import DEVICE
 
 from espnet2_taste.convert.arguments import taslm_arguments, taste_arguments
 from espnet2_taste.convert.names import LOGVAR, taslm_state, taste_state
@@ -22,7 +23,7 @@ def taste_model(parity) -> TasteModel:
     """Audio tower and speech decoder, in eval mode."""
     model = build_taste_model(taste_arguments(parity.config, parity.model))
     model.load_state_dict(taste_state(parity.model))
-    return model.eval()
+    return model.to(DEVICE).eval()
 
 
 def quantizer(parity) -> ResidualVQQuantizer:
@@ -47,7 +48,7 @@ def taslm_model(parity, head: str | None = None, **model_conf) -> TaslmModel:
     args.model_conf |= model_conf
     model = build_taslm_model(args)
     model.load_state_dict(taslm_state(published))
-    return model.eval()
+    return model.to(DEVICE).eval()
 
 
 def clone(tensor: torch.Tensor) -> torch.Tensor:

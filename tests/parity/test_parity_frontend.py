@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from on_device import DEVICE
 from parity.compare import assert_same, check_tensor
 from parity.computed.frontend import FILES
 from torch.nn.utils.rnn import pad_sequence
@@ -24,6 +25,7 @@ def test_every_frame(parity, pad_to_30s):
         item, stored = int(match[1]), int(match[2])
         want = data[match[0]]
         frontend = WhisperMelFrontend(n_mels=want.size(1), pad_to_30s=pad_to_30s)
+        frontend = frontend.to(DEVICE)
         feats, frames = frontend(pad_sequence(wavs, batch_first=True), lengths)
         assert frames.tolist() == (lengths // HOP_LENGTH).tolist()
         valid = int(frames[item])

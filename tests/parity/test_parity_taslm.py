@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("peft")
 
-from parity.compare import assert_same, check_tensor  # noqa: E402
+from parity.compare import TOLERANCE, assert_same, check_tensor  # noqa: E402
 from parity.computed import generation, taslm  # noqa: E402
 from parity.models import HEADS, taslm_model  # noqa: E402
 
@@ -30,7 +30,7 @@ def test_forward(parity, head, kl):
     case, data = f"{head}_eval_{kl}", parity.load(taslm.FILE)
     assert_same(loss[0], data[f"{case}_loss"])
     listed = parity.case(taslm.FILE)["losses"][case]
-    assert loss.item() == pytest.approx(listed, rel=1e-5)
+    assert loss.item() == pytest.approx(listed, rel=TOLERANCE)
     assert weight.item() == len(text)
 
 
@@ -59,7 +59,7 @@ def test_steps(parity, case, use_cache):
     words, codes = made.words(0)
     data = parity.load(generation.FILE)
     indices = data[f"{case}_llm_indices"][0]
-    assert torch.equal(codes, indices[indices[:, 0] >= 0])
+    assert_same(codes, indices[indices[:, 0] >= 0])
     assert len(words) == len(codes)
     pieces = parity.json(parity.case(generation.FILE)["stub_vocab"])
     assert "".join(pieces[i] for word in words for i in word) == facts["text"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from on_device import TRAINING
 
 from espnet2_taste.data.kaldi_io import read_table
 
@@ -73,7 +74,7 @@ def train(folder, output, *options, epochs=1):
     cmd += ["--lm_conf", f"config={json.dumps(LM)}", "--speech_head", "token"]
     cmd += ["--num_att_plot", "0", "--use_tensorboard", "false", "--optim", "adamw"]
     cmd += ["--optim_conf", "lr=0.01", "--keep_nbest_models", "1"]
-    cmd += ["--best_model_criterion", "valid,loss,min", *options]
+    cmd += ["--best_model_criterion", "valid,loss,min", *TRAINING, *options]
     main(cmd)
 
 

@@ -116,7 +116,7 @@ def test_whisper_in_half_precision(whisper_folder, from_folder):
         WhisperEncoder(8, config=WHISPER, value_layer=2, dtype="int8")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("attention", ["sdpa", "flash_attention_2"])
 def test_whisper_in_half_precision_on_gpu(attention):
     if attention == "flash_attention_2":

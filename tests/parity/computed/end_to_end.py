@@ -164,7 +164,7 @@ def completion(parity, model: TasteModel, codes: torch.Tensor):
     whole_word_ids = torch.cat(
         [prompt_word_ids[:1, :length], torch.tensor([word_ids]) + words], 1
     )
-    whole_codes = torch.cat([codes[:1, :words], generated[None]], 1)
+    whole_codes = torch.cat([codes[:1, :words], generated[None].to(codes)], 1)
     cond = Conditioning(
         whole,
         torch.tensor([whole.size(1)]),

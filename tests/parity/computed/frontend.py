@@ -1,6 +1,7 @@
 """The expected tensors of ``frontend``."""
 
 import torch
+from on_device import DEVICE
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.taste.frontend.whisper_mel import WhisperMelFrontend
@@ -13,7 +14,7 @@ def frontend(parity) -> dict[str, torch.Tensor]:
     stored = parity.match("frontend", r"logmel(\d+)_first(\d+)")
     bins = parity.shapes("frontend")[stored[0][0]][1]
     lengths = torch.tensor([len(wav) for wav in wavs])
-    model = WhisperMelFrontend(n_mels=bins)
+    model = WhisperMelFrontend(n_mels=bins).to(DEVICE)
     feats, feats_lengths = model(pad_sequence(wavs, batch_first=True), lengths)
     return {
         "feature_lengths": feats_lengths,

@@ -7,6 +7,7 @@ and the package must be found again, in the same words.
 from unittest import mock
 
 import torch
+from on_device import DEVICE
 from parity.computed.rvq import FILES
 from parity.models import clone
 
@@ -41,7 +42,7 @@ def package(parity, **options) -> torch.nn.Module:
     conf = parity.config["audio_tower_config"]["kwargs_for_quantizer"] | options
     model = ResidualVQ(**conf)
     model.load_state_dict(parity.weights(PREFIX), strict=False)
-    return model.eval()
+    return model.to(DEVICE).eval()
 
 
 def ours(parity) -> dict[str, torch.Tensor]:

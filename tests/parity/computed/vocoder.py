@@ -3,6 +3,7 @@
 from functools import cached_property
 
 import torch
+from on_device import DEVICE
 
 from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
 from espnet2_taste.vocoder.cosyvoice.checkpoint import fold_weight_norm, infer_conf
@@ -71,7 +72,7 @@ class VocoderCase:
         hift["reference_phase"] = reference_phase
         model = VoiceGenerator(flow, hift)
         model.load_state_dict(fold_weight_norm(self.state))
-        return model.eval()
+        return model.to(DEVICE).eval()
 
     @cached_property
     def model(self) -> VoiceGenerator:
