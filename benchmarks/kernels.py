@@ -6,8 +6,9 @@ from unittest import mock
 import torch
 
 from benchmarks import naive
-from benchmarks.measure import Row, Timer, check_equal
+from benchmarks.measure import Timer, check_equal
 from benchmarks.setup import Setup
+from benchmarks.table import Row
 from espnet2_taste.data.alignment import average_words
 from espnet2_taste.taste.encoder.abs_encoder import EncoderOutput
 

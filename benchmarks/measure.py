@@ -4,35 +4,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-PACKAGES = ("torch", "transformers", "peft", "vector-quantize-pytorch", "espnet")
-
-
-@dataclass
-class Row:
-    """One line of the table.
-
-    Attributes:
-        case: what was done.
-        value: median, or peak.
-        unit: of ``value``.
-        ratio: how many times better than ``against``, measured in the same run.
-        against: the naive way, or the case compared with.
-        target: what ``ratio`` (or, without one, ``value``) should reach, in words.
-        note: anything else.
-    """
-
-    case: str
-    value: float
-    unit: str = "ms"
-    ratio: float | None = None
-    against: str = ""
-    target: str = ""
-    note: str = ""
+PACKAGES = ("torch", "transformers", "flash-attn", "peft", "vector-quantize-pytorch")
+PACKAGES += ("espnet",)
 
 
 class Timer:
@@ -93,6 +70,7 @@ def machine(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         gpu = torch.cuda.get_device_properties(device)
         found["GPU"] = f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
+        found["CUDA"] = str(torch.version.cuda)
     for package in PACKAGES:
         try:
             found[package] = version(package)

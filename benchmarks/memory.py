@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.measure import Row, Timer
+from benchmarks.measure import Timer
 from benchmarks.setup import ROOT, Setup
+from benchmarks.table import Row
 
 GIB = 2**30
 
@@ -43,15 +44,11 @@ def train_step(setup: Setup) -> dict:
     model.to(dtype=torch.float32).train()  # as ESPnet does; frozen bf16 must survive
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5)
-    size = setup.work.training_batch, setup.work.training_tokens
-    batch = setup.text(*size, setup.conf["training"]["vocab_size"])
-    lengths = torch.full_like(batch["text_lengths"], batch["taste"].size(1))
+    batch = setup.taslm_batch("training", setup.work.training_batch)
     before = _peak(setup.device)
     for _ in range(2):
         optimizer.zero_grad()
-        loss, _, _ = model(
-            **batch, word_ids_lengths=batch["text_lengths"], taste_lengths=lengths
-        )
+        loss, _, _ = model(**batch)
         loss.backward()
         optimizer.step()
     return {

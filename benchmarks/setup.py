@@ -60,10 +60,7 @@ class Setup:
     @cached_property
     def taste(self):
         """The tokenizer with its speech decoder, in eval mode."""
-        from espnet2_taste.taste.build import build_taste_model
-
-        args = argparse.Namespace(**TASTE_DEFAULTS | self.conf["taste"])
-        return self._random(build_taste_model, args)
+        return self._taste(self.conf["taste"])
 
     @cached_property
     def taslm(self):
@@ -84,15 +81,40 @@ class Setup:
         model = self._random(lambda conf: VoiceGenerator(**conf), self.conf["vocoder"])
         return CosyVoiceVocoder(model)
 
-    def _taslm(self, section: str):
+    def stage(self, name: str, attention: str):
+        """The tokenizer in a sub-stage of its training, as ESPnet's trainer gets it."""
+        conf = self.conf["stages"][name]
+        encoder_conf = conf["encoder_conf"] | {"attn_implementation": attention}
+        model = self._taste(conf | {"encoder_conf": encoder_conf})
+        for key, parameter in model.named_parameters():
+            if any(key.startswith(f"{part}.") for part in conf.get("freeze_param", [])):
+                parameter.requires_grad = False
+        return model.train()
+
+    def lm_training(self, attention: str):
+        """The TASLM to be trained, with this attention."""
+        return self._taslm("training", {"attn_implementation": attention}).train()
+
+    def _taste(self, conf: dict):
+        from espnet2_taste.taste.build import build_taste_model
+
+        return self._random(
+            build_taste_model, argparse.Namespace(**TASTE_DEFAULTS | conf)
+        )
+
+    def _taslm(self, section: str, lm_conf: dict | None = None):
         from espnet2_taste.taslm.build import build_taslm_model
 
         args = argparse.Namespace(**TASLM_DEFAULTS | self.conf[section])
+        args.lm_conf = args.lm_conf | (lm_conf or {})
         return self._random(build_taslm_model, args)
 
     def _random(self, build, args):
         torch.manual_seed(0)
-        return build(args).to(self.device).eval()
+        # On the device: no minutes for a billion random numbers on a CPU. Whoever
+        # asks first, others may train it: no inference tensors.
+        with self.device, torch.inference_mode(False):
+            return build(args).to(self.device).eval()
 
     def text(self, batch: int, tokens: int, vocab_size: int) -> dict:
         """Random texts of three tokens for two words, and random codes of the words."""
@@ -106,3 +128,30 @@ class Setup:
             "taste": torch.randint(quantizer["codebook_size"], codes),
         }
         return {key: tensor.to(self.device) for key, tensor in made.items()}
+
+    def taste_batch(self, batch: int | None = None) -> dict:
+        """What the tokenizer's training reads, with speech of ``step_seconds``.
+
+        Args:
+            batch: utterances; default: ``step_batch``.
+        """
+        work, conf = self.work, self.conf["taste"]
+        batch = batch or work.step_batch
+        made = self.text(batch, work.step_tokens, conf["vocab_size"])
+        del made["taste"]
+        shapes = {"speech": 16000 * work.step_seconds, "units": 50 * work.step_seconds}
+        made["speech"] = 0.1 * torch.randn(batch, shapes["speech"], device=self.device)
+        made["units"] = torch.randint(
+            conf["num_units"], (batch, shapes["units"]), device=self.device
+        )
+        made["spk_emb"] = torch.randn(batch, conf["spk_embed_dim"], device=self.device)
+        for name, size in shapes.items():
+            made[f"{name}_lengths"] = torch.full((batch,), size, device=self.device)
+        return made
+
+    def taslm_batch(self, section: str, batch: int) -> dict:
+        """What the TASLM's training reads: ``training_tokens`` tokens each."""
+        vocab_size = self.conf[section]["vocab_size"]
+        made = self.text(batch, self.work.training_tokens, vocab_size)
+        words = torch.full_like(made["text_lengths"], made["taste"].size(1))
+        return made | {"word_ids_lengths": made["text_lengths"], "taste_lengths": words}

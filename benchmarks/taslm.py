@@ -6,8 +6,9 @@ from functools import partial
 import torch
 
 from benchmarks import naive
-from benchmarks.measure import Row, Timer, check_equal
+from benchmarks.measure import Timer, check_equal
 from benchmarks.setup import Setup
+from benchmarks.table import Row
 from espnet2_taste.taslm.generation import Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
@@ -17,8 +18,8 @@ from espnet2_taste.taslm.vocabulary import Vocabulary
 def run(setup: Setup, timer: Timer) -> Iterator[Row]:
     """Rows by number of words; the longest without a cache, too; then a batch."""
     model, words = setup.taslm, setup.work.words
-    longest, prompt = words[-1], _prompt(setup, 1)
-    vocabulary = _vocabulary(model.lm.vocab_size).to(setup.device)
+    longest, prompt = words[-1], prompt_of(setup, 1)
+    vocabulary = vocabulary_of(model.lm.vocab_size).to(setup.device)
     options = {n: SamplingOptions(max_words=n, end_symbol=False) for n in words}
 
     def call(prompt: Prompt, count: int = longest, use_cache: bool = True):
@@ -52,7 +53,7 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
     yield Row(case, ends[1] / ends[0], unit="x", target="1 (linear)")
 
     size = setup.work.taslm_batch
-    prompt = _prompt(setup, size)
+    prompt = prompt_of(setup, size)
     once = Timer(setup.device, repeats=1)  # the naive way takes long
     many, made = once(
         ours=partial(call, prompt), naive=partial(call, prompt, use_cache=False)
@@ -68,13 +69,14 @@ def _check(ours, without_cache) -> None:
     check_equal("codes", ours.codes, without_cache.codes)
 
 
-def _prompt(setup: Setup, batch: int) -> Prompt:
+def prompt_of(setup: Setup, batch: int) -> Prompt:
+    """``prompt_words`` words of random text and codes."""
     tokens = -(-setup.work.prompt_words * 3 // 2)
     made = setup.text(batch, tokens, setup.conf["taslm"]["vocab_size"])
     return Prompt("audio", **made)
 
 
-def _vocabulary(size: int) -> Vocabulary:
+def vocabulary_of(size: int) -> Vocabulary:
     """Of three pieces two start a word; all may be written."""
     index, none = torch.arange(size), torch.zeros(size, dtype=torch.bool)
     return Vocabulary(index % 3 > 0, none, none, none)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.measure import Row, Timer
+from benchmarks.measure import Timer
 from benchmarks.setup import Setup
+from benchmarks.table import Row
 
 SAMPLE_RATE = 16000
 TOKENS_PER_SECOND = 4

@@ -1,5 +1,6 @@
 """Text, TASTE and speaker -> units, step by step."""
 
+import argparse
 import contextlib
 from collections.abc import Iterator
 from unittest import mock
@@ -7,8 +8,9 @@ from unittest import mock
 import torch
 
 from benchmarks import naive
-from benchmarks.measure import Row, Timer, check_equal
+from benchmarks.measure import Timer, check_equal
 from benchmarks.setup import Setup
+from benchmarks.table import Row
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     Sampling,
@@ -21,9 +23,7 @@ PACKED = "espnet2_taste.taste.speech_decoder.unit_transformer.packed_linears"
 def run(setup: Setup, timer: Timer) -> Iterator[Row]:
     """One utterance against slower ways, a batch against one utterance."""
     work, decoder = setup.work, setup.taste.speech_decoder
-    prompt = work.tokens + 3
-    # so many units for everybody: no end of speech before, none after
-    decoder.min_ratio = decoder.max_ratio = (work.units + 0.5) / prompt
+    prompt = exactly(decoder, work)
     one, many = (conditioning(setup, size) for size in (1, work.batch))
     greedy = Sampling(top_k=1)
 
@@ -68,6 +68,17 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
         against=f"one by one ({1e3 * times['one']:.0f} ms each)",
         target=">= 8",
     )
+
+
+def exactly(decoder: torch.nn.Module, work: argparse.Namespace) -> int:
+    """Let everybody have ``work.units`` units, whatever the end of speech.
+
+    Returns:
+        positions of the prompt.
+    """
+    prompt = work.tokens + 3
+    decoder.min_ratio = decoder.max_ratio = (work.units + 0.5) / prompt
+    return prompt
 
 
 def conditioning(setup: Setup, batch: int) -> Conditioning:

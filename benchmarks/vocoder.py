@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.measure import Row, Timer, check_equal
+from benchmarks.measure import Timer, check_equal
 from benchmarks.naive import TwoCalls
 from benchmarks.setup import Setup
+from benchmarks.table import Row
 
 
 @torch.inference_mode()

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from benchmarks import naive
-from benchmarks.measure import Row, Timer, check_equal
-from benchmarks.run import BENCHMARKS, main, markdown
+from benchmarks.measure import Timer, check_equal
+from benchmarks.run import BENCHMARKS, ON_REQUEST, main
 from benchmarks.setup import CONF, Setup
+from benchmarks.table import Row, headline, markdown
 
 #: naive ways that each benchmark compares with, or other cases
 RATIOS = {
@@ -19,10 +20,11 @@ RATIOS = {
     "vocoder": 2,
     "kernels": 3,
     "memory": 0,
+    **dict.fromkeys(ON_REQUEST, 0),
 }
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", [*BENCHMARKS, *ON_REQUEST])
 def test_rows_are_finite(name, tmp_path, capsys):
     output = tmp_path / "table.json"
     command = ["--config", "tiny", "--repeats", "1", "--only", name]
@@ -38,11 +40,19 @@ def test_rows_are_finite(name, tmp_path, capsys):
     assert {"CPU", "torch", "command"} <= written["machine"].keys()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", BENCHMARKS)
-def test_rows_on_gpu(name):
-    (rows,) = main(["--config", "tiny", "--device", "cuda", "--only", name]).values()
+@pytest.mark.gpu
+def test_a_gpu_tells_its_memory():
+    (rows,) = main(["--config", "tiny", "--device", "cuda", "--only", "units"]).values()
     assert any(row.unit == "GiB" and row.value > 0 for row in rows)
+
+
+def test_a_decoder_that_does_not_learn_is_refused(tmp_path):
+    """In no time; what was measured before is written."""
+    output = tmp_path / "rows.json"
+    command = ["--config", "tiny", "--repeats", "1", "--seconds", "0.2"]
+    with pytest.raises(RuntimeError, match="not below 0.69"):
+        main([*command, "--only", "kernels,fit", "--output", str(output)])
+    assert len(json.loads(output.read_text())["rows"]["kernels"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -91,25 +101,37 @@ def test_table():
     row = Row("a case", 12.345, ratio=3.21, against="a loop", target=">= 3", note="n")
     table = markdown({"units": [row]}, {"CPU": "some"})
     assert "CPU: some" in table and "| **units** |" in table
+    assert headline({"units": [row]}) == "a case: 12.3 ms (n)"
+    assert headline({"units": [row], "taslm": [row]}) == "2 rows of 2 benchmarks"
     assert "| a case | 12.3 ms | a loop | 3.2 x | >= 3 | n |" in table
 
 
 @pytest.mark.parametrize("name", [p.stem for p in CONF.glob("*.yaml")])
 def test_configurations_are_complete(name):
     setup = Setup(name)
-    assert {"taste", "taslm", "vocoder", "training", "work"} == setup.conf.keys()
+    sections = {"taste", "taslm", "vocoder", "training", "stages", "work"}
+    assert sections == setup.conf.keys()
+    assert list(setup.conf["stages"]) == ["text_only", "no_vq", "rvq"]
     assert vars(setup.work).keys() == vars(Setup("tiny").work).keys()
 
 
 def test_paper_sizes():
-    with torch.device("meta"):
-        setup = Setup("paper", "meta")
-        sizes = [
-            sum(p.numel() for p in model.parameters())
-            for model in (setup.taste.speech_decoder, setup.training.lm.causal_lm)
-        ]
+    setup = Setup("paper", "meta")
+    sizes = [
+        sum(p.numel() for p in model.parameters())
+        for model in (setup.taste.speech_decoder, setup.training.lm.causal_lm)
+    ]
     lora = 16 * 64 * (2 * (2048 + 2048) + 2 * (2048 + 512) + 3 * (2048 + 8192))
     assert sizes == [153_422_339, 1_235_814_400 + lora]
+
+
+@pytest.mark.parametrize(
+    ("stage", "trained"),
+    [("text_only", 272_859_139), ("no_vq", 272_859_139), ("rvq", 180_317_955)],
+)
+def test_sub_stages_train_what_their_configurations_say(stage, trained):
+    model = Setup("paper", "meta").stage(stage, "sdpa")
+    assert trained == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def test_unknown_names(capsys):
