@@ -199,7 +199,7 @@ class CrossAttentionAggregator(AbsAggregator):
 
         try:
             model = WhisperModel.from_pretrained(name, dtype=torch.float32)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise FileNotFoundError(
                 f"cross_attention: cannot load init_from {name!r}, neither a local "
                 f"folder nor a model the hub gives ({str(error).splitlines()[0]})"

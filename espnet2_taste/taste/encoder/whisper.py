@@ -1,5 +1,7 @@
 """A Whisper encoder as TASTE encoder (paper sec. 2.1.1)."""
 
+import inspect
+
 import torch
 
 from espnet2_taste.data.alignment import length_mask
@@ -65,6 +67,9 @@ class WhisperEncoder(AbsTasteEncoder):
                 f"float32 (with use_amp)"
             )
         self.encoder = _load(model, config, attn_implementation, dtype)
+        # transformers 4 asks for it
+        arguments = inspect.signature(self.encoder.layers[0].forward).parameters
+        self._layer_options = dict.fromkeys({"layer_head_mask"} & arguments.keys())
         bins, layers = self.encoder.config.num_mel_bins, len(self.encoder.layers)
         if input_size != bins:
             raise ValueError(
@@ -168,7 +173,7 @@ class WhisperEncoder(AbsTasteEncoder):
         for index, layer in enumerate(encoder.layers):
             if index in self.value_layers:
                 entering[index] = hidden
-            hidden = layer(hidden, attention_mask)
+            hidden = layer(hidden, attention_mask, **self._layer_options)
             # transformers 4 returns a tuple
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
         entering[len(encoder.layers)] = hidden
@@ -176,14 +181,20 @@ class WhisperEncoder(AbsTasteEncoder):
         keys = encoder.layer_norm(hidden)
         return EncoderOutput(keys.to(feats.dtype), values.to(feats.dtype), lengths)
 
-    def _attention_mask(self, hidden, lengths):
-        from transformers.masking_utils import create_bidirectional_mask
-
-        return create_bidirectional_mask(
-            config=self.encoder.config,
-            inputs_embeds=hidden,
-            attention_mask=length_mask(lengths, hidden.size(1)),
-        )
+    def _attention_mask(self, hidden, lengths) -> torch.Tensor | None:
+        """Of the padding, as the attention wants it; None, for faster kernels, where
+        there is none."""
+        valid = length_mask(lengths, hidden.size(1))
+        if bool(valid.all()):
+            return None
+        attention = self.encoder.config._attn_implementation
+        if attention.startswith("flash"):
+            return valid
+        valid = valid[:, None, None]
+        if attention == "sdpa":
+            return valid
+        lowest = torch.finfo(hidden.dtype).min  # eager adds its mask
+        return torch.zeros_like(valid, dtype=hidden.dtype).masked_fill(~valid, lowest)
 
 
 def _load(model, config, attn_implementation, dtype) -> torch.nn.Module:
@@ -204,7 +215,7 @@ def _load(model, config, attn_implementation, dtype) -> torch.nn.Module:
         whisper = WhisperModel.from_pretrained(
             model, attn_implementation=attn_implementation, dtype=getattr(torch, dtype)
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"whisper encoder: cannot load {model!r}, neither a local folder nor a "
             f"model the hub gives ({str(error).splitlines()[0]})"
