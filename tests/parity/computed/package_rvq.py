@@ -62,7 +62,7 @@ def evaluation(parity) -> dict[str, str]:
         match[0]: model.get_output_from_indices(codes[..., : int(match[1])])
         for match in parity.match("b_rvq", r"output_from_coarse(\d+)_indices")
     }
-    masked = [f"{x[~mask].abs().max():.3e}" for x in (quantized, want)]
+    masked = [f"{x[~mask].abs().max().item():.3e}" for x in (quantized, want)]
     return {
         "eval.indices": same(codes, own["eval_indices"]),
         "eval.quantized.all": difference(quantized, want),
