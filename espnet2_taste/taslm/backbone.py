@@ -164,6 +164,8 @@ class HFCausalBackbone(AbsBackbone):
         if freeze:
             lm.requires_grad_(False)
         self.lm = lm
+        self._lm_modules = list(lm.modules())
+        self._adapted = [m for m in self._lm_modules if hasattr(m, "_disable_adapters")]
         # A finished mask spares a look at it, which waits for the GPU at every step.
         self._takes_any_mask = (
             bool(self._rotaries)
@@ -245,8 +247,11 @@ class HFCausalBackbone(AbsBackbone):
 
     def logits(self, hidden: torch.Tensor, base: bool = False) -> torch.Tensor:
         lm = self.causal_lm
-        with self._without_adapters() if base else nullcontext():
-            logits = lm.get_output_embeddings()(hidden.to(lm.dtype)).float()
+        head = lm.get_output_embeddings()
+        if base:
+            head = getattr(head, "base_layer", head)  # where it has an adapter
+        with torch.no_grad() if base else nullcontext():
+            logits = head(hidden.to(lm.dtype)).float()
         # What some families do beside the linear map (Cohere, Granite, Gemma).
         logits = logits * (getattr(lm.config, "logit_scale", None) or 1)
         logits = logits / (getattr(lm.config, "logits_scaling", None) or 1)
@@ -263,17 +268,22 @@ class HFCausalBackbone(AbsBackbone):
     def _without_adapters(self):
         """The same weights as the base LM: no LoRA, dropout, rounding or gradient."""
         training = self.training
-        self.eval()
+        self._switch(adapters=False, training=False)
         self._swap_rotary()
         try:
-            with (
-                torch.no_grad(),
-                self.lm.disable_adapter() if self._has_base else nullcontext(),
-            ):
+            with torch.no_grad():
                 yield
         finally:
             self._swap_rotary()
-            self.train(training)
+            self._switch(adapters=True, training=training)
+
+    def _switch(self, adapters: bool, training: bool) -> None:
+        """What peft's ``disable_adapter`` and ``train`` do to the LM, but those look
+        for its modules every time, for longer than a GPU takes to run it."""
+        for layer in self._adapted:
+            layer._disable_adapters = not adapters
+        for module in self._lm_modules:
+            module.training = training
 
     def _swap_rotary(self) -> None:
         """Exchange the model's rotary frequencies and the base's (see rope_dtype)."""

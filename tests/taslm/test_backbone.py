@@ -67,6 +67,19 @@ def test_the_base_is_the_same_weights_without_lora(pretrained):
     assert not torch.allclose(hidden, backbone.eval()(x, mask).hidden)
 
 
+def test_the_base_has_no_adapter_at_its_output_either():
+    config = CONFIG | {"tie_word_embeddings": False}
+    lora = {"r": 2, "target_modules": ["q_proj", "lm_head"]}
+    backbone = HFCausalBackbone(18, config=config, lora=lora).train()
+    head = backbone.causal_lm.get_output_embeddings()
+    torch.nn.init.normal_(head.lora_B["default"].weight)
+    hidden = torch.randn(2, 16, requires_grad=True)
+    base = backbone.logits(hidden, base=True)
+    assert not base.requires_grad and backbone.logits(hidden).requires_grad
+    torch.testing.assert_close(base, hidden @ head.base_layer.weight.T)
+    assert not torch.allclose(base, backbone.logits(hidden))
+
+
 @pytest.mark.parametrize(
     "family,conf",
     [
