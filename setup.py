@@ -7,8 +7,8 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = "0.1.0"
 
-# Python 3.10 and 3.11 get espnet 202511, later ones the newest: 202609 and later want 3.12.
-# torchaudio's last release, 2.11, works with later torch of the same build (CPU or CUDA).
+# espnet 202609 and later want Python 3.12: earlier ones get 202511. torchaudio ends at
+# 2.11 and works with later torch of the same build (for CPUs, or for one CUDA).
 INSTALL = [
     "espnet>=202511",
     "torch>=2.11,<2.15,!=2.12.0,!=2.12.1",  # as espnet 202611

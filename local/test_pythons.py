@@ -17,7 +17,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("espnet", "torch", "transformers", "numpy")
 COUNTS = ("passed", "failed", "skipped")
-QUICK = ["-q", "-n", "2", "--dist", "worksteal", "-m", "not recipe", "tests"]
+QUICK = [
+    "-q",
+    "-n",
+    "2",
+    "--dist",
+    "worksteal",
+    "-m",
+    "not recipe and not slow",
+    "tests",
+]
 
 
 def interpreters() -> dict[str, str]:

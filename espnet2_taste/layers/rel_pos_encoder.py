@@ -49,9 +49,8 @@ class RelPositionTable(torch.nn.Module):
         rows = self.table[:length].flip(0)
         if not causal:
             # sin(-a) = -sin(a), cos(-a) = cos(a)
-            mirror = torch.tensor([-1.0, 1.0], device=like.device)
-            future = self.table[1:length].unflatten(1, (-1, 2)) * mirror
-            rows = torch.cat([rows, future.flatten(1)])
+            sines, cosines = self.table[1:length].unflatten(1, (-1, 2)).unbind(-1)
+            rows = torch.cat([rows, torch.stack([-sines, cosines], -1).flatten(1)])
         return rows.to(like.dtype)
 
 

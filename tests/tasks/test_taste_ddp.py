@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 from on_device import DEVICE
@@ -45,6 +46,7 @@ print("DIGEST", *(f"{k}={v}" for k, v in sorted(digest.items())), flush=True)
 """
 
 
+@pytest.mark.slow
 def test_processes_train_one_model(train_taste, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr("espnet2_taste.bin.taste_train.main", commands.append)
