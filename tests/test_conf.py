@@ -123,6 +123,14 @@ def test_the_two_taslm_files_differ_by_their_head():
     assert latent == token
 
 
+@pytest.mark.parametrize("name", ["train_taste_no_vq.yaml", "train_taste_rvq.yaml"])
+def test_batches_are_counted_where_every_utterance_has_30_s(name):
+    """A batch of so many samples would hold 750 utterances of a second: 750 x 30 s."""
+    conf = read(name)
+    assert conf["frontend_conf"]["pad_to_30s"] and conf["batch_type"] == "sorted"
+    assert "batch_bins" not in conf and conf["batch_size"] <= 64
+
+
 TINY_TASTE = {
     "token_type": "char",
     "num_units": 20,
