@@ -6,7 +6,7 @@ A line per step as it ends; then a table, which DIR/gpu_check.{md,json} keep bes
 DIR/gpu_check.log. Goes on after a failure; exit status 1 if a step is not ok.
 
   --device cuda|cpu   where (default: cuda)
-  --tiny              sizes and tests of a minute on a CPU: does the check itself run?
+  --tiny              small sizes, few tests: minutes on a CPU: does the check itself run?
   --minutes N         for everything (default: 8)
   --output DIR        default: \$OUT, or a new temporary folder
   --python COMMAND    default: python3
