@@ -60,7 +60,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
-    package_data={"espnet2_taste.report": ["*.html", "*.css", "*.js"]},
+    package_data={"espnet2_taste.evaluate.report": ["*.html", "*.css", "*.js"]},
     install_requires=INSTALL,
     extras_require=EXTRAS,
     classifiers=[

@@ -9,10 +9,12 @@ from benchmarks import naive
 from benchmarks.measure import Timer, check_equal
 from benchmarks.setup import Setup
 from benchmarks.table import Row
-from espnet2_taste.data.alignment import average_words
-from espnet2_taste.taste.encoder.abs_encoder import EncoderOutput
+from espnet2_taste.nn.segments import average_words
+from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
 
-ATTENTION = "espnet2_taste.taste.aggregator.layers.scaled_dot_product_attention"
+ATTENTION = (
+    "espnet2_taste.taste.tokenizer.aggregator_layers.scaled_dot_product_attention"
+)
 
 
 @torch.inference_mode()

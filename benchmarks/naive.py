@@ -7,7 +7,7 @@ from unittest import mock
 
 import torch
 
-from espnet2_taste.layers.rel_pos_encoder import RelPosEncoder
+from espnet2_taste.nn.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Conditioning
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 import soxr
 
+from espnet2_taste.io.audio import read_audio
+
 ESPEAK = Path(__file__).parents[1] / "egs2" / "taste" / "mini" / "local" / "espeak.py"
 GRAMMAR = """#JSGF V1.0;
 grammar tiny;
@@ -59,3 +61,18 @@ def spoken_data(tmp_path_factory):
     for name, content in lines.items():
         (folder / name).write_text("\n".join(content) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def wavs(spoken_data):
+    """id -> samples of ``spoken_data``."""
+    lines = (spoken_data / "wav.scp").read_text().splitlines()
+    pairs = (line.split() for line in lines)
+    return {utt: read_audio(path, utt) for utt, path in pairs}
+
+
+@pytest.fixture(scope="session")
+def words(spoken_data):
+    """id -> words of ``spoken_data``."""
+    lines = (spoken_data / "text").read_text().splitlines()
+    return {utt: text for utt, *text in (line.split() for line in lines)}

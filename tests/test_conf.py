@@ -209,7 +209,7 @@ def test_taslm_trains(name, tiny_data, tmp_path):
     import kaldiio
 
     from espnet2_taste.bin.taslm_train import main
-    from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+    from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 
     quantizer = ResidualVQQuantizer(dim=16, kmeans_init=False, **TINY_QUANTIZER)
     state = {f"quantizer.{k}": v for k, v in quantizer.state_dict().items()}

@@ -8,7 +8,7 @@ import torch
 from benchmarks.setup import Setup
 from benchmarks.taslm import prompt_of, vocabulary_of
 from benchmarks.units import conditioning, exactly
-from espnet2_taste.layers.fusion import WeightedSumFusion
+from espnet2_taste.nn.fusion import WeightedSumFusion
 from espnet2_taste.taslm.generation import Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (

@@ -9,7 +9,7 @@ from pretend_gpu import DEVICE, pretend_gpu
 from tiny_asr import save_asr
 
 from espnet2_taste.bin.align import main as align
-from espnet2_taste.model_folder import save_model
+from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.speaker.training import train_xvector
 from espnet2_taste.speaker.xvector import XVector, XVectorSpeakerEncoder
 from espnet2_taste.units import world

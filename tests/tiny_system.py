@@ -107,7 +107,7 @@ def save_experiment(folder, config, build, name):
 
 def make_system(root, monkeypatch, taste=TASTE, taslm=TASLM):
     """``exp/{taste,taslm,units,speaker}`` below ``root``, the working directory."""
-    from espnet2_taste.model_folder import save_model
+    from espnet2_taste.io.model_folder import save_model
     from espnet2_taste.speaker.xvector import XVector
     from espnet2_taste.taslm.build import build_taslm_model
     from espnet2_taste.taste.build import build_taste_model
@@ -180,7 +180,7 @@ def experiment_outputs(root):
 
 def packed_outputs(source, **options):
     """:func:`outputs` of a packed model."""
-    from espnet2_taste.packed import load_part
+    from espnet2_taste.hub.packed import load_part
 
     return outputs(
         taste=source,

@@ -10,9 +10,9 @@ import math
 from collections import defaultdict
 
 from espnet2_taste.ablation.plan import Ablation, System
-from espnet2_taste.scoring.columns import find_column
-from espnet2_taste.scoring.score_folder import ScoreFolder
-from espnet2_taste.scoring.side_by_side import Side, comparison_results
+from espnet2_taste.evaluate.columns import find_column
+from espnet2_taste.evaluate.score_folder import ScoreFolder
+from espnet2_taste.evaluate.side_by_side import Side, comparison_results
 
 TABLE, ROW = "reconstruction", "taste"
 

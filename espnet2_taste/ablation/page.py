@@ -1,8 +1,8 @@
 """``ablation.md``: the variants' table, then one section per axis."""
 
-from espnet2_taste.report.comparison import comparison_markdown
-from espnet2_taste.scoring.columns import COLUMNS, Column, find_column
-from espnet2_taste.scoring.table import heading, markdown_table, scorer_lines
+from espnet2_taste.evaluate.columns import COLUMNS, Column, find_column
+from espnet2_taste.evaluate.report.comparison import comparison_markdown
+from espnet2_taste.evaluate.table import heading, markdown_table, scorer_lines
 
 TABLE = "reconstruction"
 DECIDED = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from espnet2_taste.ablation.plan import System
-from espnet2_taste.atomic import write_text
+from espnet2_taste.io.atomic import write_text
 
 
 class Failed(RuntimeError):

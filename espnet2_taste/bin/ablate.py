@@ -52,11 +52,11 @@ from espnet2_taste.ablation.plan import (
     read_ablation,
 )
 from espnet2_taste.ablation.runs import recipe_run, run_systems
-from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
-from espnet2_taste.metrics.undefined import without_nan
-from espnet2_taste.scoring.comparison import RESAMPLES
-from espnet2_taste.scoring.score_folder import ScoreFolder
+from espnet2_taste.evaluate.comparison import RESAMPLES
+from espnet2_taste.evaluate.score_folder import ScoreFolder
+from espnet2_taste.evaluate.undefined import without_nan
+from espnet2_taste.io.atomic import write_text
 
 
 def get_parser() -> argparse.ArgumentParser:

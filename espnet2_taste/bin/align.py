@@ -12,12 +12,12 @@ from pathlib import Path
 import kaldiio
 import numpy as np
 
-from espnet2_taste.atomic import write_lines
+from espnet2_taste.asr.ctc_aligner import SAMPLE_RATE, CTCAligner
+from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import add_device_option
-from espnet2_taste.data.ctc_aligner import SAMPLE_RATE, CTCAligner
-from espnet2_taste.data.ctc_alignment import unit_durations, word_prosody, word_times
-from espnet2_taste.data.kaldi_io import (
+from espnet2_taste.io.atomic import write_lines
+from espnet2_taste.io.kaldi import (
     ArkWriter,
     length_batches,
     read_table,

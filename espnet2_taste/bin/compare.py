@@ -13,11 +13,11 @@ import json
 import logging
 from pathlib import Path
 
-from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
-from espnet2_taste.report.comparison import comparison_csv, comparison_markdown
-from espnet2_taste.scoring.comparison import RESAMPLES
-from espnet2_taste.scoring.side_by_side import comparison_results, parse_systems
+from espnet2_taste.evaluate.comparison import RESAMPLES
+from espnet2_taste.evaluate.report.comparison import comparison_csv, comparison_markdown
+from espnet2_taste.evaluate.side_by_side import comparison_results, parse_systems
+from espnet2_taste.io.atomic import write_text
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import run
-from espnet2_taste.data import datadir
+from espnet2_taste.io import datadir
 
 
 def get_parser() -> argparse.ArgumentParser:

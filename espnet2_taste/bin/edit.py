@@ -40,14 +40,14 @@ def main(cmd: list[str] | None = None) -> None:
     import kaldiio
     import numpy as np
 
-    from espnet2_taste.data.kaldi_io import (
+    from espnet2_taste.inference.edit import Reading, TasteEdit
+    from espnet2_taste.io.kaldi import (
         ArkWriter,
         read_table,
         read_wav,
         write_table,
         write_wav,
     )
-    from espnet2_taste.inference.edit import Reading, TasteEdit
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
     keys = (args.first, args.second)

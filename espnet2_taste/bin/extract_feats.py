@@ -13,14 +13,14 @@ import yaml
 
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import add_device_option
-from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.data.kaldi_io import (
+from espnet2_taste.io.kaldi import (
     ArkWriter,
     length_batches,
     read_table,
     read_wav,
     select_keys,
 )
+from espnet2_taste.nn.segments import length_mask
 
 SAMPLE_RATE = 16000
 

@@ -43,8 +43,8 @@ def extract(args: argparse.Namespace) -> None:
     """One embedding an utterance, from audio."""
     import torch
 
-    from espnet2_taste.data.kaldi_io import ArkWriter
-    from espnet2_taste.packed import find_part
+    from espnet2_taste.hub.packed import find_part
+    from espnet2_taste.io.kaldi import ArkWriter
     from espnet2_taste.speaker import load_speaker_encoder
     from espnet2_taste.units.reading import WavDir
 
@@ -67,7 +67,7 @@ def average(args: argparse.Namespace) -> None:
     """The speaker's mean for each utterance."""
     import kaldiio
 
-    from espnet2_taste.data.kaldi_io import ArkWriter, read_table
+    from espnet2_taste.io.kaldi import ArkWriter, read_table
     from espnet2_taste.speaker.training import average_by_speaker
 
     if Path(args.spk_emb).resolve().parent == args.output_dir.resolve():

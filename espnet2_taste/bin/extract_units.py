@@ -42,8 +42,8 @@ def main(cmd: list[str] | None = None) -> None:
     import numpy as np
     import torch
 
-    from espnet2_taste.data.kaldi_io import ArkWriter
-    from espnet2_taste.packed import find_part
+    from espnet2_taste.hub.packed import find_part
+    from espnet2_taste.io.kaldi import ArkWriter
     from espnet2_taste.units import load_unit_extractor
     from espnet2_taste.units.cache import UnitCache
     from espnet2_taste.units.reading import WavDir, write_rtf

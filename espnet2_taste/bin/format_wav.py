@@ -20,8 +20,8 @@ import soundfile
 import soxr
 
 from espnet2_taste.bin import run
-from espnet2_taste.data import datadir
-from espnet2_taste.data.kaldi_io import riff_truncated, write_wav
+from espnet2_taste.io import datadir
+from espnet2_taste.io.kaldi import riff_truncated, write_wav
 
 
 class Dropped(Exception):

@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
-from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import add_data_options
+from espnet2_taste.io.atomic import write_lines
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -43,8 +43,8 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.data.kaldi_io import read_table
-    from espnet2_taste.scoring.judge import TEMPLATE, make_questions
+    from espnet2_taste.evaluate.judge import TEMPLATE, make_questions
+    from espnet2_taste.io.kaldi import read_table
 
     if bool(args.endpoint) != bool(args.model):
         raise ValueError("--endpoint and --model go together")
@@ -66,8 +66,8 @@ def ask(args: argparse.Namespace, questions: list) -> None:
     Raises:
         EndpointError: the endpoint fails; the answers so far are kept.
     """
-    from espnet2_taste.chat import ChatEndpoint, EndpointError
-    from espnet2_taste.scoring.judge import Answer, parse_score, read_judgements
+    from espnet2_taste.evaluate.chat import ChatEndpoint, EndpointError
+    from espnet2_taste.evaluate.judge import Answer, parse_score, read_judgements
 
     endpoint = ChatEndpoint(
         args.endpoint,

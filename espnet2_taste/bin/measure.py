@@ -12,8 +12,8 @@ from pathlib import Path
 
 from espnet2_taste.bin import run
 from espnet2_taste.bin.measure_options import add_measure_options, read_plan
-from espnet2_taste.measuring.measure import measure
-from espnet2_taste.measuring.measure_cache import MeasureCache
+from espnet2_taste.evaluate.scorers.measure import measure
+from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
 
 
 def get_parser() -> argparse.ArgumentParser:

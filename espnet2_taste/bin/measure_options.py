@@ -6,14 +6,14 @@ from pathlib import Path
 
 import yaml
 
+from espnet2_taste.asr.aligners import aligner_choices
+from espnet2_taste.asr.ctm_aligner import FILE as CTM
+from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.bin.options import add_device_option, positive
-from espnet2_taste.measuring.aligner import aligner_choices
-from espnet2_taste.measuring.aligner.ctm import FILE as CTM
-from espnet2_taste.measuring.instruments import Choice
-from espnet2_taste.measuring.meter import meter_choices
-from espnet2_taste.measuring.plan import Plan
-from espnet2_taste.measuring.recogniser import recogniser_choices
-from espnet2_taste.measuring.rows import REFERENCE_ROW, Row
+from espnet2_taste.evaluate.scorers.instruments import Choice
+from espnet2_taste.evaluate.scorers.meters import meter_choices
+from espnet2_taste.evaluate.scorers.plan import Plan
+from espnet2_taste.evaluate.scorers.rows import REFERENCE_ROW, Row
 
 NONE = "none"
 

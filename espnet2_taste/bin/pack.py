@@ -11,9 +11,9 @@ import logging
 import shutil
 from pathlib import Path
 
-from espnet2_taste.atomic import new_folder
 from espnet2_taste.bin import run
-from espnet2_taste.lazy_choices import LazyChoices
+from espnet2_taste.io.atomic import new_folder
+from espnet2_taste.io.lazy_choices import LazyChoices
 
 
 def axes() -> dict[str, LazyChoices]:
@@ -64,7 +64,7 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.packing.archive import write_zip
+    from espnet2_taste.hub.archive import write_zip
 
     if args.output.suffix != ".zip":
         with new_folder(args.output) as folder:
@@ -83,12 +83,12 @@ def main(cmd: list[str] | None = None) -> None:
 
 def fill(folder: Path, args: argparse.Namespace) -> None:
     """Write the packed model that the options ask for."""
+    from espnet2_taste.evaluate.results import read_results
+    from espnet2_taste.hub.card import Card
+    from espnet2_taste.hub.check import open_parts, remote_names
+    from espnet2_taste.hub.packed import MODELS, find_part, locate, write_parts
+    from espnet2_taste.hub.portable import pack_model
     from espnet2_taste.inference.base import find_checkpoint
-    from espnet2_taste.packed import MODELS, find_part, locate, write_parts
-    from espnet2_taste.packing.card import Card
-    from espnet2_taste.packing.check import open_parts, remote_names
-    from espnet2_taste.packing.portable import pack_model
-    from espnet2_taste.scoring.results import read_results
 
     results = None
     if args.results is not None:

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import run
-from espnet2_taste.testsets import layout_choices
+from espnet2_taste.evaluate.testsets import layout_choices
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -30,7 +30,7 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.testsets.files import write_testset
+    from espnet2_taste.evaluate.testsets.files import write_testset
 
     if not args.root.is_dir():
         raise FileNotFoundError(f"--root {args.root} is no folder")

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import named_folders
-from espnet2_taste.data.datadir import read_lines
-from espnet2_taste.measuring.measure import read_measures
-from espnet2_taste.measuring.rows import Row
-from espnet2_taste.report.listen import Clip, Utterance, encode_audio
-from espnet2_taste.report.page import Report, build_page
-from espnet2_taste.report.results_md import environment, results_markdown
-from espnet2_taste.report.training import Training
-from espnet2_taste.report.worst import (
+from espnet2_taste.evaluate.report.listen import Clip, Utterance, encode_audio
+from espnet2_taste.evaluate.report.page import Report, build_page
+from espnet2_taste.evaluate.report.results_md import environment, results_markdown
+from espnet2_taste.evaluate.report.training import Training
+from espnet2_taste.evaluate.report.worst import (
     WorstList,
     first_seeds,
     worst_lists,
     wrong_answers,
 )
-from espnet2_taste.scoring.score_folder import ScoreFolder
+from espnet2_taste.evaluate.score_folder import ScoreFolder
+from espnet2_taste.evaluate.scorers.measure import read_measures
+from espnet2_taste.evaluate.scorers.rows import Row
+from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.datadir import read_lines
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -34,7 +34,7 @@ def main(cmd: list[str] | None = None) -> None:
     import numpy as np
     import torch
 
-    from espnet2_taste.data.kaldi_io import (
+    from espnet2_taste.io.kaldi import (
         read_table,
         select_keys,
         write_table,

@@ -17,18 +17,18 @@ import numpy as np
 from espnet2_taste.bin import run
 from espnet2_taste.bin.measure_options import add_measure_options, read_plan
 from espnet2_taste.bin.options import named_folders
-from espnet2_taste.measuring.measure import Measured, measure
-from espnet2_taste.measuring.measure_cache import MeasureCache
-from espnet2_taste.measuring.plan import Plan
-from espnet2_taste.metrics import codes
-from espnet2_taste.metrics.rtf import read_rtf
-from espnet2_taste.metrics.wer import characters, sclite_identity, write_wer_files
-from espnet2_taste.metrics.words import CLEANERS, load_cleaner
-from espnet2_taste.scoring.judge import judge_identity
-from espnet2_taste.scoring.results import write_results
-from espnet2_taste.scoring.row_scoring import Scorer, not_computed
-from espnet2_taste.scoring.scores import RowScores, average_seeds
-from espnet2_taste.scoring.table import markdown
+from espnet2_taste.evaluate import codes
+from espnet2_taste.evaluate.judge import judge_identity
+from espnet2_taste.evaluate.results import write_results
+from espnet2_taste.evaluate.row_scoring import Scorer, not_computed
+from espnet2_taste.evaluate.rtf import read_rtf
+from espnet2_taste.evaluate.scorers.measure import Measured, measure
+from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
+from espnet2_taste.evaluate.scorers.plan import Plan
+from espnet2_taste.evaluate.scores import RowScores, average_seeds
+from espnet2_taste.evaluate.table import markdown
+from espnet2_taste.evaluate.wer import characters, sclite_identity, write_wer_files
+from espnet2_taste.text.normalise import CLEANERS, load_cleaner
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -166,8 +166,8 @@ def collect_rtf(args: argparse.Namespace, plan: Plan) -> dict[str, float]:
 
 def score(args: argparse.Namespace) -> dict:
     """Measure what is to be measured, write all files and return the results."""
-    from espnet2_taste.scoring.likelihood import score_likelihood
-    from espnet2_taste.scoring.qa import score_qa
+    from espnet2_taste.evaluate.likelihood import score_likelihood
+    from espnet2_taste.evaluate.qa import score_qa
 
     results = {"num_utterances": 0, "seconds": 0.0, "ref_dir": "", "folders": {}}
     results |= {"codes": {}, "rtf": {}, "scorers": {}, "not_computed": {}}

@@ -23,7 +23,7 @@ from espnet2_taste.bin.options import (
     add_vocoder_options,
     load_vocoder_option,
 )
-from espnet2_taste.data.kaldi_io import (
+from espnet2_taste.io.kaldi import (
     ArkWriter,
     check_keys,
     length_batches,
@@ -34,7 +34,7 @@ from espnet2_taste.data.kaldi_io import (
     write_table,
     write_wav,
 )
-from espnet2_taste.random_streams import item_seed
+from espnet2_taste.nn.random_streams import item_seed
 
 SAMPLE_RATE = 16000
 

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.atomic import write_text
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
     add_model_options,
 )
-from espnet2_taste.data.ctm import read_ctm
-from espnet2_taste.data.kaldi_io import (
+from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.ctm import read_ctm
+from espnet2_taste.io.kaldi import (
     ArkWriter,
     check_keys,
     read_arks,
@@ -177,8 +177,8 @@ def main(cmd: list[str] | None = None) -> None:
         raise ValueError(f"--mode {args.mode} needs --taste")
     text = read_table(args.data_dir / "text")
     prompts = choose_prompts(args, select_keys(text, args.key_file))
-    from espnet2_taste.checkpoint import read_yaml
     from espnet2_taste.inference.taslm_generate import TaslmGenerate
+    from espnet2_taste.io.checkpoint import read_yaml
 
     options = read_yaml(args.config) if args.config else {}
     if args.max_new_words or not options.keys() & {"max_words", "extra_words"}:

@@ -11,13 +11,13 @@ import json
 import logging
 from dataclasses import asdict
 
-from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
     add_model_options,
 )
+from espnet2_taste.io.atomic import write_lines
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -34,14 +34,14 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.data.kaldi_io import (
+    from espnet2_taste.inference.taslm_score import TaslmScore
+    from espnet2_taste.io.kaldi import (
         length_batches,
         read_codes,
         read_table,
         select_keys,
         write_table,
     )
-    from espnet2_taste.inference.taslm_score import TaslmScore
 
     taslm = TaslmScore(args.train_config, args.model_file, args.device)
     text = select_keys(read_table(args.data_dir / "text"), args.key_file)

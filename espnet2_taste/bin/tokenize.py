@@ -18,7 +18,7 @@ from espnet2_taste.bin.options import (
     add_data_options,
     add_model_options,
 )
-from espnet2_taste.data.kaldi_io import (
+from espnet2_taste.io.kaldi import (
     ArkWriter,
     check_keys,
     length_batches,

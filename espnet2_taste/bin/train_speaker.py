@@ -28,7 +28,7 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.model_folder import read_config, save_model
+    from espnet2_taste.io.model_folder import read_config, save_model
     from espnet2_taste.speaker.training import train_xvector
 
     config = read_config(args.config)

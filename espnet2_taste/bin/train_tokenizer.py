@@ -5,9 +5,9 @@ import logging
 import os
 from pathlib import Path
 
-from espnet2_taste.atomic import write_lines
 from espnet2_taste.bin import run
-from espnet2_taste.data.text import UNKNOWN, WORD_START
+from espnet2_taste.io.atomic import write_lines
+from espnet2_taste.text.tokenizers import UNKNOWN, WORD_START
 
 
 def train_bpe(sentences: list[str], vocab_size: int, output: Path) -> None:

@@ -41,7 +41,7 @@ def main(cmd: list[str] | None = None) -> None:
     import kaldiio
     import torch
 
-    from espnet2_taste.model_folder import read_config, save_model
+    from espnet2_taste.io.model_folder import read_config, save_model
     from espnet2_taste.units.analysis import SAMPLES_PER_UNIT, analyse_all
     from espnet2_taste.units.cache import UnitCache
     from espnet2_taste.units.reading import WavDir, try_read

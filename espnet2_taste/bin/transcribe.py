@@ -33,10 +33,10 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.data.datadir import read_lines
-    from espnet2_taste.data.kaldi_io import read_table, select_keys, write_table
-    from espnet2_taste.measuring.audio import read_audio
-    from espnet2_taste.measuring.recogniser import load_recogniser
+    from espnet2_taste.asr.recognisers import load_recogniser
+    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.io.datadir import read_lines
+    from espnet2_taste.io.kaldi import read_table, select_keys, write_table
 
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
     known = args.data_dir / "text"

@@ -34,7 +34,7 @@ def main(cmd: list[str] | None = None) -> None:
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.utils import validate_repo_id
 
-    from espnet2_taste.packed import MANIFEST, META, locate, read_parts
+    from espnet2_taste.hub.packed import MANIFEST, META, locate, read_parts
 
     validate_repo_id(args.repo)
     if "/" not in args.repo:

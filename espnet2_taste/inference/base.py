@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.checkpoint import build_model_from_file
-from espnet2_taste.data.collate import TasteCollate
-from espnet2_taste.data.preprocessor import TaslmPreprocessor, TastePreprocessor
-from espnet2_taste.data.text import AbsWordTokenizer
-from espnet2_taste.packed import locate, read_parts
+from espnet2_taste.hub.packed import locate, read_parts
+from espnet2_taste.io.checkpoint import build_model_from_file
+from espnet2_taste.tasks.collate import TasteCollate
+from espnet2_taste.tasks.preprocessor import TaslmPreprocessor, TastePreprocessor
+from espnet2_taste.text.tokenizers import AbsWordTokenizer
 
 #: Checkpoint names looked for in an experiment folder, best first.
 CHECKPOINTS = ("valid.acc.best.pth", "valid.loss.best.pth", "model.pth")
@@ -35,7 +35,7 @@ def find_checkpoint(folder: str | Path, part: str | None = None) -> Path:
             return folder / name
     if (folder / "config.json").is_file():
         raise FileNotFoundError(
-            f"{folder} is as published: python -m espnet2_taste.convert.from_published "
+            f"{folder} is as published: python -m espnet2_taste.hub.from_published "
             "makes a folder of it that can be opened"
         )
     raise FileNotFoundError(f"{folder} has none of {', '.join(CHECKPOINTS)}")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.inference.base import TaslmInference
-from espnet2_taste.random_streams import item_seed
+from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.hub.packed import load_part, locate, read_parts
 from espnet2_taste.inference.base import TasteInference, as_speech
-from espnet2_taste.packed import load_part, locate, read_parts
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     GeneratedUnits,

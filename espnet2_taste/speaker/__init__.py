@@ -1,6 +1,6 @@
 """Speaker encoders and their choice by name."""
 
-from espnet2_taste.lazy_choices import LazyChoices
+from espnet2_taste.io.lazy_choices import LazyChoices
 
 speaker_choices = LazyChoices(
     "speaker encoder",

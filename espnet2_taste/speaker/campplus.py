@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.extras import import_extra
-from espnet2_taste.onnx_files import EXTRA, copy_onnx, find_onnx
+from espnet2_taste.io.extras import import_extra
+from espnet2_taste.io.onnx_files import EXTRA, copy_onnx, find_onnx
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 FILE_NAMES = ("campplus.onnx", "speaker_embed.onnx", "cosyvoice/speaker_embed.onnx")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.checkpoint import build_model_from_file, download
+from espnet2_taste.io.checkpoint import build_model_from_file, download
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 MIN_SAMPLES = 16000  # encoders pool over time; a second suits all of them
@@ -57,7 +57,7 @@ class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
     def pack(cls, path: str, folder: Path) -> None:
         from espnet2.tasks.spk import SpeakerTask
 
-        from espnet2_taste.packing.portable import axis_names, pack_espnet_model
+        from espnet2_taste.hub.portable import axis_names, pack_espnet_model
 
         axes = axis_names(SpeakerTask.class_choices_list)
         used = [name for name in axes if not name.startswith("preprocessor")]

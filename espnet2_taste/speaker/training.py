@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.data.kaldi_io import read_table
+from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.speaker.xvector import SAMPLE_RATE, SpeakerClassifier, XVector
 from espnet2_taste.units.reading import WavDir, try_read
 

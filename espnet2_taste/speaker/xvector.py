@@ -12,8 +12,8 @@ import torch.nn.functional as F
 import torchaudio
 from torch import nn
 
-from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.model_folder import copy_model, load_model
+from espnet2_taste.io.model_folder import copy_model, load_model
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 SAMPLE_RATE = 16000

@@ -5,7 +5,7 @@ import argparse
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool, str_or_none
 
-from espnet2_taste.data.text import TOKENIZERS
+from espnet2_taste.text.tokenizers import TOKENIZERS
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, model_conf: dict):

@@ -7,10 +7,10 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_taste.checkpoint import check_init_freeze
-from espnet2_taste.data.collate import TasteCollate
-from espnet2_taste.data.preprocessor import TaslmPreprocessor
+from espnet2_taste.io.checkpoint import check_init_freeze
+from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import add_common_arguments
+from espnet2_taste.tasks.preprocessor import TaslmPreprocessor
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taslm.build import (
     build_taslm_model,

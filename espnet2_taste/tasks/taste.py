@@ -5,10 +5,10 @@ import argparse
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 
-from espnet2_taste.checkpoint import check_init_freeze
-from espnet2_taste.data.collate import TasteCollate
-from espnet2_taste.data.preprocessor import TastePreprocessor
+from espnet2_taste.io.checkpoint import check_init_freeze
+from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import add_common_arguments
+from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taste.build import (
     aggregator_choices,

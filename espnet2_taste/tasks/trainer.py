@@ -10,7 +10,7 @@ from espnet2.train.reporter import SubReporter, to_reported_value
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.build_dataclass import build_dataclass
 
-from espnet2_taste.data.kaldi_io import read_table
+from espnet2_taste.io.kaldi import read_table
 
 
 @dataclass

@@ -6,9 +6,9 @@ from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 
-from espnet2_taste.checkpoint import check_init_freeze
-from espnet2_taste.data.collate import TasteCollate
-from espnet2_taste.data.preprocessor import VocoderPreprocessor
+from espnet2_taste.io.checkpoint import check_init_freeze
+from espnet2_taste.tasks.collate import TasteCollate
+from espnet2_taste.tasks.preprocessor import VocoderPreprocessor
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
 

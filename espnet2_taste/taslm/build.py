@@ -8,13 +8,13 @@ import torch
 import yaml
 from espnet2.train.class_choices import ClassChoices
 
-from espnet2_taste.checkpoint import load_state
-from espnet2_taste.data.text import text_vocab_size
+from espnet2_taste.io.checkpoint import load_state
 from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead
 from espnet2_taste.taste.build import build_quantizer, fusion_choices
-from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.text.tokenizers import text_vocab_size
 
 lm_choices = ClassChoices(
     "lm",

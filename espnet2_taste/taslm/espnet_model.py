@@ -4,12 +4,12 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet2_taste.layers.fusion import AbsFusion
+from espnet2_taste.nn.fusion import AbsFusion
 from espnet2_taste.taslm.backbone import AbsBackbone
 from espnet2_taste.taslm.heads import AbsSpeechHead, SpeechHeadOutput
 from espnet2_taste.taslm.inputs import InputAssembler, TaslmInputs
 from espnet2_taste.taslm.token_scores import TokenScores, score_tokens
-from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 
 
 class TaslmModel(AbsESPnetModel):

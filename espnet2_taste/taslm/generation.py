@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.layers.packed_linears import packed_linears
+from espnet2_taste.nn.packed_linears import packed_linears
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.sampler import Sampler, SamplingOptions, random_streams
 from espnet2_taste.taslm.vocabulary import Vocabulary

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.taslm.sampler import draw, top_p_filter
-from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 
 
 @dataclass

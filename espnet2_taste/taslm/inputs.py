@@ -6,9 +6,9 @@ from functools import cached_property
 
 import torch
 
-from espnet2_taste.data.alignment import count_words, length_mask, spread_words
-from espnet2_taste.layers.fusion import AbsFusion
-from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.nn.fusion import AbsFusion
+from espnet2_taste.nn.segments import count_words, length_mask, spread_words
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.random_streams import item_generator
+from espnet2_taste.nn.random_streams import item_generator
 from espnet2_taste.taslm.vocabulary import Vocabulary
 
 #: Logit of what may not be chosen (finite: penalties multiply it).

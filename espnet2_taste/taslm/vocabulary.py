@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.data.text import AbsWordTokenizer
+from espnet2_taste.text.tokenizers import AbsWordTokenizer
 
 #: Pieces that stand for something else than their letters.
 SPECIAL = frozenset(["<unk>", "<s>", "</s>", "<pad>"])

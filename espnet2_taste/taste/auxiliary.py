@@ -6,7 +6,7 @@ They make small models and small corpora learn within minutes (weights in
 
 import torch
 
-from espnet2_taste.data.alignment import length_mask, pool_words, word_starts
+from espnet2_taste.nn.segments import length_mask, pool_words, word_starts
 
 
 def attention_guidance_loss(

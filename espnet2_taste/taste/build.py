@@ -11,24 +11,24 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.train.class_choices import ClassChoices
 
-from espnet2_taste.data.text import text_vocab_size
-from espnet2_taste.layers.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
-from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
-from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
-from espnet2_taste.taste.aggregator.multi_layer import MultiLayerAggregator
-from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder
-from espnet2_taste.taste.encoder.espnet import EspnetEncoder
-from espnet2_taste.taste.encoder.whisper import WhisperEncoder
+from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.espnet_model import TasteModel
-from espnet2_taste.taste.frontend.mel_pitch import MelPitchFrontend
-from espnet2_taste.taste.frontend.whisper_mel import WhisperMelFrontend
-from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer
-from espnet2_taste.taste.quantizer.fsq import FSQQuantizer
-from espnet2_taste.taste.quantizer.none import NoQuantizer
-from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
+from espnet2_taste.taste.tokenizer.abs_aggregator import AbsAggregator
+from espnet2_taste.taste.tokenizer.abs_encoder import AbsTasteEncoder
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.taste.tokenizer.cross_attention import CrossAttentionAggregator
+from espnet2_taste.taste.tokenizer.espnet_encoder import EspnetEncoder
+from espnet2_taste.taste.tokenizer.fsq import FSQQuantizer
+from espnet2_taste.taste.tokenizer.mel_pitch import MelPitchFrontend
+from espnet2_taste.taste.tokenizer.multi_layer import MultiLayerAggregator
+from espnet2_taste.taste.tokenizer.no_quantizer import NoQuantizer
+from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
+from espnet2_taste.taste.tokenizer.whisper_encoder import WhisperEncoder
+from espnet2_taste.taste.tokenizer.whisper_mel import WhisperMelFrontend
+from espnet2_taste.text.tokenizers import text_vocab_size
 
 frontend_choices = ClassChoices(
     "frontend",

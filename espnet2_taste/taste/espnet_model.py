@@ -7,7 +7,7 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet2_taste.data.alignment import (
+from espnet2_taste.nn.segments import (
     average_words,
     count_words,
     length_mask,
@@ -15,7 +15,6 @@ from espnet2_taste.data.alignment import (
     spread_words,
     word_starts,
 )
-from espnet2_taste.taste.aggregator.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.auxiliary import (
     EncoderCTCLoss,
     WordProsodyLoss,
@@ -23,13 +22,14 @@ from espnet2_taste.taste.auxiliary import (
     first_token_codes,
     unit_accuracy,
 )
-from espnet2_taste.taste.encoder.abs_encoder import AbsTasteEncoder, EncoderOutput
-from espnet2_taste.taste.quantizer.abs_quantizer import AbsQuantizer, QuantizerOutput
-from espnet2_taste.taste.quantizer.usage import CodeCounter
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
 )
+from espnet2_taste.taste.tokenizer.abs_aggregator import AbsAggregator
+from espnet2_taste.taste.tokenizer.abs_encoder import AbsTasteEncoder, EncoderOutput
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer, QuantizerOutput
+from espnet2_taste.taste.tokenizer.code_usage import CodeCounter
 
 GRANULARITIES = ("word", "token")
 

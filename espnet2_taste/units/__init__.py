@@ -1,6 +1,6 @@
 """Speech units: extractors and their choice by name."""
 
-from espnet2_taste.lazy_choices import LazyChoices
+from espnet2_taste.io.lazy_choices import LazyChoices
 
 unit_extractor_choices = LazyChoices(
     "unit extractor",

@@ -7,7 +7,7 @@ import kaldiio
 import numpy as np
 import torch
 
-from espnet2_taste.data.kaldi_io import ArkWriter, read_table, write_table
+from espnet2_taste.io.kaldi import ArkWriter, read_table, write_table
 
 
 class UnitCache:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.atomic import write_text
-from espnet2_taste.data.kaldi_io import read_table, read_wav, select_keys
+from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.kaldi import read_table, read_wav, select_keys
 
 SAMPLE_RATE = 16000
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.extras import import_extra
-from espnet2_taste.onnx_files import EXTRA, copy_onnx, find_onnx
+from espnet2_taste.io.extras import import_extra
+from espnet2_taste.io.onnx_files import EXTRA, copy_onnx, find_onnx
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 
 FILE_NAMES = (

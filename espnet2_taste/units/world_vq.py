@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
-from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.model_folder import copy_model, load_model
+from espnet2_taste.io.model_folder import copy_model, load_model
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.units import world
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.analysis import (

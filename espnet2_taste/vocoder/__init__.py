@@ -1,6 +1,6 @@
 """Unit vocoders and their choice by name."""
 
-from espnet2_taste.lazy_choices import LazyChoices
+from espnet2_taste.io.lazy_choices import LazyChoices
 
 vocoder_choices = LazyChoices(
     "vocoder",

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import torchaudio
 
-from espnet2_taste.model_folder import load_tensors, save_tensors
+from espnet2_taste.io.model_folder import load_tensors, save_tensors
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
 FILE_NAME = "griffin_lim.pth"

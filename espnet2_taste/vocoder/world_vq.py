@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.model_folder import copy_model, load_model
+from espnet2_taste.io.model_folder import copy_model, load_model
 from espnet2_taste.units import world
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT
 from espnet2_taste.units.world_vq import WorldVQ

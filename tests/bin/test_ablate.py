@@ -12,11 +12,11 @@ from espnet2_taste.bin.ablate import main
 RUN = """#!{python}
 import sys, numpy as np, yaml
 from pathlib import Path
-from espnet2_taste.scoring.results import write_results
-from espnet2_taste.measuring.rows import Row
-from espnet2_taste.scoring.scores import RowScores, average_seeds
-from espnet2_taste.metrics.statistics import Statistics
-from espnet2_taste.metrics.wer import WordErrors
+from espnet2_taste.evaluate.results import write_results
+from espnet2_taste.evaluate.scorers.rows import Row
+from espnet2_taste.evaluate.scores import RowScores, average_seeds
+from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.evaluate.wer import WordErrors
 
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 with open("calls", "a") as file:

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from espnet2_taste.bin.compare import main
-from espnet2_taste.measuring.rows import Row
-from espnet2_taste.metrics.statistics import Statistics
-from espnet2_taste.metrics.wer import WordErrors
-from espnet2_taste.scoring.results import write_results
-from espnet2_taste.scoring.scores import RowScores, average_seeds
-from espnet2_taste.scoring.side_by_side import parse_systems
-from espnet2_taste.scoring.statistics_file import read_statistics, write_statistics
+from espnet2_taste.evaluate.results import write_results
+from espnet2_taste.evaluate.scorers.rows import Row
+from espnet2_taste.evaluate.scores import RowScores, average_seeds
+from espnet2_taste.evaluate.side_by_side import parse_systems
+from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.evaluate.statistics_file import read_statistics, write_statistics
+from espnet2_taste.evaluate.wer import WordErrors
 
 IDS = [f"u{i:02d}" for i in range(30)]
 

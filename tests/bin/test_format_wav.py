@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from espnet2_taste.bin.format_wav import main
-from espnet2_taste.data.datadir import read_lines, validate
+from espnet2_taste.io.datadir import read_lines, validate
 
 
 def sine(rate: int, seconds: float, channels: int = 1) -> np.ndarray:

@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from espnet2_taste.bin.judge import main
-from espnet2_taste.chat import ChatEndpoint, EndpointError
-from espnet2_taste.scoring.judge import read_judge, read_judgements
+from espnet2_taste.evaluate.chat import ChatEndpoint, EndpointError
+from espnet2_taste.evaluate.judge import read_judge, read_judgements
 
 
 class Server(ThreadingHTTPServer):

@@ -21,8 +21,8 @@ from tiny_system import (
 
 from espnet2_taste.bin import pack as pack_command
 from espnet2_taste.bin import run
+from espnet2_taste.hub.packed import load_part, read_parts
 from espnet2_taste.inference import SpeechToTaste, TaslmGenerate, TasteToSpeech
-from espnet2_taste.packed import load_part, read_parts
 
 
 def test_opens_anywhere_and_computes_the_same(tiny_system, pack, tmp_path, monkeypatch):
@@ -95,7 +95,7 @@ def test_same_input_same_bytes(tiny_system, pack):
 
 
 def test_tokenizer_on_its_own_and_folders(tiny_system, pack, tmp_path):
-    from espnet2_taste.packed import find_part
+    from espnet2_taste.hub.packed import find_part
 
     file = pack(parts=["--taste", "exp/taste/valid.acc.best.pth"], output="tok.zip")
     folder = pack(parts=["--taste", "exp/taste"], output="tok")
@@ -142,7 +142,7 @@ def test_encoder_of_a_recogniser_is_inside(tmp_path, monkeypatch, pack):
 
 
 def test_parts_of_different_systems(tiny_system, pack):
-    from espnet2_taste.model_folder import save_model
+    from espnet2_taste.io.model_folder import save_model
     from espnet2_taste.speaker.xvector import XVector
     from espnet2_taste.taste.build import build_taste_model
     from espnet2_taste.units.world_vq import WorldVQ
@@ -196,7 +196,7 @@ def test_interrupted_packing_keeps_the_old_zip(tiny_system, pack, monkeypatch, e
             raise error
         copied.append(args)
 
-    monkeypatch.setattr("espnet2_taste.packing.archive.shutil.copyfileobj", copy)
+    monkeypatch.setattr("espnet2_taste.hub.archive.shutil.copyfileobj", copy)
     with pytest.raises(type(error)):
         pack()
     assert file.read_bytes() == before
@@ -231,7 +231,7 @@ def test_commands_take_the_zip(tiny_system, pack, tmp_path):
         taslm_score,
         tokenize,
     )
-    from espnet2_taste.data.kaldi_io import read_table
+    from espnet2_taste.io.kaldi import read_table
 
     file = str(pack())
     data = tmp_path / "data"

@@ -7,12 +7,12 @@ import soundfile
 from PIL import Image
 
 from espnet2_taste.bin.report import choose, main
-from espnet2_taste.measuring.measure_cache import MeasureCache
-from espnet2_taste.measuring.rows import Row
-from espnet2_taste.metrics.statistics import Statistics
-from espnet2_taste.metrics.wer import error_statistics
-from espnet2_taste.scoring.results import write_results
-from espnet2_taste.scoring.scores import RowScores, average_seeds
+from espnet2_taste.evaluate.results import write_results
+from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
+from espnet2_taste.evaluate.scorers.rows import Row
+from espnet2_taste.evaluate.scores import RowScores, average_seeds
+from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.evaluate.wer import error_statistics
 
 LOG = (
     "[host] 2026-01-01 00:00:00,000 (trainer:394) INFO: {0}epoch results: [train] "

@@ -5,7 +5,7 @@ import torch
 
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import add_device_option
-from espnet2_taste.extras import import_extra
+from espnet2_taste.io.extras import import_extra
 
 
 @pytest.mark.parametrize(

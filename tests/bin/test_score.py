@@ -9,7 +9,7 @@ import soundfile
 
 from espnet2_taste.bin.measure import main as measure
 from espnet2_taste.bin.score import main
-from espnet2_taste.scoring.statistics_file import read_statistics
+from espnet2_taste.evaluate.statistics_file import read_statistics
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import yaml
 
 from espnet2_taste.bin.taslm_generate import main as generate
 from espnet2_taste.bin.taslm_score import main as score
-from espnet2_taste.data.kaldi_io import read_table
-from espnet2_taste.scoring.likelihood import score_likelihood
-from espnet2_taste.scoring.qa import score_qa
+from espnet2_taste.evaluate.likelihood import score_likelihood
+from espnet2_taste.evaluate.qa import score_qa
+from espnet2_taste.io.kaldi import read_table
 
 CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
 LM = {

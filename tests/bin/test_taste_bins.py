@@ -10,15 +10,15 @@ import soundfile
 import torch
 import yaml
 
+from espnet2_taste.asr.espnet_asr import build_encoder
 from espnet2_taste.bin.align import main as align
 from espnet2_taste.bin.edit import main as edit
 from espnet2_taste.bin.extract_feats import main as extract_feats
 from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.bin.tokenize import main as tokenize
-from espnet2_taste.data.kaldi_io import read_table
 from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-from espnet2_taste.taste.encoder.espnet_asr import build_encoder
+from espnet2_taste.io.kaldi import read_table
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import soundfile
 
 from espnet2_taste.bin.format_wav import main as format_wav
 from espnet2_taste.bin.transcribe import main as transcribe
-from espnet2_taste.data.datadir import read_lines
-from espnet2_taste.data.kaldi_io import read_table
+from espnet2_taste.io.datadir import read_lines
+from espnet2_taste.io.kaldi import read_table
 
 
 @pytest.fixture

@@ -29,11 +29,11 @@ from parity.computed.files import FILES  # noqa: E402
 from parity.computed.package_rvq import compare_with_package  # noqa: E402
 from parity.folder import ParityFolder, Tensors  # noqa: E402
 
-from espnet2_taste.convert.arguments import (  # noqa: E402
+from espnet2_taste.hub.published_arguments import (  # noqa: E402
     taslm_arguments,
     taste_arguments,
 )
-from espnet2_taste.convert.names import (  # noqa: E402
+from espnet2_taste.hub.published_names import (  # noqa: E402
     FLAG,
     LM_HEAD,
     TASLM,

@@ -3,13 +3,13 @@
 import torch
 from on_device import DEVICE
 
-from espnet2_taste.convert.arguments import taslm_arguments, taste_arguments
-from espnet2_taste.convert.names import LOGVAR, taslm_state, taste_state
+from espnet2_taste.hub.published_arguments import taslm_arguments, taste_arguments
+from espnet2_taste.hub.published_names import LOGVAR, taslm_state, taste_state
 from espnet2_taste.taslm.build import build_taslm_model
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taste.build import build_taste_model
 from espnet2_taste.taste.espnet_model import TasteModel
-from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 
 #: heads of the d_* fixtures: prefix of the tensors -> the reference's module
 HEADS = {

@@ -6,7 +6,7 @@ from parity.compare import Result, assert_same, check_tensor
 from parity.computed.audio_tower import FILES, single_word_item
 from parity.models import taste_model
 
-from espnet2_taste.data.alignment import average_words, length_mask
+from espnet2_taste.nn.segments import average_words, length_mask
 
 
 @pytest.mark.tensors(*FILES)

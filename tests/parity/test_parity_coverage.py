@@ -10,7 +10,7 @@ import torch
 from parity.computed import vocoder
 from parity.computed.files import FILES
 
-from espnet2_taste.convert.names import DEAD, TASLM, TASTE, to_ours
+from espnet2_taste.hub.published_names import DEAD, TASLM, TASTE, to_ours
 
 VOCODER = (vocoder.MAIN, vocoder.EXTRA, vocoder.MODEL)
 

@@ -5,9 +5,9 @@ from parity.compare import check_tensor
 from parity.computed.end_to_end import FILES
 from parity.models import HEADS
 
-from espnet2_taste.convert.names import LOGVAR
-from espnet2_taste.convert.plan import make_plan
-from espnet2_taste.convert.source import TensorInfo
+from espnet2_taste.hub.conversion_plan import make_plan
+from espnet2_taste.hub.conversion_source import TensorInfo
+from espnet2_taste.hub.published_names import LOGVAR
 
 
 @pytest.mark.tensors(*FILES)

@@ -7,7 +7,7 @@ from parity.compare import assert_same, check_tensor
 from parity.computed.frontend import FILES
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet2_taste.taste.frontend.whisper_mel import HOP_LENGTH, WhisperMelFrontend
+from espnet2_taste.taste.tokenizer.whisper_mel import HOP_LENGTH, WhisperMelFrontend
 
 
 @pytest.mark.tensors(*FILES)

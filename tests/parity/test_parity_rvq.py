@@ -8,8 +8,8 @@ from parity.computed.package_rvq import compare_with_package
 from parity.computed.rvq import FILES
 from parity.models import quantizer
 
-from espnet2_taste.convert.names import DEAD
-from espnet2_taste.taste.quantizer.usage import CodebookUsage, count_codes
+from espnet2_taste.hub.published_names import DEAD
+from espnet2_taste.taste.tokenizer.code_usage import CodebookUsage, count_codes
 
 
 @pytest.mark.tensors(*FILES)

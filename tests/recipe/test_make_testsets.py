@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.testsets import layout_choices
+from espnet2_taste.evaluate.testsets import layout_choices
 
 LOCAL = Path(__file__).parents[2] / "egs2" / "taste" / "mini" / "local"
 LAYOUTS = {

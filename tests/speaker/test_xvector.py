@@ -3,7 +3,7 @@ import pytest
 import soundfile
 import torch
 
-from espnet2_taste.model_folder import save_model
+from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.speaker import load_speaker_encoder
 from espnet2_taste.speaker.training import average_by_speaker, train_xvector
 from espnet2_taste.speaker.xvector import SpeakerClassifier, XVector

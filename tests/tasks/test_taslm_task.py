@@ -8,7 +8,7 @@ import torch
 import yaml
 from on_device import TRAINING
 
-from espnet2_taste.data.kaldi_io import read_table
+from espnet2_taste.io.kaldi import read_table
 
 CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
 QUANTIZER = {
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     """A data directory with codes, a TASTE experiment's files, a training YAML."""
     import kaldiio
 
-    from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
+    from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 
     folder = tmp_path_factory.mktemp("taslm")
     torch.manual_seed(0)
@@ -100,7 +100,7 @@ def test_resumed_training_equals_uninterrupted(folder, experiment):
 def test_checkpoint_is_self_contained(folder, experiment):
     config = yaml.safe_load((experiment / "config.yaml").read_text())
     assert config["quantizer"] == "rvq" and config["quantizer_dim"] == 6
-    from espnet2_taste.checkpoint import build_model_from_file
+    from espnet2_taste.io.checkpoint import build_model_from_file
     from espnet2_taste.taslm.build import build_taslm_model
 
     config["taste_config"] = config["taste_model"] = "gone"

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from espnet2_taste.checkpoint import build_model_from_file, load_state
+from espnet2_taste.io.checkpoint import build_model_from_file, load_state
 from espnet2_taste.taste.build import build_taste_model
 
 

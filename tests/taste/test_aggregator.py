@@ -2,8 +2,8 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperModel
 
-from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
-from espnet2_taste.taste.encoder.abs_encoder import EncoderOutput
+from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
+from espnet2_taste.taste.tokenizer.cross_attention import CrossAttentionAggregator
 
 SIZES = {"d_model": 16, "num_layers": 2, "num_heads": 4, "ffn_dim": 32}
 

@@ -11,9 +11,9 @@ from encoder_checks import (
 )
 from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
 
-from espnet2_taste.taste.encoder.espnet import EspnetEncoder
-from espnet2_taste.taste.encoder.espnet_asr import build_encoder
-from espnet2_taste.taste.encoder.feature_conv import FeatureConv
+from espnet2_taste.asr.espnet_asr import build_encoder
+from espnet2_taste.taste.tokenizer.espnet_encoder import EspnetEncoder
+from espnet2_taste.taste.tokenizer.feature_conv import FeatureConv
 
 TRANSFORMER = {
     "output_size": 16,

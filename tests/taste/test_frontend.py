@@ -4,9 +4,9 @@ import pytest
 import torch
 from espnet2.asr.frontend.default import DefaultFrontend
 
-from espnet2_taste.taste.frontend.mel_pitch import MelPitchFrontend
-from espnet2_taste.taste.frontend.pitch import PitchExtractor
-from espnet2_taste.taste.frontend.whisper_mel import WhisperMelFrontend
+from espnet2_taste.taste.tokenizer.mel_pitch import MelPitchFrontend
+from espnet2_taste.taste.tokenizer.pitch import PitchExtractor
+from espnet2_taste.taste.tokenizer.whisper_mel import WhisperMelFrontend
 
 FS = 16000
 

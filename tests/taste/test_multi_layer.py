@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from espnet2_taste.taste.aggregator.cross_attention import CrossAttentionAggregator
-from espnet2_taste.taste.aggregator.multi_layer import MultiLayerAggregator
 from espnet2_taste.taste.build import build_taste_model
-from espnet2_taste.taste.encoder.abs_encoder import EncoderOutput
+from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
+from espnet2_taste.taste.tokenizer.cross_attention import CrossAttentionAggregator
+from espnet2_taste.taste.tokenizer.multi_layer import MultiLayerAggregator
 
 SIZES = {"d_model": 16, "num_layers": 2, "num_heads": 4, "ffn_dim": 32}
 SIZES |= {"prefix_ids": [], "suffix_ids": [], "max_positions": 12}

@@ -1,10 +1,14 @@
 import pytest
 import torch
 
-from espnet2_taste.taste.quantizer.fsq import FSQQuantizer
-from espnet2_taste.taste.quantizer.none import NoQuantizer
-from espnet2_taste.taste.quantizer.rvq import ResidualVQQuantizer
-from espnet2_taste.taste.quantizer.usage import CodebookUsage, CodeCounter, count_codes
+from espnet2_taste.taste.tokenizer.code_usage import (
+    CodebookUsage,
+    CodeCounter,
+    count_codes,
+)
+from espnet2_taste.taste.tokenizer.fsq import FSQQuantizer
+from espnet2_taste.taste.tokenizer.no_quantizer import NoQuantizer
+from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 
 MASK = torch.tensor([[True] * 9, [True] * 5 + [False] * 4])
 

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.layers.fusion import ConcatFusion, WeightedSumFusion
-from espnet2_taste.layers.rel_pos_encoder import (
+from espnet2_taste.nn.fusion import ConcatFusion, WeightedSumFusion
+from espnet2_taste.nn.rel_pos_encoder import (
     FeedForward,
     RelPosAttention,
     RelPosEncoder,

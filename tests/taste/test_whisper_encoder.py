@@ -8,7 +8,7 @@ from encoder_checks import (
 )
 from transformers import WhisperConfig, WhisperModel
 
-from espnet2_taste.taste.encoder.whisper import WhisperEncoder
+from espnet2_taste.taste.tokenizer.whisper_encoder import WhisperEncoder
 
 WHISPER = {
     "num_mel_bins": 8,

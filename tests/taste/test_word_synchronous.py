@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.layers.fusion import WeightedSumFusion
+from espnet2_taste.nn.fusion import WeightedSumFusion
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     Sampling,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet2_taste.model_folder import read_config, save_model
+from espnet2_taste.io.model_folder import read_config, save_model
 from espnet2_taste.units import load_unit_extractor, unit_extractor_choices, world
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT, count_units
 from espnet2_taste.units.training import CropSampler, train_world_vq

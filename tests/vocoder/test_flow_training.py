@@ -10,8 +10,8 @@ import torch
 import yaml
 from tiny_vocoder import TINY, tiny_voice_generator
 
-from espnet2_taste.checkpoint import load_state
-from espnet2_taste.data.preprocessor import VocoderPreprocessor
+from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.tasks.preprocessor import VocoderPreprocessor
 from espnet2_taste.vocoder import load_vocoder
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from espnet2_taste.model_folder import save_model
+from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.units.world_vq import WorldVQ
 from espnet2_taste.vocoder import load_vocoder, vocoder_choices
 from espnet2_taste.vocoder.griffin_lim import GriffinLimVocoder

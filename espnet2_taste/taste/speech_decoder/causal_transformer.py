@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.layers.kv_cache import KVCache
+from espnet2_taste.nn.kv_cache import KVCache
 
 
 class RotaryTable(torch.nn.Module):

@@ -2,7 +2,7 @@
 
 import torch
 
-from espnet2_taste.random_streams import item_generator
+from espnet2_taste.nn.random_streams import item_generator
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
 #: uniforms are drawn in blocks of this many steps: an item's stream then depends on

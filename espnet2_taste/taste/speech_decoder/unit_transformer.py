@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.layers.fusion import AbsFusion
-from espnet2_taste.layers.packed_linears import packed_linears
-from espnet2_taste.layers.rel_pos_encoder import RelPosEncoder
+from espnet2_taste.nn.fusion import AbsFusion
+from espnet2_taste.nn.packed_linears import packed_linears
+from espnet2_taste.nn.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.nn.segments import length_mask
 
 
 @dataclass

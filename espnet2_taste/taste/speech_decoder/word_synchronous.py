@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.data.alignment import count_words, pool_words
-from espnet2_taste.layers.fusion import AbsFusion
-from espnet2_taste.layers.kv_cache import KVCache
+from espnet2_taste.nn.fusion import AbsFusion
+from espnet2_taste.nn.kv_cache import KVCache
+from espnet2_taste.nn.segments import count_words, pool_words
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet2_taste.checkpoint import describe_mismatch, load_state
-from espnet2_taste.model_folder import save_state
+from espnet2_taste.io.checkpoint import describe_mismatch, load_state
+from espnet2_taste.io.model_folder import save_state
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 
 State = dict[str, torch.Tensor]

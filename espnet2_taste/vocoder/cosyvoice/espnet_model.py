@@ -4,7 +4,7 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
 from espnet2_taste.vocoder.cosyvoice.flow import MEL_SIZE, Flow
 from espnet2_taste.vocoder.cosyvoice.mel import TargetMel

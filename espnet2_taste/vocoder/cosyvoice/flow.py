@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.layers.rel_pos_encoder import RelPosEncoder
+from espnet2_taste.nn.rel_pos_encoder import RelPosEncoder
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.vocoder.cosyvoice.cfm import ConditionalFlowMatching, FlowDraws
 from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.random_streams import item_generator
+from espnet2_taste.nn.random_streams import item_generator
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
 from espnet2_taste.vocoder.cosyvoice.source import HOP_LENGTH, NUM_HARMONICS

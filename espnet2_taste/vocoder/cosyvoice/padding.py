@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.nn.segments import length_mask
 
 
 def frame_mask(lengths: torch.Tensor | None, size: int) -> torch.Tensor | None:

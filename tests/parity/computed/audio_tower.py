@@ -3,7 +3,7 @@
 import torch
 from parity.models import taste_model
 
-from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.espnet_model import TasteModel
 
 

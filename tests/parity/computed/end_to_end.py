@@ -8,16 +8,16 @@ from parity.computed.extract_vq import tokenize
 from parity.computed.generation import run, runs
 from parity.models import taslm_model, taste_model
 
-from espnet2_taste.convert.arguments import taste_arguments
-from espnet2_taste.convert.names import taste_state
-from espnet2_taste.data.alignment import length_mask
-from espnet2_taste.data.text import build_text_tokenizer
+from espnet2_taste.hub.published_arguments import taste_arguments
+from espnet2_taste.hub.published_names import taste_state
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.build import build_taste_model
 from espnet2_taste.taste.espnet_model import TasteModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     Sampling,
 )
+from espnet2_taste.text.tokenizers import build_text_tokenizer
 
 FILE = "h_end_to_end"
 #: name of a gradient -> our parameter

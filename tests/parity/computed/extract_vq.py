@@ -3,7 +3,7 @@
 import torch
 from parity.models import taste_model
 
-from espnet2_taste.data.alignment import (
+from espnet2_taste.nn.segments import (
     first_token_map,
     length_mask,
     place_at_word_starts,

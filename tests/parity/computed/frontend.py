@@ -4,7 +4,7 @@ import torch
 from on_device import DEVICE
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet2_taste.taste.frontend.whisper_mel import WhisperMelFrontend
+from espnet2_taste.taste.tokenizer.whisper_mel import WhisperMelFrontend
 
 
 def frontend(parity) -> dict[str, torch.Tensor]:

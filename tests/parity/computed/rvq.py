@@ -5,7 +5,7 @@ from unittest import mock
 import torch
 from parity.models import clone, quantizer
 
-from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.nn.segments import length_mask
 
 
 def rvq(parity) -> dict[str, torch.Tensor]:

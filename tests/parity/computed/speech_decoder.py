@@ -4,7 +4,7 @@ import torch
 from parity.compare import Result
 from parity.models import clone, taste_model
 
-from espnet2_taste.data.alignment import length_mask
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     Sampling,

@@ -4,7 +4,7 @@ import torch
 from parity.compare import Result
 from parity.models import HEADS, taslm_model
 
-from espnet2_taste.convert.arguments import TEXT_KL_WEIGHT
+from espnet2_taste.hub.published_arguments import TEXT_KL_WEIGHT
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.inputs import TaslmInputs
 

@@ -1,0 +1,1 @@
+"""What writes words down (recognisers) and times them (aligners)."""

@@ -1,0 +1,84 @@
+"""Word starts by CTC forced alignment with a trained ESPnet ASR model."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from espnet2_taste.asr.ctc_alignment import align_words
+from espnet2_taste.nn.segments import length_mask
+
+SAMPLE_RATE = 16000
+
+
+class CTCAligner:
+    """An ESPnet ASR model's frontend, encoder and CTC head.
+
+    Args:
+        config: config.yaml of the ASR experiment (character tokens).
+        model: its checkpoint.
+        device: torch device.
+    """
+
+    def __init__(self, config: str, model: str, device: str = "cpu"):
+        from espnet2.asr.frontend.default import DefaultFrontend
+
+        from espnet2_taste.io.checkpoint import load_state
+        from espnet2_taste.taste.tokenizer.espnet_encoder import EspnetEncoder
+
+        conf = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+        self.device = device
+        self.frontend = DefaultFrontend(**(conf["frontend_conf"] or {})).to(device)
+        self.encoder = (
+            EspnetEncoder(
+                input_size=self.frontend.output_size(),
+                **EspnetEncoder.resolve_conf(
+                    {"asr_config": config, "asr_model": model}
+                ),
+            )
+            .eval()
+            .to(device)
+        )
+        state = load_state(model)
+        if "ctc.ctc_lo.weight" not in state:
+            raise ValueError(f"{model} has no CTC head (ctc.ctc_lo)")
+        self.weight = state["ctc.ctc_lo.weight"].to(device)
+        self.bias = state["ctc.ctc_lo.bias"].to(device)
+        self.index = {token: i for i, token in enumerate(conf["token_list"])}
+        if "<space>" not in self.index:
+            raise ValueError(f"{config}: word alignment needs character tokens")
+
+    def token_ids(self, word: str) -> list[int]:
+        """Known characters of a word, in either case; <unk> if there is none."""
+        spellings = ((c, c.upper(), c.lower()) for c in word)
+        known = ([s for s in same if s in self.index] for same in spellings)
+        return [self.index[s[0]] for s in known if s] or [self.index["<unk>"]]
+
+    @torch.inference_mode()
+    def log_probs(self, waves: list[np.ndarray]) -> list[torch.Tensor]:
+        """(F, V) of each waveform."""
+        lengths = torch.tensor([len(w) for w in waves])
+        speech = torch.zeros(len(waves), int(lengths.max()))
+        speech[length_mask(lengths)] = torch.from_numpy(np.concatenate(waves))
+        speech, lengths = speech.to(self.device), lengths.to(self.device)
+        out = self.encoder(*self.frontend(speech, lengths))
+        logits = torch.nn.functional.linear(out.keys, self.weight, self.bias)
+        log_probs = logits.log_softmax(-1).cpu()
+        return [p[:n] for p, n in zip(log_probs, out.lengths.tolist(), strict=True)]
+
+    def word_starts(self, waves: list[np.ndarray], words: list[list[str]]):
+        """(W,) seconds of each utterance, or the ValueError that prevented it."""
+        results = []
+        for wav, log_probs, items in zip(
+            waves, self.log_probs(waves), words, strict=True
+        ):
+            ids = [self.token_ids(word) for word in items]
+            try:
+                frames = align_words(log_probs, ids, self.index["<space>"])
+            except ValueError as error:
+                results.append(error)
+                continue
+            period = len(wav) / SAMPLE_RATE / len(log_probs)
+            results.append((frames + 0.5) * period)
+        return results

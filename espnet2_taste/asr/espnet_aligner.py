@@ -1,0 +1,76 @@
+"""`espnet` aligner: CTC forced alignment with an ESPnet ASR model."""
+
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.asr.abs_aligner import (
+    AbsAligner,
+    AlignmentError,
+    WordTimes,
+)
+from espnet2_taste.evaluate.scorers.abs_meter import Recording
+from espnet2_taste.io.identity import weights_identity
+
+
+class EspnetAligner(AbsAligner):
+    """A CTC model on characters (see ``data.ctc_aligner``), pauses by level.
+
+    Do not score with the model that stage 3 aligned the training data with: it is no
+    independent witness of a ``word_synchronous`` decoder's durations.
+
+    Args:
+        model: checkpoint beside its config.yaml, or a training folder (its best).
+        device: torch device.
+
+    Raises:
+        FileNotFoundError: a folder without model, or a checkpoint without config.
+    """
+
+    on_device = True
+
+    def __init__(self, model: str, device: str = "cpu"):
+        from espnet2_taste.speaker.espnet_spk import find_checkpoint
+
+        path = Path(model)
+        self.path = find_checkpoint(path) if path.is_dir() else path
+        self.config = self.path.parent / "config.yaml"
+        for file in (self.path, self.config):
+            if not file.is_file():
+                raise FileNotFoundError(f"espnet aligner: no file {file}")
+        self.device = device
+
+    @property
+    def identity(self) -> str:
+        name = self.path.resolve().parent.name
+        return f"ESPnet {version('espnet')} CTC {name} {weights_identity(self.path)}"
+
+    @cached_property
+    def aligner(self):
+        """The model."""
+        from espnet2_taste.asr.ctc_aligner import CTCAligner
+
+        return CTCAligner(str(self.config), str(self.path), self.device)
+
+    def __call__(
+        self, recordings: list[Recording], wavs: list[np.ndarray]
+    ) -> list[WordTimes | AlignmentError]:
+        from espnet2_taste.asr.ctc_aligner import SAMPLE_RATE
+        from espnet2_taste.asr.ctc_alignment import word_times
+
+        results: list[WordTimes | AlignmentError] = []
+        words = [list(recording.words) for recording in recordings]
+        for wav, starts in zip(
+            wavs, self.aligner.word_starts(wavs, words), strict=True
+        ):
+            if isinstance(starts, ValueError):
+                results.append(AlignmentError("not alignable"))
+                continue
+            times = word_times(starts, wav, SAMPLE_RATE)
+            if (times.ends <= times.starts).any():
+                results.append(AlignmentError("not alignable"))
+                continue
+            results.append(WordTimes.between(times.starts, times.ends))
+        return results

@@ -1,1 +1,0 @@
-"""Published TASTE checkpoints <-> models of this package."""

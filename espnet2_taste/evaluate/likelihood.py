@@ -1,0 +1,146 @@
+"""Does a spoken language model find the right one of two recordings likelier?
+
+SALMON, StoryCloze, sWUGGY, sBLIMP: see ``testsets``. A pair's result is 1 if its
+positive has the higher log-likelihood, 0.5 for a tie, else 0; a set's accuracy is the
+mean over items, an item's result the mean over its pairs (ZeroSpeech 2021's
+definition, where an item is said by several voices; elsewhere an item is a pair).
+Range 0 to 1, chance 0.5. Log-likelihoods, all of the whole utterance:
+
+- ``accuracy``: -(mean text CE + sum over codebooks of mean code CE), each stream
+  divided by its length (``score`` of bin.taslm_score);
+- ``accuracy_sum``: log p(text, codes) (``score_sum``);
+- ``accuracy_text``: -(mean text CE), given all text and codes before each token;
+- ``accuracy_codes``: -(sum over codebooks of mean code CE), given all before.
+
+A pair of which a side has no score (an empty transcript, unusable audio, not a number)
+cannot be decided: a tie, so that systems are compared on the same pairs. ``coverage``
+is the share of pairs that could.
+"""
+
+import json
+import logging
+import math
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from espnet2_taste.evaluate.scorers.rows import Row
+from espnet2_taste.evaluate.scores import RowScores
+from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.evaluate.testsets.abs_layout import Pair
+from espnet2_taste.evaluate.testsets.files import read_pairs
+
+#: Scores closer than this part of their size are equal: float32 sums, whose rounding
+#: depends on what else is in the batch.
+TIE = 1e-5
+#: metric -> log-likelihood of a line of scores.jsonl
+LIKELIHOODS = {
+    "accuracy": lambda row: row["score"],
+    "accuracy_sum": lambda row: row["score_sum"],
+    "accuracy_text": lambda row: -row["text_ce"],
+    "accuracy_codes": lambda row: -row["taste_ce"],
+}
+NO_SCORE = "no score, counted as a tie"
+NOT_FINITE = "score is not a number, counted as a tie"
+
+
+def outcome(positive: float, negative: float) -> float:
+    """1 if ``positive`` is larger, 0.5 if equal up to rounding, else 0."""
+    if math.isclose(positive, negative, rel_tol=TIE):
+        return 0.5
+    return float(positive > negative)
+
+
+def score_pair(pair: Pair, scores: dict[str, dict[str, float]]) -> tuple[dict, str]:
+    """Results of a pair, and why it could not be decided ("": it could).
+
+    Args:
+        pair: of the test set.
+        scores: utterance -> metric -> log-likelihood.
+    """
+    undecided = dict.fromkeys(LIKELIHOODS, 0.5)
+    if pair.positive not in scores or pair.negative not in scores:
+        return undecided, NO_SCORE
+    sides = scores[pair.positive], scores[pair.negative]
+    if not all(math.isfinite(value) for side in sides for value in side.values()):
+        return undecided, NOT_FINITE
+    return {key: outcome(sides[0][key], sides[1][key]) for key in LIKELIHOODS}, ""
+
+
+def score_likelihood(name: str, folder: Path) -> list[RowScores]:
+    """Accuracies of a test set, and of each of its tasks if it has several.
+
+    Args:
+        name: of the set: the row's; a task's row is ``name/task``.
+        folder: with ``pairs`` (bin.prepare_testset) and ``scores.jsonl``
+            (bin.taslm_score), which may hold other utterances, too.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing or malformed, or no pair has
+            both scores; the message names it.
+    """
+    folder = Path(folder)
+    pairs, scores = read_pairs(folder / "pairs"), read_scores(folder / "scores.jsonl")
+    results = {pair.name: score_pair(pair, scores) for pair in pairs}
+    if all(why == NO_SCORE for _, why in results.values()):
+        raise ValueError(
+            f"{folder}/scores.jsonl has no pair of {folder}/pairs, e.g. not "
+            f"{pairs[0].positive} and {pairs[0].negative}"
+        )
+    tasks = defaultdict(list)
+    for pair in pairs:
+        tasks[pair.task].append(pair)
+    rows = [_row(Row(name, "", folder), pairs, results)]
+    if len(tasks) > 1:
+        for task, some in sorted(tasks.items()):
+            rows.append(_row(Row(f"{name}/{task}", "", folder), some, results))
+            rows[-1].utterances = []  # the set's row has them
+    for reason, count in rows[0].failures.items():
+        logging.warning("%s: %d of %d pairs: %s", name, count, len(pairs), reason)
+    return rows
+
+
+def _row(row: Row, pairs: list[Pair], results: dict[str, tuple[dict, str]]):
+    """Scores of these pairs."""
+    failures = Counter(why for pair in pairs if (why := results[pair.name][1]))
+    items, lines = defaultdict(list), []
+    for pair in pairs:
+        values, why = results[pair.name]
+        items[pair.item].append(values | {"coverage": float(not why)})
+        line = {"row": row.name, "seed": row.seed, "utt": pair.name, "failure": why}
+        lines.append(line | {"positive": pair.positive, "negative": pair.negative})
+    statistics = {
+        key: Statistics.mean(
+            {
+                item: sum(values[key] for values in some) / len(some)
+                for item, some in items.items()
+            }
+        )
+        for key in (*LIKELIHOODS, "coverage")
+    }
+    return RowScores(row, statistics, failures=dict(failures), utterances=lines)
+
+
+def read_scores(path: Path) -> dict[str, dict[str, float]]:
+    """``scores.jsonl`` -> utterance -> metric (of ``LIKELIHOODS``) -> log-likelihood.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: malformed, or an utterance twice; the message names the line.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}: see bin.taslm_score")
+    scores: dict[str, dict[str, float]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            key = row["key"]
+            values = {name: float(get(row)) for name, get in LIKELIHOODS.items()}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{path}:{number}: expected a line of bin.taslm_score with key, score, "
+                "score_sum, text_ce and taste_ce"
+            ) from None
+        if key in scores:
+            raise ValueError(f"{path}:{number}: utterance {key} appears twice")
+        scores[key] = values
+    return scores

@@ -1,0 +1,140 @@
+"""Spoken question answering: is an answer in what was generated?
+
+``accuracy``: share of questions whose generated words contain the words of one of the
+answers, side by side and in order; 0 to 1. Words are compared after: lower case,
+accents dropped, punctuation as white space, the articles a, an and the dropped, numbers
+in words written in digits ("twenty-four" -> 24), "3,000" without its comma. Years said
+in two halves and digits before "million" stay two numbers. A question without
+generated words is answered wrongly.
+
+Evaluations of LLaMA-Questions and WebQuestions agree on containment and differ in
+detail: UltraEval-Audio looks for the words as here, with neither numbers nor articles
+changed (D. Chen et al. 2017, DrQA); VITA-Audio's looks for each of an answer's words
+anywhere in the text and takes numbers in words or in digits; the articles are SQuAD's
+(P. Rajpurkar et al. 2016). Some ask a language model instead.
+"""
+
+import logging
+import re
+import unicodedata
+from pathlib import Path
+
+from espnet2_taste.evaluate.scorers.rows import Row
+from espnet2_taste.evaluate.scores import RowScores
+from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.evaluate.testsets.files import read_answers
+from espnet2_taste.io.datadir import read_lines
+from espnet2_taste.text.normalise import normalise_words
+
+ARTICLES = {"a", "an", "the"}
+NOTHING = "nothing generated"
+_GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # commas inside a number
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen "
+    "fourteen fifteen sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+NUMBERS = {word: i for i, word in enumerate(_SMALL)}
+NUMBERS |= {word: 10 * i for i, word in enumerate(_TENS, 2)}
+SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+SCALES |= {f"{word}s": value for word, value in SCALES.items()}
+
+
+def write_numbers(words: list[str]) -> list[str]:
+    """Numbers in words -> in digits.
+
+    >>> write_numbers("one hundred and ninety three men of six".split())
+    ['193', 'men', 'of', '6']
+    """
+    written, run = [], []
+    for word in [*words, ""]:
+        inner_and = word == "and" and run and run[-1] in SCALES
+        if word in NUMBERS or word in SCALES or inner_and:
+            run.append(word)
+            continue
+        said_and = run[-1:] == ["and"]  # of what follows the number
+        written += _digits(run) + ["and"] * said_and
+        written.append(word)
+        run = []
+    return written[:-1]
+
+
+def _digits(run: list[str]) -> list[str]:
+    """A run of number words -> its numbers: "twenty four seven" -> 24, 7."""
+    numbers, total, part, last = [], 0, 0, None
+    for word in run:
+        if word in SCALES:
+            last = SCALES[word]
+            if last == 100:
+                part = (part or 1) * last
+            else:
+                total, part = total + (part or 1) * last, 0
+        elif word in NUMBERS:
+            value = NUMBERS[word]
+            goes_on = last is None or last >= 100 or (last >= 20 and 0 < value < 10)
+            if not goes_on:
+                numbers.append(total + part)
+                total = part = 0
+            part, last = part + value, value
+    return [*map(str, numbers), str(total + part)] if run else []
+
+
+def answer_words(text: str) -> list[str]:
+    """The words of a text, as answers are compared.
+
+    >>> answer_words("The Beyoncé of twenty-four!")
+    ['beyonce', 'of', '24']
+    """
+    plain = unicodedata.normalize("NFKD", text)
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    words = normalise_words(_GROUPS.sub("", plain))
+    return write_numbers([w for w in words if w not in ARTICLES] or words)
+
+
+def contains(text: str, answer: str) -> bool:
+    """Whether the words of ``answer`` occur in ``text``, side by side."""
+    wanted, words = answer_words(answer), answer_words(text)
+    places = range(len(words) - len(wanted) + 1)
+    return bool(wanted) and any(words[i : i + len(wanted)] == wanted for i in places)
+
+
+def score_qa(name: str, folder: Path) -> list[RowScores]:
+    """Accuracy of generated answers.
+
+    Args:
+        name: of the set: the row's.
+        folder: with ``answers.jsonl`` (bin.prepare_testset) and ``text``: question ->
+            generated words (bin.taslm_generate --whole_prompts).
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing or malformed, or has none of
+            the questions; the message names it.
+    """
+    folder = Path(folder)
+    answers = read_answers(folder / "answers.jsonl")
+    if not (folder / "text").is_file():
+        raise FileNotFoundError(f"no file {folder}/text: see bin.taslm_generate")
+    text = read_lines(folder / "text")
+    if not answers.keys() & text.keys():
+        raise ValueError(
+            f"{folder}/text has no question of {folder}/answers.jsonl, e.g. not "
+            f"{next(iter(answers))}"
+        )
+    right, said, lines = {}, {}, []
+    for key, some in answers.items():
+        said[key] = bool(text.get(key))
+        right[key] = any(contains(text.get(key, ""), answer) for answer in some)
+        failure = "" if said[key] else NOTHING
+        line = {"row": name, "seed": "", "utt": key, "failure": failure}
+        line |= {"text": " | ".join(some), "recognised": text.get(key, "")}
+        lines.append(line)
+    silent = len(said) - sum(said.values())
+    if silent:
+        logging.warning("%s: %s for %d of %d", name, NOTHING, silent, len(said))
+    statistics = {
+        "accuracy": Statistics.mean(right),
+        "coverage": Statistics.mean(said),
+    }
+    failures = {NOTHING: silent} if silent else {}
+    row = Row(name, "", folder)
+    return [RowScores(row, statistics, failures=failures, utterances=lines)]

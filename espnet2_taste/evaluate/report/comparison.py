@@ -1,0 +1,132 @@
+"""Tables of a comparison of systems: Markdown to read, CSV to compute with."""
+
+import csv
+import io
+
+from espnet2_taste.evaluate.columns import TITLES, Column, find_column
+from espnet2_taste.evaluate.table import heading, markdown_table
+
+CSV_COLUMNS = (
+    "table,metric,unit,system,row,seeds,utterances,value,low,high,"
+    "difference,difference_low,difference_high,p,p_holm"
+).split(",")
+
+
+def comparison_markdown(results: dict) -> str:
+    """``compare.md`` from what ``bin.compare`` computed."""
+    names = [s["name"] for s in results["systems"]]
+    parts = [f"# {' / '.join(names)}", *_scorer_notes(results)]
+    for table in results["tables"]:
+        rows = " / ".join(dict.fromkeys(table["rows"]))
+        seeds = ", ".join(
+            f"{name} {count}" for name, count in zip(names, table["seeds"], strict=True)
+        )
+        parts.append(f"## {TITLES[table['table']]}: {rows}")
+        parts.append(markdown_table(_cells(names, table, results["level"])))
+        parts.append("\n".join([*_left_out(names, table), f"Seeds: {seeds}."]))
+    parts.append(
+        "[low, high]: 95 % intervals of a bootstrap over utterances "
+        f"({results['resamples']} resamples), the same draws for all systems, a "
+        "system's seeds averaged in each. p: two-sided, of this difference alone. "
+        f"\\*: p <= {results['level']} after Holm's correction over all differences "
+        "of the table."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _scorer_notes(results: dict) -> list[str]:
+    """Numbers of different scorers are not comparable: say which differ."""
+    notes = []
+    scorers = [s["scorers"] for s in results["systems"]]
+    for what in dict.fromkeys(what for known in scorers for what in known):
+        found = [known.get(what, "none") for known in scorers]
+        if len(set(found)) > 1:
+            names = [s["name"] for s in results["systems"]]
+            pairs = zip(names, found, strict=True)
+            listed = "; ".join(f"{name}: {identity}" for name, identity in pairs)
+            notes.append(f"**Different scorers** of {what}: {listed}")
+    return notes
+
+
+def _cells(names: list[str], table: dict, level: float) -> list[list[str]]:
+    header = ["Metric", "Utterances", *names]
+    for name in names[1:]:
+        header += [f"{name} − {names[0]}", "p"]
+    body = []
+    for key, entry in table["metrics"].items():
+        column = find_column(table["table"], key)
+        line = [heading(column), str(entry["utterances"])]
+        for system in entry["systems"]:
+            line.append(_with_interval(system["value"], system["interval"], column))
+        for system in entry["systems"][1:]:
+            spread = system["difference_interval"]
+            text = _with_interval(system["difference"], spread, column, "+")
+            star = " \\*" if (system["p_holm"] or 1) <= level else ""
+            p = system["p"]
+            line += [text + star, "n/a" if p is None else f"{p:.4f}"]
+        body.append(line)
+    return [header, *body]
+
+
+def _with_interval(
+    value: float | None, interval: list[float] | None, column: Column, sign: str = "-"
+) -> str:
+    if value is None:
+        return "n/a"
+    form = f"{{:{sign}.{column.digits}f}}"
+    text = form.format(value)
+    if interval:
+        text += f" [{', '.join(form.format(bound) for bound in interval)}]"
+    return text
+
+
+def _left_out(names: list[str], table: dict) -> list[str]:
+    """One sentence for all metrics that lost the same numbers of utterances."""
+    groups: dict[tuple, list[str]] = {}
+    for key, entry in table["metrics"].items():
+        if any(entry["left_out"]):
+            counts = (entry["utterances"], entry["total"], *entry["left_out"])
+            label = find_column(table["table"], key).label
+            groups.setdefault(counts, []).append(label)
+    lines = []
+    for (used, total, *left_out), labels in groups.items():
+        pairs = zip(names, left_out, strict=True)
+        counts = ", ".join(f"{name} {count}" for name, count in pairs)
+        lines.append(
+            f"{', '.join(labels)}: {used} of {total} utterances are compared; scored, "
+            f"but not in every system: {counts}.\n"
+        )
+    return lines
+
+
+def comparison_csv(results: dict) -> str:
+    """One line per table, metric and system; undefined is empty."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    names = [s["name"] for s in results["systems"]]
+    for table in results["tables"]:
+        for key, entry in table["metrics"].items():
+            for i, system in enumerate(entry["systems"]):
+                low, high = system["interval"] or ("", "")
+                bounds = system["difference_interval"] or ("", "")
+                writer.writerow(
+                    {
+                        "table": table["table"],
+                        "metric": key,
+                        "unit": find_column(table["table"], key).unit,
+                        "system": names[i],
+                        "row": table["rows"][i],
+                        "seeds": table["seeds"][i],
+                        "utterances": entry["utterances"],
+                        "value": system["value"],
+                        "low": low,
+                        "high": high,
+                        "difference": system["difference"],
+                        "difference_low": bounds[0],
+                        "difference_high": bounds[1],
+                        "p": system["p"],
+                        "p_holm": system.get("p_holm"),
+                    }
+                )
+    return file.getvalue()

@@ -1,0 +1,1 @@
+"""Recordings -> numbers: words, word times, pitch and what meters give."""

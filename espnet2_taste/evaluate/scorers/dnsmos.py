@@ -1,0 +1,149 @@
+"""DNSMOS: quality as its raters would have judged it, without a reference.
+
+The networks are those of the package ``speechmos``; they run here on one core per
+process, without its thread pool. Sources: C. Reddy et al., "DNSMOS P.835" (ICASSP 2022)
+for overall, signal and background; "DNSMOS" (ICASSP 2021) for P.808.
+"""
+
+from functools import cache, lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
+from espnet2_taste.evaluate.scorers.reading import read_speech
+from espnet2_taste.io.audio import SAMPLE_RATE
+from espnet2_taste.io.extras import import_extra
+
+EXTRA = "scoring"
+WINDOW = 144160  # samples, 9.01 s, of the networks
+HOP = SAMPLE_RATE
+#: P.835 network's output -> polynomial from it to ratings, highest power first
+CALIBRATION = {
+    "dnsmos_sig": (-0.08397278, 1.22083953, 0.0052439),
+    "dnsmos_bak": (-0.13166888, 1.60915514, -0.39604546),
+    "dnsmos": (-0.06766283, 1.11546468, 0.04602535),
+}
+
+
+@lru_cache(maxsize=2)
+def _sessions(folder: Path) -> tuple:
+    """The P.835 and the P.808 network of a process."""
+    onnxruntime = import_extra("onnxruntime", EXTRA)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return tuple(
+        onnxruntime.InferenceSession(
+            str(folder / name), options, ["CPUExecutionProvider"]
+        )
+        for name in ("sig_bak_ovr.onnx", "model_v8.onnx")
+    )
+
+
+def cut_windows(wav: np.ndarray, limit: int | None = None) -> list[np.ndarray]:
+    """(N,) -> windows of 9.01 s, a second apart; shorter audio is doubled to fit.
+
+    Args:
+        limit: at most so many, evenly spread, the first among them; None: all.
+    """
+    while len(wav) < WINDOW:
+        wav = np.concatenate([wav, wav])
+    # As published: whole seconds less the window, rounded towards zero, and one.
+    count = int(len(wav) // SAMPLE_RATE - WINDOW / SAMPLE_RATE) + 1
+    starts = np.arange(count) * HOP
+    starts = starts[starts + WINDOW <= len(wav)]
+    if limit is not None and len(starts) > limit:
+        starts = starts[np.linspace(0, len(starts) - 1, limit).round().astype(int)]
+    return [wav[start : start + WINDOW] for start in starts]
+
+
+@cache
+def mel_filters(num_bins: int, num_mels: int, size: int) -> np.ndarray:
+    """(num_mels, num_bins) triangles of unit area, evenly spaced on Slaney's mel scale.
+
+    That of his Auditory Toolbox (1998): linear to 1 kHz, logarithmic above.
+
+    Args:
+        size: of the Fourier transform that gave the bins.
+    """
+    per_hz, knee, step = 3 / 200, 1000.0, np.log(6.4) / 27
+    top = knee * per_hz + np.log(SAMPLE_RATE / 2 / knee) / step
+    mels = np.linspace(0, top, num_mels + 2)
+    above = knee * np.exp(step * (mels - knee * per_hz))
+    edges = np.where(mels < knee * per_hz, mels / per_hz, above)[:, None]
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    hertz = np.arange(num_bins) * SAMPLE_RATE / size
+    rising, falling = (
+        (hertz - left) / (centre - left),
+        (right - hertz) / (right - centre),
+    )
+    return np.maximum(0, np.minimum(rising, falling)) * 2 / (right - left)
+
+
+def log_mel(window: np.ndarray) -> np.ndarray:
+    """A window -> (900, 120) for the P.808 network: dB below the loudest, scaled.
+
+    librosa's ``melspectrogram`` and ``power_to_db``, whose import takes seconds.
+    """
+    size, num_mels = 321, 120
+    padded = np.pad(window[:-160], size // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::160]
+    power = np.abs(np.fft.rfft(frames * np.hanning(size + 1)[:-1])) ** 2
+    mel = power @ mel_filters(power.shape[1], num_mels, size).T
+    decibel = 10 * np.log10(np.maximum(mel, 1e-10))
+    below = np.maximum(decibel - decibel.max(), -80)
+    return ((below + 40) / 40).astype(np.float32)
+
+
+class DnsmosMeter(AbsMeter):
+    """`dnsmos`: predicted ratings, 1 to 5, means over the windows of a recording.
+
+    Args:
+        windows: at most so many windows of a recording (each takes a core 0.2 s). None:
+            all, as published. One alone gave 0.03 more on average over short sentences.
+            Named in the results.
+    """
+
+    name = "dnsmos"
+    kinds = dict.fromkeys([*CALIBRATION, "dnsmos_p808"], "ratio")
+
+    def __init__(self, windows: int | None = None):
+        if windows is not None and windows < 1:
+            raise ValueError(f"windows: {windows}, expected 1 or more")
+        self.windows = windows
+        try:
+            import_extra("onnxruntime", EXTRA)
+            package = distribution("speechmos")
+        except (RuntimeError, PackageNotFoundError):
+            raise Unavailable(
+                f"DNSMOS: pip install 'espnet2_taste[{EXTRA}]' (speechmos, onnxruntime)"
+            ) from None
+        # Not imported: a torch.hub package of the same name may be (see utmos).
+        self.folder = Path(package.locate_file("speechmos/dnsmos_models"))
+        self.version = package.version
+
+    @property
+    def identity(self) -> str:
+        windows = f", at most {self.windows} window(s)" if self.windows else ""
+        return f"DNSMOS P.835 and P.808 (speechmos {self.version}{windows})"
+
+    def __call__(self, recordings: list[Recording]) -> list[dict[str, list[float]]]:
+        return [self._measure(recording) for recording in recordings]
+
+    def _measure(self, recording: Recording) -> dict[str, list[float]]:
+        wav = read_speech(recording.entry, recording.utt)
+        if wav is None:
+            return {}
+        p835, p808 = _sessions(self.folder)
+        # One at a time: several run slower for want of cache.
+        raw, overall = [], []
+        for window in cut_windows(np.clip(wav, -1.0, 1.0), self.windows):
+            raw.append(p835.run(None, {"input_1": window[None]})[0][0])
+            overall.append(p808.run(None, {"input_1": log_mel(window)[None]})[0][0, 0])
+        scores = {
+            key: np.polyval(polynomial, np.array(raw, np.float64)[:, i]).mean()
+            for i, (key, polynomial) in enumerate(CALIBRATION.items())
+        }
+        scores["dnsmos_p808"] = np.mean(overall)
+        return {key: [float(score), 1.0] for key, score in scores.items()}

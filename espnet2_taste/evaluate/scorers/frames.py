@@ -1,0 +1,233 @@
+"""Frame by frame against the original: spectrum, pitch, voicing and energy."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording
+from espnet2_taste.evaluate.scorers.mel_cepstrum import mel_cepstrum
+from espnet2_taste.evaluate.scorers.reading import read_speech
+from espnet2_taste.evaluate.scorers.warping import warping_path
+from espnet2_taste.io.audio import SAMPLE_RATE
+from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour, world
+
+ORDER, ALPHA = 23, 0.42  # ESPnet's mel-cepstrum at 16 kHz
+FFT_SIZE = 1024
+WINDOW = 400  # samples, of the energy: 25 ms
+ENERGY_RANGE_DB = 40.0  # below an utterance's loudest frame: silence
+GROSS_ERROR = 0.2
+MAX_SECONDS = 60.0  # warping takes memory with the square of the length
+
+
+@dataclass(frozen=True)
+class Frames:
+    """T frames of a recording, 10 ms apart.
+
+    Attributes:
+        cepstrum: (T, ORDER) mel-cepstrum of WORLD's envelope, without c0.
+        log_f0: (T,) ln Hz, nan where unvoiced.
+        energy: (T,) dB, mean power in a Hann window.
+    """
+
+    cepstrum: np.ndarray
+    log_f0: np.ndarray
+    energy: np.ndarray
+
+    def take(self, index: np.ndarray) -> "Frames":
+        """The frames of these indices."""
+        return Frames(self.cepstrum[index], self.log_f0[index], self.energy[index])
+
+
+def analyse(wav: np.ndarray) -> Frames:
+    """(N,) 16 kHz audio -> N // 160 + 1 frames."""
+    wav = np.ascontiguousarray(wav, dtype=np.float64)
+    f0, period = f0_contour(wav, SAMPLE_RATE)
+    times = np.arange(len(f0)) * period
+    power = world().cheaptrick(wav, f0, times, SAMPLE_RATE, fft_size=FFT_SIZE)
+    cepstrum = mel_cepstrum(np.maximum(power, POWER_FLOOR), ORDER, ALPHA)
+    with np.errstate(divide="ignore"):
+        log_f0 = np.where(f0 > 0, np.log(f0), np.nan)
+    return Frames(cepstrum[:, 1:], log_f0, frame_energy(wav))
+
+
+def frame_energy(wav: np.ndarray) -> np.ndarray:
+    """(N,) audio -> (N // 160 + 1,) dB of the mean power in 25 ms Hann windows.
+
+    Frames more than 40 dB below the loudest count as 40 dB below it: what recording and
+    vocoder leave between words is not the speaker's.
+    """
+    window = np.hanning(WINDOW + 1)[:-1]
+    padded = np.pad(wav, WINDOW // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::F0_SHIFT]
+    power = (frames * window) ** 2 @ np.ones(WINDOW) / np.sum(window**2)
+    floor = power.max() * 10 ** (-ENERGY_RANGE_DB / 10)
+    return 10 * np.log10(np.maximum(power, floor))
+
+
+@dataclass(frozen=True)
+class FramePairs:
+    """P paired frames of a reference and a recording."""
+
+    reference: Frames
+    row: Frames
+
+    @classmethod
+    def warped(cls, reference: Frames, row: Frames) -> "FramePairs":
+        """Paired by dynamic time warping of mel-cepstra."""
+        first, second = warping_path(reference.cepstrum, row.cepstrum)
+        return cls(reference.take(first), row.take(second))
+
+    @property
+    def voiced(self) -> np.ndarray:
+        """(P,) bool: voiced in both."""
+        return np.isfinite(self.reference.log_f0 + self.row.log_f0)
+
+    @property
+    def log_f0(self) -> tuple[np.ndarray, np.ndarray]:
+        """ln Hz of either in the pairs voiced in both."""
+        return self.reference.log_f0[self.voiced], self.row.log_f0[self.voiced]
+
+
+def mcd(pairs: FramePairs) -> list[float]:
+    """Mel-cepstral distortion.
+
+    Definition: mean over paired frames of 10 / ln 10 * sqrt(2 sum_m (c_m - c'_m)^2), m
+    from 1 to 23. Unit: dB, 0 or more. Source: R. Kubichek (1993); order, warping factor
+    and time warping are those of ESPnet's ``evaluate_mcd.py`` at 16 kHz, the envelope
+    is WORLD's as in its ``evaluate_f0.py`` and in VERSA. Unlike them, c0 (loudness,
+    which ``energy_rmse`` measures) counts neither here nor in the warping, and power
+    below 1e-9 (digital silence) counts as that much.
+    """
+    difference = pairs.reference.cepstrum - pairs.row.cepstrum
+    distances = 10 / np.log(10) * np.sqrt(2 * np.sum(difference**2, axis=1))
+    return [float(distances.sum()), float(len(distances))]
+
+
+def f0_rmse(pairs: FramePairs) -> list[float]:
+    """Root mean square F0 difference in pairs voiced in both.
+
+    Unit: semitones (12 log2 of the ratio), 0 or more. Source: log-F0 RMSE of ESPnet's
+    ``evaluate_f0.py``, times 12 / ln 2.
+    """
+    reference, row = pairs.log_f0
+    return _squares((row - reference) * 12 / np.log(2))
+
+
+def f0_corr(pairs: FramePairs) -> list[float]:
+    """Does F0 move as in the original within an utterance?
+
+    Definition: Pearson's r of ln F0 in pairs voiced in both, each side less its mean
+    over the utterance (the level is ``utterance_f0_corr``'s; with it, two speakers
+    would suffice for a high r). Unit: none, -1 to 1. Source: VERSA's ``f0_corr``,
+    pooled.
+    """
+    return _moments(*pairs.log_f0)
+
+
+def vde(pairs: FramePairs) -> list[float]:
+    """Voicing decision error: share of pairs of which one frame is voiced.
+
+    Unit: none, 0 to 1. Source: T. Nakatani et al. (Speech Communication 2008).
+    """
+    voiced = np.isfinite(pairs.reference.log_f0), np.isfinite(pairs.row.log_f0)
+    return [float(np.sum(voiced[0] != voiced[1])), float(len(voiced[0]))]
+
+
+def gpe(pairs: FramePairs) -> list[float]:
+    """Gross pitch error: share of pairs voiced in both with F0 off by more than 20 %.
+
+    Unit: none, 0 to 1. Source: L. Rabiner et al. (1976) as in W. Chu and A. Alwan
+    (ICASSP 2009): |F0' / F0 - 1| > 0.2.
+    """
+    reference, row = pairs.log_f0
+    wrong = np.abs(np.expm1(row - reference)) > GROSS_ERROR
+    return [float(wrong.sum()), float(len(wrong))]
+
+
+def energy_rmse(pairs: FramePairs) -> list[float]:
+    """Root mean square difference of frame energies, see ``frame_energy``.
+
+    Unit: dB, 0 or more. Source: energy as FastSpeech 2's (Y. Ren et al. 2021), in dB.
+    """
+    return _squares(pairs.row.energy - pairs.reference.energy)
+
+
+def energy_corr(pairs: FramePairs) -> list[float]:
+    """Pearson's r of frame energies in dB, each side less its mean over the utterance.
+
+    Unit: none, -1 to 1. Source: as ``energy_rmse``; means removed as in ``f0_corr``.
+    """
+    return _moments(pairs.reference.energy, pairs.row.energy)
+
+
+def _squares(difference: np.ndarray) -> list[float]:
+    """Sums of an ``rms``."""
+    return [float(np.sum(difference**2)), float(len(difference))]
+
+
+def _moments(x: np.ndarray, y: np.ndarray) -> list[float]:
+    """Sums of a ``pearson``, about the means of x and y."""
+    if not len(x):
+        return [0.0] * 6
+    x, y = x - x.mean(), y - y.mean()
+    return [float(len(x)), 0.0, 0.0, *(float(s) for s in (x @ x, y @ y, x @ y))]
+
+
+#: metric -> kind of statistics, their sums
+METRICS: dict[str, tuple[str, Callable[[FramePairs], list[float]]]] = {
+    "mcd": ("ratio", mcd),
+    "f0_rmse": ("rms", f0_rmse),
+    "f0_corr": ("pearson", f0_corr),
+    "vde": ("ratio", vde),
+    "gpe": ("ratio", gpe),
+    "energy_rmse": ("rms", energy_rmse),
+    "energy_corr": ("pearson", energy_corr),
+}
+_NEED_VOICE = ("f0_rmse", "f0_corr", "gpe")
+
+
+@lru_cache(maxsize=256)
+def _reference_frames(entry: str, utt: str) -> Frames | None:
+    """Every row of a table is compared with the same references."""
+    wav = read_speech(entry, utt, MAX_SECONDS)
+    return None if wav is None else analyse(wav)
+
+
+class FrameMeter(AbsMeter):
+    """`frames`: a recording against another of the same words, time-warped."""
+
+    name = "frames"
+    kinds = {key: kind for key, (kind, _) in METRICS.items()}
+    needs_reference = True
+
+    @property
+    def identity(self) -> str:
+        return (
+            f"frames of 10 ms, WORLD (pyworld {world().__version__}), mel-cepstrum of "
+            f"order {ORDER} and warping {ALPHA}, DTW"
+        )
+
+    def __call__(self, recordings: list[Recording]) -> list[dict[str, list[float]]]:
+        return [self._measure(recording) for recording in recordings]
+
+    def _measure(self, recording: Recording) -> dict[str, list[float]]:
+        utt, entry = recording.utt, recording.reference
+        if entry is None or not recording.same_words:
+            return {}
+        reference = _reference_frames(entry, f"reference of {utt}")
+        if recording.entry == entry:
+            row = reference
+        else:
+            wav = read_speech(recording.entry, utt, MAX_SECONDS)
+            row = None if wav is None else analyse(wav)
+        if reference is None or row is None:
+            return {}
+        pairs = FramePairs.warped(reference, row)
+        sums = {key: function(pairs) for key, (_, function) in METRICS.items()}
+        if not pairs.voiced.any():
+            logging.warning("%s: no frame is voiced in it and its reference", utt)
+            sums = {key: s for key, s in sums.items() if key not in _NEED_VOICE}
+        return sums

@@ -1,0 +1,122 @@
+"""UTMOS: naturalness as listeners of synthetic speech would have judged it.
+
+Source: T. Saeki et al., "UTMOS: UTokyo-SaruLab system for VoiceMOS Challenge 2022"
+(Interspeech 2022); its strong learner as SpeechMOS publishes it.
+"""
+
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
+from espnet2_taste.evaluate.scorers.reading import read_speech
+from espnet2_taste.io.audio import SAMPLE_RATE
+from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.identity import weights_identity
+
+REPOSITORY, ENTRY = "tarepan/SpeechMOS:v1.2.0", "utmos22_strong"
+CODE = "tarepan_SpeechMOS_v1.2.0"  # of the repository in the hub's folder
+WEIGHTS = "utmos22_strong_step7459_v1.pt"
+FETCH = (
+    f'python -c \'import torch; torch.hub.load("{REPOSITORY}", "{ENTRY}", '
+    "trust_repo=True)'"
+)
+
+
+class UtmosMeter(AbsMeter):
+    """`utmos`: predicted naturalness. Unit: none, 1 to 5. Mean over recordings.
+
+    The network has no mask for padding: recordings of one length go together, all
+    others alone.
+
+    Args:
+        model: what maps (B, N) audio (and its rate) to (B,) ratings: a TorchScript
+            file, or a checkout of SpeechMOS whose weights lie in it or in torch.hub's
+            folder. None: what torch.hub has downloaded before.
+        download: let torch.hub download what is missing.
+        device: torch device.
+    """
+
+    name = "utmos"
+    kinds = {"utmos": "ratio"}
+    on_device = True
+
+    def __init__(
+        self, model: str | None = None, download: bool = False, device: str = "cpu"
+    ):
+        self.device = device
+        hub = Path(torch.hub.get_dir())
+        self.code = Path(model) if model else hub / CODE
+        stored = hub / "checkpoints" / WEIGHTS
+        if not model and download and not (self.code.is_dir() and stored.is_file()):
+            self._download()
+        inside = self.code / WEIGHTS
+        self.weights = inside if inside.is_file() else stored
+        if self.code.is_file():
+            self.weights = self.code
+        elif not ((self.code / "hubconf.py").is_file() and self.weights.is_file()):
+            missing = self.weights.name if self.code.is_dir() else self.code.name
+            raise Unavailable(
+                f"UTMOS ({missing}): {FETCH}, or --meter_conf utmos.model=<TorchScript "
+                "file or SpeechMOS checkout>"
+            )
+
+    @staticmethod
+    def _download() -> None:
+        try:
+            torch.hub.load(REPOSITORY, ENTRY, trust_repo=True)
+        except Exception as error:  # of urllib, zipfile, ...
+            reason = " ".join(str(error).split())[:200]
+            raise Unavailable(f"UTMOS: {FETCH} ({reason})") from None
+
+    @cached_property
+    def identity(self) -> str:
+        return f"UTMOS strong learner, {weights_identity(self.weights)}"
+
+    @cached_property
+    def model(self) -> torch.nn.Module:
+        """In eval mode on the device.
+
+        Raises:
+            Unavailable: the file is no such model.
+        """
+        try:
+            if self.code.is_file():
+                model = torch.jit.load(self.code, map_location=self.device)
+            else:
+                model = torch.hub.load(
+                    str(self.code), ENTRY, source="local", pretrained=False
+                )
+                model.load_state_dict(load_state(self.weights))
+        except (RuntimeError, ImportError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise Unavailable(f"UTMOS: {self.weights.name} ({reason})") from None
+        return model.to(self.device).eval()
+
+    @cached_property
+    def takes_rate(self) -> bool:
+        """Scripted models may take audio alone."""
+        if not isinstance(self.model, torch.jit.ScriptModule):
+            return True
+        return len(self.model.forward.schema.arguments) > 2
+
+    def __call__(self, recordings: list[Recording]) -> list[dict[str, list[float]]]:
+        results: list[dict[str, list[float]]] = [{} for _ in recordings]
+        groups = defaultdict(dict)
+        for i, recording in enumerate(recordings):
+            wav = read_speech(recording.entry, recording.utt)
+            if wav is not None:
+                groups[len(wav)][i] = torch.from_numpy(wav)
+        for wavs in groups.values():
+            scores = self._rate(torch.stack(list(wavs.values())))
+            for i, score in zip(wavs, scores, strict=True):
+                results[i] = {"utmos": [score, 1.0]}
+        return results
+
+    @torch.inference_mode()
+    def _rate(self, wavs: torch.Tensor) -> list[float]:
+        """(B, N) -> B ratings."""
+        rate = (SAMPLE_RATE,) if self.takes_rate else ()
+        return self.model(wavs.to(self.device), *rate).reshape(-1).tolist()

@@ -1,0 +1,211 @@
+"""Scored systems side by side: named, paired row by row, compared in every metric."""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet2_taste.evaluate.columns import COLUMNS
+from espnet2_taste.evaluate.comparison import (
+    LEVEL,
+    Comparison,
+    compare,
+    holm,
+)
+from espnet2_taste.evaluate.score_folder import ScoreFolder, find_scores
+from espnet2_taste.evaluate.scorers.rows import REFERENCE_ROW
+from espnet2_taste.evaluate.undefined import null
+
+#: What is compared unless rows are named; of other tables, all rows that are shared.
+DEFAULT_ROWS = {"reconstruction": ["taste"], "continuation": ["taslm"]}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison.
+
+    Attributes:
+        names: what it may be called, the shortest first.
+        scores: a scoring.
+        row: of it; "" for the default one.
+    """
+
+    names: tuple[str, ...]
+    scores: ScoreFolder
+    row: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Side":
+        """``[name=]path[:row]``; the row may be ``row:seed``."""
+        name, equals, path = text.partition("=")
+        if not equals or "/" in name:
+            name, path = "", text
+        pieces = path.split(":")
+        # A path may hold colons itself: the longest that exists is it.
+        for end in range(len(pieces), 0, -1):
+            folder = Path(":".join(pieces[:end]))
+            if folder.is_dir():
+                row = ":".join(pieces[end:])
+                scores = ScoreFolder.read(find_scores(folder))
+                label = folder.resolve().name
+                names = (row or label, f"{label}:{row}" if row else label, text)
+                return cls((name,) * 3 if name else names, scores, row)
+        raise FileNotFoundError(f"'{text}': no folder {path}")
+
+
+def parse_systems(texts: list[str]) -> dict[str, Side]:
+    """Systems by name: the row's or folder's if that tells them apart, else more.
+
+    Raises:
+        ValueError: fewer than two, or two that cannot be told apart.
+    """
+    if len(texts) < 2:
+        raise ValueError("give at least two systems to compare")
+    systems = [Side.parse(text) for text in texts]
+    for names in zip(*(s.names for s in systems), strict=True):
+        if len(set(names)) == len(names):
+            return dict(zip(names, systems, strict=True))
+    twice = next(n for n in names if names.count(n) > 1)
+    raise ValueError(f"{twice} is given twice; name them: name={twice}")
+
+
+def check_references(systems: dict[str, Side]) -> None:
+    """Raises ValueError at the first utterance that systems have other words for.
+
+    Scores without a recogniser do not tell the words.
+    """
+    first = next(iter(systems))
+    known = systems[first].scores.utterances.get(REFERENCE_ROW, {})
+    for name, system in systems.items():
+        lines = system.scores.utterances.get(REFERENCE_ROW, {})
+        pair = f"{first} and {name} have different references"
+        for utt, line in lines.items():
+            words = [side.get("text") for side in (known.get(utt, {}), line)]
+            if None not in words and words[0] != words[1]:
+                raise ValueError(
+                    f"{pair}: utterance {utt} is '{words[0]}' in the one, "
+                    f"'{words[1]}' in the other"
+                )
+        if known and lines and not known.keys() & lines.keys():
+            raise ValueError(
+                f"{pair}: no utterance in common, the first are {next(iter(known))} "
+                f"and {next(iter(lines))}"
+            )
+
+
+def pair_rows(systems: dict[str, Side], rows: list[str]) -> list[tuple[str, list[str]]]:
+    """(table, row of each system) to compare.
+
+    Raises:
+        ValueError: a row does not exist, or nothing is shared.
+    """
+    have = {
+        name: ", ".join(row for table in COLUMNS for row in s.scores.rows(table))
+        for name, s in systems.items()
+    }
+    for name, system in systems.items():
+        for row in rows or [system.row] * bool(system.row):
+            if not any(system.scores.row_keys(table, row) for table in COLUMNS):
+                raise ValueError(f"{name} has no row '{row}', but {have[name]}")
+    sides = list(systems.values())
+    picked = [s.row for s in sides]
+    found = []
+    for table in COLUMNS:
+        usual = DEFAULT_ROWS.get(table) or sides[0].scores.rows(table)
+        if any(picked):
+            wanted = [[row or usual[0] for row in picked]] if usual else []
+        else:
+            wanted = [[name] * len(sides) for name in rows or usual]
+        for group in wanted:
+            pairs = zip(sides, group, strict=True)
+            if all(s.scores.row_keys(table, row) for s, row in pairs):
+                found.append((table, group))
+    if not found:
+        listed = "; ".join(f"{name}: {rows}" for name, rows in have.items())
+        raise ValueError(f"no row is shared, name some (path:row); {listed}")
+    return found
+
+
+def compare_rows(
+    sides: list[Side], table: str, rows: list[str], resamples: int, seed: int
+) -> dict[str, Comparison]:
+    """Metric key -> comparison, for the metrics defined for all, in table order.
+
+    A metric without an utterance common to all is left out with a warning.
+    """
+    result = {}
+    for column in COLUMNS[table]:
+        seeds = [
+            system.scores.seeds(table, row, column.key)
+            for system, row in zip(sides, rows, strict=True)
+        ]
+        if all(s and all(one.scored for one in s) for s in seeds):
+            try:
+                result[column.key] = compare(seeds, resamples, seed)
+            except ValueError as error:
+                where = f"{table}, {'/'.join(dict.fromkeys(rows))}, {column.label}"
+                logging.warning("%s: %s; left out", where, error)
+    return result
+
+
+def comparison_results(
+    systems: dict[str, Side], rows: list[str], resamples: int, seed: int
+) -> dict:
+    """All comparisons, JSON-ready; undefined is null.
+
+    Raises:
+        ValueError: the references differ, or nothing is shared.
+    """
+    check_references(systems)
+    tables = []
+    for table, group in pair_rows(systems, rows):
+        sides = list(systems.values())
+        found = compare_rows(sides, table, group, resamples, seed)
+        p = holm([one.p for c in found.values() for one in c.systems[1:]])
+        adjusted = iter(p)
+        metrics = {}
+        for key, comparison in found.items():
+            results = [_jsonable(vars(one)) for one in comparison.systems]
+            for result in results[1:]:
+                result["p_holm"] = null(next(adjusted))
+            metrics[key] = {
+                "utterances": len(comparison.ids),
+                "total": comparison.total,
+                "left_out": comparison.left_out,
+                "systems": results,
+            }
+        if metrics:
+            seeds = [
+                len(s.scores.row_keys(table, row))
+                for s, row in zip(sides, group, strict=True)
+            ]
+            tables.append(
+                {"table": table, "rows": group, "seeds": seeds, "metrics": metrics}
+            )
+    if not tables:
+        raise ValueError("no metric is defined for all systems")
+    return {
+        "systems": [
+            {
+                "name": name,
+                "folder": str(s.scores.path),
+                "scorers": s.scores.results.get("scorers", {}),
+            }
+            for name, s in systems.items()
+        ],
+        "resamples": resamples,
+        "seed": seed,
+        "level": LEVEL,
+        "tables": tables,
+    }
+
+
+def _jsonable(fields: dict) -> dict:
+    """nan -> null; an undefined interval is null as a whole."""
+    result = {}
+    for name, value in fields.items():
+        if isinstance(value, tuple):
+            result[name] = list(value) if all(map(math.isfinite, value)) else None
+        else:
+            result[name] = null(value)
+    return result

@@ -1,0 +1,106 @@
+"""A test set as a data directory: wav.scp utt2spk spk2utt [text], pairs | answers."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from espnet2_taste.evaluate.testsets.abs_layout import Pair, TestSet
+from espnet2_taste.io.atomic import write_lines
+from espnet2_taste.io.datadir import invert, write_table
+
+
+def write_testset(found: TestSet, folder: Path, name: str) -> None:
+    """Write a data directory whose ids start with ``name`` (sets can be combined).
+
+    ``pairs`` has a line per pair: id, task, positive, negative, item. ``answers.jsonl``
+    has a line per question: key, answers. ``text`` has the transcripts there are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def named(key: str) -> str:
+        return f"{name}-" + "_".join(key.split())
+
+    speakers = {named(u): named(found.speakers.get(u, u)) for u in found.wavs}
+    if len(speakers) < len(found.wavs):
+        raise ValueError(f"{folder}: ids differ in white space only")
+    pairs = (
+        " ".join([named(p.name), p.task, *map(named, (p.positive, p.negative, p.item))])
+        for p in sorted(found.pairs, key=lambda pair: named(pair.name))
+    )
+    answers = (
+        json.dumps({"key": named(key), "answers": found.answers[key]})
+        for key in sorted(found.answers, key=named)
+    )
+    for file, lines in (("pairs", pairs), ("answers.jsonl", answers)):
+        (folder / file).unlink(missing_ok=True)
+        if lines := list(lines):
+            write_lines(folder / file, lines)
+    (folder / "text").unlink(missing_ok=True)
+    text = {named(u): found.text[u] for u in found.wavs if found.text.get(u)}
+    if text:
+        write_table(folder / "text", text)
+    write_table(folder / "spk2utt", invert(speakers))
+    write_table(folder / "utt2spk", speakers)
+    write_table(folder / "wav.scp", {named(u): str(p) for u, p in found.wavs.items()})
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read ``pairs``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line without five fields, a pair twice or with itself, no pair;
+            the message names file and line.
+    """
+    pairs: dict[str, Pair] = {}
+    for number, line in enumerate(_lines(path), 1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 5:
+            raise ValueError(
+                f"{path}:{number}: expected id, task, positive, negative and item, got "
+                f"'{line}'"
+            )
+        pair = Pair(*fields)
+        if pair.name in pairs:
+            raise ValueError(f"{path}:{number}: pair {pair.name} appears twice")
+        if pair.positive == pair.negative:
+            raise ValueError(f"{path}:{number}: pair {pair.name} has one side only")
+        pairs[pair.name] = pair
+    if not pairs:
+        raise ValueError(f"{path}: no pair")
+    return list(pairs.values())
+
+
+def read_answers(path: Path) -> dict[str, list[str]]:
+    """Read ``answers.jsonl``: question -> its answers.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not of that form, a question twice, no answer; names file and line.
+    """
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            key, answers = str(row["key"]), [str(a) for a in row["answers"]]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f'{path}:{number}: expected {{"key": ..., "answers": [...]}}'
+            ) from None
+        if key in found or not answers:
+            reason = "appears twice" if key in found else "has no answer"
+            raise ValueError(f"{path}:{number}: question {key} {reason}")
+        found[key] = answers
+    if not found:
+        raise ValueError(f"{path}: no question")
+    return found
+
+
+def _lines(path: Path) -> Iterable[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}: see bin.prepare_testset")
+    return path.read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,1 @@
+"""Whole systems: packed, uploaded, converted from and to published ones."""

@@ -1,0 +1,139 @@
+"""A packed folder is opened before it is handed on: what it is, and that it fits."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from espnet2_taste.hub.packed import load_part, read_parts
+from espnet2_taste.hub.portable import BACKBONES
+from espnet2_taste.inference import SpeechToTaste, TaslmScore
+from espnet2_taste.io.checkpoint import read_yaml
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
+
+
+def open_parts(folder: Path) -> dict[str, str]:
+    """Open every part, and see that they are of one system.
+
+    Args:
+        folder: of the packed model.
+
+    Returns:
+        part -> what it is, in words.
+
+    Raises:
+        ValueError: two parts do not fit together; the message says which and why.
+    """
+    parts = read_parts(folder)
+    taste = SpeechToTaste(model_file=folder)
+    facts = {"taste": _describe_taste(folder, taste)}
+    model, options = taste.model, taste.args
+    if "taslm" in parts:
+        taslm = TaslmScore(model_file=folder)
+        if not same_codes(model.quantizer, taslm.model.quantizer):
+            raise ValueError(
+                "--taslm was trained on the codes of another tokenizer, for its "
+                "codebooks are not those of --taste: give two that belong together"
+            )
+        facts["taslm"] = ", ".join(
+            [
+                f"{taslm.args.lm} language model",
+                f"{taslm.args.speech_head} speech head",
+                *_common(folder, "taslm", taslm.model),
+            ]
+        )
+    for part in ("units", "speaker", "vocoder"):
+        if part not in parts:
+            continue
+        loaded = load_part(folder, part)
+        if part == "units":
+            _compare("--units", loaded.num_units, "units", options.num_units)
+            facts[part] = f"{loaded.num_units} units, {loaded.unit_rate:g} a second"
+        elif part == "speaker":
+            width = options.spk_embed_dim
+            _compare("--speaker", loaded.embed_dim, "dimensions", width)
+            facts[part] = f"{loaded.embed_dim} dimensions"
+        else:
+            _try_vocoder(loaded, options.num_units, options.spk_embed_dim)
+            facts[part] = f"waveforms of {loaded.sample_rate} Hz"
+        if part != "vocoder":
+            facts[part] += f", from speech of {loaded.sample_rate} Hz"
+        facts[part] = f"`{parts[part]}`, {facts[part]}"
+        logging.info("%s: %s", part, facts[part])
+    return facts
+
+
+def same_codes(first: AbsQuantizer, second: AbsQuantizer) -> bool:
+    """Whether two quantisers turn every codebook entry into the same vector."""
+    sizes = [(q.num_codebooks, q.codebook_size, q.dim) for q in (first, second)]
+    if sizes[0] != sizes[1]:
+        return False
+    books, entries, _ = sizes[0]
+    codes = torch.full((books, entries, books), 0)
+    for book in range(books):
+        codes[book, :, book] = torch.arange(entries)
+    with torch.inference_mode():
+        vectors = [q.codes_to_embeddings(codes) for q in (first, second)]
+    return torch.equal(*vectors)
+
+
+def remote_names(folder: Path) -> list[str]:
+    """Hub ids that a packed model's configurations still name."""
+    names = []
+    for part, section in BACKBONES.items():
+        if not (folder / part).is_dir():
+            continue
+        config = read_yaml(folder / part / "config.yaml")
+        names.append((config.get(section) or {}).get("model"))
+        if config.get("token_type") == "hf":
+            names.append(config["token_model"])
+    local = (None, "")
+    found = (n for n in names if n not in local and not n.startswith("./"))
+    return list(dict.fromkeys(found))
+
+
+def _describe_taste(folder: Path, taste: SpeechToTaste) -> str:
+    quantizer, args = taste.model.quantizer, taste.args
+    codes = "no codes (no quantiser)"
+    if quantizer.num_codebooks:
+        codes = (
+            f"{quantizer.num_codebooks} codebooks ({args.quantizer}) of "
+            f"{quantizer.codebook_size} entries, one code of each a "
+            f"{taste.model.granularity}"
+        )
+    return ", ".join(
+        [
+            codes,
+            f"`{args.encoder}` encoder",
+            f"`{args.aggregator}` aggregator",
+            f"`{args.speech_decoder}` speech decoder",
+            f"speech of {taste.sample_rate} Hz",
+            *_common(folder, "taste", taste.model),
+        ]
+    )
+
+
+def _common(folder: Path, part: str, model: torch.nn.Module) -> list[str]:
+    config = read_yaml(folder / part / "config.yaml")
+    count = sum(p.numel() for p in model.parameters())
+    return [f"`{config['token_type']}` text tokens", f"{count:,} parameters"]
+
+
+def _compare(option: str, given: int, what: str, wanted: int) -> None:
+    if given != wanted:
+        raise ValueError(
+            f"{option} has {given} {what}, --taste was trained with {wanted}: give the "
+            "one it was trained with"
+        )
+
+
+def _try_vocoder(vocoder, num_units: int, spk_embed_dim: int) -> None:
+    """The last unit and a speaker: what does not fit is refused."""
+    units = [torch.tensor([num_units - 1])]
+    try:
+        vocoder(units, torch.ones(1, spk_embed_dim))
+    except (ValueError, IndexError) as error:
+        raise ValueError(
+            f"--vocoder does not fit the {num_units} units and {spk_embed_dim} speaker "
+            f"dimensions of --taste ({error})"
+        ) from None

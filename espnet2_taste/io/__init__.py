@@ -1,0 +1,1 @@
+"""Files: tables, audio, checkpoints, written atomically."""

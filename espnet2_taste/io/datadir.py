@@ -1,0 +1,221 @@
+"""Kaldi data directories: what belongs together, checked and kept in one order.
+
+Every table has one line per utterance, ``id value``, sorted as LC_ALL=C sorts; all
+tables of a directory have the same ids, because ESPnet reads them in lockstep. With
+``segments``, ``wav.scp`` is indexed by recording. ``*.ctm`` has a line per word.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from espnet2_taste.io.atomic import write_lines
+
+NAMED_TABLES = ("text", "utt2spk", "utt2num_samples", "utt2dur", "segments")
+
+
+def read_lines(path: Path) -> dict[str, str]:
+    """Read ``id value`` lines; a value may be empty here.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an id twice, or text that is not UTF-8.
+    """
+    entries: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error.reason})") from None
+    for number, line in enumerate(lines, 1):
+        key, *value = line.split(maxsplit=1)[:2] or [""]
+        if not key:
+            continue
+        if key in entries:
+            raise ValueError(f"{path}:{number}: id {key} appears twice; ids are unique")
+        entries[key] = value[0].strip() if value else ""
+    return entries
+
+
+def write_table(path: str | Path, entries: dict[str, str]) -> None:
+    """Write a table sorted by id (code points sort as LC_ALL=C sorts UTF-8)."""
+    write_lines(path, (f"{key} {entries[key]}".rstrip() for key in sorted(entries)))
+
+
+def table_names(folder: Path) -> list[str]:
+    """Utterance tables of a directory (not spk2utt, ctm, or wav.scp with segments)."""
+    names = [name for name in NAMED_TABLES if (folder / name).is_file()]
+    names += sorted(path.name for path in folder.glob("*.scp"))
+    if "segments" in names and "wav.scp" in names:
+        names.remove("wav.scp")
+    return names
+
+
+def read_tables(folder: Path) -> dict[str, dict[str, str]]:
+    """All utterance tables by file name; wav.scp, text and utt2spk must exist."""
+    for name in ("wav.scp", "text", "utt2spk"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder}/{name} is missing: run stage 1")
+    return {name: read_lines(folder / name) for name in table_names(folder)}
+
+
+def invert(utt2spk: dict[str, str]) -> dict[str, str]:
+    """utt2spk -> spk2utt, utterances sorted."""
+    speakers: dict[str, list[str]] = {}
+    for utt in sorted(utt2spk):
+        speakers.setdefault(utt2spk[utt], []).append(utt)
+    return {speaker: " ".join(utts) for speaker, utts in speakers.items()}
+
+
+def expand(spk2utt: dict[str, str]) -> dict[str, str]:
+    """spk2utt -> utt2spk."""
+    return {utt: spk for spk, utts in spk2utt.items() for utt in utts.split()}
+
+
+def validate(folder: Path) -> int:
+    """Check a directory; return its number of utterances.
+
+    Raises:
+        ValueError, FileNotFoundError: the first thing wrong, with file, id and cure.
+    """
+    cure = f"run: python -m espnet2_taste.bin.datadir fix {folder}"
+    tables = read_tables(folder)
+    reference = tables["utt2spk"]
+    if not reference:
+        raise ValueError(f"{folder}/utt2spk has no utterance")
+    for name, table in tables.items():
+        for key, value in table.items():
+            if not value:
+                what = "empty text" if name == "text" else "no value"
+                raise ValueError(f"{folder}/{name}: {key} has {what}; {cure}")
+        different = set(table) ^ set(reference)
+        if different:
+            key = min(different)
+            has, lacks = (name, "utt2spk") if key in table else ("utt2spk", name)
+            raise ValueError(
+                f"{folder}: {len(different)} ids differ between utt2spk and {name}, "
+                f"e.g. {key} is in {has} but not in {lacks}; {cure}"
+            )
+        if list(table) != sorted(table):
+            raise ValueError(f"{folder}/{name} is not sorted (LC_ALL=C); {cure}")
+    if "segments" in tables:
+        recordings = read_lines(folder / "wav.scp")
+        for key, value in tables["segments"].items():
+            if value.split()[0] not in recordings:
+                raise ValueError(
+                    f"{folder}/segments: {key} is cut from {value.split()[0]}, which "
+                    "wav.scp does not have"
+                )
+    spk2utt = folder / "spk2utt"
+    if not spk2utt.is_file() or read_lines(spk2utt) != invert(reference):
+        raise ValueError(f"{spk2utt} does not match utt2spk; {cure}")
+    return len(reference)
+
+
+def write_selection(
+    source: Path, tables: dict[str, dict[str, str]], keys: set[str], target: Path
+) -> None:
+    """Write the ``keys`` of ``tables``, and what hangs on them, to ``target``."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_table(target / name, {k: v for k, v in table.items() if k in keys})
+    if "segments" in tables:
+        used = {tables["segments"][key].split()[0] for key in keys}
+        recordings = read_lines(source / "wav.scp")
+        kept = {k: v for k, v in recordings.items() if k in used}
+        write_table(target / "wav.scp", kept)
+    for ctm in sorted(source.glob("*.ctm")):
+        lines = ctm.read_text(encoding="utf-8").splitlines()
+        kept_lines = [line for line in lines if line.split(maxsplit=1)[0] in keys]
+        # Stable: the words of an utterance stay in the order of time.
+        kept_lines.sort(key=lambda line: line.split(maxsplit=1)[0])
+        write_lines(target / ctm.name, kept_lines)
+    speakers = {k: v for k, v in tables["utt2spk"].items() if k in keys}
+    write_table(target / "spk2utt", invert(speakers))
+
+
+def fix(folder: Path) -> dict[str, int]:
+    """Keep the utterances that every table has, sorted; return reason -> dropped.
+
+    Raises:
+        ValueError: nothing is left.
+    """
+    tables = read_tables(folder)
+    everything = set().union(*tables.values())
+    keys, dropped = set(everything), {}
+    for name, table in tables.items():
+        absent = keys - set(table)
+        empty = {key for key in keys & set(table) if not table[key]}
+        keys -= absent | empty
+        if absent:
+            dropped[f"not in {name}"] = len(absent)
+        if empty:
+            dropped["empty text" if name == "text" else f"empty in {name}"] = len(empty)
+    if not keys:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        raise ValueError(f"{folder}: no utterance is left ({reasons})")
+    write_selection(folder, tables, keys, folder)
+    return dropped
+
+
+def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
+    """Write the utterances ``keys`` of ``folder`` to ``target``; return how many.
+
+    Raises:
+        ValueError: a key that the directory does not have.
+    """
+    tables, keys = read_tables(folder), set(keys)
+    unknown = keys - set(tables["utt2spk"])
+    if unknown:
+        raise ValueError(f"{folder}: no utterance {min(unknown)} ({len(unknown)} lack)")
+    write_selection(folder, tables, keys, target)
+    return len(keys)
+
+
+def combine(folders: list[Path], target: Path) -> int:
+    """Join directories with disjoint ids; files that not all have are left out.
+
+    Raises:
+        ValueError: an id in two of them.
+    """
+    parts = [read_tables(folder) for folder in folders]
+    shared = set(parts[0]).intersection(*parts[1:])
+    if any("segments" in part for part in parts):
+        raise ValueError("combine takes no segments: run stage 2 first")
+    target.mkdir(parents=True, exist_ok=True)
+    for name in sorted(shared):
+        joined: dict[str, str] = {}
+        for folder, part in zip(folders, parts, strict=True):
+            twice = joined.keys() & part[name].keys()
+            if twice:
+                raise ValueError(f"{folder}/{name}: id {min(twice)} appears twice")
+            joined |= part[name]
+        write_table(target / name, joined)
+    write_table(target / "spk2utt", invert(read_lines(target / "utt2spk")))
+    return len(read_lines(target / "utt2spk"))
+
+
+def merge(shards: list[Path], target: Path) -> int:
+    """Join the shards' tables (or ctm or jsonl files) into one sorted file.
+
+    Raises:
+        FileNotFoundError: no shard, i.e. no job wrote its output.
+        ValueError: an id in two shards.
+    """
+    if not shards:
+        raise FileNotFoundError(f"{target}: no shard to merge; see the jobs' logs")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix in (".ctm", ".jsonl"):
+        lines = [x for s in shards for x in s.read_text(encoding="utf-8").splitlines()]
+        first = slice(1) if target.suffix == ".ctm" else slice(2)  # {"key": "<id>", ...
+        write_lines(target, sorted(lines, key=lambda line: line.split()[first]))
+        return len(lines)
+    joined: dict[str, str] = {}
+    for shard in shards:
+        table = read_lines(shard)
+        twice = joined.keys() & table.keys()
+        if twice:
+            raise ValueError(f"{shard}: id {min(twice)} is in another shard too")
+        joined |= table
+    write_table(target, joined)
+    return len(joined)

@@ -1,1 +1,0 @@
-"""Building blocks that more than one model has."""

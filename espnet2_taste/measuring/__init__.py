@@ -1,1 +1,0 @@
-"""Recordings -> numbers: words, word times, pitch and what meters give, cached."""

@@ -1,1 +1,0 @@
-"""Numbers -> metrics: one small file each, with its definition; see ``statistics``."""

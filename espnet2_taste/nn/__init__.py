@@ -1,0 +1,1 @@
+"""Layers and index arithmetic that more than one model has."""

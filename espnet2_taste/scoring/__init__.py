@@ -1,1 +1,0 @@
-"""Metrics -> rows, tables, results files and comparisons of systems."""

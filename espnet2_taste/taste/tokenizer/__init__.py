@@ -1,0 +1,1 @@
+"""Speech and transcript -> TASTE codes: frontend, encoder, aggregator, quantizer."""

@@ -1,0 +1,1 @@
+"""Transcripts: normalised, split into words and tokens."""

@@ -1,0 +1,1 @@
+from spoken import spoken_data, wavs, words  # noqa: F401

@@ -1,0 +1,175 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from tiny_whisper import SPECIAL, save_openai, save_transformers
+
+from espnet2_taste.asr.abs_recogniser import split_long
+from espnet2_taste.asr.recognisers import load_recogniser
+from espnet2_taste.evaluate.scorers.abs_meter import Unavailable
+
+
+@pytest.fixture(scope="module")
+def noise():
+    rng = np.random.default_rng(0)
+    return [0.1 * rng.normal(size=n).astype(np.float32) for n in (16000, 24000, 9000)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_transformers(tmp_path_factory.mktemp("tiny") / "whisper")
+
+
+def greedy(folder, wav, prompt, steps):
+    """The most probable token after the other, straight from the logits."""
+    from transformers import (
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+        WhisperTokenizer,
+    )
+
+    model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    extract = WhisperFeatureExtractor.from_pretrained(folder)
+    features = extract(wav, sampling_rate=16000, return_tensors="pt").input_features
+    tokens = [256 + SPECIAL.index(name) for name in prompt]
+    for _ in range(steps):
+        with torch.inference_mode():
+            ids = torch.tensor([tokens])
+            logits = model(input_features=features, decoder_input_ids=ids).logits
+        tokens.append(int(logits[0, -1].argmax()))
+        if tokens[-1] == 256:
+            break
+    tokenizer = WhisperTokenizer.from_pretrained(folder)
+    return tokenizer.decode(tokens, skip_special_tokens=True).strip()
+
+
+def test_whisper_reads_what_is_most_probable(folder, noise):
+    recognise = load_recogniser("whisper", str(folder), max_new_tokens=6)
+    prompt = ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
+    texts = recognise(noise)
+    assert texts == [greedy(folder, wav, prompt, 6) for wav in noise]
+    assert any(texts) and recognise.on_device and recognise.cleaner == "whisper_en"
+    assert "whisper (" in recognise.identity and "language en" in recognise.identity
+    german = load_recogniser("whisper", str(folder), language="de", max_new_tokens=6)
+    assert german.cleaner == "whisper_basic" and german.identity != recognise.identity
+    prompt[1] = "<|de|>"
+    assert german(noise[:1]) == [greedy(folder, noise[0], prompt, 6)]
+
+
+def test_whisper_spectrograms_are_made_on_the_device(
+    folder, noise, tmp_path, monkeypatch
+):
+    import whisper
+
+    used = []
+
+    def noting(function):
+        def call(*args, device="none", **options):
+            used.append(str(device))
+            return function(*args, device=device, **options)
+
+        return call
+
+    recognise = load_recogniser("whisper", str(folder), max_new_tokens=2)
+    extractor = type(recognise.parts[1])
+    monkeypatch.setattr(extractor, "__call__", noting(extractor.__call__))
+    recognise(noise[:1])
+    monkeypatch.setattr(
+        whisper, "log_mel_spectrogram", noting(whisper.log_mel_spectrogram)
+    )
+    load_recogniser("openai_whisper", str(save_openai(tmp_path / "tiny.pt")))(noise[:1])
+    assert used == ["cpu", "cpu"]
+
+
+def test_identities_hold_what_texts_depend_on(folder, tmp_path):
+    def identity(path, **conf):
+        return load_recogniser("whisper", str(path), **conf).identity
+
+    usual = identity(folder)
+    assert usual != identity(folder, max_new_tokens=6)
+    assert usual != identity(folder, language="de")
+    assert usual != identity(folder, dtype="bfloat16")
+    other = shutil.copytree(folder, tmp_path / folder.name)
+    assert usual == identity(other)  # wherever it lies
+    config = other / "generation_config.json"
+    config.write_text(config.read_text() + " ")
+    assert usual != identity(other)
+    path = str(save_openai(tmp_path / "tiny.pt"))
+    on_cpu, on_gpu = (
+        load_recogniser("openai_whisper", path, device).identity
+        for device in ("cpu", "cuda")
+    )
+    assert "float32" in on_cpu and on_gpu == on_cpu.replace("float32", "float16")
+
+
+def test_whisper_of_one_language(tmp_path, noise):
+    folder = save_transformers(tmp_path / "whisper.en", multilingual=False)
+    recognise = load_recogniser("whisper", str(folder), max_new_tokens=6)
+    prompt = ["<|startoftranscript|>", "<|notimestamps|>"]
+    assert recognise(noise[:1]) == [greedy(folder, noise[0], prompt, 6)]
+
+
+def test_whisper_hears_long_recordings_in_pieces(folder, noise):
+    recognise = load_recogniser("whisper", str(folder), max_new_tokens=4)
+    pause = np.zeros(3200, np.float32)
+    first, second = np.resize(noise[0], 450000), noise[1]
+    long = np.concatenate([first, pause, second, noise[2]])
+    pieces = split_long(long, 480000)
+    assert len(pieces) == 2 and 450000 < len(pieces[0]) < 453200  # in the pause
+    assert (np.concatenate(pieces) == long).all()
+    texts = recognise([long, noise[0]])
+    parts = [text for piece in pieces for text in recognise([piece])]
+    assert texts == [" ".join(parts).strip(), recognise(noise[:1])[0]]
+
+
+def test_whisper_that_is_not_here(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    (tmp_path / "empty").mkdir()
+    for model in (tmp_path / "empty", "nobody/no-whisper"):
+        with pytest.raises(Unavailable, match="Whisper .*--asr_model"):
+            load_recogniser("whisper", str(model))
+    with pytest.raises(Unavailable, match="no-folder .*: no such folder"):
+        load_recogniser("whisper", str(tmp_path / "no-folder"))
+
+
+def greedy_openai(path, wav):
+    """The same with OpenAI's logits; it bans tokens that are no speech."""
+    import whisper
+
+    model = whisper.load_model(str(path))
+    tokenizer = whisper.tokenizer.get_tokenizer(True, language="en", task="transcribe")
+    mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(torch.from_numpy(wav)))
+    banned = [*tokenizer.non_speech_tokens, tokenizer.transcribe, tokenizer.translate]
+    banned += [tokenizer.sot, tokenizer.sot_prev, tokenizer.sot_lm, tokenizer.no_speech]
+    tokens = list(tokenizer.sot_sequence_including_notimestamps)
+    begin = len(tokens)
+    with torch.inference_mode():
+        features = model.embed_audio(mel[None])
+        for _ in range(model.dims.n_text_ctx // 2):
+            logits = model.logits(torch.tensor([tokens]), features)[0, -1]
+            logits[banned] = -torch.inf
+            if len(tokens) == begin:  # not silence at once
+                logits[[*tokenizer.encode(" "), tokenizer.eot]] = -torch.inf
+            tokens.append(int(logits.argmax()))
+            if tokens[-1] == tokenizer.eot:
+                break
+    said = [token for token in tokens[begin:] if token < tokenizer.eot]
+    return tokenizer.decode(said).strip()
+
+
+def test_openai_whisper(tmp_path, noise):
+    path = save_openai(tmp_path / "tiny.pt")
+    recognise = load_recogniser("openai_whisper", str(path))
+    texts = recognise(noise)
+    assert texts == [greedy_openai(path, wav) for wav in noise] and any(texts)
+    assert "tiny.pt (" in recognise.identity and recognise.cleaner == "whisper_en"
+
+
+def test_openai_whisper_that_is_not_here(tmp_path):
+    with pytest.raises(ValueError, match="nothing is neither a file nor one of"):
+        load_recogniser("openai_whisper", "nothing")
+    root = tmp_path / "a file"
+    root.write_text("")
+    with pytest.raises(Unavailable, match="Whisper tiny .*--asr_model"):
+        load_recogniser("openai_whisper", "tiny", download_root=str(root))

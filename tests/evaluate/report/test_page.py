@@ -1,0 +1,56 @@
+import re
+
+from espnet2_taste.evaluate.columns import find_column
+from espnet2_taste.evaluate.report.page import Report, build_page
+from espnet2_taste.evaluate.report.worst import WorstList
+
+
+def metric(mean, *interval, spread=None):
+    values = [mean] if spread is None else [mean - spread, mean + spread]
+    limits = list(interval) or None
+    metric = {"mean": mean, "spread": spread, "values": values, "interval": limits}
+    return metric | {"utterances": [40] * len(values)}
+
+
+def row(seeds=1, **metrics):
+    entry = {"errors": [None] * seeds, "failures": [{}] * seeds}
+    return {"seeds": [str(i) for i in range(seeds)], "metrics": metrics, **entry}
+
+
+def test_spoken_language_model_alone():
+    """No recordings: no Listen, no word errors, no size of a test set."""
+    results = {
+        "likelihood": {"salmon": row(accuracy=metric(0.5, 0.45, 0.55))},
+        "qa": {"llama": row(accuracy=metric(0.25))},
+        "scorers": {},
+        "not_computed": {},
+    }
+    wrong = [["Set", "Question", "Answers", "Said"], ["llama", "q1", "<a>", "b"]]
+    html = build_page(Report("slm", results, {"date": "today"}, wrong=wrong))
+    sections = re.findall(r'<section id="(\w+)"', html)
+    assert sections == ["likelihood", "qa", "environment"]
+    assert "[0.450, 0.550]</small>" in html
+    assert "Questions not answered" in html and "&lt;a&gt;" in html
+
+
+def test_score_table_cells():
+    column = find_column("reconstruction", "utmos")
+    results = {
+        "reconstruction": {
+            "original": row(utmos=metric(None)),
+            "a&b": row(2, utmos=metric(3.5, 3.25, 3.75, spread=0.5)),
+        },
+        "scorers": {"naturalness": "a <model>"},
+        "not_computed": {"WER": "pip install x", "Elsewhere": "y"},
+    }
+    worst = [WorstList("reconstruction", "a&b", "a&b:0", column, [("u", "1.20")])]
+    html = build_page(Report("t", results, {}, worst=worst))
+    assert (
+        '<td data-value="3.5"><a href="#worst-reconstruction-a%26b-utmos" '
+        'title="worst utterances of a&amp;b by UTMOS">3.50 ± 0.50</a>'
+        "<small>[3.25, 3.75]</small></td>"
+    ) in html
+    assert "<td>n/a</td>" in html
+    assert "± is half the range" in html and "95 % bootstrap" in html
+    # Of what is missing, the note names what belongs to the table.
+    assert "Not computed: WER (" in html and "a &lt;model&gt;" in html

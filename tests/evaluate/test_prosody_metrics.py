@@ -1,0 +1,216 @@
+import math
+
+import numpy as np
+import pytest
+
+from espnet2_taste.evaluate import duration, f0
+from espnet2_taste.evaluate.continuation import (
+    ctm_type_means,
+    reference_type_means,
+    score_continuations,
+)
+from espnet2_taste.evaluate.matching import Measures, pair_utterances, pair_words
+from espnet2_taste.evaluate.pause import pause_correlation
+from espnet2_taste.io.ctm import TimedWord
+from espnet2_taste.units.world import f0_contour
+
+
+def made(words, durations, pauses=None, log_f0=5.0, word_log_f0=None, failure=""):
+    """Measures of an utterance with given word times."""
+    words, durations = words.split(), np.array(durations, float)
+    pauses = np.append(np.zeros(len(words) - 1) if pauses is None else pauses, np.nan)
+    starts = np.concatenate([[0], np.cumsum(durations + np.nan_to_num(pauses))[:-1]])
+    if word_log_f0 is None:
+        word_log_f0 = np.full(len(words), log_f0)
+    if failure:
+        return Measures(words, failure=failure)
+    return Measures(
+        words,
+        starts=starts,
+        durations=durations,
+        pauses=pauses,
+        log_f0=log_f0,
+        word_log_f0=np.array(word_log_f0, float),
+    )
+
+
+SPEAKER = {"u1": "s", "u2": "s", "u3": "s", "u4": "s"}
+REFERENCE = {
+    "u1": made("a b", [0.1, 0.4], [0.0]),
+    "u2": made("a b", [0.2, 0.2], [0.2]),
+    "u3": made("b a c", [0.2, 0.4, 0.3], [0.1, 0.0]),
+}
+
+
+def test_type_means_by_hand():
+    pairs = pair_words(REFERENCE, REFERENCE, SPEAKER)
+    means = duration.type_means(pairs.words, pairs.reference_duration)
+    # "c" occurs once: no mean, no residual.
+    assert means == {
+        "a": pytest.approx(np.log(0.1 * 0.2 * 0.4) / 3),
+        "b": pytest.approx(np.log(0.4 * 0.2 * 0.2) / 3),
+    }
+    values = duration.residuals(pairs.words, pairs.reference_duration, means)
+    assert np.isnan(values).tolist() == [False] * 6 + [True]
+    assert values[0] == pytest.approx(np.log(0.1 / 0.2))
+
+
+def test_row_equal_to_the_reference_correlates_fully():
+    pairs = pair_words(REFERENCE, REFERENCE, SPEAKER)
+    assert duration.residual_correlation(pairs).value() == pytest.approx(1)
+    assert duration.rate_correlation(pairs).value() == pytest.approx(1)
+    assert pause_correlation(pairs).value() == pytest.approx(1)
+    assert duration.duration_consistency(pairs).value() == 1
+    assert pairs.coverage.value() == 1 and not pairs.failures
+
+
+def test_residual_correlation_against_a_direct_computation():
+    rng = np.random.default_rng(1)
+    words = ["a", "b"] * 20
+    ref, row = rng.uniform(0.1, 0.5, (2, 40))
+    reference, other = {"u1": made(" ".join(words), ref)}, {}
+    other["u1"] = made(" ".join(words), row)
+    pairs = pair_words(reference, other, SPEAKER)
+    expected = [np.log(ref[0::2]).mean(), np.log(ref[1::2]).mean()] * 20
+    direct = np.corrcoef(np.log(ref) - expected, np.log(row) - expected)[0, 1]
+    assert duration.residual_correlation(pairs).value() == pytest.approx(direct)
+
+
+def test_rate_ignores_which_words_there_are():
+    # All words of an utterance slower by one factor: only the factor matters.
+    factors, rows = [0.8, 1.0, 1.3], {}
+    for utt, factor in zip(REFERENCE, factors, strict=True):
+        m = REFERENCE[utt]
+        rows[utt] = made(" ".join(m.words), m.durations * factor, m.pauses[:-1])
+    pairs = pair_words(REFERENCE, rows, SPEAKER)
+    means = duration.type_means(pairs.words, pairs.reference_duration)
+    values = duration.residuals(pairs.words, pairs.row_duration, means)
+    values -= duration.residuals(pairs.words, pairs.reference_duration, means)
+    got = duration.utterance_means(values, pairs.utterances, 3)
+    assert got == pytest.approx(np.log(factors))
+
+
+def test_duration_consistency_excludes_exactly_25_ms():
+    reference = {"u1": made("a b c d", [0.1, 0.1, 0.1, 0.1])}
+    row = {"u1": made("a b c d", [0.12, 0.125, 0.13, 0.08])}
+    found = duration.duration_consistency(pair_words(reference, row, SPEAKER))
+    assert found.value() == 0.5 and found.sums.tolist() == [[2, 4]]
+
+
+def test_lost_utterances_are_counted_by_reason():
+    reference = {**REFERENCE, "u4": made("a", [0.1], [], failure="not alignable")}
+    rows = {
+        "u1": REFERENCE["u1"],
+        "u2": made("a d", [0.1, 0.1]),
+        "u4": made("a", [0.1], []),
+    }
+    pairs = pair_words(reference, rows, SPEAKER)
+    assert pairs.failures == {
+        "other words": 1,
+        "missing": 1,
+        "reference: not alignable": 1,
+    }
+    assert pairs.ids == ["u1"] and pairs.coverage.value() == 0.25
+
+
+def test_nothing_matched_is_undefined():
+    pairs = pair_words(REFERENCE, {}, SPEAKER)
+    assert pairs.coverage.value() == 0 and pairs.failures == {"missing": 3}
+    for metric in (
+        duration.residual_correlation,
+        duration.rate_correlation,
+        duration.duration_consistency,
+        pause_correlation,
+        f0.word_f0_correlation,
+    ):
+        assert math.isnan(metric(pairs).value()), metric
+
+
+def test_constant_pauses_are_undefined():
+    rows = {u: made(" ".join(m.words), m.durations) for u, m in REFERENCE.items()}
+    pairs = pair_words(REFERENCE, rows, SPEAKER)
+    assert math.isnan(pause_correlation(pairs).value())
+
+
+def test_utterance_f0_correlation_removes_each_row_speakers_mean():
+    speaker = {"u1": "s", "u2": "s", "u3": "t", "u4": "t", "u5": "alone"}
+    levels = {"u1": 5.0, "u2": 5.2, "u3": 4.5, "u4": 4.4, "u5": 9.0}
+    shift = {"s": 0.3, "t": -0.4, "alone": 1.0}
+    reference = {u: made("a", [0.1], [], log_f0=v) for u, v in levels.items()}
+    row = {
+        u: made("a", [0.1], [], log_f0=v + shift[speaker[u]]) for u, v in levels.items()
+    }
+    pairs = pair_utterances(reference, row, speaker)
+    assert f0.utterance_f0_correlation(pairs).value() == pytest.approx(1)
+    expected = [-0.1, 0.1, 0.05, -0.05, np.nan]
+    assert pairs.reference_log_f0 == pytest.approx(expected, nan_ok=True)
+
+
+def test_word_f0_correlation_by_hand():
+    reference = {
+        "u1": made("a b c", [0.1] * 3, log_f0=5.0, word_log_f0=[4.9, 5.0, 5.1])
+    }
+    row = {"u1": made("a b c", [0.1] * 3, log_f0=6.0, word_log_f0=[5.9, 6.1, 6.0])}
+    pairs = pair_words(reference, row, SPEAKER)
+    assert f0.word_f0_correlation(pairs).value() == pytest.approx(0.5)
+    assert pairs.row_log_f0 == pytest.approx([-0.1, 0.1, 0.0])
+
+
+def test_f0_of_a_tone_and_of_its_words():
+    # A buzz of 120 Hz, then 180 Hz: harmonics, as in a voice.
+    t = np.arange(16000) / 16000
+    parts = [
+        sum(np.sin(2 * np.pi * h * hz * t) / h for h in range(1, 8))
+        for hz in (120, 180)
+    ]
+    contour, period = f0_contour(0.1 * np.concatenate(parts), 16000)
+    words = f0.word_log_f0(contour, period, np.array([0.1, 1.1]), np.array([0.8, 0.8]))
+    assert np.exp(words) == pytest.approx([120, 180], rel=0.01)
+    assert f0.mean_log_f0(contour) == pytest.approx(np.log(120 * 180) / 2, abs=0.02)
+    assert math.isnan(f0.mean_log_f0(np.zeros(9)))
+
+
+def test_continuations_by_hand():
+    means = {"a": np.log(0.2), "b": np.log(0.2), "c": np.log(0.2)}
+    factors = {"u1": 0.5, "u2": 1.0, "u3": 2.0, "u4": 1.0}
+    reference = {u: made("a b c", np.full(3, 0.2 * k)) for u, k in factors.items()}
+    row = {u: made("c c new", np.full(3, 0.2 * k**0.5)) for u, k in factors.items()}
+    row["u4"] = made("c", [0.2], [], failure="not alignable")
+    prompts = {u: ["a", "b"] for u in factors}
+    got = score_continuations(reference, row, prompts, means, SPEAKER)
+    value = {key: s.value() for key, s in got.statistics.items()}
+    assert value["continuation_rate_corr"] == pytest.approx(1)
+    assert list(got.slowness) == ["u1", "u2", "u3"]
+    before, after = zip(*got.slowness.values(), strict=True)
+    assert before == pytest.approx(np.log([0.5, 1, 2]))
+    assert after == pytest.approx(np.log([0.5, 1, 2]) / 2)
+    assert value["slow_prompt_factor"] == pytest.approx(2**0.5)
+    assert value["fast_prompt_factor"] == pytest.approx((0.5**0.5 + 1) / 2)
+    assert value["coverage"] == 0.75 and got.unknown_words == 3
+    assert got.skipped == {"not alignable": 1}
+    del row["u1"]
+    prompts["u2"] = ["b"]
+    reference["u5"] = reference["u1"]
+    got = score_continuations(reference, row, prompts, means, SPEAKER)
+    assert got.skipped == {
+        "no prompt or nothing generated": 1,
+        "missing": 1,
+        "prompt is not the start of the reference": 1,
+        "not alignable": 1,
+    }
+    assert math.isnan(got.statistics["continuation_rate_corr"].value())
+
+
+def test_training_ctm_fills_in_unseen_words(tmp_path):
+    # The other aligner's words are 10 % longer throughout.
+    (tmp_path / "words.ctm").write_text(
+        "x 1 0.00 0.22 a\nx 1 0.30 0.22 B\nx 1 0.50 0.44 new\nx 1 0.9 0.0 zero\n"
+    )
+    reference = {"u1": made("a b", [0.2, 0.2])}
+    means = reference_type_means(reference, tmp_path / "words.ctm")
+    assert means["a"] == pytest.approx(np.log(0.2))
+    assert means["new"] == pytest.approx(np.log(0.4))
+    assert ctm_type_means({"x": [TimedWord(0, 0.1, "w"), TimedWord(0, 0.4, "w")]}) == {
+        "w": pytest.approx(np.log(0.2))
+    }
+    assert "new" not in reference_type_means(reference)

@@ -1,0 +1,86 @@
+"""Rows whose tables are in another order, or lack something; meters that fail."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet2_taste.bin.score import main
+from espnet2_taste.evaluate.scorers import instruments
+from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter
+from espnet2_taste.evaluate.statistics_file import read_statistics
+from espnet2_taste.io.audio import read_audio
+
+UTTS = [f"u{i}" for i in range(6)]
+
+
+class Level(AbsMeter):
+    """Loudness; no number for the loudest."""
+
+    name, kinds = "level", {"utmos": "ratio"}
+    identity = "of a test"
+
+    def __call__(self, recordings):
+        found = []
+        for recording in recordings:
+            peak = float(np.abs(read_audio(recording.entry, recording.utt)).max())
+            found.append({"utmos": [peak if peak < 0.55 else float("nan"), 1.0]})
+        return found
+
+
+def write_scp(folder, entries):
+    folder.mkdir()
+    lines = "".join(f"{utt} {path}\n" for utt, path in entries)
+    (folder / "wav.scp").write_text(lines)
+    return folder
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Originals, u5 the loudest; the same backwards; and without u0 and u3."""
+    wavs = {}
+    for i, utt in enumerate(UTTS):
+        time = np.arange(8000) / 16000
+        tone = 0.1 * (i + 1) * np.sin(2 * np.pi * 100 * (1 + i / 10) * time)
+        wavs[utt] = tmp_path / f"{utt}.wav"
+        soundfile.write(wavs[utt], tone, 16000, "FLOAT")
+    original = write_scp(tmp_path / "original", wavs.items())
+    (original / "text").write_text("".join(f"{utt} word\n" for utt in UTTS))
+    (original / "utt2spk").write_text("".join(f"{utt} s\n" for utt in UTTS))
+    write_scp(tmp_path / "backwards", reversed(wavs.items()))
+    some = [(utt, path) for utt, path in wavs.items() if utt not in ("u0", "u3")]
+    write_scp(tmp_path / "fewer", some)
+    return tmp_path
+
+
+def test_order_and_what_is_missing(rows, monkeypatch):
+    classes = instruments.meter_choices.classes | {"level": f"{__name__}.Level"}
+    monkeypatch.setattr(instruments.meter_choices, "classes", classes)
+    command = ["--ref_dir", str(rows / "original"), "--asr", "none", "--aligner"]
+    command += ["none", "--meters", "level", "frames", "--output_dir"]
+    command += [str(rows / "out"), "--rows"]
+    command += [f"{name}={rows}/{name}" for name in ("backwards", "fewer")]
+    for _ in range(2):  # measured, then read back
+        main(command)
+        results = json.loads((rows / "out" / "results.json").read_text())
+        found = results["reconstruction"]
+        level = {name: row["metrics"]["utmos"]["mean"] for name, row in found.items()}
+        assert level["original"] == level["backwards"] == pytest.approx(0.3, abs=1e-3)
+        assert level["fewer"] == pytest.approx((0.2 + 0.3 + 0.5) / 3, abs=1e-3)
+        # u5 is not what makes a mean undefined, but it is counted
+        assert found["backwards"]["failures"] == [{"(level failed)": 1}]
+        assert found["fewer"]["failures"] == [{"missing": 2, "(level failed)": 1}]
+        for name, expected in (("mcd", 0), ("f0_rmse", 0), ("utterance_f0_corr", 1)):
+            for row in ("backwards", "fewer"):
+                value = found[row]["metrics"][name]["mean"]
+                assert value == pytest.approx(expected, abs=1e-6), (row, name)
+    with open(rows / "out" / "utterances.csv", encoding="utf-8") as file:
+        lines = {(line["row"], line["utt"]): line for line in csv.DictReader(file)}
+    for i, utt in enumerate(UTTS[:5]):
+        value = float(lines["backwards", utt]["utmos"])
+        assert value == pytest.approx((i + 1) / 10, abs=1e-3)
+    assert lines["original", "u5"]["utmos"] == lines["fewer", "u0"]["utmos"] == ""
+    statistics = read_statistics(rows / "out" / "statistics.npz")
+    assert statistics["reconstruction", "fewer", "utmos"].ids == ["u1", "u2", "u4"]

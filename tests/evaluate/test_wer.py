@@ -1,0 +1,148 @@
+import logging
+import os
+import shutil
+
+import jiwer
+import numpy as np
+import pytest
+
+from espnet2_taste.evaluate import wer
+from espnet2_taste.evaluate.edit_counts import edit_counts
+from espnet2_taste.evaluate.wer import (
+    SPACE,
+    WordErrors,
+    characters,
+    error_statistics,
+    find_sclite,
+    sclite_counts,
+    word_errors,
+    write_wer_files,
+)
+
+REFERENCES = {
+    "a-1": "the cat sat on the mat",
+    "a-2": "she sells shells",
+    "b-1": "one two three four",
+    "b-2": "",
+}
+HYPOTHESES = {
+    "a-1": "the cat on a mat",  # 1 deleted, 1 substituted
+    "a-2": "she sells sea shells",  # 1 inserted
+    "b-1": "",  # nothing recognised: 4 deleted
+    "b-2": "oh",  # 1 inserted
+}
+TOTAL = WordErrors(4, 4, 13, 1, 5, 2)
+UTT2SPK = {utt: utt[0] for utt in REFERENCES}
+
+
+def split(texts):
+    return {utt: text.split() for utt, text in texts.items()}
+
+
+def random_texts(count, seed=0):
+    """Pairs of texts over few words: what alignments are ambiguous in."""
+    rng = np.random.default_rng(seed)
+    sides = ({}, {})
+    for i in range(count):
+        size = rng.integers(2, 9)
+        for side in sides:
+            tokens = rng.integers(0, size, rng.integers(1, 15))
+            side[f"u-{i}"] = [chr(97 + t) for t in tokens]
+    return sides
+
+
+def test_counts_by_hand():
+    counts = [
+        word_errors(REFERENCES[utt].split(), HYPOTHESES[utt].split())
+        for utt in REFERENCES
+    ]
+    assert counts[0] == WordErrors(1, 1, 6, 1, 1, 0)
+    assert sum(counts, WordErrors()) == TOTAL
+    assert TOTAL.rate == pytest.approx(8 / 13)
+    assert word_errors(["a"], ["a"]).sentence_errors == 0
+    assert word_errors([], []) == WordErrors(1, 0, 0, 0, 0, 0)
+
+
+def test_jiwer_finds_as_many_errors():
+    """But where a row of substitutions is worse than gaps at sclite's weights."""
+    more = 0
+    for ref, hyp in zip(*(side.values() for side in random_texts(500)), strict=True):
+        out = jiwer.process_words(" ".join(ref), " ".join(hyp))
+        least = out.substitutions + out.deletions + out.insertions
+        substituted, deleted, inserted = edit_counts(ref, hyp)
+        assert len(ref) - deleted == len(hyp) - inserted
+        weighted = 4 * substituted + 3 * (deleted + inserted)
+        assert weighted <= 4 * out.substitutions + 3 * (out.deletions + out.insertions)
+        assert substituted + deleted + inserted >= least
+        more += substituted + deleted + inserted > least
+    assert more < 10
+
+
+def test_rates_per_utterance_and_of_all():
+    total, statistics, errors = error_statistics(split(REFERENCES), split(HYPOTHESES))
+    assert total == TOTAL and errors["a-2"] == WordErrors(1, 1, 3, 0, 0, 1)
+    assert statistics["wer"].value() == pytest.approx(8 / 13)
+    assert statistics["wer"].values() == pytest.approx(
+        [1 / 3, 1 / 3, 1, np.nan], nan_ok=True
+    )
+    texts = {u: (REFERENCES[u], HYPOTHESES[u]) for u in ("a-1", "a-2", "b-1")}
+    for utt, (reference, hypothesis) in texts.items():
+        position = statistics["cer"].ids.index(utt)
+        expected = jiwer.cer(reference, hypothesis)
+        assert statistics["cer"].values()[position] == pytest.approx(expected)
+    assert characters(["ab", "c"]) == ["a", "b", SPACE, "c"]
+    missing, _, _ = error_statistics(split(REFERENCES), {})
+    assert missing == WordErrors(4, 3, 13, 0, 13, 0)
+
+
+def test_files_in_espnet_layout(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
+    write_wer_files(tmp_path, split(REFERENCES), split(HYPOTHESES), UTT2SPK)
+    first = (tmp_path / "ref.trn").read_text().splitlines()[0]
+    assert first == "the cat sat on the mat\t(a-a-1)"
+    assert (tmp_path / "hyp.trn").read_text().count("\n") == 4
+    result = (tmp_path / "result.txt").read_text()
+    assert "| Sum/Avg |     4     13 |   53.8    7.7   38.5   15.4   61.5" in result
+    # Ours can be read back the way sclite's is.
+    assert sclite_counts(result) == TOTAL
+
+
+def stand_in(folder, output, status=0):
+    """A program named sclite that prints ``output``."""
+    (folder / "output").write_text(output)
+    program = folder / "sclite"
+    program.write_text(f'#!/bin/sh\ncat "{folder}/output"\nexit {status}\n')
+    program.chmod(0o755)
+
+
+RAW = "  | Sum    |    4     13 |    7      1      5      2      8      4 |\n"
+
+
+def test_output_of_sclite_is_kept(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    stand_in(tmp_path, "sclite says\n" + RAW)
+    write_wer_files(tmp_path / "out", split(REFERENCES), split(HYPOTHESES), UTT2SPK)
+    assert (tmp_path / "out" / "result.txt").read_text() == "sclite says\n" + RAW
+    assert not caplog.records
+    stand_in(tmp_path, RAW.replace("1      5", "0      6"))
+    with caplog.at_level(logging.WARNING):
+        write_wer_files(tmp_path / "out", split(REFERENCES), split(HYPOTHESES), UTT2SPK)
+    assert "sclite counts" in caplog.text
+    stand_in(tmp_path, RAW, status=1)
+    write_wer_files(tmp_path / "out", split(REFERENCES), split(HYPOTHESES), UTT2SPK)
+    result = (tmp_path / "out" / "result.txt").read_text()
+    assert result.startswith("Counted without sclite")
+
+
+@pytest.mark.skipif(not find_sclite(), reason="sclite is not installed")
+@pytest.mark.parametrize("texts", ["by hand", "random"])
+def test_sclite_counts_the_same(tmp_path, texts):
+    references, hypotheses = split(REFERENCES), split(HYPOTHESES)
+    if texts == "random":
+        references, hypotheses = random_texts(1000, seed=1)
+    references = {u: t for u, t in references.items() if t}
+    speakers = {u: u[0] for u in references}
+    total, _, _ = error_statistics(references, hypotheses)
+    write_wer_files(tmp_path, references, hypotheses, speakers)
+    assert sclite_counts((tmp_path / "result.txt").read_text()) == total
+    assert wer.sclite_identity() == "sclite"

@@ -1,0 +1,80 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet2_taste.nn.segments import (
+    average_words,
+    count_words,
+    first_token_map,
+    length_mask,
+    place_at_word_starts,
+    pool_words,
+    spread_words,
+    word_starts,
+)
+
+word_lengths = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), min_size=1)
+
+
+def make_batch(items, pad=0):
+    ids = [[w for w, n in enumerate(item) for _ in range(n)] for item in items]
+    size = max(map(len, ids))
+    word_ids = torch.tensor([row + [pad] * (size - len(row)) for row in ids])
+    return word_ids, torch.tensor([len(row) for row in ids])
+
+
+@settings(max_examples=50, deadline=None)
+@given(word_lengths, st.integers(0, 3))
+def test_pooling_matches_a_loop_whatever_the_padding(items, pad):
+    word_ids, lengths = make_batch(items, pad)
+    hidden = torch.randn(*word_ids.shape, 2, dtype=torch.double)
+    num_words = max(map(len, items))
+    pooled = pool_words(hidden, word_ids, lengths, num_words)
+    averaged = average_words(hidden, word_ids, lengths)
+    starts = word_starts(word_ids, lengths)
+    for b, item in enumerate(items):
+        position = 0
+        for w, n in enumerate(item):
+            mean = hidden[b, position : position + n].mean(0)
+            torch.testing.assert_close(pooled[b, w], mean)
+            torch.testing.assert_close(
+                averaged[b, position : position + n], mean.expand(n, 2)
+            )
+            assert starts[b, position : position + n].tolist() == [True] + [False] * (
+                n - 1
+            )
+            position += n
+        assert not pooled[b, len(item) :].any()
+        torch.testing.assert_close(averaged[b, position:], hidden[b, position:])
+        assert not starts[b, position:].any()
+    assert count_words(word_ids, lengths).tolist() == [len(item) for item in items]
+    valid = length_mask(lengths)
+    torch.testing.assert_close(
+        spread_words(pooled, word_ids)[valid], averaged[valid], rtol=0, atol=1e-12
+    )
+
+
+def test_single_word_utterance_is_averaged_despite_zero_padding():
+    """The reference mixes padding into it (its quirk Q2)."""
+    word_ids, lengths = make_batch([[2], [3, 2]], pad=0)
+    hidden = torch.arange(10.0).reshape(2, 5, 1)
+    averaged = average_words(hidden, word_ids, lengths)
+    assert averaged[0, :2, 0].tolist() == [0.5, 0.5]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data(), word_lengths)
+def test_codes_move_between_tokenizations_by_their_words(data, items):
+    others = [
+        data.draw(st.lists(st.integers(1, 3), min_size=len(x), max_size=len(x)))
+        for x in items
+    ]
+    word_ids, lengths = make_batch(items)
+    other_ids, other_lengths = make_batch(others)
+    codes = torch.randint(9, (len(items), max(map(len, items)), 2))
+    here = place_at_word_starts(codes, word_ids, lengths, -1)
+    there = place_at_word_starts(codes, other_ids, other_lengths, -1)
+    move = first_token_map(other_ids, other_lengths, word_ids, lengths)
+    assert torch.equal(move.any(2), word_starts(other_ids, other_lengths))
+    moved = torch.einsum("blm,bmr->blr", move.double(), here.double())
+    assert torch.equal(moved.long().where(move.any(2)[..., None], -1), there)

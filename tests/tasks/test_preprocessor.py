@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+
+from espnet2_taste.tasks.collate import TasteCollate
+from espnet2_taste.tasks.preprocessor import TaslmPreprocessor, TastePreprocessor
+
+PREPROCESS = TastePreprocessor("whisper")
+GOOD = {
+    "speech": np.zeros(1600, np.float32),
+    "text": "red lamps",
+    "units": np.arange(5, dtype=np.int32),
+    "durations": np.array([2, 3], np.int32),
+    "spk_emb": np.ones(4, np.float32),
+}
+
+
+def test_good_utterance():
+    out = PREPROCESS("u", GOOD)
+    assert out["word_ids"].tolist() == sorted(out["word_ids"].tolist())
+    assert out["units"].dtype == out["text"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"text": " "}, "utterance u: empty text"),
+        ({"text": "three little words"}, "2 durations for 3 words"),
+        ({"durations": np.array([2, 2], np.int32)}, "durations sum to 4"),
+        ({"speech": np.full(9, np.nan, np.float32)}, "speech has NaN"),
+        ({"speech": np.zeros((9, 2), np.float32)}, "not mono"),
+    ],
+)
+def test_bad_utterances_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        PREPROCESS("u", {**GOOD, **change})
+
+
+def test_taslm_codes_become_rows_and_must_fit_the_words():
+    preprocess = TaslmPreprocessor("whisper", num_codebooks=2)
+    data = {"text": "red lamps", "taste": np.arange(4, dtype=np.int32)}
+    assert preprocess("u", data)["taste"].tolist() == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match="utterance u: 4 TASTE codes for 1 words"):
+        preprocess("u", {**data, "text": "red"})
+
+
+def test_collate_pads_and_counts():
+    items = [
+        ("a", {"units": np.array([1, 2]), "speech": np.ones(3, np.float32)}),
+        ("b", {"units": np.array([3]), "speech": np.ones(1, np.float32)}),
+    ]
+    uids, batch = TasteCollate(0.0, -1)(items)
+    assert uids == ["a", "b"]
+    assert batch["units"].tolist() == [[1, 2], [3, -1]]
+    assert batch["speech_lengths"].tolist() == [3, 1]
+    assert batch["speech"].dtype == torch.float32
