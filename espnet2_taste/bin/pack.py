@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 from espnet2_taste.bin import run
+from espnet2_taste.bin.options import named_folders
 from espnet2_taste.io.atomic import new_folder
 from espnet2_taste.io.lazy_choices import LazyChoices
 
@@ -53,7 +54,13 @@ def get_parser() -> argparse.ArgumentParser:
     card.add_argument("--license", help="of the weights, e.g. apache-2.0")
     card.add_argument("--data", help="that it was trained on")
     card.add_argument("--language", nargs="+", default=[], help="codes, e.g. en")
-    card.add_argument("--results", type=Path, help="results.json of bin.score")
+    card.add_argument(
+        "--results",
+        nargs="+",
+        default=[],
+        metavar="SET=DIR",
+        help="test sets, each with the output_dir of its bin.score",
+    )
     add(
         "--output", type=Path, required=True, help="*.zip, replaced if there; or folder"
     )
@@ -90,10 +97,8 @@ def fill(folder: Path, args: argparse.Namespace) -> None:
     from espnet2_taste.hub.portable import pack_model
     from espnet2_taste.inference.base import find_checkpoint
 
-    results = None
-    if args.results is not None:
-        is_folder = args.results.is_dir()
-        results = read_results(args.results if is_folder else args.results.parent)
+    scored = named_folders("--results", args.results)
+    results = {name: read_results(path) for name, path in scored.items()}
     parts = {}
     for part in MODELS:
         source = getattr(args, part)

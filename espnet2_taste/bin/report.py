@@ -1,7 +1,9 @@
-"""Write RESULTS.md and a self-contained HTML report from a scored experiment.
+"""Write RESULTS.md and a self-contained HTML report from scored test sets.
 
-Reads what ``bin.score`` left in ``--score_dir`` (results, statistics, word times, F0,
-and where the rows' audio is), attention maps ``<utt>.npz`` (``attention`` (W, F),
+RESULTS.md has a section per test set of ``--score_dirs``. The first set's page is
+``--html``; those of the others lie beside it, ``<html>_<set>.html``, and every page
+links to them. Reads what ``bin.score`` left in the folders (results, statistics, word
+times, F0, where the rows' audio is), attention maps ``<utt>.npz`` (``attention`` (W, F),
 ``words``, ``frame_shift``), and of ESPnet experiment directories the training logs and
 ``att_ws/<utt>/<epoch>ep.png``.
 """
@@ -35,7 +37,13 @@ def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
-    add("--score_dir", type=Path, required=True, help="output_dir of bin.score")
+    add(
+        "--score_dirs",
+        nargs="+",
+        required=True,
+        metavar="SET=DIR",
+        help="test sets, each with the output_dir of its bin.score",
+    )
     add("--attention_dir", type=Path, help="searched for attention/<utt>.npz")
     add("--exp_dirs", nargs="*", default=[], help="name=folder with train.log ...")
     add("--title", default="TASTE")
@@ -133,27 +141,36 @@ def read_experiments(items: list[str]) -> dict[str, Training]:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Write both files."""
-    scores = ScoreFolder.read(args.score_dir)
+    """Write RESULTS.md and a page per test set."""
+    folders = named_folders("--score_dirs", args.score_dirs)
+    sets = {name: ScoreFolder.read(folder) for name, folder in folders.items()}
     experiments = read_experiments(args.exp_dirs)
     env = environment()
-    markdown = results_markdown(scores.results, args.title, env, args.commands)
-    worst = worst_lists(scores, args.num_worst)
+    results = {name: scores.results for name, scores in sets.items()}
+    contents = {args.results: results_markdown(results, args.title, env, args.commands)}
     attention = find_attention(args.attention_dir)
-    utterances = collect_utterances(scores, attention, worst, args.num_utterances)
-    page = build_page(
-        Report(
-            title=args.title,
-            results=scores.results,
-            env=env,
-            commands=args.commands,
-            utterances=utterances,
-            worst=worst,
-            wrong=wrong_answers(scores, 4 * args.num_worst),
-            training=experiments,
+    html = args.html
+    pages = dict.fromkeys(sets, html)  # the first one's
+    for name in list(sets)[1:]:
+        pages[name] = html.with_name(f"{html.stem}_{name}{html.suffix}")
+    for name, scores in sets.items():
+        worst = worst_lists(scores, args.num_worst)
+        contents[pages[name]] = build_page(
+            Report(
+                title=args.title if len(sets) == 1 else f"{args.title}: {name}",
+                results=scores.results,
+                env=env,
+                commands=args.commands,
+                utterances=collect_utterances(
+                    scores, attention, worst, args.num_utterances
+                ),
+                worst=worst,
+                wrong=wrong_answers(scores, 4 * args.num_worst),
+                training=experiments,
+                others={n: p.name for n, p in pages.items() if n != name},
+            )
         )
-    )
-    for path, content in ((args.results, markdown), (args.html, page)):
+    for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, content)
         logging.info("wrote %s (%.1f MB)", path, len(content) / 1e6)

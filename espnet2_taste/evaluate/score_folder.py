@@ -73,11 +73,11 @@ def find_scores(path: Path) -> Path:
     """
     if (path / RESULTS).exists():
         return path
-    patterns = (f"*/{RESULTS}", f"exp/*/{RESULTS}")
-    found = sorted({p.parent for pattern in patterns for p in path.glob(pattern)})
+    patterns = ("*", "*/*", "exp/*", "exp/*/*")  # scores of a run or of its test sets
+    found = sorted({p.parent for x in patterns for p in path.glob(f"{x}/{RESULTS}")})
     if not found:
         raise FileNotFoundError(
-            f"no {RESULTS} in {path} nor in a folder of it: run "
+            f"no {RESULTS} in {path} nor in a folder below: run "
             "espnet2_taste.bin.score first"
         )
     if len(found) > 1:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from espnet2_taste import __version__
+from espnet2_taste.evaluate.report.results_md import test_set_size
 from espnet2_taste.evaluate.table import markdown
 
 NOT_GIVEN = "not given"
@@ -57,7 +58,7 @@ class Card:
         remote: hub ids of networks that are not inside.
         license, data: of the weights and of the training, None if nobody said.
         language: codes such as ``en``.
-        results: content of ``results.json``, None without.
+        results: test set -> content of its ``results.json``.
     """
 
     name: str
@@ -67,7 +68,7 @@ class Card:
     license: str | None = None
     data: str | None = None
     language: list[str] = field(default_factory=list)
-    results: dict | None = None
+    results: dict[str, dict] = field(default_factory=dict)
 
     def text(self) -> str:
         """The whole file, without paths of this machine."""
@@ -98,7 +99,12 @@ class Card:
             matter["datasets"] = [self.data]
         if self.results:
             tables = ("reconstruction", "continuation", "likelihood", "qa")
-            rows = [r for t in tables for r in (self.results.get(t) or {}).values()]
+            rows = [
+                row
+                for scores in self.results.values()
+                for table in tables
+                for row in (scores.get(table) or {}).values()
+            ]
             measured = {
                 key: None
                 for row in rows
@@ -182,11 +188,12 @@ class Card:
     def _results(self) -> str:
         if not self.results:
             return "Not computed: packed without results of `espnet2_taste.bin.score`."
-        size = (
-            f"Test set: {self.results['num_utterances']} utterances, "
-            f"{self.results['seconds']:.0f} s of audio."
-        )
-        return f"{size}\n\n{re.sub('^#', '##', markdown(self.results), flags=re.M)}"
+        parts = []
+        for name, scores in self.results.items():
+            size = test_set_size(scores)
+            parts.append(f"### Test set {name}" + (f": {size}" if size else ""))
+            parts.append(re.sub("^#", "###", markdown(scores), flags=re.M))
+        return "\n\n".join(parts)
 
 
 def _portable(text: str) -> str:

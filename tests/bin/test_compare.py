@@ -47,7 +47,7 @@ def write_scores(folder, rate, texts=None, ids=IDS, scorer="one", seed=0):
 @pytest.fixture
 def systems(tmp_path):
     """Two experiment folders with a scoring each."""
-    write_scores(tmp_path / "a" / "exp" / "scores", 0.4)
+    write_scores(tmp_path / "a" / "exp" / "scores" / "test", 0.4)
     write_scores(tmp_path / "b" / "scores", 0.1, ids=IDS[2:], seed=1)
     return [str(tmp_path / "a"), str(tmp_path / "b")]
 

@@ -178,7 +178,7 @@ def test_what_is_not_there(tiny_system, pack):
     with pytest.raises(FileNotFoundError, match="gone/model.pth does not exist"):
         pack("--vocoder", "exp/gone")
     with pytest.raises(FileNotFoundError, match="results.json: run .*score first"):
-        pack("--results", "exp/scores/results.json")
+        pack("--results", "test=exp")
     Path("data/token_list/chars.txt").unlink()
     with pytest.raises(FileNotFoundError, match="list at data/token_list/chars.txt"):
         pack()

@@ -109,7 +109,7 @@ def page(experiment):
     """Path of the HTML report; RESULTS.md lies beside it."""
     main(
         [
-            *("--score_dir", str(experiment / "score")),
+            *("--score_dirs", f"test={experiment / 'score'}"),
             *("--attention_dir", str(experiment / "taste_dump")),
             *("--exp_dirs", f"tokenizer={experiment / 'exp'}"),
             *("--title", "a <title>", "--commands", "./run.sh --ngpu 1"),
@@ -275,6 +275,25 @@ def test_the_browser_test_can_fail(tmp_path):
         assert len(browser.problems) == 3
 
 
+def test_several_sets(experiment, tmp_path):
+    """RESULTS.md has a section per set, and every page a link to the other one."""
+    main(
+        [
+            *("--score_dirs", f"clean={experiment / 'score'}"),
+            f"other={experiment / 'score'}",
+            *("--num_utterances", "1", "--num_worst", "1"),
+            *("--results", str(tmp_path / "RESULTS.md")),
+            *("--html", str(tmp_path / "report.html")),
+        ]
+    )
+    text = (tmp_path / "RESULTS.md").read_text()
+    first, second = (text.index(f"\n# TASTE: {name}\n") for name in ("clean", "other"))
+    assert first < text.index("Test set: 12") < second < text.rindex("Test set: 12")
+    for page, other in (("report", "report_other"), ("report_other", "report")):
+        html = (tmp_path / f"{page}.html").read_text()
+        assert re.findall(r'href="(?!data:|#)([^"]*)', html) == [f"{other}.html"]
+
+
 def test_listening_choice_is_even_and_prefers_attention():
     ids = [f"u{i:02d}" for i in range(20)]
     assert choose(ids, set(), 3) == ["u00", "u10", "u19"]
@@ -286,12 +305,12 @@ def test_listening_choice_is_even_and_prefers_attention():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--score_dir", "nowhere"], "run espnet2_taste.bin.score first"),
+        (["--score_dirs", "x=nowhere"], "--score_dirs x: no folder nowhere"),
         (["--exp_dirs", "x=nowhere"], "--exp_dirs x: no folder nowhere"),
     ],
 )
 def test_bad_input_is_one_line(experiment, tmp_path, options, message):
-    base = ["--score_dir", str(experiment / "score")]
+    base = ["--score_dirs", f"test={experiment / 'score'}"]
     outputs = ["--results", str(tmp_path / "R.md"), "--html", str(tmp_path / "r.html")]
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         main([*base, *outputs, *options])

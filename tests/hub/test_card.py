@@ -71,7 +71,7 @@ def test_what_is_given_is_said():
         license="CC-BY-4.0",
         data="libritts",
         language=["en", "de"],
-        results=results(),
+        results={"test": results()},
     )
     text = card.text()
     assert front_matter(text) == {
@@ -83,7 +83,7 @@ def test_what_is_given_is_said():
         "metrics": ["wer", "accuracy"],
     }
     assert "from the hub: `openai/whisper-large-v3`." in text
-    assert "Test set: 12 utterances, 33 s of audio." in text
+    assert "### Test set test: 12 utterances, 33 s of audio" in text
     assert re.search(r"\|taste +\|1 +\|0.125 ?\|", text)
     assert "a recogniser in exp/asr" in text and str(Path.cwd()) not in text
     assert "UTMOS" in text and "pip install something" in text

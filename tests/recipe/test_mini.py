@@ -66,7 +66,7 @@ def finished(tmp_path_factory):
 
 def read_results(recipe: Path) -> dict:
     """results.json, apart from times and places."""
-    results = json.loads((recipe / "exp/scores/results.json").read_text())
+    results = json.loads((recipe / "exp/scores/test/results.json").read_text())
     return {k: v for k, v in results.items() if k not in ("rtf", "folders", "ref_dir")}
 
 

@@ -94,7 +94,7 @@ def run_recipe(recipe: Path, *arguments: str) -> subprocess.CompletedProcess:
         (["--stage", "3"], "no dump/raw/org/train/utt2num_samples: run stage 2"),
         (["--stage", "7"], "no dump/taste/train/taste.scp: run stage 6 first"),
         (["--stage", "9"], "no exp/decode/copy/test/.done: run stage 6 first"),
-        (["--stage", "10"], "no exp/scores/results.json: run stage 9 first"),
+        (["--stage", "10"], "no exp/scores/test/results.json: run stage 9 first"),
         (["--stage", "11", "--hf_repo", "a/b"], "no exp/packed.zip: run stage 10"),
         (["--stages", "7"], "unknown option --stages"),
         (["now"], "no positional arguments, but got 'now'"),

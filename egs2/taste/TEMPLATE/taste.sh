@@ -24,7 +24,7 @@ seed=0                 # Of tokenizer and TASLM training.
 local_data_opts=       # Options of local/data.sh.
 train_set=train        # Its folder in data/.
 valid_set=dev          # Its folder in data/.
-test_sets="test"       # Their folders in data/; the first one is scored.
+test_sets="test"       # Their folders in data/; each is scored.
 fs=16000               # Sampling rate in Hz.
 max_wav_duration=30    # Seconds; longer utterances are dropped and reported.
 min_wav_duration=0.1   # Seconds; shorter ones likewise.
@@ -539,56 +539,65 @@ if active 8 && "${with_taslm}"; then
     end 8 "${decode}/{taslm,control}_seed*${testsets:+, ${decode}/{likelihood,qa\}}"
 fi
 
-# row_folders <key...>: as bin.score takes them
-row_folders() { local key; for key in "$@"; do echo "${key}=$(row_dir "${key}" "${test_set}")"; done; }
-# score <bin.score args...> -- <args that bin.measure takes too...>
+# row_folders <set> <key...>: as bin.score takes them
+row_folders() { local key; for key in "${@:2}"; do echo "${key}=$(row_dir "${key}" "$1")"; done; }
+# score <set> <bin.score args...> -- <args that bin.measure takes too...>
 score() {
-    local own=()
+    local own=() dir=${scores}/$1 set=$1
+    shift
     while [ "$1" != -- ]; do own+=("$1"); shift; done
     shift
-    shard_size=16 sharded "${scores}/measures" "${raw}/${test_set}/text" \
-        ${python} -m espnet2_taste.bin.measure "$@" --cache_dir "${scores}/measures"
-    job "${infer_cmd}" "${scores}/score.log" ${python} -m espnet2_taste.bin.score "$@" \
-        "${own[@]}" --output_dir "${scores}"
+    shard_size=16 sharded "${dir}/measures" "${raw}/${set}/text" \
+        ${python} -m espnet2_taste.bin.measure "$@" --cache_dir "${dir}/measures"
+    job "${infer_cmd}" "${dir}/score.log" ${python} -m espnet2_taste.bin.score "$@" \
+        "${own[@]}" --output_dir "${dir}"
 }
-# needs_rows <stage> <name...>: adds to marks
+# needs_rows <set> <stage> <name...>: adds to marks
 needs_rows() {
     local key
-    for key in $(row_keys "${@:2}"); do
-        need "$(row_dir "${key}" "${test_set}")/.done" "$1"
-        marks+=" $(row_dir "${key}" "${test_set}")/.done"
+    for key in $(row_keys "${@:3}"); do
+        need "$(row_dir "${key}" "$1")/.done" "$2"
+        marks+=" $(row_dir "${key}" "$1")/.done"
     done
 }
+# score_set <set>
 # shellcheck disable=SC2046,SC2086,SC2206,SC2207
-score_everything() {
+score_set() {
     local marks=${codes}/.done own both
-    needs_rows 6 ${rows}
-    own=(--train_dir "${raw}/${train_set}" --taste "${codes}/${test_set}/taste.scp"
+    needs_rows "$1" 6 ${rows}
+    own=(--train_dir "${raw}/${train_set}" --taste "${codes}/$1/taste.scp"
         --train_taste "${codes}/${train_set}/taste.scp")
-    both=(--ref_dir "${raw}/${test_set}" --rows $(row_folders $(row_keys ${rows}))
+    both=(--ref_dir "${raw}/$1" --rows $(row_folders "$1" $(row_keys ${rows}))
         "${recogniser[@]}" ${grammar:+--grammar "${grammar}"} --meters ${meters}
         --device "${device}" ${score_args})
     if "${with_taslm}"; then
-        needs_rows 8 taslm control
-        marks+=$(testset_marks)
-        own+=(--likelihood $(testset_folders likelihood pairs) --qa $(testset_folders qa answers.jsonl))
-        both+=(--continuation_rows $(row_folders $(row_keys taslm control))
+        needs_rows "$1" 8 taslm control
+        if [ "$1" = "${test_set}" ]; then  # tests of the language model: with the first set
+            marks+=$(testset_marks)
+            own+=(--likelihood $(testset_folders likelihood pairs)
+                --qa $(testset_folders qa answers.jsonl))
+        fi
+        both+=(--continuation_rows $(row_folders "$1" $(row_keys taslm control))
             ${continuation_grammar:+--continuation_grammar "${continuation_grammar}"})
     fi
     both+=(--meter_conf)
     [[ " ${meters} " != *" speaker "* ]] || both+=("speaker.type=${speaker_type}" "speaker.model=${speaker}")
-    run_step "${scores}/.done" "${marks}" score "${own[@]}" -- "${both[@]}" ${meter_conf}
+    run_step "${scores}/$1/.done" "${marks}" score "$1" "${own[@]}" -- "${both[@]}" ${meter_conf}
 }
 
 if active 9; then
     begin 9 "scores and report"
-    score_everything
+    scored=() marks=()
+    for set in ${test_sets}; do
+        score_set "${set}"
+        scored+=("${set}=${scores}/${set}") marks+=("${scores}/${set}/.done")
+    done
     trained=()
     if [ -n "${asr_config}" ]; then trained+=(asr="${asr_exp}"); fi
     trained+=(text_only="$(taste_dir text_only)" no_vq="$(taste_dir no_vq)" taste="${taste_exp}")
     if "${with_taslm}"; then trained+=(taslm="${taslm_exp}"); fi
-    run_step "${scores}/.done_report" "${scores}/.done" \
-        ${python} -m espnet2_taste.bin.report --score_dir "${scores}" --title "${recipe}" \
+    run_step "${scores}/.done_report" "${marks[*]}" \
+        ${python} -m espnet2_taste.bin.report --score_dirs "${scored[@]}" --title "${recipe}" \
         --attention_dir "${codes}/log" --results "${results}" --html "${scores}/report.html" \
         --exp_dirs "${trained[@]}" --commands "${command_line}"
     cat "${results}"
@@ -597,8 +606,13 @@ fi
 
 if active 10; then
     begin 10 "one file that opens anywhere"
-    need "${scores}/results.json" 9
-    files="${taste_exp}/.done ${scores}/.done ${vocoder_mark} ${units_mark} ${speaker_mark}"
+    files="${taste_exp}/.done ${vocoder_mark} ${units_mark} ${speaker_mark}"
+    scored=()
+    for set in ${test_sets}; do
+        need "${scores}/${set}/results.json" 9
+        files+=" ${scores}/${set}/.done"
+        scored+=("${set}=${scores}/${set}")
+    done
     parts=(--taste "${taste_exp}/${taste_model}")
     if "${with_taslm}"; then
         need "${taslm_exp}/.done" 7
@@ -609,7 +623,7 @@ if active 10; then
     run_step "${packed_model}.done" "${files}" ${python} -m espnet2_taste.bin.pack "${parts[@]}" \
         --vocoder_type "${vocoder_type}" --vocoder "${vocoder}" --unit_type "${unit_type}" \
         --units "${units}" --speaker_type "${speaker_type}" --speaker "${speaker}" \
-        --results "${scores}/results.json" ${hf_repo:+--name "${hf_repo}"} ${pack_args} \
+        --results "${scored[@]}" ${hf_repo:+--name "${hf_repo}"} ${pack_args} \
         --output "${packed_model}"
     end 10 "${packed_model}"
 fi

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 from espnet2_taste.evaluate.columns import COLUMNS, TITLES
 from espnet2_taste.evaluate.report.html_tables import (
@@ -46,6 +47,7 @@ class Report:
         worst: lists of them.
         wrong: questions that were not answered, first line the header.
         training: experiment -> curves and attention maps.
+        others: test set -> file name of its page, of the other sets of the same run.
     """
 
     title: str
@@ -56,10 +58,11 @@ class Report:
     worst: list[WorstList] = field(default_factory=list)
     wrong: list[list[str]] = field(default_factory=list)
     training: dict[str, Training] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
 
 
 def build_page(report: Report) -> str:
-    """The whole page. Nothing in it refers to another file or host."""
+    """The whole page. It needs no other file or host; it links to ``others``."""
     cells = tables(report.results)
     bodies = {
         kind: _score_section(report, kind, cells) for kind in COLUMNS if kind in cells
@@ -75,7 +78,7 @@ def build_page(report: Report) -> str:
     titles = TITLES | {key: TABS[key] for key in TABS if key not in TITLES}
     return Template(_read("template.html")).substitute(
         title=escape(report.title),
-        subtitle=escape(test_set_size(report.results)),
+        subtitle=_subtitle(report),
         style=_read("page.css"),
         script=_read("page.js"),
         navigation="".join(
@@ -88,6 +91,15 @@ def build_page(report: Report) -> str:
             for key in shown
         ),
     )
+
+
+def _subtitle(report: Report) -> str:
+    size = escape(test_set_size(report.results))
+    links = ", ".join(
+        f'<a href="{quote(page)}">{escape(name)}</a>'
+        for name, page in report.others.items()
+    )
+    return f"{size} (other test sets: {links})" if links else size
 
 
 def _read(name: str) -> str:

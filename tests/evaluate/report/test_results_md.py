@@ -39,7 +39,7 @@ def test_whole_file_without_recordings():
         "scorers": {},
         "not_computed": {"UTMOS": "pip install something"},
     }
-    text = results_markdown(results, "slm", {"date": "today"}, ["./run.sh"])
+    text = results_markdown({"test": results}, "slm", {"date": "today"}, ["./run.sh"])
     for part in (
         "- date: `today`",
         "./run.sh",
