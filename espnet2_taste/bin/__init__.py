@@ -3,10 +3,31 @@
 import logging
 import sys
 import traceback
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+LOG_FORMAT = "%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"
+
+
+def command(get_parser: Callable[[], ArgumentParser]) -> Callable:
+    """Decorator: ``work(args)`` becomes ``main(words)``, which parses the words.
+
+    Without words, those of the command line are parsed. The log goes to stderr.
+    """
+
+    def decorate(work: Callable[[Namespace], None]) -> Callable:
+        @wraps(work)
+        def main(cmd: list[str] | None = None) -> None:
+            args = get_parser().parse_args(cmd)
+            logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+            work(args)
+
+        return main
+
+    return decorate
 
 
 def run(main: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from espnet2_taste.asr.ctc_aligner import SAMPLE_RATE, CTCAligner
 from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import add_device_option
 from espnet2_taste.io.atomic import write_lines
 from espnet2_taste.io.kaldi import (
@@ -124,10 +124,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     if args.speaker_mean:
         subtract_speaker_mean(args.data_dir, args.output_dir)
     else:

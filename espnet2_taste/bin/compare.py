@@ -10,10 +10,9 @@ Markdown; ``--output_dir`` also gets ``compare.md``, ``compare.json``, ``compare
 
 import argparse
 import json
-import logging
 from pathlib import Path
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.evaluate.comparison import RESAMPLES
 from espnet2_taste.evaluate.report.comparison import comparison_csv, comparison_markdown
 from espnet2_taste.evaluate.side_by_side import comparison_results, parse_systems
@@ -37,10 +36,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     systems = parse_systems(args.systems)
     results = comparison_results(systems, args.rows, args.resamples, args.seed)
     text = comparison_markdown(results)

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.io import datadir
 
 
@@ -85,10 +85,8 @@ def execute(args: argparse.Namespace) -> None:
             print(key, value)
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     execute(args)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import yaml
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import add_device_option
 from espnet2_taste.io.kaldi import (
     ArkWriter,
@@ -38,10 +38,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 @torch.inference_mode()
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     from espnet2_taste.taste.build import frontend_choices
 
     conf = yaml.safe_load(args.config.read_text(encoding="utf-8"))

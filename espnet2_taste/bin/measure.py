@@ -10,7 +10,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.measure_options import add_measure_options, read_plan
 from espnet2_taste.evaluate.scorers.measure import measure
 from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
@@ -26,12 +26,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
-    )
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     if args.ref_dir is None:
         raise ValueError("give --ref_dir")
     cache = MeasureCache(args.output_dir, [args.cache_dir] if args.cache_dir else [])

@@ -11,7 +11,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.io.atomic import new_folder
 from espnet2_taste.io.lazy_choices import LazyChoices
@@ -67,10 +67,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     from espnet2_taste.hub.archive import write_zip
 
     if args.output.suffix != ".zip":

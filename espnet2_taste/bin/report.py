@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.evaluate.report.listen import Clip, Utterance, encode_audio
 from espnet2_taste.evaluate.report.page import Report, build_page
@@ -176,13 +176,8 @@ def report(args: argparse.Namespace) -> None:
         logging.info("wrote %s (%.1f MB)", path, len(content) / 1e6)
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
-    )
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     report(args)
 
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 import time
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -26,10 +26,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     import kaldiio
     import numpy as np
     import torch

@@ -9,12 +9,11 @@ Nothing that measures is a model being scored.
 """
 
 import argparse
-import logging
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.measure_options import add_measure_options, read_plan
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.evaluate import codes
@@ -187,12 +186,8 @@ def score(args: argparse.Namespace) -> dict:
     return results
 
 
-def main(cmd: list[str] | None = None) -> None:
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s",
-    )
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     args.output_dir.mkdir(parents=True, exist_ok=True)
     print(markdown(score(args)))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -82,10 +82,8 @@ class TeacherForcedAccuracy:
         path.write_text(json.dumps(self.utterances))
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     if (args.condition == "codes") != bool(args.taste):
         raise ValueError("--taste and --condition codes belong together")
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -168,10 +168,8 @@ def shuffle_codes(
     return shuffled
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     spoken = args.mode in ("audio", "instruct")
     if spoken and args.taste is None:
         raise ValueError(f"--mode {args.mode} needs --taste")

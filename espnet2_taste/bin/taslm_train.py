@@ -5,7 +5,6 @@ from espnet2_taste.tasks.taslm import TaslmTask
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     TaslmTask.main(cmd=cmd)
 
 

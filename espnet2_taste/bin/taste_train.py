@@ -5,7 +5,6 @@ from espnet2_taste.tasks.taste import TasteTask
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     TasteTask.main(cmd=cmd)
 
 

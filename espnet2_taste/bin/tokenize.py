@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -40,10 +40,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)

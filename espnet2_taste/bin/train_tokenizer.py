@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.io.atomic import write_lines
 from espnet2_taste.text.tokenizers import UNKNOWN, WORD_START
 
@@ -50,10 +50,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO)
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     lines = (args.data_dir / "text").read_text(encoding="utf-8").splitlines()
     sentences = [" ".join(line.split()[1:]) for line in lines]
     args.output.parent.mkdir(parents=True, exist_ok=True)

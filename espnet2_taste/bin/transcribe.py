@@ -9,7 +9,7 @@ likelihood test a tie.
 import argparse
 import logging
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 from espnet2_taste.bin.measure_options import NONE, add_asr_options, asr_conf
 from espnet2_taste.bin.options import (
     add_batch_options,
@@ -29,10 +29,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     from espnet2_taste.asr.recognisers import load_recogniser
     from espnet2_taste.io.audio import read_audio
     from espnet2_taste.io.datadir import read_lines

@@ -8,7 +8,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from espnet2_taste.bin import run
+from espnet2_taste.bin import command, run
 
 CARD_LINES = 40
 
@@ -27,10 +27,8 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.utils import validate_repo_id
 

@@ -5,7 +5,6 @@ from espnet2_taste.tasks.vocoder import VocoderTask
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     VocoderTask.main(cmd=cmd)
 
 
