@@ -3,9 +3,9 @@
 RESULTS.md has a section per test set of ``--score_dirs``. The first set's page is
 ``--html``; those of the others lie beside it, ``<html>_<set>.html``, and every page
 links to them. Reads what ``bin.score`` left in the folders (results, statistics, word
-times, F0, where the rows' audio is), attention maps ``<utt>.npz`` (``attention`` (W, F),
-``words``, ``frame_shift``), and of ESPnet experiment directories the training logs and
-``att_ws/<utt>/<epoch>ep.png``.
+times, F0, where the rows' audio is), attention maps ``<utt>.npz`` (``attention``
+(W, F), ``words``, ``frame_shift``), and of ESPnet experiment directories the training
+logs and ``att_ws/<utt>/<epoch>ep.png``.
 """
 
 import argparse
