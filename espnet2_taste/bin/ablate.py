@@ -1,167 +1,156 @@
-"""Train, score and tabulate the variants of a few-line YAML, in a recipe folder.
+"""Train and score variations of a recipe, one after the other, and compare them.
 
-``axes`` maps names to choices, and choices to overrides of the configurations of the
-tokenizer's sub-stages; every combination (``design: one_at_a_time``: every choice with
-the others at their first) is trained with every one of ``seeds``::
+For a recipe folder after ``./run.sh --stop_stage 5``, with the environment of
+``. ./path.sh``. A YAML file names the choices: the first is the recipe itself, each
+other one says from which sub-stage of tokenizer training on (text_only, no_vq or rvq)
+it differs, and in which options of training::
 
-    axes:
-      quantizer:
-        rvq:                       # the recipe's own
-        fsq:
-          rvq:                     # sub-stages, separated by spaces
-            quantizer: fsq
-            quantizer_conf: {levels: [2, 2, 4, 4], num_codebooks: 4}
-      values:
-        features:
-        layers:
-          no_vq rvq:
-            aggregator: multi_layer
-            encoder_conf.value_source: [0, 1, 2]   # an entry inside
-    seeds: [0, 1]
-    metrics: [wer, rate_corr]      # to show; left out: all
-    options: {meters: frames}      # of ./run.sh
+    seeds: [0, 1]                  # of training
+    options: {meters: frames}      # of every ./run.sh
+    choices:
+      recipe:
+      fsq:
+        rvq: {quantizer: fsq, quantizer_conf: {levels: [2, 2, 4, 4]}}
+      one_layer:                   # trains no_vq and rvq; sets an entry of a _conf
+        no_vq: {encoder_conf.value_source: 1}
 
-Each system is a run of ``./run.sh`` (stages 5, 6 and 9) with a tag; sub-stages that
-variants have in common with each other or with the recipe's own run are trained once.
-Done steps are skipped, killed ones resumed. Stages 1 to 4 must be done, and the
-environment be that of ``. ./path.sh``. Writes
-``<expdir>/<name of the YAML>/ablation.{md,json}`` and prints the former. Options that
-are not listed here go to ``./run.sh``; with ``--stage 9`` it only scores again.
+Every choice and seed is a run of ``./run.sh`` (stages 5, 6, 9) tagged
+``<file>_<choice>_seed<seed>``. The sub-stages before are taken from the first choice's
+run with this seed, or from the recipe's own. Done steps are skipped, killed ones
+resumed. Prints ``<expdir>/<file>/ablation.md``: the scores of all runs and, the seeds
+averaged, what ``bin.compare`` says. Options not listed here go to ``./run.sh``.
 """
 
 import argparse
 import json
 import logging
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 
-from espnet2_taste.ablation.answers import (
-    compare_choices,
-    reference_scores,
-    variant_scores,
-)
-from espnet2_taste.ablation.page import ablation_markdown
-from espnet2_taste.ablation.plan import (
-    SUB_STAGES,
-    Ablation,
-    System,
-    plan_systems,
-    read_ablation,
-)
-from espnet2_taste.ablation.runs import recipe_run, run_systems
 from espnet2_taste.bin import run
 from espnet2_taste.evaluate.comparison import RESAMPLES
-from espnet2_taste.evaluate.score_folder import ScoreFolder
-from espnet2_taste.evaluate.undefined import without_nan
+from espnet2_taste.evaluate.report.comparison import comparison_markdown
+from espnet2_taste.evaluate.results import RESULTS
+from espnet2_taste.evaluate.score_folder import ScoreFolder, average
+from espnet2_taste.evaluate.side_by_side import Side, comparison_results
+from espnet2_taste.evaluate.table import markdown_table, score_cells
 from espnet2_taste.io.atomic import write_text
 
-
-def get_parser() -> argparse.ArgumentParser:
-    """Command-line options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("config", type=Path, help="YAML as described above")
-    add("--expdir", type=Path, default=Path("exp"), help="of the recipe")
-    add(
-        "--taste_config",
-        default="conf/train_taste_%s.yaml",
-        help="the recipe's configurations; %%s: sub-stage",
-    )
-    add("--nj", type=int, default=2, help="systems at once")
-    add("--resamples", type=int, default=RESAMPLES, help="of the bootstrap")
-    add("--output", type=Path, help="a copy of ablation.md")
-    return parser
+SUB_STAGES = ("text_only", "no_vq", "rvq")
+TABLE, ROW = "reconstruction", "taste"
 
 
-def read_confs(pattern: str) -> dict[str, dict]:
-    """Sub-stage -> configuration, of those that the recipe has.
+def read_choices(path: Path) -> dict:
+    """``seeds``, ``options`` and ``choices`` of the YAML file.
 
     Raises:
-        FileNotFoundError: one that every recipe has is missing.
+        ValueError: a choice is not as described above.
     """
-    confs = {}
-    for stage in SUB_STAGES:
-        path = Path(pattern % stage)
-        if path.is_file():
-            confs[stage] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        elif stage != "text_only_matched":
-            raise FileNotFoundError(f"no {path}: run this in a recipe folder")
-    return confs
+    conf = {"seeds": [0], "options": {}, "choices": {}}
+    conf |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    for number, (name, choice) in enumerate(conf["choices"].items()):
+        stages = list(choice or {})
+        if stages if number == 0 else len(stages) != 1 or stages[0] not in SUB_STAGES:
+            raise ValueError(
+                f"{path}: choice {name}: the first must be empty, any other name one "
+                f"of {', '.join(SUB_STAGES)} with options of training"
+            )
+    return conf
 
 
-def train_and_score(
-    args: argparse.Namespace, ablation: Ablation, folder: Path, options: list[str]
-) -> tuple[list[System], dict[str, str]]:
-    """The recipe's own sub-stages, then all systems; returns them and the failures."""
-    confs = read_confs(args.taste_config)
-    given = {"expdir": args.expdir, **ablation.options}
-    words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
-    options = [*words, *options]
-    logging.info("the recipe's own sub-stages")
-    recipe = [*options, "--taste_config", args.taste_config, "--nj", str(args.nj)]
-    recipe_run(folder / "recipe.log", ["--stage", "5", "--stop_stage", "5", *recipe])
-    own = args.expdir / "taste_rvq" / "config.yaml"
-    seed = yaml.safe_load(own.read_text(encoding="utf-8"))["seed"]
-    systems = plan_systems(ablation, confs, seed)
-    for system in systems:
-        shared = [f"{s} of {tag or 'the recipe'}" for s, tag in system.reuse.items()]
-        logging.info("%s: shares %s", system.tag, ", ".join(shared) or "nothing")
-    reference = next(s for s in systems if s.variant is ablation.variants[0])
-    failed = run_systems(systems, folder, reference, options, args.nj)
-    return systems, failed
+def training_options(changes: dict) -> str:
+    """``{"a": 1, "b_conf.c": [2]}`` -> ``--a 1 --b_conf c=[2]``."""
+    words = []
+    for key, value in changes.items():
+        option, _, entry = key.partition(".")
+        if not isinstance(value, str):
+            value = json.dumps(value, separators=(",", ":"))  # no space: one word
+        words.append(f"--{option} {entry}={value}" if entry else f"--{option} {value}")
+    return " ".join(words)
 
 
-def tabulate(
-    args: argparse.Namespace,
-    ablation: Ablation,
-    systems: list[System],
-    failed: dict[str, str],
-) -> dict:
-    """Everything ``ablation.json`` holds; undefined is null."""
-    done = [system for system in systems if system.tag not in failed]
-    scores = {s.tag: ScoreFolder.read(args.expdir / f"scores_{s.tag}") for s in done}
-    first = [s for s in done if s.variant is ablation.variants[0]]
-    results = {
-        "command": shlex.join(
-            ["python", "-m", "espnet2_taste.bin.ablate", *args.words]
-        ),
-        "seeds": ablation.seeds,
-        "axes": ablation.axes,
-        "failed": failed,
-        "scorers": scores[done[0].tag].results.get("scorers", {}) if done else {},
-        "reference": reference_scores(ablation, scores[first[0].tag]) if first else {},
-        "variants": variant_scores(ablation, done, scores),
-        "questions": {
-            axis: compare_choices(axis, ablation, done, scores, args.resamples)
-            for axis in ablation.axes
-        },
+def run_options(name: str, conf: dict, choice: str, seed: int, own: int) -> dict:
+    """Options of ``./run.sh``; ``own`` is the seed of the recipe's own run."""
+    reference = next(iter(conf["choices"]))
+    ((differs, changes),) = (conf["choices"][choice] or {None: {}}).items()
+    taken = SUB_STAGES[: SUB_STAGES.index(differs)] if differs else SUB_STAGES
+    if choice == reference and seed != own:
+        taken = SUB_STAGES[:1]  # it never hears the audio: one for all seeds
+    tag = "" if seed == own else f"{name}_{reference}_seed{seed}"
+    reuse = [f"{stage}:{tag if stage != 'text_only' else ''}" for stage in taken]
+    options = {
+        "tag": f"{name}_{choice}_seed{seed}",
+        "seed": seed,
+        "reuse": " ".join([*reuse, "text_only_matched:"]),
+        "taste_args": training_options(changes),
     }
-    return without_nan(results)
+    if any(key.startswith("frontend") for key in changes):
+        options["feats_type"] = "raw"  # extracted ones are of the recipe's frontend
+    return options
+
+
+def page(done: dict[str, list[Path]]) -> str:
+    """Choice -> its scores folders -> Markdown, with a part per test set."""
+    parts = []
+    first = next(iter(done.values()))[0]
+    for test_set in sorted(path.parent.name for path in first.glob(f"*/{RESULTS}")):
+        read = {c: [ScoreFolder.read(f / test_set) for f in x] for c, x in done.items()}
+        rows = {
+            f"{choice}, run {number}": scores.results[TABLE][ROW]
+            for choice, runs in read.items()
+            for number, scores in enumerate(runs, start=1)
+        }
+        parts += [f"# {test_set}: all runs", markdown_table(score_cells(TABLE, rows))]
+        if len(read) > 1:
+            sides = {c: Side((c,) * 3, average(runs), "") for c, runs in read.items()}
+            results = comparison_results(sides, [ROW], RESAMPLES, seed=0)
+            parts.append(comparison_markdown(results))
+    parts.append("Intervals are over utterances, not over trainings.\n")
+    return "\n\n".join(parts)
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args, options = get_parser().parse_known_args(cmd)
-    args.words = sys.argv[1:] if cmd is None else cmd
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path, help="YAML as described above")
+    parser.add_argument("--expdir", type=Path, default="exp", help="of the recipe")
+    parser.add_argument("--output", type=Path, help="a copy of ablation.md")
+    args, given = parser.parse_known_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    ablation = read_ablation(args.config)
-    folder = args.expdir / ablation.name
-    systems, failed = train_and_score(args, ablation, folder, options)
-    for tag, reason in failed.items():
-        logging.error("%s: %s", tag, reason)
-    results = tabulate(args, ablation, systems, failed)
-    text = ablation_markdown(results)
-    write_text(folder / "ablation.json", json.dumps(results, indent=1) + "\n")
-    for path in filter(None, (folder / "ablation.md", args.output)):
-        write_text(path, text)
-    print(text)
+    conf, name = read_choices(args.config), args.config.stem
+    recipe = args.expdir / "taste_rvq" / "config.yaml"
+    if not recipe.exists():
+        raise FileNotFoundError(f"no {recipe}: run ./run.sh --stop_stage 5 first")
+    own = yaml.safe_load(recipe.read_text(encoding="utf-8"))["seed"]
+    every = {"stage": 5, "stop_stage": 9, "with_taslm": "false", "rows": ROW}
+    every |= {"expdir": args.expdir, **conf["options"]}
+    done, failed = {}, []
+    for seed in conf["seeds"]:
+        for choice in conf["choices"]:
+            options = every | run_options(name, conf, choice, seed, own)
+            tag = options["tag"]
+            options["results"] = args.expdir / name / f"{tag}.md"
+            words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
+            logging.info("./run.sh %s", shlex.join([*words, *given]))
+            if subprocess.run(["./run.sh", *words, *given], check=False).returncode:
+                failed.append(tag)
+            else:
+                done.setdefault(choice, []).append(args.expdir / f"scores_{tag}")
+    if done:
+        text = page(
+            {choice: done[choice] for choice in conf["choices"] if choice in done}
+        )
+        for path in filter(None, (args.expdir / name / "ablation.md", args.output)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, text)
+        print(text)
     if failed:
-        sys.exit(f"error: {len(failed)} of {len(systems)} systems failed, see above")
+        sys.exit(f"error: failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What ``bin.score`` left in its output folder, read back."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from espnet2_taste.evaluate.results import (
@@ -63,6 +63,16 @@ class ScoreFolder:
         if not all(key in self.statistics for key in keys):
             return []
         return [self.statistics[key] for key in keys]
+
+
+def average(trainings: list[ScoreFolder]) -> ScoreFolder:
+    """One scoring that averages several trainings of a system as it does seeds."""
+    statistics = {}
+    for number, scores in enumerate(trainings, start=1):
+        for (table, key, metric), value in scores.statistics.items():
+            row, _, seed = key.partition(":")
+            statistics[table, f"{row}:{number}/{seed}", metric] = value
+    return replace(trainings[0], statistics=statistics)
 
 
 def find_scores(path: Path) -> Path:

@@ -1,16 +1,15 @@
-"""The runner with a fake recipe, whose runs only write scores."""
+"""The driver with a fake recipe, whose runs only write scores."""
 
-import json
 import sys
 
 import pytest
 import yaml
 
-from espnet2_taste.bin.ablate import main
+from espnet2_taste.bin.ablate import main, training_options
 
-#: Word errors a hundred by what is in the tag; the row text_only has 50.
+#: Of a hundred words, 10 are wrong with a quantizer fsq, else 40.
 RUN = """#!{python}
-import sys, numpy as np, yaml
+import sys, numpy as np
 from pathlib import Path
 from espnet2_taste.evaluate.results import write_results
 from espnet2_taste.evaluate.scorers.rows import Row
@@ -20,148 +19,94 @@ from espnet2_taste.evaluate.wer import WordErrors
 
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 with open("calls", "a") as file:
-    file.write(" ".join(sys.argv[1:]) + "\\n")
-if "--tag" not in options:
-    Path("exp/taste_rvq").mkdir(parents=True, exist_ok=True)
-    Path("exp/taste_rvq/config.yaml").write_text("seed: 0\\n")
-    sys.exit()
-tag = options["--tag"]
-conf = yaml.safe_load(open(options["--taste_config"] % "rvq"))
-if conf["quantizer"] == "broken":
-    sys.exit("error: unknown quantizer broken\\nmore output")
-rate = {{"rvq": 0.4, "fsq": 0.1}}[conf["quantizer"]]
+    file.write(repr(options) + "\\n")
+if "broken" in options["--taste_args"]:
+    sys.exit("error: unknown quantizer broken")
+rate = 0.1 if "fsq" in options["--taste_args"] else 0.4
 ids = [f"u{{i:02d}}" for i in range(40)]
 rng = np.random.default_rng(int(options["--seed"]))
 rows = []
-for name in ["original", *options["--rows"].split()]:
-    for seed in ["0", "1"] if name == "taste" else [""]:
-        errors = rng.binomial(10, rate if name == "taste" else 0.5, len(ids))
-        row = RowScores(Row(name, seed, Path(".")), errors=WordErrors())
-        row.statistics = {{
-            "wer": Statistics("ratio", ids, np.stack([errors, errors * 0 + 10], 1)),
-            "f0_rmse": Statistics("rms", ids, np.full((len(ids), 2), 2.0)),
-        }}
-        keys = dict(row=name, seed=seed)
-        row.utterances = [keys | {{"utt": utt, "text": "a b"}} for utt in ids]
-        rows.append(row)
-tables = {{"reconstruction": rows}}
+for seed in ["0", "1"]:
+    errors = rng.binomial(10, rate, len(ids))
+    row = RowScores(Row("taste", seed, Path(".")), errors=WordErrors())
+    counts = np.stack([errors, errors * 0 + 10], 1)
+    row.statistics = {{"wer": Statistics("ratio", ids, counts)}}
+    row.utterances = [
+        dict(row="taste", seed=seed, utt=utt, text="a b") for utt in ids
+    ]
+    rows.append(row)
 results = {{"reconstruction": average_seeds(rows)}}
 results |= {{"scorers": {{"words": "one"}}, "not_computed": {{}}}}
-folder = Path("exp/scores_" + tag)
+folder = Path("exp/scores_" + options["--tag"]) / "test"
 folder.mkdir(parents=True, exist_ok=True)
-write_results(folder, results, tables)
+write_results(folder, results, {{"reconstruction": rows}})
 """
-ABLATION = {
-    "axes": {
-        "quantizer": {
-            "rvq": {},
-            "fsq": {"rvq": {"quantizer": "fsq"}},
-            "broken": {"rvq": {"quantizer": "broken"}},
-        },
-        "values": {"one": {}, "two": {"no_vq rvq": {"encoder_conf.value_source": 2}}},
-    },
-    "seeds": [0, 1],
+CHOICES = {
+    "recipe": None,
+    "fsq": {"rvq": {"quantizer": "fsq", "quantizer_conf": {"levels": [2, 2]}}},
+    "pitch": {"no_vq": {"frontend": "mel_pitch", "encoder_conf.frozen": True}},
 }
 
 
 @pytest.fixture
-def recipe(tmp_path, monkeypatch):
+def ablate(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "conf").mkdir()
-    for name in ("text_only", "no_vq", "rvq"):
-        conf = {"quantizer": "rvq", "encoder_conf": {"value_source": 1}}
-        path = tmp_path / f"conf/train_taste_{name}.yaml"
-        path.write_text(yaml.safe_dump(conf))
+    (tmp_path / "exp/taste_rvq").mkdir(parents=True)
+    (tmp_path / "exp/taste_rvq/config.yaml").write_text("seed: 0\n")
     (tmp_path / "run.sh").write_text(RUN.format(python=sys.executable))
     (tmp_path / "run.sh").chmod(0o755)
 
-    def write(**changes):
-        path = tmp_path / "conf/mine.yaml"
-        path.write_text(yaml.safe_dump(ABLATION | changes, sort_keys=False))
-        return ["conf/mine.yaml", "--resamples", "500"]
+    def run(choices, *options, seeds=(0,)):
+        conf = {"seeds": list(seeds), "options": {"meters": "frames"}}
+        conf["choices"] = choices
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(conf, sort_keys=False))
+        main([str(path), *options])
 
-    return write
-
-
-def calls(folder):
-    lines = (folder / "calls").read_text().splitlines()
-    return [
-        dict(zip(x.split()[::2], x.split()[1::2], strict=False)) | {"": x}
-        for x in lines
-    ]
+    return run
 
 
-def test_trained_scored_and_answered(recipe, tmp_path, capsys):
-    axes = {k: dict(v) for k, v in ABLATION["axes"].items()}
-    del axes["quantizer"]["broken"]
-    main(
-        [
-            *recipe(axes=axes, options={"meters": "frames"}),
-            "--output",
-            "ABLATION.md",
-            "--fast",
-            "true",
-        ]
-    )
-    shown = capsys.readouterr().out
+def test_trained_scored_and_compared(ablate, tmp_path, capsys):
+    ablate(CHOICES, "--output", "ABLATION.md", "--fast", "true", seeds=[0, 1])
     text = (tmp_path / "exp/mine/ablation.md").read_text()
-    assert text in shown and text == (tmp_path / "ABLATION.md").read_text()
-    assert "`python -m espnet2_taste.bin.ablate conf/mine.yaml --resamples" in text
-    assert "training seeds: 0, 1" in text and "- words: one\n" in text
-    assert "**fsq** against rvq: better in WER; not decided in F0 RMSE." in text
-    assert "**two** against one: not decided in WER, F0 RMSE." in text
+    assert text in capsys.readouterr().out
+    assert text == (tmp_path / "ABLATION.md").read_text()
+    assert "|fsq, run 2" in text and "Seeds: recipe 4, fsq 4, pitch 4." in text
+    wer = next(line for line in text.splitlines() if line.startswith("|WER ↓"))
+    assert wer.count("\\*") == 1  # fsq differs, pitch does not
 
-    made = calls(tmp_path)
-    assert len(made) == 1 + 8 and "--tag" not in made[0]
-    assert all("--meters frames --" in call[""] for call in made)
-    assert all(call[""].endswith("--fast true") for call in made[1:])
-    assert ["copy text_only taste" in call[""] for call in made].count(True) == 1
-
-    results = json.loads((tmp_path / "exp/mine/ablation.json").read_text())
-    wer = results["variants"]["fsq-two"]["metrics"]["wer"]
-    assert len(wer["values"]) == 2 and 0.05 < wer["mean"] < 0.15
-    assert results["reference"]["text_only"]["metrics"]["wer"]["mean"] > 0.4
-    question = results["questions"]["quantizer"][0]["tables"][0]
-    assert question["seeds"] == [8, 8]  # two trainings, two values, two samplings
-    rvq, fsq = question["metrics"]["wer"]["systems"]
-    low, high = fsq["difference_interval"]
-    assert low <= fsq["difference"] <= high < 0
-    assert results["questions"]["quantizer"][0]["answer"]["fsq"]["better"] == ["wer"]
+    runs = [eval(line) for line in (tmp_path / "calls").read_text().splitlines()]
+    assert all(r["--meters"] == "frames" and r["--fast"] == "true" for r in runs)
+    own, fsq, pitch, own1, fsq1, pitch1 = runs
+    text_only = "text_only: text_only_matched:"
+    assert own["--reuse"] == "text_only: no_vq: rvq: text_only_matched:"
+    assert fsq["--reuse"] == "text_only: no_vq: text_only_matched:"
+    assert own1["--reuse"] == pitch["--reuse"] == pitch1["--reuse"] == text_only
+    no_vq = "no_vq:mine_recipe_seed1"
+    assert fsq1["--reuse"] == f"text_only: {no_vq} text_only_matched:"
+    # Stage 4 extracted the features of the recipe's frontend.
+    assert pitch["--feats_type"] == "raw" and "--feats_type" not in fsq
 
 
-def test_a_failed_variant_is_reported_and_the_others_go_on(recipe, tmp_path, capsys):
-    axes = {"quantizer": {**ABLATION["axes"]["quantizer"]}, "values": {"one": {}}}
-    axes["quantizer"]["again"] = axes["quantizer"]["fsq"]
-    with pytest.raises(SystemExit, match="1 of 4 systems failed"):
-        main(recipe(axes=axes, seeds=[0], metrics=["wer"]))
-    text = capsys.readouterr().out
-    assert "mine-broken-one-seed0: error: unknown quantizer broken (log: exp" in text
-    assert "**fsq** against rvq: better in WER." in text and "F0" not in text
-    assert "**again** against rvq: better in WER." in text
-    assert "**again** against fsq: not decided in WER." in text
-    assert text.count("intervals of a bootstrap") == 1
-    log = (tmp_path / "exp/mine/mine-broken-one-seed0/run.log").read_text()
-    assert "more output" in log
+def test_options_of_training():
+    changes = CHOICES["fsq"]["rvq"] | {"encoder_conf.value_source": [0, 1], "a": True}
+    assert training_options(changes) == (
+        '--quantizer fsq --quantizer_conf {"levels":[2,2]} '
+        "--encoder_conf value_source=[0,1] --a true"
+    )
 
 
-def test_what_needs_a_failed_one_is_not_run(recipe, tmp_path, capsys):
-    broken = {"no_vq rvq": {"quantizer": "broken"}}
-    mended = {"no_vq": {"quantizer": "broken"}, "rvq": {"quantizer": "rvq"}}
-    axes = {"values": {"one": {}, "broken": broken, "mended": mended}}
-    with pytest.raises(SystemExit, match="2 of 3 systems failed"):
-        main(recipe(axes=axes, seeds=[0]))
-    text = capsys.readouterr().out
-    assert "not run, as it needs mine-broken-seed0, which failed" in text
-    assert "Not answered: fewer than two choices" in text
-    assert len(calls(tmp_path)) == 3
-    axes = {"values": {"broken": broken}}
-    with pytest.raises(SystemExit, match="1 of 1 systems failed"):
-        main(recipe(axes=axes, seeds=[0]))
-    assert "Not answered" in capsys.readouterr().out
+def test_a_failed_run_is_reported_and_the_others_go_on(ablate, capsys):
+    choices = {"recipe": None, "b": {"rvq": {"quantizer": "broken"}}}
+    with pytest.raises(SystemExit, match="failed: mine_b_seed0$"):
+        ablate(choices | {"fsq": CHOICES["fsq"]})
+    assert "Seeds: recipe 2, fsq 2." in capsys.readouterr().out
 
 
-def test_outside_a_recipe(recipe, tmp_path):
-    options = recipe()
-    (tmp_path / "conf/train_taste_no_vq.yaml").unlink()
-    with pytest.raises(FileNotFoundError, match="run this in a recipe folder"):
-        main(options)
+def test_bad_choices(ablate, tmp_path):
+    for choices in ({"a": CHOICES["fsq"]}, {"recipe": {}, "a": {"vq": {}}}):
+        with pytest.raises(ValueError, match="mine.yaml: choice a: the first must be"):
+            ablate(choices)
+    (tmp_path / "exp/taste_rvq/config.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match="run ./run.sh --stop_stage 5 first"):
+        ablate(CHOICES)
