@@ -52,13 +52,13 @@ prepare_testsets() {
 # likelihoods <name...>
 likelihoods() {
     local dir=${decode}/likelihood name
-    sharded "${dir}/log" "${tests}/all/text" "${python}" -m espnet2_taste.bin.taslm_score \
+    sharded "${dir}/log" "${tests}/all/text" "${python}" -m espnet2_taste.bin.taslm_likelihood \
         --train_config "${taslm_exp}/config.yaml" --model_file "${taslm_exp}/${taslm_model}" \
         --data_dir "${tests}/all" --taste "${test_codes}/taste.scp" --device "${device}"
-    datadir merge "${dir}/log" "${dir}" scores.jsonl
+    datadir merge "${dir}/log" "${dir}" likelihoods.jsonl
     for name in "$@"; do
         mkdir -p "${dir}/${name}"
-        cp "${tests}/sets/${name}/pairs" "${dir}/scores.jsonl" "${dir}/${name}/"
+        cp "${tests}/sets/${name}/pairs" "${dir}/likelihoods.jsonl" "${dir}/${name}/"
     done
 }
 

@@ -178,12 +178,12 @@ def continuation(mode: str = "audio", **changes):
 
 def likelihood(device: str, size: int):
     """Scores of utterances."""
-    from espnet2_taste.taslm.scoring import score
+    from espnet2_taste.taslm.likelihood import likelihood
 
     model, data = build("taslm", device), batch(device, size)
     names = ("text", "text_lengths", "word_ids", "taste")
     inputs = [data[name] for name in names]
-    return lambda: score(model, *inputs).score
+    return lambda: likelihood(model, *inputs).score
 
 
 def cosyvoice(device: str, size: int):

@@ -7,7 +7,7 @@ definition, where an item is said by several voices; elsewhere an item is a pair
 Range 0 to 1, chance 0.5. Log-likelihoods, all of the whole utterance:
 
 - ``accuracy``: -(mean text CE + sum over codebooks of mean code CE), each stream
-  divided by its length (``score`` of bin.taslm_score);
+  divided by its length (``score`` of bin.taslm_likelihood);
 - ``accuracy_sum``: log p(text, codes) (``score_sum``);
 - ``accuracy_text``: -(mean text CE), given all text and codes before each token;
 - ``accuracy_codes``: -(sum over codebooks of mean code CE), given all before.
@@ -32,7 +32,7 @@ from espnet2_taste.evaluate.testsets.files import read_pairs
 #: Scores closer than this part of their size are equal: float32 sums, whose rounding
 #: depends on what else is in the batch.
 TIE = 1e-5
-#: metric -> log-likelihood of a line of scores.jsonl
+#: metric -> log-likelihood of a line of likelihoods.jsonl
 LIKELIHOODS = {
     "accuracy": lambda row: row["score"],
     "accuracy_sum": lambda row: row["score_sum"],
@@ -71,19 +71,22 @@ def score_likelihood(name: str, folder: Path) -> list[RowScores]:
 
     Args:
         name: of the set: the row's; a task's row is ``name/task``.
-        folder: with ``pairs`` (bin.prepare_testset) and ``scores.jsonl``
-            (bin.taslm_score), which may hold other utterances, too.
+        folder: with ``pairs`` (bin.prepare_testset) and ``likelihoods.jsonl``
+            (bin.taslm_likelihood), which may hold other utterances, too.
 
     Raises:
         FileNotFoundError, ValueError: a file is missing or malformed, or no pair has
             both scores; the message names it.
     """
     folder = Path(folder)
-    pairs, scores = read_pairs(folder / "pairs"), read_scores(folder / "scores.jsonl")
+    pairs, scores = (
+        read_pairs(folder / "pairs"),
+        read_scores(folder / "likelihoods.jsonl"),
+    )
     results = {pair.name: score_pair(pair, scores) for pair in pairs}
     if all(why == NO_SCORE for _, why in results.values()):
         raise ValueError(
-            f"{folder}/scores.jsonl has no pair of {folder}/pairs, e.g. not "
+            f"{folder}/likelihoods.jsonl has no pair of {folder}/pairs, e.g. not "
             f"{pairs[0].positive} and {pairs[0].negative}"
         )
     tasks = defaultdict(list)
@@ -121,14 +124,14 @@ def _row(row: Row, pairs: list[Pair], results: dict[str, tuple[dict, str]]):
 
 
 def read_scores(path: Path) -> dict[str, dict[str, float]]:
-    """``scores.jsonl`` -> utterance -> metric (of ``LIKELIHOODS``) -> log-likelihood.
+    """``likelihoods.jsonl`` -> utterance -> metric of ``LIKELIHOODS`` -> value.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: malformed, or an utterance twice; the message names the line.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}: see bin.taslm_score")
+        raise FileNotFoundError(f"no file {path}: see bin.taslm_likelihood")
     scores: dict[str, dict[str, float]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
@@ -137,8 +140,8 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
             values = {name: float(get(row)) for name, get in LIKELIHOODS.items()}
         except (ValueError, KeyError, TypeError):
             raise ValueError(
-                f"{path}:{number}: expected a line of bin.taslm_score with key, score, "
-                "score_sum, text_ce and taste_ce"
+                f"{path}:{number}: expected a line of bin.taslm_likelihood with key, "
+                "score, score_sum, text_ce and taste_ce"
             ) from None
         if key in scores:
             raise ValueError(f"{path}:{number}: utterance {key} appears twice")

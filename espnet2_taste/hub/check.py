@@ -7,7 +7,7 @@ import torch
 
 from espnet2_taste.hub.packed import load_part, read_parts
 from espnet2_taste.hub.portable import BACKBONES
-from espnet2_taste.inference import SpeechToTaste, TaslmScore
+from espnet2_taste.inference import SpeechToTaste, TaslmLikelihood
 from espnet2_taste.io.checkpoint import read_yaml
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 
@@ -29,7 +29,7 @@ def open_parts(folder: Path) -> dict[str, str]:
     facts = {"taste": _describe_taste(folder, taste)}
     model, options = taste.model, taste.args
     if "taslm" in parts:
-        taslm = TaslmScore(model_file=folder)
+        taslm = TaslmLikelihood(model_file=folder)
         if not same_codes(model.quantizer, taslm.model.quantizer):
             raise ValueError(
                 "--taslm was trained on the codes of another tokenizer, for its "

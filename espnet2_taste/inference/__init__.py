@@ -6,7 +6,7 @@ _MODULES = {
     "SpeechToTaste": "speech_to_taste",
     "TasteToSpeech": "taste_to_speech",
     "TaslmGenerate": "taslm_generate",
-    "TaslmScore": "taslm_score",
+    "TaslmLikelihood": "taslm_likelihood",
     "TasteEdit": "edit",
 }
 __all__ = list(_MODULES)

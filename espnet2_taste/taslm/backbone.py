@@ -45,10 +45,6 @@ class AbsBackbone(torch.nn.Module, ABC):
         """Whether :meth:`base_hidden` is another model than :meth:`forward`."""
 
     @abstractmethod
-    def num_to_train(self) -> int:
-        """Parameters that the configuration asks to train, from the layers' shapes."""
-
-    @abstractmethod
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """(...) int64 text ids -> (..., size)."""
 
@@ -192,17 +188,6 @@ class HFCausalBackbone(AbsBackbone):
     @property
     def has_base(self) -> bool:
         return self._has_base
-
-    def num_to_train(self) -> int:
-        if self._frozen:
-            return 0
-        if not self._has_base:
-            return sum(p.numel() for p in self.lm.parameters())
-        count = 0
-        for module in self.lm.modules():
-            for rank in getattr(module, "r", {}).values():  # a LoRA layer's, by adapter
-                count += rank * (module.in_features + module.out_features)
-        return count
 
     @property
     def causal_lm(self) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from espnet2_taste.nn.fusion import AbsFusion
 from espnet2_taste.taslm.backbone import AbsBackbone
 from espnet2_taste.taslm.heads import AbsSpeechHead, SpeechHeadOutput
 from espnet2_taste.taslm.inputs import InputAssembler, TaslmInputs
-from espnet2_taste.taslm.token_scores import TokenScores, score_tokens
+from espnet2_taste.taslm.token_likelihood import TokenLikelihoods, token_likelihoods
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 
 
@@ -160,7 +160,7 @@ class TaslmModel(AbsESPnetModel):
         base = None
         if self.text_kl_weight > 0:
             base = self._base_hidden(inputs, text)
-        scores = score_tokens(self.lm, hidden, inputs.text_labels, base)
+        scores = token_likelihoods(self.lm, hidden, inputs.text_labels, base)
         loss = scores.ce.mean()
         stats = {"text_ce": loss.detach(), "text_acc": scores.correct.float().mean()}
         if base is not None:
@@ -174,7 +174,9 @@ class TaslmModel(AbsESPnetModel):
         ids = torch.nn.functional.pad(text, (1, 0), value=self.lm.sos_id)
         return self.lm.base_hidden(self.lm.embed(ids[:, : inputs.mask.size(1)]))
 
-    def _text_kl(self, scores: TokenScores, text_lengths: torch.Tensor) -> torch.Tensor:
+    def _text_kl(
+        self, scores: TokenLikelihoods, text_lengths: torch.Tensor
+    ) -> torch.Tensor:
         """Mean KL(base || model) where text is predicted.
 
         The end symbol is left to the cross-entropy: the base knows no end of text.

@@ -228,7 +228,7 @@ def test_commands_take_the_zip(tiny_system, pack, tmp_path):
         extract_speakers,
         extract_units,
         synthesize,
-        taslm_score,
+        taslm_likelihood,
         tokenize,
     )
     from espnet2_taste.io.kaldi import read_table
@@ -249,7 +249,7 @@ def test_commands_take_the_zip(tiny_system, pack, tmp_path):
     taste = ["--taste", str(tmp_path / "codes" / "taste.scp")]
     said = str(tmp_path / "said")
     synthesize.main([*place, said, "--condition", "codes", *taste])
-    taslm_score.main([*place, str(tmp_path / "score"), *taste])
+    taslm_likelihood.main([*place, str(tmp_path / "score"), *taste])
     assert set(read_table(tmp_path / "said" / "wav.scp")) == {"a"}
     assert set(read_table(tmp_path / "score" / "score")) == {"a"}
     with pytest.raises(ValueError, match="is no packed model with a taste to load"):

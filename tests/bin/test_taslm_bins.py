@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from espnet2_taste.bin.taslm_generate import main as generate
-from espnet2_taste.bin.taslm_score import main as score
+from espnet2_taste.bin.taslm_likelihood import main as score
 from espnet2_taste.evaluate.likelihood import score_likelihood
 from espnet2_taste.evaluate.qa import score_qa
 from espnet2_taste.io.kaldi import read_table
@@ -128,7 +128,7 @@ def run_score(model, data, out, batch_size):
 @pytest.mark.parametrize("batch_size", [1, 3, 32])
 def test_accuracies_by_hand(known, data, tmp_path, batch_size):
     rows = run_score(known, data, tmp_path, batch_size)
-    scores = [json.loads(line) for line in open(tmp_path / "scores.jsonl")]
+    scores = [json.loads(line) for line in open(tmp_path / "likelihoods.jsonl")]
     scores = {row["key"]: row for row in scores}
     log_probs = LOGITS.log_softmax(-1)
     state = torch.load(known, weights_only=True)

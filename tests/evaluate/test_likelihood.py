@@ -20,7 +20,7 @@ def write(folder, pairs, scores):
         for utt, values in scores.items()
     ]
     lines = [json.dumps(row) + "\n" for row in rows]
-    (folder / "scores.jsonl").write_text("".join(lines))
+    (folder / "likelihoods.jsonl").write_text("".join(lines))
     return folder
 
 
@@ -128,14 +128,20 @@ def test_what_is_missing_or_malformed_is_named(tmp_path):
     write(tmp_path, ["a t a+ a- a"], {"b": (0, 0, 0, 0)})
     with pytest.raises(ValueError, match=r"has no pair of .*, e.g. not a\+ and a-"):
         score_likelihood("s", tmp_path)
-    scores = tmp_path / "scores.jsonl"
+    scores = tmp_path / "likelihoods.jsonl"
     good = '{"key": "a", "score": 0, "score_sum": 0, "text_ce": 0, "taste_ce": 0}\n'
     scores.write_text(good + '{"key": "b", "score": null}\n')
-    with pytest.raises(ValueError, match="scores.jsonl:2: expected a line of bin.tas"):
+    with pytest.raises(
+        ValueError, match="likelihoods.jsonl:2: expected a line of bin.tas"
+    ):
         score_likelihood("s", tmp_path)
     scores.write_text(good + good)
-    with pytest.raises(ValueError, match="scores.jsonl:2: utterance a appears twice"):
+    with pytest.raises(
+        ValueError, match="likelihoods.jsonl:2: utterance a appears twice"
+    ):
         score_likelihood("s", tmp_path)
     scores.unlink()
-    with pytest.raises(FileNotFoundError, match="scores.jsonl: see bin.taslm_score"):
+    with pytest.raises(
+        FileNotFoundError, match="likelihoods.jsonl: see bin.taslm_likelihood"
+    ):
         score_likelihood("s", tmp_path)

@@ -13,7 +13,7 @@ from espnet2_taste.bin import (
     resynthesize,
     synthesize,
     taslm_generate,
-    taslm_score,
+    taslm_likelihood,
     tokenize,
 )
 from espnet2_taste.io.kaldi import read_table
@@ -59,7 +59,7 @@ def test_every_command_takes_the_packed_folder(make_hub, convert, data, tmp_path
         [*place, str(out / "edit"), "--first", "a", "--second", "b", "--words", "1"]
     )
     taslm_generate.main([*place, str(out / "more"), *taste, "--prompt_words", "2"])
-    taslm_score.main([*place, str(out / "score"), *taste])
+    taslm_likelihood.main([*place, str(out / "score"), *taste])
     assert len(kaldiio.load_scp(f"{out}/codes/taste.scp")["a"]) == 4 * TINY["R"]
     for folder in ("copy", "said", "edit"):
         for path in read_table(out / folder / "wav.scp").values():
@@ -71,5 +71,5 @@ def test_every_command_takes_the_packed_folder(make_hub, convert, data, tmp_path
     with pytest.raises(ValueError, match="give --vocoder and its --vocoder_type"):
         synthesize.main(model)
     with pytest.raises(ValueError, match="taste/config.yaml has no quantizer_dim"):
-        taslm_score.main([*model, *taste])
+        taslm_likelihood.main([*model, *taste])
     assert not (out / "x").exists()

@@ -5,9 +5,7 @@ from hypothesis import strategies as st
 from espnet2_taste.nn.segments import (
     average_words,
     count_words,
-    first_token_map,
     length_mask,
-    place_at_word_starts,
     pool_words,
     spread_words,
     word_starts,
@@ -60,21 +58,3 @@ def test_single_word_utterance_is_averaged_despite_zero_padding():
     hidden = torch.arange(10.0).reshape(2, 5, 1)
     averaged = average_words(hidden, word_ids, lengths)
     assert averaged[0, :2, 0].tolist() == [0.5, 0.5]
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.data(), word_lengths)
-def test_codes_move_between_tokenizations_by_their_words(data, items):
-    others = [
-        data.draw(st.lists(st.integers(1, 3), min_size=len(x), max_size=len(x)))
-        for x in items
-    ]
-    word_ids, lengths = make_batch(items)
-    other_ids, other_lengths = make_batch(others)
-    codes = torch.randint(9, (len(items), max(map(len, items)), 2))
-    here = place_at_word_starts(codes, word_ids, lengths, -1)
-    there = place_at_word_starts(codes, other_ids, other_lengths, -1)
-    move = first_token_map(other_ids, other_lengths, word_ids, lengths)
-    assert torch.equal(move.any(2), word_starts(other_ids, other_lengths))
-    moved = torch.einsum("blm,bmr->blr", move.double(), here.double())
-    assert torch.equal(moved.long().where(move.any(2)[..., None], -1), there)

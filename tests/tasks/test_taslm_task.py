@@ -197,7 +197,7 @@ def test_generate_command_in_other_modes(folder, experiment, tmp_path, mode):
 
 def test_score_command(folder, experiment, tmp_path):
     from espnet2_taste.bin.datadir import main as datadir
-    from espnet2_taste.bin.taslm_score import main
+    from espnet2_taste.bin.taslm_likelihood import main
 
     command = ["--model_file", str(experiment / "1epoch.pth")]
     command += ["--data_dir", str(folder), "--taste", str(folder / "taste.scp")]
@@ -209,10 +209,10 @@ def test_score_command(folder, experiment, tmp_path):
             [*command, "--output_dir", str(tmp_path / "log" / f"output.{shard}")]
             + ["--key_file", str(tmp_path / f"keys.{shard}"), "--batch_size", "1"]
         )
-    files = ["score", "score_sum", "scores.jsonl"]
+    files = ["score", "score_sum", "likelihoods.jsonl"]
     datadir(["merge", str(tmp_path / "log"), str(tmp_path / "merged"), *files])
     whole, merged = (
-        [json.loads(line) for line in (tmp_path / part / "scores.jsonl").open()]
+        [json.loads(line) for line in (tmp_path / part / "likelihoods.jsonl").open()]
         for part in ("all", "merged")
     )
     assert [row["key"] for row in whole] == names
@@ -227,9 +227,9 @@ def test_score_command(folder, experiment, tmp_path):
 
 
 def test_what_does_not_fit_is_named_when_scoring(folder, experiment, tmp_path):
-    from espnet2_taste.inference import TaslmScore
+    from espnet2_taste.inference import TaslmLikelihood
 
-    taslm = TaslmScore.from_pretrained(experiment)
+    taslm = TaslmLikelihood.from_pretrained(experiment)
     codes = np.zeros((2, 2), dtype=np.int64)
     with pytest.raises(ValueError, match="utterance a: 4 TASTE codes for 1 words x 2"):
         taslm([["ab"]], [codes], ["a"])
@@ -240,7 +240,7 @@ def test_what_does_not_fit_is_named_when_scoring(folder, experiment, tmp_path):
     config["lm_conf"]["config"]["hidden_size"] = 32
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(RuntimeError, match="does not fit .*other shape"):
-        TaslmScore(tmp_path / "config.yaml", experiment / "1epoch.pth")
+        TaslmLikelihood(tmp_path / "config.yaml", experiment / "1epoch.pth")
 
 
 def test_python_interface(folder, experiment):

@@ -103,7 +103,7 @@ def test_text_scored_in_parts_is_the_same(make_model, batch, monkeypatch, kl):
     """Large vocabularies: loss and gradients as if all logits were held at once."""
     found = []
     for limit in (2**26, 36):  # 36: 3 tokens of the 12 at once
-        monkeypatch.setattr("espnet2_taste.taslm.token_scores.MAX_LOGITS", limit)
+        monkeypatch.setattr("espnet2_taste.taslm.token_likelihood.MAX_LOGITS", limit)
         config = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16}
         config |= {"num_hidden_layers": 1, "num_attention_heads": 2}
         model = make_model(
@@ -116,15 +116,14 @@ def test_text_scored_in_parts_is_the_same(make_model, batch, monkeypatch, kl):
     torch.testing.assert_close(found[0], found[1])
 
 
-def test_trainable_parameters_are_checked(make_model):
-    from espnet2_taste.taslm.build import count_trainable
-
+def test_what_is_trained(make_model):
+    """The LM, the fusion, the pads and the head; never the quantizer."""
     model = make_model()
-    counts = count_trainable(model)
-    assert counts["of the pads"] == 32 + 12 and counts["of the head"] == 33 * 16
-    model.lm.lm.lm_head.weight.requires_grad_(False)
-    with pytest.raises(RuntimeError, match="of the LM, not"):
-        count_trainable(model)
+    names = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    assert names == {"lm", "inputs", "speech_head"}
+    pads = [model.inputs.pad_text, model.inputs.pad_audio]
+    assert sum(p.numel() for p in pads if p.requires_grad) == 32 + 12
+    assert not make_model(delay=0).inputs.pad_text.requires_grad
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,7 @@
 import torch
 from parity.models import taste_model
 
-from espnet2_taste.nn.segments import (
-    first_token_map,
-    length_mask,
-    place_at_word_starts,
-)
+from espnet2_taste.nn.segments import length_mask, spread_words, word_starts
 from espnet2_taste.taste.espnet_model import TasteModel, TasteOutput
 
 FILE = "f_extract_vq"
@@ -52,6 +48,35 @@ def tokenize(parity, model: TasteModel) -> TasteOutput:
         inputs["asr_token_lengths"].long(),
         inputs["asr_word_ids"].long(),
     )
+
+
+def first_token_map(
+    word_ids: torch.Tensor,
+    lengths: torch.Tensor,
+    other_word_ids: torch.Tensor,
+    other_lengths: torch.Tensor,
+) -> torch.Tensor:
+    """Where two tokenizations of the same words begin each word.
+
+    Args:
+        word_ids: (B, L) int64; lengths: (B,).
+        other_word_ids: (B, M) int64; other_lengths: (B,).
+
+    Returns:
+        (B, L, M) bool, True where both tokens are the first of one word: a matrix that
+        moves what is known of the words' first tokens from M to L positions.
+    """
+    same = word_ids[:, :, None] == other_word_ids[:, None]
+    starts = word_starts(word_ids, lengths)[:, :, None]
+    return same & starts & word_starts(other_word_ids, other_lengths)[:, None]
+
+
+def place_at_word_starts(
+    words: torch.Tensor, word_ids: torch.Tensor, lengths: torch.Tensor, fill: int
+) -> torch.Tensor:
+    """(B, W, R) -> (B, L, R): a word's entry at its first token, ``fill`` elsewhere."""
+    starts = word_starts(word_ids, lengths)[..., None]
+    return torch.where(starts, spread_words(words, word_ids), fill)
 
 
 FILES = {FILE: extract_vq}

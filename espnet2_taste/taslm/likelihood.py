@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.taslm.espnet_model import TaslmModel
-from espnet2_taste.taslm.token_scores import score_tokens
+from espnet2_taste.taslm.token_likelihood import token_likelihoods
 
 
 @dataclass
-class TaslmScores:
+class Likelihoods:
     """Likelihoods of B utterances in nats; "nll" are sums, "ce" means.
 
     Attributes:
@@ -20,7 +20,8 @@ class TaslmScores:
             before it. The latent head's Gaussian is restricted to a book's entries.
         latent_nll: (B,) -log density of the words' latents; NaN but for the latent
             head. A density: it may be negative.
-        loss: (B,) training loss of the utterance without KL, the reference's score.
+        loss: (B,) training loss of the utterance without KL, the reference's score:
+            smaller is likelier.
     """
 
     tokens: torch.Tensor
@@ -68,14 +69,14 @@ class TaslmScores:
 
 
 @torch.inference_mode()
-def score(
+def likelihood(
     model: TaslmModel,
     text: torch.Tensor,
     text_lengths: torch.Tensor,
     word_ids: torch.Tensor,
     taste: torch.Tensor,
-) -> TaslmScores:
-    """Score utterances, each as if it were alone.
+) -> Likelihoods:
+    """Likelihoods of utterances, each as if it were alone.
 
     Args:
         model: in eval mode.
@@ -86,7 +87,7 @@ def score(
     """
     inputs = model.assemble(text, text_lengths, word_ids, taste)
     hidden = model.lm(inputs.embeds).hidden
-    tokens = score_tokens(model.lm, hidden, inputs.text_labels)
+    tokens = token_likelihoods(model.lm, hidden, inputs.text_labels)
     head = model.predict_taste(hidden, inputs)
     item, position = inputs.taste_positions
     states, quantizer = hidden[item, position], model.quantizer
@@ -102,7 +103,7 @@ def score(
     text_nll = total(tokens.ce, tokens.item)
     taste_loss = total(head.losses, item) / num_words
     text_weight, taste_weight = model.loss_weights
-    return TaslmScores(
+    return Likelihoods(
         tokens=num_tokens,
         words=num_words,
         text_nll=text_nll,

@@ -12,7 +12,7 @@ MAX_LOGITS = 2**26
 
 
 @dataclass
-class TokenScores:
+class TokenLikelihoods:
     """M labelled positions of a batch, items one after the other.
 
     Attributes:
@@ -28,12 +28,12 @@ class TokenScores:
     correct: torch.Tensor
 
 
-def score_tokens(
+def token_likelihoods(
     lm: AbsBackbone,
     hidden: torch.Tensor,
     labels: torch.Tensor,
     base: torch.Tensor | None = None,
-) -> TokenScores:
+) -> TokenLikelihoods:
     """Score labelled tokens.
 
     A vocabulary of 128k makes (B, L, V) logits, their softmax and its gradient the
@@ -60,7 +60,7 @@ def score_tokens(
         else:
             parts.append(_score(*part))
     ce, kl, correct = (torch.cat(column) for column in zip(*parts, strict=True))
-    return TokenScores(item, ce, kl, correct)
+    return TokenLikelihoods(item, ce, kl, correct)
 
 
 def _score(

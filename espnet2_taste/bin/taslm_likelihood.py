@@ -1,15 +1,14 @@
-"""Score the utterances of a data directory with a TASLM.
+"""How likely a TASLM finds the utterances of a data directory.
 
 Writes ``score`` (a table: -(mean text CE + sum over codebooks of mean code CE), larger
-is likelier), ``score_sum`` (log p of text and codes) and ``scores.jsonl`` (one object
-per utterance: every stream, summed and per token or word; see
-espnet2_taste.inference.TaslmScore).
+is likelier), ``score_sum`` (log p of text and codes) and ``likelihoods.jsonl`` (one
+object per utterance: every stream, summed and per token or word; see
+espnet2_taste.taslm.likelihood.Likelihoods).
 """
 
 import argparse
 import json
 import logging
-from dataclasses import asdict
 
 from espnet2_taste.bin import run
 from espnet2_taste.bin.options import (
@@ -34,7 +33,7 @@ def main(cmd: list[str] | None = None) -> None:
     """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
     args = get_parser().parse_args(cmd)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    from espnet2_taste.inference.taslm_score import TaslmScore
+    from espnet2_taste.inference.taslm_likelihood import TaslmLikelihood
     from espnet2_taste.io.kaldi import (
         length_batches,
         read_codes,
@@ -43,24 +42,24 @@ def main(cmd: list[str] | None = None) -> None:
         write_table,
     )
 
-    taslm = TaslmScore(args.train_config, args.model_file, args.device)
+    taslm = TaslmLikelihood(args.train_config, args.model_file, args.device)
     text = select_keys(read_table(args.data_dir / "text"), args.key_file)
     words = {name: value.split() for name, value in text.items()}
     codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, words)
-    scores = {}
+    found = {}
     lengths = {name: len(row) for name, row in words.items()}
     for batch in length_batches(lengths, args.batch_size):
         results = taslm(
             [words[name] for name in batch], [codes[name] for name in batch], batch
         )
-        scores |= dict(zip(batch, results, strict=True))
-        logging.info("%d of %d utterances", len(scores), len(words))
+        found |= dict(zip(batch, results, strict=True))
+        logging.info("%d of %d utterances", len(found), len(words))
     args.output_dir.mkdir(parents=True, exist_ok=True)
     for field in ("score", "score_sum"):
-        table = {name: f"{getattr(row, field):.6f}" for name, row in scores.items()}
+        table = {name: f"{row[field]:.6f}" for name, row in found.items()}
         write_table(args.output_dir / field, table)
-    lines = (json.dumps({"key": u} | asdict(scores[u])) for u in sorted(scores))
-    write_lines(args.output_dir / "scores.jsonl", lines)
+    lines = (json.dumps({"key": u} | found[u]) for u in sorted(found))
+    write_lines(args.output_dir / "likelihoods.jsonl", lines)
 
 
 if __name__ == "__main__":
