@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import run
-from espnet2_taste.bin.options import add_device_option
+from espnet2_taste.bin.options import add_device_option, add_part_type
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -23,9 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--data_dir", type=Path, required=True, help="in dump/raw: wav.scp, utt2spk"
     )
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument(
-        "--model_type", default="xvector", choices=speaker_choices.names()
-    )
+    add_part_type(parser, "--model_type", speaker_choices, "--speaker_conf")
     parser.add_argument(
         "--model", help="folder or file of the encoder, or packed model"
     )
@@ -49,7 +47,9 @@ def extract(args: argparse.Namespace) -> None:
     from espnet2_taste.units.reading import WavDir
 
     choice, path = find_part(args.model, "speaker") or (args.model_type, args.model)
-    encoder = load_speaker_encoder(choice, path, device=args.device)
+    encoder = load_speaker_encoder(
+        choice, path, device=args.device, **args.speaker_conf
+    )
     data = WavDir(args.data_dir, args.key_file)
     done = 0
     with ArkWriter(args.output_dir, "spk_emb") as writer:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from espnet2_taste.bin import run
-from espnet2_taste.bin.options import add_device_option
+from espnet2_taste.bin.options import add_device_option, add_part_type
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -17,9 +17,7 @@ def get_parser() -> argparse.ArgumentParser:
     from espnet2_taste.units import unit_extractor_choices
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--model_type", default="world_vq", choices=unit_extractor_choices.names()
-    )
+    add_part_type(parser, "--model_type", unit_extractor_choices, "--units_conf")
     parser.add_argument(
         "--model",
         required=True,
@@ -49,7 +47,7 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet2_taste.units.reading import WavDir, write_rtf
 
     choice, path = find_part(args.model, "units") or (args.model_type, args.model)
-    extractor = load_unit_extractor(choice, path, device=args.device)
+    extractor = load_unit_extractor(choice, path, device=args.device, **args.units_conf)
     data = WavDir(args.data_dir, args.key_file)
     cache = UnitCache(path)
     units = {

@@ -3,6 +3,10 @@
 import argparse
 from pathlib import Path
 
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+from espnet2_taste.io.lazy_choices import LazyChoices
+
 
 def add_model_options(parser: argparse.ArgumentParser, model: str) -> None:
     """``--train_config``, ``--model_file`` and ``--device``.
@@ -85,15 +89,50 @@ def named_folders(option: str, items: list[str]) -> dict[str, Path]:
     return folders
 
 
+def add_part_type(
+    parser: argparse.ArgumentParser,
+    option: str,
+    choices: LazyChoices,
+    conf: str,
+    **others,
+) -> None:
+    """Which class a part is of, and ``--<part>_conf`` with its further options.
+
+    Args:
+        parser: gets the options.
+        option: that chooses the class.
+        choices: among which; a dotted path names any other class.
+        conf: name of the other option, e.g. ``--vocoder_conf``.
+        others: arguments of ``add_argument``; ``default``: the first choice.
+    """
+    names = choices.names()
+    parser.add_argument(
+        option,
+        default=names[0],
+        metavar="{" + ",".join(names) + ",package.module.Class}",
+        **others,
+    )
+    parser.add_argument(
+        conf,
+        action=NestedDictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help=f"option of the {choices.axis}'s from_pretrained; may be given repeatedly",
+    )
+
+
 def add_vocoder_options(
     parser: argparse.ArgumentParser, required: bool = False
 ) -> None:
-    """``--vocoder_type`` and ``--vocoder``; ``required`` without ``--model_file``."""
+    """``--vocoder_type``, ``--vocoder_conf`` and ``--vocoder``.
+
+    Args:
+        parser: gets the options.
+        required: True where there is no ``--model_file`` that may bring one.
+    """
     from espnet2_taste.vocoder import vocoder_choices
 
-    parser.add_argument(
-        "--vocoder_type", default="world_vq", choices=vocoder_choices.names()
-    )
+    add_part_type(parser, "--vocoder_type", vocoder_choices, "--vocoder_conf")
     parser.add_argument(
         "--vocoder",
         required=required,
@@ -115,7 +154,7 @@ def load_vocoder_option(args: argparse.Namespace):
     if found is None and not args.vocoder:
         raise ValueError("give --vocoder and its --vocoder_type, or a packed model")
     choice, path = found or (args.vocoder_type, args.vocoder)
-    return load_vocoder(choice, path, device=args.device)
+    return load_vocoder(choice, path, device=args.device, **args.vocoder_conf)
 
 
 def add_unit_sampling_options(parser: argparse.ArgumentParser) -> None:

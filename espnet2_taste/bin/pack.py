@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.bin.options import named_folders
+from espnet2_taste.bin.options import add_part_type, named_folders
 from espnet2_taste.io.atomic import new_folder
 from espnet2_taste.io.lazy_choices import LazyChoices
 
@@ -39,9 +39,8 @@ def get_parser() -> argparse.ArgumentParser:
     add("--taste", required=True, help="experiment folder or checkpoint")
     add("--taslm", help="likewise, of the language model on its codes")
     for part, choices in axes().items():
-        names = choices.names()
         option = f"--{part.removesuffix('s')}_type"
-        add(option, dest=f"{part}_type", default=names[0], choices=names)
+        add_part_type(parser, option, choices, f"--{part}_conf", dest=f"{part}_type")
         add(f"--{part}", help=f"folder or file of this {choices.axis}")
     add(
         "--include_backbones",
@@ -115,7 +114,8 @@ def fill(folder: Path, args: argparse.Namespace) -> None:
         given = getattr(args, f"{part}_type"), source
         choice, path = find_part(source, part) or given
         (folder / part).mkdir()
-        choices.get_class(choice).pack(path, folder / part)
+        conf = getattr(args, f"{part}_conf")
+        choices.pack(choice, path, folder / part, **conf)
         parts[part] = choice
         logging.info("%s: %s", part, path)
     write_parts(folder, parts)

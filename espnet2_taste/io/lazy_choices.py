@@ -2,9 +2,11 @@
 
 ESPnet's ClassChoices holds classes, so it imports every implementation (and its
 dependencies) to offer one. Units, vocoders and speaker encoders are chosen in bins
-that start thousands of times on a cluster: here a choice is a dotted path.
+that start thousands of times on a cluster: here a choice is a dotted path, and a
+dotted path is a choice: ``my_package.my_module.MyUnits`` needs no entry here.
 """
 
+import inspect
 from importlib import import_module
 
 
@@ -21,18 +23,57 @@ class LazyChoices:
         self.classes = classes
 
     def names(self) -> list[str]:
-        """The choices, for argparse."""
+        """The choices, for messages and ``--help``."""
         return list(self.classes)
 
     def get_class(self, name: str) -> type:
         """Import and return the class called ``name``.
 
+        Args:
+            name: one of :meth:`names`, or ``package.module.Class`` of your own.
+
         Raises:
             ValueError: no such choice; the message lists those that exist.
         """
-        if name not in self.classes:
+        path = self.classes.get(name, name)
+        module, _, cls = path.rpartition(".")
+        if not module:
             raise ValueError(
-                f"{name} is no {self.axis}; choose from {', '.join(self.names())}"
+                f"{name} is no {self.axis}; choose from {', '.join(self.names())}, or "
+                "give package.module.Class"
             )
-        module, _, cls = self.classes[name].rpartition(".")
-        return getattr(import_module(module), cls)
+        try:
+            return getattr(import_module(module), cls)
+        except (ImportError, AttributeError) as error:
+            if name in self.classes:
+                raise
+            raise ValueError(f"{name} is no {self.axis}: {error}") from None
+
+    def load(self, name: str, path: str, **conf):
+        """``from_pretrained(path, **conf)`` of the class called ``name``.
+
+        Raises:
+            ValueError: an option that the class does not know.
+        """
+        opener = self.get_class(name).from_pretrained
+        self.check_conf(name, opener, conf)
+        return opener(path, **conf)
+
+    def pack(self, name: str, path: str, folder, **conf) -> None:
+        """``pack(path, folder, **conf)`` of the class called ``name``, likewise."""
+        packer = self.get_class(name).pack
+        self.check_conf(name, packer, conf)
+        packer(path, folder, **conf)
+
+    def check_conf(self, name: str, function, conf: dict) -> None:
+        """Refuse options that ``function`` does not take, and list those it does."""
+        known = inspect.signature(function).parameters
+        if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            return
+        unknown = [option for option in conf if option not in known]
+        if unknown:
+            takes = [option for option in known if option not in ("path", "folder")]
+            raise ValueError(
+                f"{self.axis} {name} has no option {unknown[0]}"
+                + (f", but {', '.join(takes)}" if takes else "")
+            )

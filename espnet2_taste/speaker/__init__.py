@@ -13,5 +13,8 @@ speaker_choices = LazyChoices(
 
 
 def load_speaker_encoder(name: str, path: str, **kwargs):
-    """The speaker encoder called ``name``, from the folder or file at ``path``."""
-    return speaker_choices.get_class(name).from_pretrained(path, **kwargs)
+    """The speaker encoder called ``name``, from the folder or file at ``path``.
+
+    ``kwargs`` are the further options of its ``from_pretrained``.
+    """
+    return speaker_choices.load(name, path, **kwargs)

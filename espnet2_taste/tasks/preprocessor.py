@@ -87,25 +87,3 @@ class TaslmPreprocessor(TastePreprocessor):
                 f"{self.num_codebooks} codebooks: run stage 6 again"
             )
         data["taste"] = data["taste"].reshape(-1, self.num_codebooks)
-
-
-class VocoderPreprocessor(TastePreprocessor):
-    """``(uid, data) -> data`` of the vocoder: speech, units and a speaker embedding.
-
-    Args:
-        fs: sampling rate that the speech is said to have.
-    """
-
-    def __init__(self, fs: int):
-        self.fs = fs
-
-    def check(self, words: list[str], data: dict[str, np.ndarray]) -> None:
-        super().check(words, data)
-        count, expected = len(data["units"]), 50 * len(data["speech"]) / self.fs
-        if count < 1 or expected < 1:
-            raise ValueError("shorter than one unit (20 ms)")
-        if abs(count - expected) > 3 + 0.05 * expected:
-            raise ValueError(
-                f"{count} units for {len(data['speech']) / self.fs:.2f} s of speech: "
-                f"the cosyvoice vocoder takes 50 a second (and fs must be right)"
-            )

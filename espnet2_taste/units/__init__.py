@@ -12,5 +12,8 @@ unit_extractor_choices = LazyChoices(
 
 
 def load_unit_extractor(name: str, path: str, **kwargs):
-    """The unit extractor called ``name``, from the folder or file at ``path``."""
-    return unit_extractor_choices.get_class(name).from_pretrained(path, **kwargs)
+    """The unit extractor called ``name``, from the folder or file at ``path``.
+
+    ``kwargs`` are the further options of its ``from_pretrained``.
+    """
+    return unit_extractor_choices.load(name, path, **kwargs)

@@ -21,13 +21,16 @@ class AbsUnitExtractor(ABC):
 
     @classmethod
     @abstractmethod
-    def from_pretrained(cls, path: str) -> "AbsUnitExtractor":
+    def from_pretrained(cls, path: str, device: str = "cpu") -> "AbsUnitExtractor":
         """Load from a folder or file made by training (or published weights)."""
 
     @classmethod
     @abstractmethod
     def pack(cls, path: str, folder: Path) -> None:
-        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more."""
+        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more.
+
+        It may take those options of ``from_pretrained`` that change what is packed.
+        """
 
     @abstractmethod
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:

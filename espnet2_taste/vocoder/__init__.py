@@ -13,5 +13,8 @@ vocoder_choices = LazyChoices(
 
 
 def load_vocoder(name: str, path: str, **kwargs):
-    """The vocoder called ``name``, from the folder or file at ``path``."""
-    return vocoder_choices.get_class(name).from_pretrained(path, **kwargs)
+    """The vocoder called ``name``, from the folder or file at ``path``.
+
+    ``kwargs`` are the further options of its ``from_pretrained``.
+    """
+    return vocoder_choices.load(name, path, **kwargs)

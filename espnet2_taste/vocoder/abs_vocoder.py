@@ -17,13 +17,16 @@ class AbsVocoder(ABC):
 
     @classmethod
     @abstractmethod
-    def from_pretrained(cls, path: str) -> "AbsVocoder":
+    def from_pretrained(cls, path: str, device: str = "cpu") -> "AbsVocoder":
         """Load from a folder or file made by training (or published weights)."""
 
     @classmethod
     @abstractmethod
     def pack(cls, path: str, folder: Path) -> None:
-        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more."""
+        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more.
+
+        It may take those options of ``from_pretrained`` that change what is packed.
+        """
 
     @abstractmethod
     def __call__(

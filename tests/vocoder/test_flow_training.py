@@ -11,7 +11,7 @@ import yaml
 from tiny_vocoder import TINY, tiny_voice_generator
 
 from espnet2_taste.io.checkpoint import load_state
-from espnet2_taste.tasks.preprocessor import VocoderPreprocessor
+from espnet2_taste.tasks.vocoder import VocoderPreprocessor
 from espnet2_taste.vocoder import load_vocoder
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
@@ -125,7 +125,7 @@ def test_units_of_other_speech_are_refused(units, samples, message):
         "spk_emb": np.zeros(6, dtype=np.float32),
     }
     with pytest.raises(ValueError, match=message):
-        VocoderPreprocessor(16000)("u1", data)
+        VocoderPreprocessor(16000, 50)("u1", data)
 
 
 def test_published_configuration():

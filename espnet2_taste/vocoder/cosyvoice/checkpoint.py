@@ -183,26 +183,18 @@ def read(path: str | Path) -> tuple[State, dict[str, dict]]:
     return state, {k: conf[k] for k in ("flow_conf", "hift_conf") if k in conf}
 
 
-def load(
+def gather(
     path: str | Path,
     hift: str | Path | None = None,
-    device: str = "cpu",
     flow_conf: dict | None = None,
     hift_conf: dict | None = None,
-) -> VoiceGenerator:
-    """Build a generator from what :func:`read` finds, in eval mode.
-
-    Sizes come from the arguments, else from config.yaml, else from the weights.
+) -> tuple[State, dict[str, dict]]:
+    """What :func:`read` finds, with HiFT from elsewhere and arguments of your own.
 
     Args:
         path: see :func:`read`.
         hift: takes HiFT from there instead, for a flow of your own training.
-        device: torch device.
-        flow_conf, hift_conf: see :class:`VoiceGenerator`.
-
-    Raises:
-        FileNotFoundError: as :func:`read`.
-        RuntimeError: names all weights that are missing, unknown or of other shapes.
+        flow_conf, hift_conf: win over what a config.yaml says.
     """
     state, conf = read(path)
     if hift is not None:
@@ -210,11 +202,29 @@ def load(
         state = {k: v for k, v in state.items() if not k.startswith("hift.")}
         state |= {k: v for k, v in other.items() if k.startswith("hift.")}
         conf["hift_conf"] = other_conf.get("hift_conf", {})
-    conf["flow_conf"] = {**conf.get("flow_conf", {}), **(flow_conf or {})}
-    conf["hift_conf"] = {**conf.get("hift_conf", {}), **(hift_conf or {})}
+    given = {"flow_conf": flow_conf or {}, "hift_conf": hift_conf or {}}
+    conf = {k: {**conf.get(k, {}), **v} for k, v in given.items()}
+    return state, {k: v for k, v in conf.items() if v}
+
+
+def load(path: str | Path, device: str = "cpu", **given) -> VoiceGenerator:
+    """Build a generator in eval mode.
+
+    Sizes come from the arguments, else from config.yaml, else from the weights.
+
+    Args:
+        path: see :func:`read`.
+        device: torch device.
+        given: other arguments of :func:`gather`.
+
+    Raises:
+        FileNotFoundError: as :func:`read`.
+        RuntimeError: names all weights that are missing, unknown or of other shapes.
+    """
+    state, conf = gather(path, **given)
     state = fold_weight_norm(state)
-    known = infer_conf(state, conf["flow_conf"].get("unet_heads"))
-    model = VoiceGenerator(**{k: {**known[k], **conf[k]} for k in known})
+    known = infer_conf(state, conf.get("flow_conf", {}).get("unet_heads"))
+    model = VoiceGenerator(**{k: {**known[k], **conf.get(k, {})} for k in known})
     problems = describe_mismatch(
         {k: v.shape for k, v in model.state_dict().items()},
         {k: v.shape for k, v in state.items()},

@@ -76,11 +76,20 @@ class CosyVoiceVocoder(AbsVocoder):
             flow_conf, hift_conf: what the weights do not tell, e.g.
                 ``{"unet_heads": 8, "num_steps": 5}``.
         """
-        return cls(checkpoint.load(path, hift, device, flow_conf, hift_conf), seed)
+        conf = {"hift": hift, "flow_conf": flow_conf, "hift_conf": hift_conf}
+        return cls(checkpoint.load(path, device, **conf), seed)
 
     @classmethod
-    def pack(cls, path: str | Path, folder: Path) -> None:
-        checkpoint.save(folder, *checkpoint.read(path))
+    def pack(
+        cls,
+        path: str | Path,
+        folder: Path,
+        hift: str | Path | None = None,
+        flow_conf: dict | None = None,
+        hift_conf: dict | None = None,
+    ) -> None:
+        conf = {"hift": hift, "flow_conf": flow_conf, "hift_conf": hift_conf}
+        checkpoint.save(folder, *checkpoint.gather(path, **conf))
 
     @torch.inference_mode()
     def __call__(
