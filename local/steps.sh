@@ -64,7 +64,10 @@ sharded() {
     lines=$(wc -l < "${table}")
     n=$(((lines + shard_size - 1) / shard_size))
     [ "${n}" -le "${inference_nj}" ] || n=${inference_nj}
-    rm -rf "${dir}"/output.* "${dir}"/keys.*
+    rm -f "${dir}"/keys.*
+    for i in "${dir}"/output.*; do # of more jobs than now; a job clears its own
+        [ "${i##*.}" -le "${n}" ] 2> /dev/null || rm -rf "${i}"
+    done
     mkdir -p "${dir}"
     for i in $(seq "${n}"); do keys+=("${dir}/keys.${i}"); done
     utils/split_scp.pl "${table}" "${keys[@]}"

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import torch
 import yaml
 
 from espnet2_taste.asr.ctc_alignment import align_words
+from espnet2_taste.io.kaldi import ArkWriter, read_table, write_table
 from espnet2_taste.nn.segments import length_mask
 
 SAMPLE_RATE = 16000
@@ -82,3 +84,28 @@ class CTCAligner:
             period = len(wav) / SAMPLE_RATE / len(log_probs)
             results.append((frames + 0.5) * period)
         return results
+
+
+def subtract_speaker_mean(data_dir: Path, raw_dir: Path) -> None:
+    """Make column 0 of prosody relative to the speaker's mean log-F0.
+
+    Reads ``prosody.scp`` and ``f0_sum.scp`` merged in ``raw_dir``, writes
+    ``data_dir/prosody.scp``.
+    """
+    speakers = read_table(data_dir / "utt2spk")
+    sums = kaldiio.load_scp(str(raw_dir / "f0_sum.scp"))
+    prosody = kaldiio.load_scp(str(raw_dir / "prosody.scp"))
+    totals: dict[str, np.ndarray] = {}
+    for key in sums:
+        speaker = speakers[key]
+        totals[speaker] = totals.get(speaker, np.zeros(2)) + sums[key]
+    with ArkWriter(raw_dir / "relative", "prosody") as writer:
+        for key in sorted(prosody):
+            total = totals[speakers[key]]
+            rows = np.array(prosody[key])
+            if sums[key][1]:
+                rows[:, 0] -= np.float32(total[0] / total[1])
+            writer[key] = rows
+    write_table(
+        data_dir / "prosody.scp", read_table(raw_dir / "relative" / "prosody.scp")
+    )

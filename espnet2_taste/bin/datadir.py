@@ -6,6 +6,7 @@ from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.io import datadir
+from espnet2_taste.io.shards import merge_shards
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -33,10 +34,10 @@ def get_parser() -> argparse.ArgumentParser:
     sub = action("combine", "join directories with disjoint ids")
     sub.add_argument("folder", type=Path, nargs="+")
     sub.add_argument("--target", type=Path, required=True)
-    sub = action("merge", "logdir/output.*/NAME of sharded jobs -> folder/NAME, sorted")
+    sub = action("merge", "outputs of sharded jobs, logdir/output.* -> folder")
     sub.add_argument("logdir", type=Path)
     sub.add_argument("folder", type=Path)
-    sub.add_argument("name", nargs="+", help="e.g. units.scp words.ctm")
+    sub.add_argument("name", nargs="*", help="e.g. units.scp words.ctm (default: all)")
     action("utt2spk_to_spk2utt", "to stdout").add_argument("file", type=Path)
     action("spk2utt_to_utt2spk", "to stdout").add_argument("file", type=Path)
     return parser
@@ -74,10 +75,8 @@ def execute(args: argparse.Namespace) -> None:
         count = datadir.combine(args.folder, args.target)
         logging.info("%s: %d utterances", args.target, count)
     elif args.action == "merge":
-        for name in args.name:
-            shards = sorted(args.logdir.glob(f"output.*/{name}"))
-            count = datadir.merge(shards, args.folder / name)
-            logging.info("%s/%s: %d lines", args.folder, name, count)
+        count = merge_shards(args.logdir, args.folder, args.name)
+        logging.info("%s: %d utterances", args.folder, count)
     else:
         table = datadir.read_lines(args.file)
         convert = datadir.invert if args.action.startswith("utt") else datadir.expand

@@ -8,12 +8,15 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2_taste.io.lazy_choices import LazyChoices
 
 
-def add_model_options(parser: argparse.ArgumentParser, model: str) -> None:
+def add_model_options(
+    parser: argparse.ArgumentParser, model: str, required: bool = True
+) -> None:
     """``--train_config``, ``--model_file`` and ``--device``.
 
     Args:
         parser: gets the options.
         model: what it is, for ``--help``.
+        required: whether nothing can be done without it.
     """
     parser.add_argument(
         "--train_config",
@@ -21,7 +24,7 @@ def add_model_options(parser: argparse.ArgumentParser, model: str) -> None:
     )
     parser.add_argument(
         "--model_file",
-        required=True,
+        required=required,
         help=f"checkpoint of the {model}, or experiment or packed model (folder, zip, "
         "URL or tag) with it",
     )

@@ -11,8 +11,6 @@ Nothing that measures is a model being scored.
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.measure_options import add_measure_options, read_plan
 from espnet2_taste.bin.options import named_folders
@@ -20,7 +18,7 @@ from espnet2_taste.evaluate import codes
 from espnet2_taste.evaluate.judge import judge_identity
 from espnet2_taste.evaluate.results import write_results
 from espnet2_taste.evaluate.row_scoring import Scorer, not_computed
-from espnet2_taste.evaluate.rtf import read_rtf
+from espnet2_taste.evaluate.rtf import real_time_factors
 from espnet2_taste.evaluate.scorers.measure import Measured, measure
 from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
 from espnet2_taste.evaluate.scorers.plan import Plan
@@ -75,6 +73,8 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
     everything = [scores for table in rows.values() for scores in table]
     write_errors(args.output_dir, everything, plan.utt2spk)
     code_results = add_codes(args, scorer.seconds, rows["reconstruction"])
+    data = [args.ref_dir] + ([args.taste.parent] if args.taste else [])
+    made = plan.rows[1:] + plan.continuations
     choices = [choice for row in plan.choices.values() for choice in row]
     results = {
         "num_utterances": len(plan.utterances),
@@ -82,7 +82,7 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
         "ref_dir": str(args.ref_dir),
         "folders": {row.key: str(row.folder) for row in scorer.everything},
         "codes": code_results,
-        "rtf": collect_rtf(args, plan),
+        "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
         "scorers": name_scorers(measured, cleaner) | name_judges(plan),
         "not_computed": not_computed(choices, measured.unavailable, everything),
     }
@@ -149,18 +149,6 @@ def add_codes(
                 if scores.row.name == name:
                     scores.statistics["bitrate"] = statistics
     return result
-
-
-def collect_rtf(args: argparse.Namespace, plan: Plan) -> dict[str, float]:
-    """All steps' real-time factors; a row's are averaged over its seeds."""
-    result = read_rtf(args.ref_dir)
-    if args.taste:
-        result |= read_rtf(args.taste.parent)
-    steps: dict[str, list[float]] = {}
-    for row in plan.rows[1:] + plan.continuations:
-        for step, factor in read_rtf(row.folder).items():
-            steps.setdefault(f"{row.name}: {step}", []).append(factor)
-    return result | {step: float(np.mean(v)) for step, v in steps.items()}
 
 
 def score(args: argparse.Namespace) -> dict:

@@ -1,18 +1,14 @@
-"""Synthesise a data directory from text, speaker and (optionally) TASTE.
+"""Synthesise a data directory from text, speaker and (optionally) TASTE; or from units.
 
-``--condition codes`` reads ``--taste``; ``speech`` takes the embeddings straight from
-the recordings (a model without quantiser); ``text`` is the text-only system. Writes
-wav.scp, text, units.scp (as generated), rtf.json and, where the units are known,
-unit_accuracy.json.
+``--condition text`` is the text-only system; ``codes`` reads ``--taste``; ``speech``
+takes the embeddings straight from the recordings (a model without quantiser); ``units``
+needs no model: a vocoder says the units of the data directory again. Writes wav.scp,
+text, units.scp (as generated), rtf.json and, where the units are known,
+unit_accuracy.jsonl.
 """
 
 import argparse
-import json
-import logging
-import time
 from pathlib import Path
-
-import numpy as np
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
@@ -23,139 +19,136 @@ from espnet2_taste.bin.options import (
     add_vocoder_options,
     load_vocoder_option,
 )
-from espnet2_taste.io.kaldi import (
-    ArkWriter,
-    check_keys,
-    length_batches,
-    read_arks,
-    read_table,
-    read_wav,
-    select_keys,
-    write_table,
-    write_wav,
-)
-from espnet2_taste.nn.random_streams import item_seed
-
-SAMPLE_RATE = 16000
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_model_options(parser, "speech decoder")
-    add_data_options(parser, "text spk_emb.scp")
-    parser.add_argument(
-        "--condition", default="text", choices=["text", "codes", "speech"]
-    )
-    parser.add_argument("--taste", help="taste.scp, for --condition codes")
+    add_model_options(parser, "speech decoder", required=False)
+    add_data_options(parser, "text spk_emb.scp [units.scp durations.scp wav.scp]")
+    add = parser.add_argument
+    conditions = ["text", "codes", "speech", "units"]
+    add("--condition", default="text", choices=conditions)
+    add("--taste", type=Path, help="taste.scp, for --condition codes")
+    add("--units", type=Path, help="for --condition units (default: in --data_dir)")
+    add("--spk_emb", type=Path, help="speakers (default: spk_emb.scp in --data_dir)")
     add_vocoder_options(parser)
     add_unit_sampling_options(parser)
     add_batch_options(parser)
     return parser
 
 
-class TeacherForcedAccuracy:
-    """Top-1/top-5 unit accuracy of each utterance whose units are known."""
+def check(args: argparse.Namespace) -> None:
+    """Refuse options that do not belong together.
 
-    def __init__(self):
-        self.utterances: dict[str, dict[str, float]] = {}
+    Raises:
+        ValueError: says which.
+    """
+    if (args.condition == "codes") != bool(args.taste):
+        raise ValueError("--taste and --condition codes belong together")
+    if args.units and args.condition != "units":
+        raise ValueError("--units is for --condition units")
+    if args.condition != "units" and not args.model_file:
+        raise ValueError(f"--condition {args.condition}: give --model_file")
 
-    def add(self, keys, model, cond, batch) -> None:
-        """Score a batch that has ``units`` (and ``durations``)."""
-        import torch
 
-        from espnet2_taste.taste.auxiliary import unit_accuracy
+def array_files(args: argparse.Namespace) -> dict[str, Path]:
+    """Name in a batch -> ``*.scp`` of what is read of each utterance.
 
-        with torch.inference_mode():
-            out = model.speech_decoder(
-                cond, batch["units"], batch["units_lengths"], batch.get("durations")
-            )
-            num_units = model.speech_decoder.num_units
-            for i, key in enumerate(keys):
-                logits, targets = out.logits[i : i + 1], out.targets[i : i + 1]
-                count = int(((targets >= 0) & (targets < num_units)).sum())
-                top1, top5 = map(float, unit_accuracy(logits, targets, num_units))
-                self.utterances[key] = {"top1": top1, "top5": top5, "count": count}
-
-    def write(self, path: Path) -> None:
-        """``{utterance: {"top1": .., "top5": .., "count": ..}}``."""
-        path.write_text(json.dumps(self.utterances))
+    Known units of a test set are read too: teacher-forced accuracy is computed of them.
+    """
+    files = {"spk_emb": args.spk_emb or args.data_dir / "spk_emb.scp"}
+    if args.condition == "units":
+        return files | {"units": args.units or args.data_dir / "units.scp"}
+    if args.taste:
+        files["codes"] = args.taste
+    known = {name: args.data_dir / f"{name}.scp" for name in ("units", "durations")}
+    return files | {name: path for name, path in known.items() if path.exists()}
 
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    if (args.condition == "codes") != bool(args.taste):
-        raise ValueError("--taste and --condition codes belong together")
+    import numpy as np
+    import torch
+
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech
+    from espnet2_taste.io.audio import SAMPLE_RATE
+    from espnet2_taste.io.kaldi import (
+        check_keys,
+        read_arks,
+        read_table,
+        read_wav,
+        select_keys,
+        write_wav,
+    )
+    from espnet2_taste.io.shards import Shard
+    from espnet2_taste.nn.random_streams import item_seed
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
-    texts = select_keys(read_table(args.data_dir / "text"), args.key_file)
-    arks = {"spk_emb": args.data_dir / "spk_emb.scp"}
-    if args.taste:
-        arks["codes"] = Path(args.taste)
-    # Known units (a test set, not a continuation): teacher-forced accuracy as well.
-    for name in ("units", "durations"):
-        if (args.data_dir / f"{name}.scp").exists():
-            arks[name] = args.data_dir / f"{name}.scp"
-    arks = {name: read_arks(path, texts) for name, path in arks.items()}
+    check(args)
+    copy, files = args.condition == "units", array_files(args)
+    text = args.data_dir / "text"
+    texts = read_table(text) if text.is_file() or not copy else {}
+    wanted = read_table(files["units"]) if copy else texts
+    wanted = select_keys(wanted, args.key_file)
+    arks = {name: read_arks(path, wanted) for name, path in files.items()}
     wavs = {}
     if args.condition == "speech":
         wavs = read_table(args.data_dir / "wav.scp")
-        check_keys(args.data_dir / "wav.scp", wavs, texts)
+        check_keys(args.data_dir / "wav.scp", wavs, wanted)
+    measured = "units" in arks and not copy
 
-    synthesizer = TasteToSpeech(
-        args.train_config,
-        args.model_file,
-        args.device,
-        sampling=Sampling(args.top_k, args.temperature, args.seed),
-    )
+    tables = ["wav.scp"] + ["text"] * bool(texts)
+    tables += ["unit_accuracy.jsonl"] * measured
+    shard = Shard(args, [] if copy else ["units"], tables, folders=["wav"])
+    if shard.done:
+        return
     vocoder = load_vocoder_option(args)
-    accuracy = TeacherForcedAccuracy() if "units" in arks else None
-    units, wav_scp = {}, {}
-    decoder_s = vocoder_s = audio_s = 0.0
-    lengths = {key: len(text.split()) for key, text in texts.items()}
-    for keys in length_batches(lengths, args.batch_size):
-        loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
-        if wavs:
-            loaded["speech"] = [read_wav(wavs[key], SAMPLE_RATE) for key in keys]
-        batch = synthesizer.make_batch(
-            [texts[key] for key in keys], names=keys, **loaded
+    if copy:
+        order = sorted(wanted)
+    else:
+        order = {key: len(texts[key].split()) for key in wanted}
+        synthesizer = TasteToSpeech(
+            args.train_config,
+            args.model_file,
+            args.device,
+            sampling=Sampling(args.top_k, args.temperature, args.seed),
         )
-        start = time.perf_counter()
-        cond = synthesizer.condition(batch)
-        generated = synthesizer.generate_units(cond, [item_seed(key) for key in keys])
-        # To the CPU before the clock is read: a GPU may still be at work.
-        sequences = [
-            u[:n]
-            for u, n in zip(
-                generated.units.cpu(), generated.lengths.tolist(), strict=True
+    for keys in shard.batches(order):
+        loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
+        rows = {key: {"text": texts[key]} if key in texts else {} for key in keys}
+        if copy:
+            sequences = [torch.from_numpy(u.astype(np.int64)) for u in loaded["units"]]
+            speakers = torch.from_numpy(np.stack(loaded["spk_emb"]))
+        else:
+            if wavs:
+                loaded["speech"] = [read_wav(wavs[key], SAMPLE_RATE) for key in keys]
+            batch = synthesizer.make_batch(
+                [texts[key] for key in keys], names=keys, **loaded
             )
-        ]
-        decoder_s += time.perf_counter() - start
-        if accuracy is not None:
-            accuracy.add(keys, synthesizer.model, cond, batch)
-        start = time.perf_counter()
-        waves = vocoder(sequences, batch["spk_emb"].cpu())
-        vocoder_s += time.perf_counter() - start
-        for i, key in enumerate(keys):
-            path = (args.output_dir / "wav" / f"{key}.wav").absolute()
-            write_wav(path, waves[i].numpy(), vocoder.sample_rate)
-            audio_s += len(waves[i]) / vocoder.sample_rate
-            units[key], wav_scp[key] = sequences[i].numpy().astype(np.int32), str(path)
-        logging.info("%d/%d utterances synthesised", len(units), len(texts))
-    with ArkWriter(args.output_dir, "units") as writer:
-        for key in sorted(units):
-            writer[key] = units[key]
-    if accuracy is not None:
-        accuracy.write(args.output_dir / "unit_accuracy.json")
-    rtf = {
-        "speech_decoder_rtf": decoder_s / max(audio_s, 1e-9),
-        "vocoder_rtf": vocoder_s / max(audio_s, 1e-9),
-        "seconds": audio_s,
-    }
-    (args.output_dir / "rtf.json").write_text(json.dumps(rtf))
-    write_table(args.output_dir / "text", texts)
-    write_table(args.output_dir / "wav.scp", wav_scp)
+            speakers = batch["spk_emb"].cpu()
+            with shard.clock("speech_decoder"):
+                cond = synthesizer.condition(batch)
+                seeds = [item_seed(key) for key in keys]
+                out = synthesizer.generate_units(cond, seeds)
+                # To the CPU before the clock stops: a GPU may still be at work.
+                lengths = out.lengths.tolist()
+                sequences = [
+                    u[:n] for u, n in zip(out.units.cpu(), lengths, strict=True)
+                ]
+            for key, units in zip(keys, sequences, strict=True):
+                rows[key]["units"] = units.numpy().astype(np.int32)
+            if measured:
+                found = synthesizer.unit_accuracy(cond, batch)
+                for key, shares in zip(keys, found, strict=True):
+                    rows[key]["unit_accuracy.jsonl"] = shares
+        with shard.clock("vocoder"):
+            waves = vocoder(sequences, speakers)
+        for key, wave in zip(keys, waves, strict=True):
+            path = args.output_dir / "wav" / f"{key}.wav"
+            write_wav(path, wave.numpy(), vocoder.sample_rate)
+            rows[key]["wav.scp"] = str(path)
+            shard.write(key, rows[key], audio_s=len(wave) / vocoder.sample_rate)
 
 
 if __name__ == "__main__":

@@ -34,40 +34,42 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.asr.recognisers import load_recogniser
     from espnet2_taste.io.audio import read_audio
     from espnet2_taste.io.datadir import read_lines
-    from espnet2_taste.io.kaldi import read_table, select_keys, write_table
+    from espnet2_taste.io.kaldi import read_table, select_keys
+    from espnet2_taste.io.shards import Shard
 
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
-    known = args.data_dir / "text"
-    text = {}
-    if known.is_file() and not args.overwrite:
-        text = {u: t for u, t in read_lines(known).items() if t and u in wavs}
-    missing = [utt for utt in sorted(wavs) if utt not in text]
+    text = args.data_dir / "text"
+    known = {}
+    if text.is_file() and not args.overwrite:
+        known = {u: t for u, t in read_lines(text).items() if t and u in wavs}
+    missing = [utt for utt in sorted(wavs) if utt not in known]
+    if missing and args.asr == NONE:
+        raise ValueError(f"{len(missing)} utterances have no text: give --asr")
+    shard = Shard(args, tables=["text"])
+    if shard.done:
+        return
+    shard.rows = {utt: {"text": words} for utt, words in known.items()}
     if missing:
-        if args.asr == NONE:
-            raise ValueError(f"{len(missing)} utterances have no text: give --asr")
         recogniser = load_recogniser(args.asr, device=args.device, **asr_conf(args))
         logging.info("%d utterances, by %s", len(missing), recogniser.identity)
-    for start in range(0, len(missing), args.batch_size):
+    for keys in shard.batches(missing):
         audio = {}
-        for utt in missing[start : start + args.batch_size]:
-            text[utt] = ""
+        for utt in keys:
             try:
                 audio[utt] = read_audio(wavs[utt], utt)
             except (OSError, ValueError) as error:
                 logging.warning("no transcript of %s", error)
         heard = recogniser(list(audio.values())) if audio else []
-        text |= {u: " ".join(t.split()) for u, t in zip(audio, heard, strict=True)}
-        done = min(start + args.batch_size, len(missing))
-        logging.info("%d of %d utterances", done, len(missing))
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    write_table(args.output_dir / "text", text)
-    empty = [utt for utt, words in text.items() if not words]
+        said = dict(zip(audio, heard, strict=True))
+        for utt in keys:
+            shard.write(utt, {"text": " ".join(said.get(utt, "").split())})
+    empty = [utt for utt, row in shard.rows.items() if not row["text"]]
     if empty:
         logging.warning(
             "%s: nothing recognised in %d of %d utterances, e.g. %s",
             args.output_dir,
             len(empty),
-            len(text),
+            len(shard.rows),
             empty[0],
         )
 

@@ -1,40 +1,56 @@
-"""Real-time factors of the steps, as the steps report them."""
+"""All steps' real-time factors, as the steps report them (``rtf.json``).
 
-import json
+Definition: seconds of computing / seconds of audio that the step read or made; > 0,
+below 1 is faster than real time. Shards are weighted by their audio.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-_SUFFIX = "_rtf"
+from espnet2_taste.io.rtf import Work, read_rtf
 
 
-def shard_files(folder: Path, name: str) -> list[Path]:
-    """``folder/name``, or where a step was sharded every ``output.*/name`` below."""
-    whole = Path(folder) / name
-    if whole.exists():
-        return [whole]
-    return sorted(Path(folder).glob(f"**/output.*/{name}"))
+def read_steps(folder: Path) -> dict[str, Work]:
+    """Work of the steps that made a folder.
 
-
-def read_rtf(folder: Path) -> dict[str, float]:
-    """Step -> real-time factor from ``rtf.json`` in a folder or its shards.
-
-    Definition: seconds of computing / seconds of audio processed or made; > 0, below 1
-    is faster than real time. The file holds ``{"<step>_rtf": factor, ...}`` and, for
-    averaging over shards, ``"seconds"`` of audio. {} when there is no file.
-
-    Raises:
-        ValueError: the file has another form.
+    Of a continuation, ``generated/`` holds the TASLM's work; a TASLM does not know how
+    long its words will be: its seconds of audio are those that were made of them.
     """
-    total: dict[str, float] = {}
-    weight: dict[str, float] = {}
-    for path in shard_files(folder, "rtf.json"):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            seconds = float(content.get("seconds", 1.0))
-            factors = {k: float(v) for k, v in content.items() if k.endswith(_SUFFIX)}
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f'{path}: expected {{"<step>_rtf": number}}') from None
-        for key, factor in factors.items():
-            step = key.removesuffix(_SUFFIX)
-            total[step] = total.get(step, 0.0) + seconds * factor
-            weight[step] = weight.get(step, 0.0) + seconds
-    return {step: total[step] / weight[step] for step in total if weight[step]}
+    work = read_rtf(folder)
+    made = [done.audio_s for done in work.values()]
+    for step, done in read_rtf(folder / "generated").items():
+        if done.audio_s is None and made:
+            done = replace(done, audio_s=made[0])
+        work[step] = done
+    return work
+
+
+def real_time_factors(
+    data: Iterable[Path], rows: Iterable[tuple[str, Path]]
+) -> dict[str, dict]:
+    """Real-time factors, devices and batch sizes.
+
+    Args:
+        data: folders of the data, and of its codes.
+        rows: name and folder of each row; the seeds of a row are added up.
+
+    Returns:
+        ``"<step>"`` or ``"<row>: <step>"`` -> ``rtf``, ``device``, ``batch_size``;
+        steps without a report are left out.
+    """
+    total: dict[str, Work] = {}
+    found = [("", folder) for folder in data] + [(f"{name}: ", f) for name, f in rows]
+    for name, folder in found:
+        for step, work in read_steps(folder).items():
+            key = name + step.replace("_", " ")
+            total[key] = total[key] + work if key in total else work
+    return {
+        step: {
+            "rtf": work.work_s / work.audio_s,
+            "device": work.device,
+            "batch_size": work.batch_size,
+        }
+        for step, work in total.items()
+        if work.audio_s
+    }

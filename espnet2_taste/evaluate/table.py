@@ -141,8 +141,12 @@ def tables(scores: dict) -> dict[str, list[list[str]]]:
     if scores.get("codes"):
         result["codes"] = code_cells(scores["codes"])
     if scores.get("rtf"):
-        lines = [[step, f"{value:.4f}"] for step, value in scores["rtf"].items()]
-        result["rtf"] = [["Step", "Real-time factor"], *lines]
+        lines = [
+            [step, f"{found['rtf']:.4f}", found["device"], str(found["batch_size"])]
+            for step, found in scores["rtf"].items()
+        ]
+        header = ["Step", "Real-time factor", "Device", "Batch size"]
+        result["rtf"] = [header, *lines]
     result["failures"] = failure_cells(scores)
     missing = [[label, why] for label, why in scores.get("not_computed", {}).items()]
     result["not_computed"] = [["Metric", "What to install"], *missing]

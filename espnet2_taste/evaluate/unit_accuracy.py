@@ -3,26 +3,22 @@
 import json
 from pathlib import Path
 
-from espnet2_taste.evaluate.rtf import shard_files
 from espnet2_taste.evaluate.statistics import Statistics
 
 
 def read_unit_accuracy(folder: Path) -> dict[str, Statistics]:
-    """``unit_top1``, ``unit_top5`` from ``unit_accuracy.json`` in a row or its shards.
+    """``unit_top1``, ``unit_top5`` from ``unit_accuracy.jsonl`` of a row.
 
     Definition: share of the units of the reference recording that are the decoder's
     most probable one (``top1``) or among its five most probable (``top5``) given all
     units before, counted by ``bin.synthesize`` per utterance. Unit: none, range 0 to 1;
     {} when there is no file (rows that predict no units).
     """
-    found: dict[str, dict[str, float]] = {}
-    for path in shard_files(folder, "unit_accuracy.json"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if "count" in content:  # of all its utterances together, as written once
-            content = {f"all of {path.parent.name}": content}
-        found |= content
-    if not found:
+    path = folder / "unit_accuracy.jsonl"
+    if not path.is_file():
         return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = {entry.pop("key"): entry for entry in map(json.loads, lines)}
     counts = [float(entry["count"]) for entry in found.values()]
     result = {}
     for key in ("top1", "top5"):

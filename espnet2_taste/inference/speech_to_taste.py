@@ -1,6 +1,7 @@
 """Speech and its transcript -> TASTE codes, one row per word (paper sec. 2.1)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +25,17 @@ class TasteTokens:
     codes: torch.Tensor
     attention: torch.Tensor | None
     duration: float
+
+    def save_attention(self, path: Path) -> None:
+        """Write (W, F) float16 attention, the words and the frames' shift (seconds)."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        attention = self.attention.numpy()
+        np.savez_compressed(
+            path,
+            attention=attention.astype(np.float16),
+            words=np.array(self.words),
+            frame_shift=self.duration / attention.shape[1],
+        )
 
 
 class SpeechToTaste(TasteInference):

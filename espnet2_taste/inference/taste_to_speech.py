@@ -8,6 +8,7 @@ import torch
 
 from espnet2_taste.hub.packed import load_part, locate, read_parts
 from espnet2_taste.inference.base import TasteInference, as_speech
+from espnet2_taste.taste.auxiliary import unit_accuracy
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     GeneratedUnits,
@@ -103,6 +104,31 @@ class TasteToSpeech(TasteInference):
     ) -> GeneratedUnits:
         """Sample units for a batch."""
         return self.model.speech_decoder.generate(cond, self.sampling, item_seeds)
+
+    @torch.inference_mode()
+    def unit_accuracy(self, cond: Conditioning, batch: dict) -> list[dict[str, float]]:
+        """How well the known units of each utterance are predicted, teacher-forced.
+
+        Args:
+            cond: conditioning of the batch.
+            batch: with ``units`` and perhaps ``durations``.
+
+        Returns:
+            for each utterance ``top1`` and ``top5``, the shares of its units that are
+            the most probable one or among the five most probable, and their ``count``.
+        """
+        decoder = self.model.speech_decoder
+        out = decoder(
+            cond, batch["units"], batch["units_lengths"], batch.get("durations")
+        )
+        found = []
+        for logits, targets in zip(
+            out.logits.split(1), out.targets.split(1), strict=True
+        ):
+            count = int(((targets >= 0) & (targets < decoder.num_units)).sum())
+            shares = map(float, unit_accuracy(logits, targets, decoder.num_units))
+            found.append(dict(zip(("top1", "top5"), shares, strict=True), count=count))
+        return found
 
     def make_batch(
         self,

@@ -5,6 +5,7 @@ tables of a directory have the same ids, because ESPnet reads them in lockstep. 
 ``segments``, ``wav.scp`` is indexed by recording. ``*.ctm`` has a line per word.
 """
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -169,6 +170,9 @@ def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
     if unknown:
         raise ValueError(f"{folder}: no utterance {min(unknown)} ({len(unknown)} lack)")
     write_selection(folder, tables, keys, target)
+    work = folder / "rtf.json"  # of the steps that made these utterances, too
+    if work.is_file() and folder != target:
+        shutil.copy(work, target)
     return len(keys)
 
 

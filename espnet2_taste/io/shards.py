@@ -35,8 +35,9 @@ import kaldiio
 import numpy as np
 
 from espnet2_taste.io.atomic import write_lines, write_text
+from espnet2_taste.io.datadir import merge
 from espnet2_taste.io.kaldi import length_batches, write_table
-from espnet2_taste.io.rtf import Work, write_rtf
+from espnet2_taste.io.rtf import Work, merge_rtf, write_rtf
 
 PROGRESS_S = 10  # seconds between lines that say how far it is
 
@@ -57,6 +58,7 @@ class Shard:
 
     Attributes:
         done: everything was written by an earlier run; nothing is to be done.
+        files: name -> content of small files about the whole, written at the end.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Shard:
         self.arks, self.tables = tuple(arks), tuple(tables)
         self.folders = tuple(folders)
         self.signature = signature(args, (self.arks, self.tables, self.folders))
+        self.files: dict[str, str] = {}
         self.rows: dict[str, dict[str, Any]] = {}  # of done keys; arrays as offsets
         self.skipped: dict[str, str] = {}
         self.work: dict[str, Work] = {}
@@ -272,7 +275,11 @@ class Shard:
             self._write_table(name, self._column(name))
         if self.work:
             write_rtf(self.folder, self.work)
-        write_table(self._file(".done"), self.skipped)
+        for name, content in self.files.items():
+            write_text(self._file(name), content)
+        tables = [*(f"{name}.scp" for name in self.arks), *self.tables]
+        done = {"tables": tables, "files": list(self.files), "skipped": self.skipped}
+        write_text(self._file(".done"), json.dumps(done))
         self._file(".journal").unlink()
 
     def _column(self, name: str) -> dict[str, Any]:
@@ -287,6 +294,41 @@ class Shard:
             write_lines(path, map(json.dumps, lines))
         else:
             write_table(path, column)
+
+
+def merge_shards(folder: Path, target: Path, names: Iterable[str] = ()) -> int:
+    """Join the outputs of ``folder/output.*`` in ``target``.
+
+    Tables are sorted, the work of ``rtf.json`` is added up, small files are copied.
+
+    Args:
+        folder: of a sharded program.
+        target: made if absent.
+        names: of tables; () for all that the program wrote, and its files.
+
+    Returns:
+        Lines of the longest table.
+
+    Raises:
+        FileNotFoundError: there is no shard, or one is not complete.
+        ValueError: an id in two shards.
+    """
+    shards = sorted(folder.glob("output.*"))
+    target.mkdir(parents=True, exist_ok=True)
+    tables = list(names)
+    if not tables:
+        for shard in shards:
+            if not (shard / ".done").is_file():
+                raise FileNotFoundError(f"{shard} is not complete; see its job's log")
+        done = json.loads((shards[0] / ".done").read_text()) if shards else {}
+        tables = done.get("tables", [])
+        for name in done.get("files", []):
+            write_text(target / name, (shards[0] / name).read_text(encoding="utf-8"))
+    if not tables:
+        raise FileNotFoundError(f"{folder}: no shard to merge; see the jobs' logs")
+    parts = {name: [s / name for s in shards if (s / name).exists()] for name in tables}
+    merge_rtf(shards, target)
+    return max(merge(parts[name], target / name) for name in tables)
 
 
 def new_batch() -> dict[str, Any]:

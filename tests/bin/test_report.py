@@ -85,7 +85,10 @@ def experiment(tmp_path_factory):
         "likelihood": {},
         "qa": {},
         "codes": {"nominal_bitrate": 53.1, "utilisation": 0.9},
-        "rtf": {"tokenizer": 0.0312, "vocoder": 0.2},
+        "rtf": {
+            "tokenizer": {"rtf": 0.0312, "device": "cpu", "batch_size": 32},
+            "vocoder": {"rtf": 0.2, "device": "cpu", "batch_size": 32},
+        },
     }
     results["folders"]["taste:0"] += "/wav.scp"  # a row may be one, too
     write_results(root / "score", results, {"reconstruction": rows})

@@ -10,6 +10,7 @@ import soundfile
 from espnet2_taste.bin.measure import main as measure
 from espnet2_taste.bin.score import main
 from espnet2_taste.evaluate.statistics_file import read_statistics
+from espnet2_taste.io.rtf import Work, write_rtf
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +24,9 @@ def rows(spoken_data, tmp_path_factory):
         (root / name).mkdir()
     lines = [f"{utt} {path}\n" for utt, path in wavs.items()]
     (root / "copy" / "wav.scp").write_text("".join(lines))
-    accuracy = {"top1": 0.5, "top5": 0.75, "count": 10}
-    (root / "copy" / "unit_accuracy.json").write_text(json.dumps(accuracy))
-    (root / "copy" / "rtf.json").write_text('{"vocoder_rtf": 0.25, "seconds": 9}')
+    accuracy = {"key": "f-0", "top1": 0.5, "top5": 0.75, "count": 10}
+    (root / "copy" / "unit_accuracy.jsonl").write_text(json.dumps(accuracy))
+    write_rtf(root / "copy", {"vocoder": Work(1.0, 4.0, "cpu", 8)})
     soundfile.write(root / "empty.wav", np.zeros(0), 16000)
     first, second, *rest = wavs
     lines = [f"{second} {root}/empty.wav\n", *(f"{u} {wavs[u]}\n" for u in rest)]
@@ -102,7 +103,8 @@ def test_an_exact_copy_scores_like_the_original(scored, spoken_data):
     ]
     assert wer["spread"] == 0 and wer["mean"] < 0.2
     assert metric(scores, "reconstruction", "copy", "unit_top1")["mean"] == 0.5
-    assert scores["rtf"] == {"copy: vocoder": 0.25}
+    rtf = {"rtf": 0.25, "device": "cpu", "batch_size": 8}
+    assert scores["rtf"] == {"copy: vocoder": rtf}
 
 
 def test_missing_and_empty_utterances_are_counted(scored, spoken_data):

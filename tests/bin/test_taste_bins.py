@@ -19,6 +19,7 @@ from espnet2_taste.bin.tokenize import main as tokenize
 from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
 from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.rtf import read_rtf
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_align_drops_and_names_what_cannot_be_aligned(asr, data, tmp_path, caplo
     text = (folder / "text").read_text().replace("a lamp", "a lamp" + " the" * 500)
     (folder / "text").write_text(text)
     run_align(asr, folder, tmp_path / "out")
-    assert "utt3: not aligned, dropped" in caplog.text
+    assert "skipped utt3: not aligned: " in caplog.text
     assert "utt3" not in read_table(tmp_path / "out" / "durations.scp")
 
 
@@ -179,14 +180,17 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
         assert np.array_equal(units[0][key], units[1][key])
         assert soundfile.info(path).frames == 640 * len(units[0][key])
     found = [
-        json.loads((tmp_path / n / "unit_accuracy.json").read_text()) for n in "01"
+        [json.loads(line) for line in open(tmp_path / n / "unit_accuracy.jsonl")]
+        for n in "01"
     ]
-    assert sorted(found[0]) == [f"utt{i}" for i in range(6)]
-    for key, accuracy in found[0].items():  # of each alone, whatever the batch
-        assert accuracy == pytest.approx(found[1][key])
+    assert [row.pop("key") for row in found[0]] == [f"utt{i}" for i in range(6)]
+    for accuracy, other in zip(*found, strict=True):  # of each, whatever the batch
+        other.pop("key")
+        assert accuracy == pytest.approx(other)
         assert 0 <= accuracy["top1"] <= accuracy["top5"] <= 1
         assert accuracy["count"] > 0
-    assert json.loads((tmp_path / "0" / "rtf.json").read_text())["vocoder_rtf"] > 0
+    assert list(read_rtf(tmp_path / "0")) == ["speech_decoder", "vocoder"]
+    assert read_rtf(tmp_path / "codes")["tokenizer"].audio_s > 0
 
 
 def test_time_of_the_decoder_holds_what_a_gpu_still_has_to_do(
@@ -217,9 +221,8 @@ def test_time_of_the_decoder_holds_what_a_gpu_still_has_to_do(
     monkeypatch.setattr(vocoder, lambda *_, **__: ToneVocoder())
     model = ["--model_file", str(tiny_taste / "valid.acc.best.pth"), "--vocoder", "x"]
     synthesize([*model, "--data_dir", str(data), "--output_dir", str(tmp_path)])
-    rtf = json.loads((tmp_path / "rtf.json").read_text())
-    assert rtf["vocoder_rtf"] * rtf["seconds"] < 0.3
-    assert rtf["speech_decoder_rtf"] * rtf["seconds"] > 0.3
+    work = read_rtf(tmp_path)
+    assert work["vocoder"].work_s < 0.3 < work["speech_decoder"].work_s
 
 
 def test_tokenise_says_what_is_missing(tiny_taste, data, tmp_path):
@@ -263,6 +266,10 @@ def test_synthesise_says_what_is_missing(tiny_taste, data, tmp_path):
     place = ["--data_dir", str(data), "--output_dir", str(tmp_path)]
     with pytest.raises(ValueError, match="--taste and --condition codes belong"):
         synthesize([*model, *place, "--condition", "codes"])
+    with pytest.raises(ValueError, match="--condition text: give --model_file"):
+        synthesize(["--vocoder", "x", *place])
+    with pytest.raises(ValueError, match="--units is for --condition units"):
+        synthesize([*model, *place, "--units", "x"])
     scp = (data / "units.scp").read_text().splitlines(keepends=True)
     (tmp_path / "taste.scp").write_text("".join(scp[1:]))
     with pytest.raises(ValueError, match=r"taste.scp: utt0 is missing \(1 of 6\)"):

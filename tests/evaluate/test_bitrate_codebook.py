@@ -5,7 +5,6 @@ import pytest
 
 from espnet2_taste.evaluate.bitrate import entropies, entropy_bitrate, nominal_bitrate
 from espnet2_taste.evaluate.codebook import utilisation
-from espnet2_taste.evaluate.rtf import read_rtf
 from espnet2_taste.evaluate.unit_accuracy import read_unit_accuracy
 
 # Codebook 0: uniform over 4 of 8 entries (2 bits). Codebook 1: 3/4, 1/4 (.811 bits).
@@ -31,41 +30,15 @@ def test_utilisation_by_hand():
     assert utilisation(CODES, [8, 2]) == pytest.approx([0.5, 1.0])
 
 
-def test_rtf_of_shards_is_weighted_by_seconds(tmp_path):
-    assert read_rtf(tmp_path) == {}
-    for job, (factor, seconds) in enumerate([(0.1, 30.0), (0.5, 10.0)], 1):
-        folder = tmp_path / "logdir" / f"output.{job}"
-        folder.mkdir(parents=True)
-        content = {"vocoder_rtf": factor, "seconds": seconds}
-        (folder / "rtf.json").write_text(json.dumps(content))
-    assert read_rtf(tmp_path) == {"vocoder": pytest.approx(0.2)}
-    (tmp_path / "rtf.json").write_text('{"vocoder_rtf": 0.7}')
-    assert read_rtf(tmp_path) == {"vocoder": 0.7}
-    (tmp_path / "rtf.json").write_text("[1]")
-    with pytest.raises(ValueError, match="rtf.json: expected"):
-        read_rtf(tmp_path)
-
-
-def test_unit_accuracy_is_per_utterance_however_it_was_sharded(tmp_path):
+def test_unit_accuracy_is_per_utterance(tmp_path):
     assert read_unit_accuracy(tmp_path) == {}
     counts = {"a": (0.5, 100), "b": (0.8, 300), "c": (0.0, 0)}
-    for job, (utt, (top1, count)) in enumerate(counts.items(), 1):
-        folder = tmp_path / f"output.{job}"
-        folder.mkdir()
-        content = {utt: {"top1": top1, "top5": 1.0, "count": count}}
-        (folder / "unit_accuracy.json").write_text(json.dumps(content))
+    with open(tmp_path / "unit_accuracy.jsonl", "w") as lines:
+        for utt, (top1, count) in counts.items():
+            entry = {"key": utt, "top1": top1, "top5": 1.0, "count": count}
+            lines.write(json.dumps(entry) + "\n")
     found = read_unit_accuracy(tmp_path)
     assert found["unit_top1"].ids == ["a", "b", "c"]
     assert found["unit_top1"].value() == pytest.approx(0.725)
     assert found["unit_top1"].values() == pytest.approx([0.5, 0.8, np.nan], nan_ok=True)
     assert found["unit_top5"].value() == pytest.approx(1)
-
-
-def test_unit_accuracy_of_whole_shards_is_weighted_by_count(tmp_path):
-    """As it was written once."""
-    for job, (top1, count) in enumerate([(0.5, 100), (0.8, 300)], 1):
-        folder = tmp_path / f"output.{job}"
-        folder.mkdir()
-        content = {"top1": top1, "top5": 1.0, "count": count}
-        (folder / "unit_accuracy.json").write_text(json.dumps(content))
-    assert read_unit_accuracy(tmp_path)["unit_top1"].value() == pytest.approx(0.725)

@@ -10,7 +10,6 @@ from espnet2_taste.bin import (
     edit,
     extract_speakers,
     extract_units,
-    resynthesize,
     synthesize,
     taslm_generate,
     taslm_likelihood,
@@ -46,8 +45,8 @@ def test_every_command_takes_the_packed_folder(make_hub, convert, data, tmp_path
     out = tmp_path / "out"
     extract_speakers.main([*place, str(data), "--model", packed])
     extract_units.main([*place, str(out / "units"), "--model", packed])
-    resynthesize.main(
-        [*place, str(out / "copy"), "--vocoder", packed]
+    synthesize.main(
+        [*place, str(out / "copy"), "--vocoder", packed, "--condition", "units"]
         + ["--units", str(out / "units" / "units.scp")]
         + ["--spk_emb", str(data / "spk_emb.scp")]
     )

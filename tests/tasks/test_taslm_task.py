@@ -9,6 +9,7 @@ import yaml
 from on_device import TRAINING
 
 from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.rtf import read_rtf
 
 CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
 QUANTIZER = {
@@ -141,9 +142,8 @@ def test_generate_command(folder, experiment, tmp_path, prompt_codes):
         assert original[name].split()[:3] == prompt.split()
     part = dict(line.split(maxsplit=1) for line in (tmp_path / "some/text").open())
     assert part == {name: texts[name] for name in ("utt01", "utt02")}
-    assert "taslm_seconds_per_word" in json.loads(
-        (tmp_path / "all/rtf.json").read_text()
-    )
+    work = read_rtf(tmp_path / "all")["taslm"]
+    assert work.work_s > 0 and work.audio_s is None and work.batch_size == 5
 
 
 def test_generate_command_names_what_does_not_fit(folder, experiment, tmp_path):

@@ -389,15 +389,14 @@ tokenize() {
     sharded "$1/log" "$3" ${python} -m espnet2_taste.bin.tokenize --data_dir "$2" \
         --train_config "${taste_exp}/config.yaml" --model_file "${taste_exp}/${taste_model}" \
         --device "${device}" "${@:4}"
-    datadir merge "$1/log" "$1" taste.scp
-    cp "$1"/log/output.1/{num_codebooks,codebook_size} "$1/"
+    datadir merge "$1/log" "$1"
 }
 tokenize_sets() {
     local set
     tokenize "${codes}" "${all}" "${all}/keys" --attention_keys "${raw}/${test_set}/text"
     for set in ${sets}; do
         mkdir -p "${codes}/${set}"
-        cp "${codes}"/{num_codebooks,codebook_size} "${codes}/${set}/"
+        cp "${codes}"/{num_codebooks,codebook_size,rtf.json} "${codes}/${set}/"
         utils/filter_scp.pl "${raw}/${set}/text" "${codes}/taste.scp" > "${codes}/${set}/taste.scp.tmp"
         mv "${codes}/${set}/taste.scp.tmp" "${codes}/${set}/taste.scp"
     done
@@ -408,13 +407,13 @@ synthesize() {
     sharded "${dir}/log" "${data}/text" ${python} -m espnet2_taste.bin.synthesize \
         --train_config "${model}/config.yaml" --model_file "${model}/${taste_model}" \
         --data_dir "${data}" --device "${device}" --seed "$4" "${@:5}"
-    datadir merge "${dir}/log" "${dir}" text units.scp wav.scp
+    datadir merge "${dir}/log" "${dir}"
 }
-# copy_synthesis <dir> <data dir> <bin.resynthesize args...>
+# copy_synthesis <dir> <data dir> <bin.synthesize args...>
 copy_synthesis() {
-    sharded "$1/log" "$2/text" ${python} -m espnet2_taste.bin.resynthesize --device "${device}" \
-        --data_dir "$2" --units "$2/units.scp" --spk_emb "$2/spk_emb.scp" "${@:3}"
-    datadir merge "$1/log" "$1" wav.scp
+    sharded "$1/log" "$2/text" ${python} -m espnet2_taste.bin.synthesize --condition units \
+        --data_dir "$2" --device "${device}" --batch_size 16 "${@:3}"
+    datadir merge "$1/log" "$1"
 }
 # row_keys <name...>: <name>:<seed> of every seed; the copy has none
 row_keys() {
@@ -485,18 +484,12 @@ fi
 
 # generate <dir> <data dir> <taste.scp> <seed> <bin.taslm_generate args...>
 generate() {
-    local dir=$1 name tables=()
+    local dir=$1
     sharded "${dir}/log" "$2/text" ${python} -m espnet2_taste.bin.taslm_generate \
         --train_config "${taslm_exp}/config.yaml" --model_file "${taslm_exp}/${taslm_model}" \
         --data_dir "$2" --taste "$3" --device "${device}" \
         --config "${taslm_inference_config}" --seed "$4" "${@:5}"
-    for name in text taste.scp spk_emb.scp utt2spk prompt_text; do  # not all always
-        [ ! -f "${dir}/log/output.1/${name}" ] || tables+=("${name}")
-    done
-    datadir merge "${dir}/log" "${dir}" "${tables[@]}"
-    for name in num_codebooks codebook_size; do
-        [ ! -f "${dir}/log/output.1/${name}" ] || cp "${dir}/log/output.1/${name}" "${dir}/"
-    done
+    datadir merge "${dir}/log" "${dir}"
 }
 # continue_and_say <dir> <set> <seed> <vocoder type> <vocoder> <bin.taslm_generate args...>
 continue_and_say() {
