@@ -6,14 +6,17 @@ import yaml
 TOKENS = ["<blank>", "<unk>", "<space>", *"abcdefghijklmnopqrstuvwxyz", "<sos/eos>"]
 
 
-def save_asr(folder):
-    """config.yaml and valid.loss.best.pth of a model that ESPnet itself built."""
+def save_asr(folder, frontend="default"):
+    """config.yaml and valid.loss.best.pth of a model that ESPnet itself built.
+
+    ESPnet has no frontend mel_pitch: its model reads 8 mel bins and pitch as features.
+    """
     from espnet2.tasks.asr import ASRTask
 
     conf = {
         "token_list": TOKENS,
         "token_type": "char",
-        "frontend": "default",
+        "frontend": frontend,
         "frontend_conf": {"n_fft": 256, "hop_length": 128, "n_mels": 8},
         "specaug": None,
         "normalize": "utterance_mvn",
@@ -34,7 +37,8 @@ def save_asr(folder):
     torch.manual_seed(1)
     from argparse import Namespace
 
-    model = ASRTask.build_model(Namespace(**args))
+    own = {} if frontend == "default" else {"frontend": None, "input_size": 10}
+    model = ASRTask.build_model(Namespace(**args | own))
     for parameter in model.ctc.parameters():  # some letter wins some frame
         torch.nn.init.normal_(parameter, std=2.0)
     (folder / "config.yaml").write_text(yaml.safe_dump(args))

@@ -8,6 +8,14 @@ import torch
 import yaml
 
 from espnet2_taste.asr.ctc_alignment import align_words
+from espnet2_taste.asr.espnet_asr import (
+    build_encoder,
+    build_frontend,
+    build_normalize,
+    load_asr_weights,
+    mask_padding,
+    read_asr_config,
+)
 from espnet2_taste.io.kaldi import ArkWriter, read_table, write_table
 from espnet2_taste.nn.segments import length_mask
 
@@ -24,24 +32,20 @@ class CTCAligner:
     """
 
     def __init__(self, config: str, model: str, device: str = "cpu"):
-        from espnet2.asr.frontend.default import DefaultFrontend
-
         from espnet2_taste.io.checkpoint import load_state
-        from espnet2_taste.taste.tokenizer.espnet_encoder import EspnetEncoder
 
         conf = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-        self.device = device
-        self.frontend = DefaultFrontend(**(conf["frontend_conf"] or {})).to(device)
-        self.encoder = (
-            EspnetEncoder(
-                input_size=self.frontend.output_size(),
-                **EspnetEncoder.resolve_conf(
-                    {"asr_config": config, "asr_model": model}
-                ),
-            )
-            .eval()
-            .to(device)
-        )
+        asr = read_asr_config(config)
+        self.device, self.size = device, asr["asr_input_size"]
+        self.frontend = build_frontend(conf).to(device)
+        encoder = build_encoder(asr["encoder"], self.size, asr["encoder_conf"])
+        mask_padding(encoder)
+        self.parts = torch.nn.ModuleDict({"encoder": encoder})
+        normalize = build_normalize(asr["normalize"], self.size, asr["normalize_conf"])
+        if normalize is not None:
+            self.parts["normalize"] = normalize
+        load_asr_weights(model, self.parts)
+        self.parts.eval().to(device)
         state = load_state(model)
         if "ctc.ctc_lo.weight" not in state:
             raise ValueError(f"{model} has no CTC head (ctc.ctc_lo)")
@@ -64,10 +68,15 @@ class CTCAligner:
         speech = torch.zeros(len(waves), int(lengths.max()))
         speech[length_mask(lengths)] = torch.from_numpy(np.concatenate(waves))
         speech, lengths = speech.to(self.device), lengths.to(self.device)
-        out = self.encoder(*self.frontend(speech, lengths))
-        logits = torch.nn.functional.linear(out.keys, self.weight, self.bias)
+        feats, lengths = self.frontend(speech, lengths)
+        feats = feats * length_mask(lengths, feats.size(1))[..., None]
+        if "normalize" in self.parts:
+            feats, _ = self.parts["normalize"](feats, lengths)
+        keys, lengths, _ = self.parts["encoder"](feats, lengths)
+        keys = keys[0] if isinstance(keys, tuple) else keys  # interCTC adds outputs
+        logits = torch.nn.functional.linear(keys, self.weight, self.bias)
         log_probs = logits.log_softmax(-1).cpu()
-        return [p[:n] for p, n in zip(log_probs, out.lengths.tolist(), strict=True)]
+        return [p[:n] for p, n in zip(log_probs, lengths.tolist(), strict=True)]
 
     def word_starts(self, waves: list[np.ndarray], words: list[list[str]]):
         """(W,) seconds of each utterance, or the ValueError that prevented it."""

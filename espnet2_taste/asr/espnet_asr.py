@@ -136,6 +136,18 @@ def _global_mvn(size: int, **conf) -> torch.nn.Module:
     return StoredMVN(**conf)
 
 
+def build_frontend(config: dict) -> torch.nn.Module:
+    """The frontend that an ESPnet ASR config.yaml names: default or mel_pitch."""
+    conf = config.get("frontend_conf") or {}
+    if config.get("frontend") == "mel_pitch":
+        from espnet2_taste.asr.mel_pitch import MelPitchFrontend
+
+        return MelPitchFrontend(**conf)
+    from espnet2.asr.frontend.default import DefaultFrontend
+
+    return DefaultFrontend(**conf)
+
+
 def read_asr_config(path: str) -> dict:
     """What :class:`EspnetEncoder` needs of an ESPnet ASR config.yaml.
 

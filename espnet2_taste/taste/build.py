@@ -11,6 +11,7 @@ from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.train.class_choices import ClassChoices
 
+from espnet2_taste.asr.mel_pitch import MelPitchFrontend
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.espnet_model import TasteModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
@@ -22,7 +23,6 @@ from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 from espnet2_taste.taste.tokenizer.cross_attention import CrossAttentionAggregator
 from espnet2_taste.taste.tokenizer.espnet_encoder import EspnetEncoder
 from espnet2_taste.taste.tokenizer.fsq import FSQQuantizer
-from espnet2_taste.taste.tokenizer.mel_pitch import MelPitchFrontend
 from espnet2_taste.taste.tokenizer.multi_layer import MultiLayerAggregator
 from espnet2_taste.taste.tokenizer.no_quantizer import NoQuantizer
 from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer

@@ -7,6 +7,7 @@ from tiny_asr import TOKENS, save_asr
 
 from espnet2_taste.asr.abs_aligner import AlignmentError
 from espnet2_taste.asr.aligners import aligner_choices
+from espnet2_taste.asr.ctc_aligner import CTCAligner
 from espnet2_taste.asr.recognisers import load_recogniser
 from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
 
@@ -55,6 +56,13 @@ def test_aligner_puts_words_where_ctc_does(folder, noise):
     capitals = align([Recording("a", "", ("AB", "C"))], wavs[:1])[0]
     assert capitals.starts == pytest.approx(found[0].starts)
     assert len(TOKENS) == 30 and "ESPnet" in align.identity
+
+
+def test_aligner_has_the_frontend_of_the_asr_model(noise, tmp_path):
+    path = save_asr(tmp_path, "mel_pitch")
+    files = (str(path / "config.yaml"), str(path / "valid.loss.best.pth"))
+    first, second = CTCAligner(*files).word_starts(noise, [["ab", "c"], ["set"]])
+    assert 0 <= first[0] < first[1] < 9000 / 16000 and second[0] < 1
 
 
 def test_other_weights_are_another_identity(folder, tmp_path):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from espnet2.asr.frontend.default import DefaultFrontend
 
-from espnet2_taste.taste.tokenizer.mel_pitch import MelPitchFrontend
-from espnet2_taste.taste.tokenizer.pitch import PitchExtractor
+from espnet2_taste.asr.mel_pitch import MelPitchFrontend
+from espnet2_taste.asr.pitch import PitchExtractor
 from espnet2_taste.taste.tokenizer.whisper_mel import WhisperMelFrontend
 
 FS = 16000

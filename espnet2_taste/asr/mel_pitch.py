@@ -6,8 +6,8 @@ import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.asr.frontend.default import DefaultFrontend
 
+from espnet2_taste.asr.pitch import PitchExtractor
 from espnet2_taste.nn.segments import length_mask
-from espnet2_taste.taste.tokenizer.pitch import PitchExtractor
 
 
 class MelPitchFrontend(AbsFrontend):
