@@ -104,7 +104,9 @@ def page(done: dict[str, list[Path]]) -> str:
             for choice, runs in read.items()
             for number, scores in enumerate(runs, start=1)
         }
-        parts += [f"# {test_set}: all runs", markdown_table(score_cells(TABLE, rows))]
+        bounds = next(iter(read.values()))[0].results.get("upper_bounds")
+        cells = score_cells(TABLE, rows, bounds)
+        parts += [f"# {test_set}: all runs", markdown_table(cells)]
         if len(read) > 1:
             sides = {c: Side((c,) * 3, average(runs), "") for c, runs in read.items()}
             results = comparison_results(sides, [ROW], RESAMPLES, seed=0)

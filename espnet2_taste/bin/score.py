@@ -5,7 +5,8 @@ Writes into ``--output_dir``: ``results.json`` and ``results.csv`` (all tables),
 ``bin.compare`` are made), ``utterances.csv``, ``table.md`` (printed, too), ESPnet's
 ``score_{wer,cer}/<row>/{ref.trn,hyp.trn,result.txt}`` and ``measures/`` (what was
 measured of each recording: a later run measures what changed; see ``bin.measure``).
-Nothing that measures is a model being scored.
+Nothing that measures is a model being scored, unless by choice: a speaker similarity
+measured with the encoder of ``--conditioned_by`` is marked as an upper bound.
 """
 
 import argparse
@@ -48,6 +49,11 @@ def get_parser() -> argparse.ArgumentParser:
         default=["taste=codes", "copy=units"],
         help="row=codes or row=units: what it is made from besides text",
     )
+    add(
+        "--conditioned_by",
+        metavar="TYPE=MODEL",
+        help="the speaker encoder whose embeddings the scored systems speak from",
+    )
     add("--likelihood", nargs="*", default=[], help="name=folder of a scored test set")
     add("--qa", nargs="*", default=[], help="name=folder of answered questions")
     add("--output_dir", type=Path, required=True)
@@ -86,7 +92,19 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
         "scorers": name_scorers(measured, cleaner) | name_judges(plan),
         "not_computed": not_computed(choices, measured.unavailable, everything),
     }
+    results["upper_bounds"] = upper_bounds(args.conditioned_by, results["scorers"])
     return results, rows
+
+
+def upper_bounds(conditioned_by: str | None, scorers: dict[str, str]) -> dict[str, str]:
+    """Metric -> why its values are higher than those of an independent scorer."""
+    if not conditioned_by or "speaker" not in scorers:
+        return {}
+    from espnet2_taste.evaluate.scorers.speaker import UPPER_BOUND, speaker_identity
+
+    kind, _, model = conditioned_by.partition("=")
+    same = scorers["speaker"] == speaker_identity(kind, model)
+    return {"speaker_similarity": UPPER_BOUND} if same else {}
 
 
 def name_scorers(measured: Measured, cleaner: str) -> dict[str, str]:
@@ -158,6 +176,7 @@ def score(args: argparse.Namespace) -> dict:
 
     results = {"num_utterances": 0, "seconds": 0.0, "ref_dir": "", "folders": {}}
     results |= {"codes": {}, "rtf": {}, "scorers": {}, "not_computed": {}}
+    results["upper_bounds"] = {}
     rows: dict[str, list[RowScores]] = {"reconstruction": [], "continuation": []}
     if args.ref_dir is not None:
         results, rows = score_recordings(args)

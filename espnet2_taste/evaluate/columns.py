@@ -87,7 +87,8 @@ _VERSA = (
 _SPEAKER = Column(
     "speaker_similarity",
     "Speaker",
-    "cosine of the speaker embeddings of the recording and the original, -1 to 1",
+    "cosine of the speaker embeddings of the recording and the original, -1 to 1; "
+    "whose embeddings: see the scorers",
 )
 RECONSTRUCTION = (
     *_WER,

@@ -49,16 +49,19 @@ def shown_columns(kind: str, rows: dict[str, dict]) -> list[Column]:
     return [c for c in COLUMNS[kind] if c.key in known]
 
 
-def heading(column: Column) -> str:
-    """Label, unit, and an arrow to where it is better."""
+def heading(column: Column, upper_bounds: dict[str, str] | None = None) -> str:
+    """Label, unit, an arrow to where it is better; † of an upper bound."""
     unit = f" ({column.unit})" if column.unit else ""
-    return column.label + unit + {"lower": " ↓", "higher": " ↑", "": ""}[column.better]
+    arrow = {"lower": " ↓", "higher": " ↑", "": ""}[column.better]
+    return column.label + unit + arrow + " †" * (column.key in (upper_bounds or {}))
 
 
-def score_cells(kind: str, rows: dict[str, dict]) -> list[list[str]]:
+def score_cells(
+    kind: str, rows: dict[str, dict], upper_bounds: dict[str, str] | None = None
+) -> list[list[str]]:
     """Header and body of a score table as text cells."""
     columns = shown_columns(kind, rows)
-    header = ["Row", size_heading(kind), *(heading(c) for c in columns)]
+    header = ["Row", size_heading(kind), *(heading(c, upper_bounds) for c in columns)]
     body = []
     for name, row in rows.items():
         line = [name, size(kind, row)]
@@ -135,7 +138,7 @@ def tables(scores: dict) -> dict[str, list[list[str]]]:
     result = {}
     for kind in COLUMNS:
         if scores.get(kind):
-            result[kind] = score_cells(kind, scores[kind])
+            result[kind] = score_cells(kind, scores[kind], scores.get("upper_bounds"))
     all_rows = scores.get("reconstruction", {}) | scores.get("continuation", {})
     result["errors"] = error_cells(all_rows)
     if scores.get("codes"):
@@ -170,7 +173,9 @@ def definitions(scores: dict, kinds: list[str]) -> str:
     lines = []
     for kind in kinds:
         for column in shown_columns(kind, scores[kind]):
-            lines.append(f"- *{TITLES[kind]}, {column.label}*: {column.meaning}")
+            line = f"- *{TITLES[kind]}, {column.label}*: {column.meaning}"
+            bound = scores.get("upper_bounds", {}).get(column.key)
+            lines.append(f"{line}; † {bound}" if bound else line)
     return "\n".join(lines)
 
 

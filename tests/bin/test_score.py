@@ -10,7 +10,9 @@ import soundfile
 from espnet2_taste.bin.measure import main as measure
 from espnet2_taste.bin.score import main
 from espnet2_taste.evaluate.statistics_file import read_statistics
+from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.io.rtf import Work, write_rtf
+from espnet2_taste.speaker.xvector import XVector
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +270,24 @@ def test_what_cannot_be_measured_is_said(spoken_data, tmp_path, monkeypatch):
     assert list(known) == ["utterance_f0_corr"]
     table = (tmp_path / "table.md").read_text()
     assert "## Not computed" in table and "|UTMOS" in table.replace(" ", "")
+
+
+def test_the_encoder_that_conditions_the_decoder_is_marked(spoken_data, tmp_path):
+    """Its similarity is an upper bound; that of another encoder is none."""
+    for name in ("own", "other"):
+        conf = {"embed_dim": 8, "hidden_size": 16, "num_mels": 20}
+        save_model(tmp_path / name, XVector(**conf), {"model_conf": conf})
+    command = ["--ref_dir", str(spoken_data), "--asr", "none", "--aligner", "none"]
+    command += ["--meters", "speaker", "--conditioned_by", f"xvector={tmp_path}/own"]
+    tables = []
+    for name in ("own", "other"):
+        model = ["--meter_conf", f"speaker.model={tmp_path / name}"]
+        main([*command, *model, "--output_dir", str(tmp_path / f"by_{name}")])
+        tables.append((tmp_path / f"by_{name}" / "table.md").read_text())
+        assert f"- speaker: xvector {name} (" in tables[-1]
+    assert "Speaker ↑ †" in tables[0] and "Speaker ↑" in tables[1]
+    assert "† measured with the encoder that conditions the decoder" in tables[0]
+    assert "†" not in tables[1]
 
 
 def test_test_sets_alone(tmp_path):

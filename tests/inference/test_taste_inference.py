@@ -120,7 +120,9 @@ def test_folder_without_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match="has none of"):
         SpeechToTaste.from_pretrained(str(tmp_path))
     (tmp_path / "config.json").touch()
-    with pytest.raises(FileNotFoundError, match="is as published: python -m .*from_pub"):
+    with pytest.raises(
+        FileNotFoundError, match="is as published: python -m .*from_pub"
+    ):
         SpeechToTaste.from_pretrained(str(tmp_path))
 
 

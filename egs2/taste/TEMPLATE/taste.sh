@@ -558,7 +558,8 @@ needs_rows() {
 score_set() {
     local marks=${codes}/.done own both
     needs_rows "$1" 6 ${rows}
-    own=(--train_dir "${raw}/${train_set}" --taste "${codes}/$1/taste.scp"
+    own=(--conditioned_by "${speaker_type}=${speaker}" --train_dir "${raw}/${train_set}"
+        --taste "${codes}/$1/taste.scp"
         --train_taste "${codes}/${train_set}/taste.scp")
     both=(--ref_dir "${raw}/$1" --rows $(row_folders "$1" $(row_keys ${rows}))
         "${recogniser[@]}" ${grammar:+--grammar "${grammar}"} --meters ${meters}

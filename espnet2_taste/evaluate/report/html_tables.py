@@ -68,12 +68,15 @@ def text_table(cells: list[list[str]], links: dict[str, str] | None = None) -> s
     return html_table(header, body)
 
 
-def score_table(kind: str, rows: dict[str, dict], worst: list[WorstList]) -> str:
+def score_table(kind: str, results: dict, worst: list[WorstList]) -> str:
     """A score table: values, spread over seeds, intervals, links to the worst."""
     anchors = {(w.row, w.column.key): w.anchor for w in worst if w.table == kind}
+    rows, bounds = results[kind], results.get("upper_bounds", {})
     columns = shown_columns(kind, rows)
     header = [Cell("Row"), Cell(size_heading(kind))]
-    header += [Cell(heading(c), hint=c.meaning) for c in columns]
+    header += [
+        Cell(heading(c, bounds), hint=bounds.get(c.key, c.meaning)) for c in columns
+    ]
     body = []
     for name, row in rows.items():
         first = next(

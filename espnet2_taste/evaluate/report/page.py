@@ -108,7 +108,7 @@ def _read(name: str) -> str:
 
 def _score_section(report: Report, kind: str, cells: dict) -> str:
     rows = report.results[kind]
-    parts = [score_table(kind, rows, report.worst)]
+    parts = [score_table(kind, report.results, report.worst)]
     notes = []
     if any(len(row["seeds"]) > 1 for row in rows.values()):
         notes.append("± is half the range over seeds.")

@@ -13,6 +13,16 @@ from espnet2_taste.io.identity import weights_identity
 from espnet2_taste.speaker import load_speaker_encoder, speaker_choices
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
+UPPER_BOUND = (
+    "measured with the encoder that conditions the decoder: an upper bound (another "
+    "one: --meter_conf speaker.type=... speaker.model=...)"
+)
+
+
+def speaker_identity(type: str, model: str) -> str:
+    """Name of a speaker encoder and digits of its weights."""
+    return f"{type} {weights_identity(model)}"
+
 
 class SpeakerMeter(AbsMeter):
     """`speaker`: cosine of the speaker embeddings of a recording and its reference.
@@ -48,7 +58,7 @@ class SpeakerMeter(AbsMeter):
 
     @cached_property
     def identity(self) -> str:
-        return f"{self.type} {weights_identity(self.path)}"
+        return speaker_identity(self.type, self.path)
 
     @cached_property
     def encoder(self) -> AbsSpeakerEncoder:

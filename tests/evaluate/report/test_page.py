@@ -41,6 +41,7 @@ def test_score_table_cells():
             "a&b": row(2, utmos=metric(3.5, 3.25, 3.75, spread=0.5)),
         },
         "scorers": {"naturalness": "a <model>"},
+        "upper_bounds": {"utmos": "why <>"},
         "not_computed": {"WER": "pip install x", "Elsewhere": "y"},
     }
     worst = [WorstList("reconstruction", "a&b", "a&b:0", column, [("u", "1.20")])]
@@ -51,6 +52,7 @@ def test_score_table_cells():
         "<small>[3.25, 3.75]</small></td>"
     ) in html
     assert "<td>n/a</td>" in html
+    assert '<th scope="col" title="why &lt;&gt;">UTMOS ↑ †</th>' in html
     assert "± is half the range" in html and "95 % bootstrap" in html
     # Of what is missing, the note names what belongs to the table.
     assert "Not computed: WER (" in html and "a &lt;model&gt;" in html
