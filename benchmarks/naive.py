@@ -165,7 +165,7 @@ class TwoCalls(torch.nn.Module):
         self.unet = unet
         self.time_table: Callable = unet.time_table
 
-    def forward(self, x, mu, time, speaker, cond, mask, reference_masking):
+    def forward(self, x, mu, time, speaker, cond, mask):
         """As the U-Net's."""
         halves = zip(
             *(part.chunk(2) for part in (x, mu, speaker, cond)),
@@ -174,7 +174,7 @@ class TwoCalls(torch.nn.Module):
         )
         return torch.cat(
             [
-                self.unet(x, mu, time, speaker, cond, mask, reference_masking)
+                self.unet(x, mu, time, speaker, cond, mask)
                 for x, mu, speaker, cond, mask in halves
             ]
         )

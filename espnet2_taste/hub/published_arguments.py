@@ -139,7 +139,6 @@ def taslm_arguments(config: dict, dtype: str = "float32") -> argparse.Namespace:
     lm_conf = {
         "config": _lm_config(text),
         "dtype": dtype,
-        "rope_dtype": "bfloat16",
         "sos_id": spoken["sos_id"],
     }
     if spoken.get("use_lora", True):
@@ -161,7 +160,7 @@ def taslm_arguments(config: dict, dtype: str = "float32") -> argparse.Namespace:
         quantizer_dim=config["audio_tower_config"]["kwargs_for_quantizer"]["dim"],
         taste_config=None,
         taste_model=None,
-        lm="hf_causal",
+        lm="espnet2_taste.hub.compat.RoundedRopeBackbone",
         lm_conf=lm_conf,
         fusion="weighted_sum",
         fusion_conf={"weights": [-2.0, 2.0], "project": True},

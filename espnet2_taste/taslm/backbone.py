@@ -95,8 +95,6 @@ class HFCausalBackbone(AbsBackbone):
             all linear maps but the output layer unless given.
         freeze: train nothing here.
         dtype: dtype of the base (LoRA stays float32).
-        rope_dtype: rounds the rotary frequencies. ``bfloat16`` for weights of the
-            reference, which casts them with its LM (but not with the KL's base).
         attn_implementation: as transformers names it; default: its choice (SDPA where
             the LM can).
         gradient_checkpointing: recompute activations in the backward pass.
@@ -112,7 +110,6 @@ class HFCausalBackbone(AbsBackbone):
         lora: dict | None = None,
         freeze: bool = False,
         dtype: str = "float32",
-        rope_dtype: str = "float32",
         attn_implementation: str | None = None,
         gradient_checkpointing: bool = False,
         sos_id: int | None = None,
@@ -136,11 +133,6 @@ class HFCausalBackbone(AbsBackbone):
             lm = AutoModelForCausalLM.from_config(
                 AutoConfig.for_model(**config), **options
             )
-        self._rotaries = [m for m in lm.modules() if hasattr(m, "inv_freq")]
-        for module in self._rotaries:
-            rounded = module.inv_freq.to(getattr(torch, rope_dtype)).float()
-            module.register_buffer("base_inv_freq", module.inv_freq, persistent=False)
-            module.inv_freq = rounded
         # transformers renames it in version 5.
         arguments = inspect.signature(lm.base_model.forward).parameters
         self._cache_name = "cache" if "cache" in arguments else "past_key_values"
@@ -164,7 +156,7 @@ class HFCausalBackbone(AbsBackbone):
         self._adapted = [m for m in self._lm_modules if hasattr(m, "_disable_adapters")]
         # A finished mask spares a look at it, which waits for the GPU at every step.
         self._takes_any_mask = (
-            bool(self._rotaries)
+            any(hasattr(m, "inv_freq") for m in self._lm_modules)
             and lm.config._attn_implementation == "sdpa"
             and getattr(lm.config, "sliding_window", None) is None
             and set(getattr(lm.config, "layer_types", None) or ["full_attention"])
@@ -251,15 +243,13 @@ class HFCausalBackbone(AbsBackbone):
 
     @contextmanager
     def _without_adapters(self):
-        """The same weights as the base LM: no LoRA, dropout, rounding or gradient."""
+        """The same weights as the base LM: no LoRA, dropout or gradient."""
         training = self.training
         self._switch(adapters=False, training=False)
-        self._swap_rotary()
         try:
             with torch.no_grad():
                 yield
         finally:
-            self._swap_rotary()
             self._switch(adapters=True, training=training)
 
     def _switch(self, adapters: bool, training: bool) -> None:
@@ -269,12 +259,6 @@ class HFCausalBackbone(AbsBackbone):
             layer._disable_adapters = not adapters
         for module in self._lm_modules:
             module.training = training
-
-    def _swap_rotary(self) -> None:
-        """Exchange the model's rotary frequencies and the base's (see rope_dtype)."""
-        for module in self._rotaries:
-            exact = module.base_inv_freq
-            module.base_inv_freq, module.inv_freq = module.inv_freq, exact
 
 
 def _add_lora(lm: torch.nn.Module, lora: dict) -> torch.nn.Module:

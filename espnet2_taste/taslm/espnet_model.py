@@ -29,8 +29,6 @@ class TaslmModel(AbsESPnetModel):
         text_kl_weight: k; needs LoRA, whose base is the KL's target (paper: 0.9).
         end_symbol: train the LM to end a text by its ``eos_id``. The reference, with
             ``false``, relies on full stops.
-        reference_labels: the reference's text labels in padded batches (see
-            :class:`~espnet2_taste.taslm.inputs.InputAssembler`).
         extract_feats_in_collect_stats: read by ESPnet before the model exists.
     """
 
@@ -45,7 +43,6 @@ class TaslmModel(AbsESPnetModel):
         loss_weights: tuple[float, float] | list[float] = (0.5, 0.5),
         text_kl_weight: float = 0.0,
         end_symbol: bool = True,
-        reference_labels: bool = False,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
@@ -59,10 +56,8 @@ class TaslmModel(AbsESPnetModel):
             )
         if len(loss_weights) != 2 or abs(sum(loss_weights) - 1) > 1e-6:
             raise ValueError(f"loss_weights {loss_weights} must be two that sum to 1")
-        if end_symbol and reference_labels:
-            raise ValueError("reference_labels goes with end_symbol: false")
         self.lm = lm
-        self.inputs = InputAssembler(fusion, delay, delay_level, reference_labels)
+        self.inputs = InputAssembler(fusion, delay, delay_level)
         self.speech_head = speech_head
         self.quantizer = quantizer.requires_grad_(False).eval()
         self.loss_weights = tuple(loss_weights)

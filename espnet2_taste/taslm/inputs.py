@@ -50,8 +50,6 @@ class InputAssembler(torch.nn.Module):
         fusion: joins the two streams.
         delay: D, words (or tokens) by which the audio follows the text.
         delay_level: ``word``, or ``token`` where audio follows D tokens later.
-        reference_labels: repeat the reference's text labels, where texts shorter than
-            the batch's longest are told to predict id 0 after their end.
     """
 
     def __init__(
@@ -59,7 +57,6 @@ class InputAssembler(torch.nn.Module):
         fusion: AbsFusion,
         delay: int = 1,
         delay_level: str = "word",
-        reference_labels: bool = False,
     ):
         super().__init__()
         if delay < 0:
@@ -69,7 +66,6 @@ class InputAssembler(torch.nn.Module):
         self.fusion = fusion
         self.delay = delay
         self.delay_level = delay_level
-        self.reference_labels = reference_labels
         # Without delay nothing is padded, and an unused parameter would stop DDP.
         for name, size in (("text", fusion.size), ("audio", fusion.audio_size)):
             pad = torch.nn.Parameter(0.02 * torch.randn(size), requires_grad=delay > 0)
@@ -125,9 +121,6 @@ class InputAssembler(torch.nn.Module):
         labels = spread_words(taste, audio_word)
         taste_labels = torch.where(labelled[..., None], labels, -1)
         text_labels = torch.where(in_text, ids, -1)
-        if self.reference_labels:
-            padded = mask & ~in_text & (index < text.size(1))
-            text_labels = torch.where(padded, 0, text_labels)
         if end_label:
             at_end = index == text_lengths[:, None]
             text_labels = torch.where(at_end, lm.eos_id, text_labels)

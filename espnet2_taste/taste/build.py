@@ -9,9 +9,9 @@ import functools
 
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.asr.frontend.default import DefaultFrontend
-from espnet2.train.class_choices import ClassChoices
 
 from espnet2_taste.asr.mel_pitch import MelPitchFrontend
+from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.espnet_model import TasteModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder

@@ -3,6 +3,7 @@
 import torch
 from on_device import DEVICE
 
+from espnet2_taste.hub.compat import label_padding
 from espnet2_taste.hub.published_arguments import taslm_arguments, taste_arguments
 from espnet2_taste.hub.published_names import LOGVAR, taslm_state, taste_state
 from espnet2_taste.taslm.build import build_taslm_model
@@ -31,8 +32,13 @@ def quantizer(parity) -> ResidualVQQuantizer:
     return taste_model(parity).quantizer
 
 
-def taslm_model(parity, head: str | None = None, **model_conf) -> TaslmModel:
-    """The spoken LM in eval mode, with one of HEADS (default: the folder's)."""
+def taslm_model(
+    parity, head: str | None = None, padding_labels: bool = False, **model_conf
+) -> TaslmModel:
+    """The spoken LM in eval mode, with one of HEADS (default: the folder's).
+
+    ``padding_labels``: text labels of padded batches as the reference's.
+    """
     spoken, published = parity.config["spoken_lm_config"], dict(parity.model)
     module = HEADS[head] if head else spoken["out_llm_module"]
     config = parity.config | {"spoken_lm_config": spoken | {"out_llm_module": module}}
@@ -47,6 +53,8 @@ def taslm_model(parity, head: str | None = None, **model_conf) -> TaslmModel:
     args = taslm_arguments(config)
     args.model_conf |= model_conf
     model = build_taslm_model(args)
+    if padding_labels:
+        label_padding(model)
     model.load_state_dict(taslm_state(published))
     return model.to(DEVICE).eval()
 

@@ -24,7 +24,7 @@ def test_tensor(parity, tensor):
 def test_forward(parity, head, kl):
     """The model's own forward says the same as its parts (and as index.json)."""
     options = {} if kl == "kl" else {"text_kl_weight": 0.0}
-    model = taslm_model(parity, head, reference_labels=True, **options)
+    model = taslm_model(parity, head, padding_labels=True, **options)
     text, lengths, word_ids, taste, words = taslm.batch_of(parity)
     loss, _, weight = model(text, lengths, word_ids, lengths, taste, words)
     case, data = f"{head}_eval_{kl}", parity.load(taslm.FILE)

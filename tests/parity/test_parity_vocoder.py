@@ -1,7 +1,7 @@
 """The vocoder against the reference's flow and HiFT (g_*).
 
 Waveforms: the reference rounds the running phase of its sinusoids to float32, so ours
-does (``reference_phase``) where 1e-5 is asked. From the mel on, 1e-5 is out of reach
+does (``round_phases``) where 1e-5 is asked. From the mel on, 1e-5 is out of reach
 for whatever is not bit-equal: f0 is a float32 too, and one unit in its last place
 moves the fixtures' waveforms by 7e-5 to 9e-5 of their largest value. These cases, run
 as users run them, are held to three times what such a unit does, or float32's error of

@@ -46,7 +46,6 @@ class ConditionalFlowMatching(torch.nn.Module):
         drop_rate: part of the training items that lose their condition, so that
             v(nothing) is learnt.
         sigma: deviation left at the end of a path.
-        reference_masking: see :class:`~espnet2_taste.vocoder.cosyvoice.padding.Padding`
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class ConditionalFlowMatching(torch.nn.Module):
         guidance: float = 0.7,
         drop_rate: float = 0.2,
         sigma: float = 1e-6,
-        reference_masking: bool = False,
     ):
         super().__init__()
         if num_steps < 1:
@@ -66,7 +64,6 @@ class ConditionalFlowMatching(torch.nn.Module):
         self.guidance = guidance
         self.drop_rate = drop_rate
         self.sigma = sigma
-        self.reference_masking = reference_masking
 
     def schedule(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Times and step sizes, (num_steps,) float32 each, dense near noise."""
@@ -116,7 +113,6 @@ class ConditionalFlowMatching(torch.nn.Module):
                 speaker,
                 cond,
                 mask,
-                self.reference_masking,
             )
             if guided:
                 conditional, free = velocity.chunk(2)
@@ -151,7 +147,6 @@ class ConditionalFlowMatching(torch.nn.Module):
             speaker * keep[..., 0],
             cond * keep,
             mask,
-            self.reference_masking,
         )
         error = velocity - masked(mel - rest * draws.noise, mask)
         count = mel[:, :1].numel() if mask is None else mask.sum()

@@ -40,8 +40,6 @@ class Flow(nn.Module):
         unet_blocks: transformer blocks of each of its stages.
         unet_mid_stages: its stages between down and up.
         num_steps, guidance, drop_rate, sigma: see :class:`ConditionalFlowMatching`.
-        reference_masking: treat padded batches as the reference does; then an item
-            depends on what it is batched with.
     """
 
     def __init__(
@@ -64,7 +62,6 @@ class Flow(nn.Module):
         guidance: float = 0.7,
         drop_rate: float = 0.2,
         sigma: float = 1e-6,
-        reference_masking: bool = False,
     ):
         super().__init__()
         self.num_units = num_units
@@ -84,7 +81,7 @@ class Flow(nn.Module):
             attention_dropout=dropout,
         )
         self.encoder_proj = nn.Linear(encoder_size, mel_size)
-        self.length_regulator = LengthRegulator(mel_size, reference_masking)
+        self.length_regulator = LengthRegulator(mel_size)
         self.decoder = ConditionalFlowMatching(
             UNet(
                 mel_size,
@@ -98,7 +95,6 @@ class Flow(nn.Module):
             guidance,
             drop_rate,
             sigma,
-            reference_masking,
         )
 
     def encode(

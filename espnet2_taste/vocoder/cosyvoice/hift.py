@@ -82,20 +82,13 @@ class HiFT(nn.Module):
         mel_size: bins of the mel.
         base_size: channels before the up-sampling, halved by each level.
         f0_size: channels of the f0 predictor.
-        reference_phase: the reference's rounding of long phases.
     """
 
-    def __init__(
-        self,
-        mel_size: int = 80,
-        base_size: int = 512,
-        f0_size: int = 512,
-        reference_phase: bool = False,
-    ):
+    def __init__(self, mel_size: int = 80, base_size: int = 512, f0_size: int = 512):
         super().__init__()
         self.mel_size = mel_size
         self.f0_predictor = F0Predictor(mel_size, f0_size)
-        self.m_source = HarmonicSource(reference_phase)
+        self.m_source = HarmonicSource()
         self.conv_pre = nn.Conv1d(mel_size, base_size, 7, padding=3)
         sizes = (base_size // 2, base_size // 4)
         self.ups = nn.ModuleList(

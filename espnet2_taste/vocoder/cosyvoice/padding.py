@@ -54,18 +54,10 @@ class Padding:
     bias: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, mask: torch.Tensor | None, reference: bool = False) -> "Padding":
-        """From a frame mask.
-
-        Args:
-            mask: see :func:`frame_mask`.
-            reference: as the reference treats a padded batch: norms count the padding,
-                and attention prefers valid frames only by a logit of 1.
-        """
+    def of(cls, mask: torch.Tensor | None) -> "Padding":
+        """From a mask of :func:`frame_mask`."""
         if mask is None:
             return cls()
-        if reference:
-            return cls(mask, None, (mask.transpose(1, 2) * mask)[:, None])
         return cls(mask, mask, mask.bool()[:, None])
 
 

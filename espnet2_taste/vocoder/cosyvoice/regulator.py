@@ -19,13 +19,10 @@ class LengthRegulator(nn.Module):
 
     Args:
         size: channels in and out.
-        reference_masking: stretch the padded units to the padded frames and let the
-            norms count padding, as the reference does in a batch.
     """
 
-    def __init__(self, size: int = 80, reference_masking: bool = False):
+    def __init__(self, size: int = 80):
         super().__init__()
-        self.reference_masking = reference_masking
         layers: list[nn.Module] = []
         for _ in range(NUM_LAYERS):
             conv = nn.Conv1d(size, size, 3, padding=1)
@@ -51,7 +48,7 @@ class LengthRegulator(nn.Module):
             (B, C, T), zeros in the padding.
         """
         mask = frame_mask(frames, size)
-        if lengths is None or self.reference_masking:
+        if lengths is None:
             x, inner = F.interpolate(x.transpose(1, 2), size, mode="nearest"), None
         else:
             x, inner = nearest(x, lengths, frames, size).transpose(1, 2), mask

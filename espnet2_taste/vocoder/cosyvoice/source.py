@@ -13,8 +13,8 @@ VOICED_NOISE = 0.003
 UNVOICED_NOISE = SINE_GAIN / 3
 
 
-def running_phase(f0: torch.Tensor, reference: bool = False) -> torch.Tensor:
-    """Phases of all harmonics at every sample, in cycles modulo 1.
+def running_cycles(f0: torch.Tensor) -> torch.Tensor:
+    """Phases of all harmonics at every sample, in cycles since the start.
 
     f0 is constant within a frame, so the running sum (which includes the first sample)
     is affine there. It is formed in double precision: in float32 a phase of ten
@@ -22,8 +22,6 @@ def running_phase(f0: torch.Tensor, reference: bool = False) -> torch.Tensor:
 
     Args:
         f0: (B, T) Hz by frame.
-        reference: round the sum to float32 before whole cycles are taken off it, as
-            the reference does on a CPU.
 
     Returns:
         (B, NUM_HARMONICS, HOP_LENGTH T) float64.
@@ -32,20 +30,21 @@ def running_phase(f0: torch.Tensor, reference: bool = False) -> torch.Tensor:
     step = (f0[:, None] * harmonic[:, None] / SAMPLE_RATE).double()
     start = HOP_LENGTH * (step.cumsum(-1) - step)
     sample = torch.arange(1, HOP_LENGTH + 1, device=f0.device)
-    cycles = (start[..., None] + step[..., None] * sample).flatten(2)
-    return (cycles.float().double() if reference else cycles) % 1
+    return (start[..., None] + step[..., None] * sample).flatten(2)
+
+
+def running_phase(f0: torch.Tensor) -> torch.Tensor:
+    """:func:`running_cycles` modulo 1."""
+    return running_cycles(f0) % 1
 
 
 class HarmonicSource(torch.nn.Module):
-    """e_h = voiced 0.1 sin(phase_h + offset_h) + noise_h; source = tanh(W e).
+    """e_h = voiced 0.1 sin(phase_h + offset_h) + noise_h; source = tanh(W e)."""
 
-    Args:
-        reference_phase: see :func:`running_phase`.
-    """
+    phase = staticmethod(running_phase)
 
-    def __init__(self, reference_phase: bool = False):
+    def __init__(self):
         super().__init__()
-        self.reference_phase = reference_phase
         self.l_linear = torch.nn.Linear(NUM_HARMONICS, 1)
 
     def forward(
@@ -63,7 +62,7 @@ class HarmonicSource(torch.nn.Module):
         """
         fundamental = torch.arange(NUM_HARMONICS, device=f0.device) == 0
         offsets = offsets.masked_fill(fundamental, 0.0)
-        cycles = running_phase(f0, self.reference_phase).to(f0.dtype)
+        cycles = self.phase(f0).to(f0.dtype)
         phase = 2 * math.pi * cycles + offsets[..., None]
         voiced = (f0 > VOICED_HZ).to(f0.dtype).repeat_interleave(HOP_LENGTH, 1)[:, None]
         level = VOICED_NOISE * voiced + UNVOICED_NOISE * (1 - voiced)

@@ -133,6 +133,8 @@ class UNet(nn.Module):
         num_mid_stages: stages between down and up.
     """
 
+    padding = staticmethod(Padding.of)
+
     def __init__(
         self,
         mel_size: int = 80,
@@ -201,7 +203,6 @@ class UNet(nn.Module):
         speaker: torch.Tensor,
         cond: torch.Tensor,
         mask: torch.Tensor | None = None,
-        reference_masking: bool = False,
     ) -> torch.Tensor:
         """Velocity of a batch.
 
@@ -212,13 +213,12 @@ class UNet(nn.Module):
             speaker: (B, mel_size).
             cond: (B, mel_size, T) known mel frames, else zeros.
             mask: (B, 1, T), 1 at valid frames; None: all are.
-            reference_masking: see :class:`Padding`.
 
         Returns:
             (B, mel_size, T), zeros in the padding.
         """
-        full = Padding.of(mask, reference_masking)
-        half = Padding.of(mask if mask is None else mask[..., ::2], reference_masking)
+        full = self.padding(mask)
+        half = self.padding(mask if mask is None else mask[..., ::2])
         steps = iter(time.unbind(1))
         speaker = speaker[..., None].expand(-1, -1, x.size(2))
         x = torch.cat([x, mu, speaker, cond], 1)

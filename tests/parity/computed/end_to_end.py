@@ -36,7 +36,7 @@ def end_to_end(parity) -> dict:
 @torch.no_grad()
 def inference(parity) -> dict:
     """Everything without gradients."""
-    model, spoken = taste_model(parity), taslm_model(parity, reference_labels=True)
+    model, spoken = taste_model(parity), taslm_model(parity, padding_labels=True)
     _, lengths, word_ids = asr(parity)
     codes = model.word_codes(tokenize(parity, model), word_ids, lengths)
     llm = llm_batch(parity)

@@ -47,7 +47,7 @@ def delays(parity) -> dict:
 
 def spoken_lm(parity) -> dict:
     """``d_spoken_lm``: inputs, then every head in both modes."""
-    model, batch = taslm_model(parity, "cont", reference_labels=True), batch_of(parity)
+    model, batch = taslm_model(parity, "cont", padding_labels=True), batch_of(parity)
     inputs = model.assemble(*batch[:4])
     hidden = model.lm(inputs.embeds, inputs.mask).hidden
     # The base reads the text alone, and as the reference the padding after it.
@@ -76,7 +76,7 @@ def spoken_lm(parity) -> dict:
 
 def head_in_mode(parity, head: str, mode: str) -> dict:
     """Logits, labels, losses with and without text KL, and gradients."""
-    model = taslm_model(parity, head, reference_labels=True)
+    model = taslm_model(parity, head, padding_labels=True)
     model.train(mode == "train")
     inputs = model.assemble(*batch_of(parity)[:4])
     hidden = model.lm(inputs.embeds, inputs.mask).hidden

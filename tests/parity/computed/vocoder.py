@@ -5,6 +5,7 @@ from functools import cached_property
 import torch
 from on_device import DEVICE
 
+from espnet2_taste.hub.compat import count_padding, round_phases
 from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
 from espnet2_taste.vocoder.cosyvoice.checkpoint import fold_weight_norm, infer_conf
 from espnet2_taste.vocoder.cosyvoice.flow import Flow, count_frames
@@ -60,16 +61,12 @@ class VocoderCase:
         }
         return flow, hift
 
-    def build(
-        self, reference_masking: bool = False, reference_phase: bool = False
-    ) -> VoiceGenerator:
+    def build(self) -> VoiceGenerator:
         """With the folder's weights, whose shapes must tell the same sizes."""
         flow, hift = self.arguments(self.config)
         inferred = infer_conf(self.state, flow["unet_heads"])
         assert inferred["flow_conf"].items() <= flow.items()
         assert inferred["hift_conf"] == hift
-        flow["reference_masking"] = reference_masking
-        hift["reference_phase"] = reference_phase
         model = VoiceGenerator(flow, hift)
         model.load_state_dict(fold_weight_norm(self.state))
         return model.to(DEVICE).eval()
@@ -118,9 +115,9 @@ class VocoderCase:
         mel = self.model.flow(units, data["A.embedding"], noise, cond=cond)
         return mel[..., known:]
 
-    def hift(self, letter: str, reference_phase: bool = False) -> HiFT:
+    def hift(self, letter: str) -> HiFT:
         """The HiFT of the main case or of B, which has two biases of its own."""
-        hift = self.build(reference_phase=reference_phase).hift
+        hift = self.build().hift
         if letter == "B":
             hift.f0_predictor.classifier.bias.data = self.extra["B.classifier_bias"]
             hift.conv_post.bias.data = self.extra["B.conv_post_bias"]
@@ -144,11 +141,12 @@ class VocoderCase:
     def wav(self, letter: str) -> torch.Tensor:
         """From recorded mel and f0, with the reference's rounding of phases."""
         inputs = self.recorded(letter, "mel", "phase", "sine_noise", "f0")
-        return self.hift(letter, reference_phase=True)(*inputs)
+        return round_phases(self.hift(letter))(*inputs)
 
     def padded_unet(self) -> torch.Tensor:
         """C: under the reference's masking."""
-        data, unet = self.extra, self.model.flow.decoder.estimator
+        data = self.extra
+        unet = count_padding(self.build().flow).decoder.estimator
         return unet(
             data["C.x"],
             data["C.mu"],
@@ -156,12 +154,11 @@ class VocoderCase:
             data["C.spk"],
             data["C.cond"],
             frame_mask(data["C.lengths"], data["C.x"].size(2)),
-            reference_masking=True,
         )
 
     def training(self, dtype: torch.dtype = torch.float32) -> tuple[Flow, tuple]:
         """D: a flow, and the arguments of its loss for a padded batch."""
-        data, flow = self.extra, self.build(reference_masking=True).flow.to(dtype)
+        data, flow = self.extra, count_padding(self.build().flow).to(dtype)
         mel = data["D.feat"].transpose(1, 2).to(dtype)
         draws = (data[f"D.{k}"].to(dtype) for k in ("t_uniform", "z", "keep_uniform"))
         return flow, (

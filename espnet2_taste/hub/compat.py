@@ -1,0 +1,99 @@
+"""What the reference implementation does differently from the paper or by mistake.
+
+Our models do not repeat it. The converter names :class:`RoundedRopeBackbone` in the
+configuration of a converted TASLM, because its adapters were trained on the rounded
+frequencies. Everything else is for the parity tests alone, which switch it on in a
+model that is already built.
+"""
+
+from contextlib import contextmanager
+
+import torch
+
+from espnet2_taste.taslm.backbone import HFCausalBackbone
+from espnet2_taste.taslm.espnet_model import TaslmModel
+from espnet2_taste.vocoder.cosyvoice.flow import Flow
+from espnet2_taste.vocoder.cosyvoice.hift import HiFT
+from espnet2_taste.vocoder.cosyvoice.padding import Padding, frame_mask, masked
+from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
+from espnet2_taste.vocoder.cosyvoice.source import HarmonicSource, running_cycles
+from espnet2_taste.vocoder.cosyvoice.unet import UNet
+
+
+class RoundedRopeBackbone(HFCausalBackbone):
+    """A backbone whose rotary frequencies are rounded to bfloat16.
+
+    The reference casts them together with its LM. The copy of the LM that it computes
+    the KL with keeps them exact, and so does :meth:`base_hidden`.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._rotaries = [m for m in self.lm.modules() if hasattr(m, "inv_freq")]
+        for module in self._rotaries:
+            module.register_buffer("other_inv_freq", module.inv_freq, persistent=False)
+            module.inv_freq = module.inv_freq.bfloat16().float()
+
+    @contextmanager
+    def _without_adapters(self):
+        self._exchange()
+        try:
+            with super()._without_adapters():
+                yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for m in self._rotaries:
+            m.inv_freq, m.other_inv_freq = m.other_inv_freq, m.inv_freq
+
+
+def label_padding(model: TaslmModel) -> TaslmModel:
+    """Let texts shorter than the longest of their batch predict id 0 after their end.
+
+    For models with ``end_symbol: false``.
+    """
+
+    def hook(assembler, _, inputs):
+        size = inputs.mask.size(1) - assembler.delay - (assembler.delay > 0)
+        labels = inputs.text_labels[:, :size]
+        labels.masked_fill_(inputs.mask[:, :size] & (labels < 0), 0)
+
+    model.inputs.register_forward_hook(hook)
+    return model
+
+
+class _ReferenceRegulator(LengthRegulator):
+    def forward(self, x, size, lengths=None, frames=None):
+        return masked(super().forward(x, size), frame_mask(frames, size))
+
+
+class _ReferenceUNet(UNet):
+    @staticmethod
+    def padding(mask: torch.Tensor | None) -> Padding:
+        if mask is None:
+            return Padding()
+        return Padding(mask, None, (mask.transpose(1, 2) * mask)[:, None])
+
+
+class _ReferenceSource(HarmonicSource):
+    @staticmethod
+    def phase(f0: torch.Tensor) -> torch.Tensor:
+        return running_cycles(f0).float().double() % 1
+
+
+def count_padding(flow: Flow) -> Flow:
+    """Let an item depend on what it is batched with.
+
+    Padded units are stretched to padded frames, group norms count the padding, and
+    attention prefers valid frames only by a logit of 1.
+    """
+    flow.length_regulator.__class__ = _ReferenceRegulator
+    flow.decoder.estimator.__class__ = _ReferenceUNet
+    return flow
+
+
+def round_phases(hift: HiFT) -> HiFT:
+    """Round the running phase to float32 before whole cycles are taken off it."""
+    hift.m_source.__class__ = _ReferenceSource
+    return hift

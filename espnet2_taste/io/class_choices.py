@@ -1,0 +1,47 @@
+"""ESPnet's ClassChoices, which also take classes from elsewhere by dotted path."""
+
+from importlib import import_module
+
+from espnet2.train.class_choices import ClassChoices as ESPnetClassChoices
+
+
+class ClassChoices(ESPnetClassChoices):
+    """``--encoder whisper``, or ``--encoder my_package.my_module.MyEncoder``.
+
+    A class of your own needs no entry here: it has to be importable and a subclass of
+    the axis' base class.
+    """
+
+    def get_class(self, name: str | None) -> type | None:
+        """The class of a name or dotted path; None for None.
+
+        Raises:
+            ValueError: an unknown name, no such class, or one of another kind.
+        """
+        if name is None or "." not in name:
+            return super().get_class(name)
+        module, _, cls = name.rpartition(".")
+        try:
+            found = getattr(import_module(module), cls)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"--{self.name} {name}: {error}") from None
+        if not (isinstance(found, type) and issubclass(found, self.base_type)):
+            raise ValueError(
+                f"--{self.name} {name} is no subclass of {self.base_type.__name__}"
+            )
+        return found
+
+    def add_arguments(self, parser) -> None:
+        """Add ``--<axis>`` and ``--<axis>_conf``."""
+        super().add_arguments(parser)
+        action = parser._option_string_actions[f"--{self.name}"]
+        action.choices = _NamesAndPaths(action.choices)
+        lowered = action.type
+        action.type = lambda text: text if "." in text else lowered(text)
+
+
+class _NamesAndPaths(tuple):
+    """The names that argparse lists; what has a dot is let through."""
+
+    def __contains__(self, name) -> bool:
+        return "." in (name or "") or super().__contains__(name)
