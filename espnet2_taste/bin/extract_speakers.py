@@ -10,8 +10,13 @@ import argparse
 import logging
 from pathlib import Path
 
-from espnet2_taste.bin import run
-from espnet2_taste.bin.options import add_device_option, add_part_type
+from espnet2_taste.bin import command, run
+from espnet2_taste.bin.options import (
+    add_batch_options,
+    add_data_options,
+    add_device_option,
+    add_part_type,
+)
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -19,16 +24,12 @@ def get_parser() -> argparse.ArgumentParser:
     from espnet2_taste.speaker import speaker_choices
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--data_dir", type=Path, required=True, help="in dump/raw: wav.scp, utt2spk"
-    )
-    parser.add_argument("--output_dir", type=Path, required=True)
+    add_data_options(parser, "wav.scp utt2spk [utt2num_samples], in dump/raw")
     add_part_type(parser, "--model_type", speaker_choices, "--speaker_conf")
     parser.add_argument(
         "--model", help="folder or file of the encoder, or packed model"
     )
-    parser.add_argument("--key_file", help="utterances to do (default: all)")
-    parser.add_argument("--batch_size", type=int, default=16)
+    add_batch_options(parser, batch_size=16)
     add_device_option(parser)
     parser.add_argument("--average", default="none", choices=["none", "speaker"])
     parser.add_argument(
@@ -42,25 +43,27 @@ def extract(args: argparse.Namespace) -> None:
     import torch
 
     from espnet2_taste.hub.packed import find_part
-    from espnet2_taste.io.kaldi import ArkWriter
+    from espnet2_taste.io.shards import Shard
     from espnet2_taste.speaker import load_speaker_encoder
     from espnet2_taste.units.reading import WavDir
 
+    shard = Shard(args, arks=["spk_emb"])
+    if shard.done:
+        return
     choice, path = find_part(args.model, "speaker") or (args.model_type, args.model)
     encoder = load_speaker_encoder(
         choice, path, device=args.device, **args.speaker_conf
     )
     data = WavDir(args.data_dir, args.key_file)
-    done = 0
-    with ArkWriter(args.output_dir, "spk_emb") as writer:
-        for keys, wavs in data.batches(args.batch_size):
-            embeddings = encoder([torch.from_numpy(wav) for wav in wavs]).numpy()
-            for key, embedding in zip(keys, embeddings, strict=True):
-                writer[key] = embedding
-            done += len(keys)
-            if done % 512 < args.batch_size:
-                logging.info("%d of %d utterances", done, len(data.wavs))
-        data.report(done)
+    for keys in shard.batches(sorted(data.wavs)):
+        wavs = data.read(keys, shard)
+        if not wavs:
+            continue
+        with shard.clock("speaker_encoder"):
+            embeddings = encoder([torch.from_numpy(wav) for wav in wavs.values()])
+        for (key, wav), embedding in zip(wavs.items(), embeddings, strict=True):
+            audio_s = len(wav) / encoder.sample_rate
+            shard.write(key, {"spk_emb": embedding.numpy()}, audio_s)
 
 
 def average(args: argparse.Namespace) -> None:
@@ -85,18 +88,15 @@ def average(args: argparse.Namespace) -> None:
     logging.info("%d utterances, averaged by speaker", len(averaged))
 
 
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    parser = get_parser()
-    args = parser.parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
     if args.average == "speaker":
         if args.spk_emb is None or args.model is not None:
-            parser.error("--average speaker takes --spk_emb, not --model")
+            raise ValueError("--average speaker takes --spk_emb, not --model")
         average(args)
     else:
         if args.model is None or args.spk_emb is not None:
-            parser.error("--model is needed (--spk_emb is for --average speaker)")
+            raise ValueError("--model is needed (--spk_emb is for --average speaker)")
         extract(args)
 
 

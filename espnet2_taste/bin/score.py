@@ -54,6 +54,13 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="TYPE=MODEL",
         help="the speaker encoder whose embeddings the scored systems speak from",
     )
+    add(
+        "--rtf_dirs",
+        nargs="*",
+        default=[],
+        type=Path,
+        help="rtf.json besides those of --ref_dir, --taste and the rows: of its units",
+    )
     add("--likelihood", nargs="*", default=[], help="name=folder of a scored test set")
     add("--qa", nargs="*", default=[], help="name=folder of answered questions")
     add("--output_dir", type=Path, required=True)
@@ -79,7 +86,8 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
     everything = [scores for table in rows.values() for scores in table]
     write_errors(args.output_dir, everything, plan.utt2spk)
     code_results = add_codes(args, scorer.seconds, rows["reconstruction"])
-    data = [args.ref_dir] + ([args.taste.parent] if args.taste else [])
+    data = [args.ref_dir, *args.rtf_dirs]
+    data += [args.taste.parent] if args.taste else []
     made = plan.rows[1:] + plan.continuations
     choices = [choice for row in plan.choices.values() for choice in row]
     results = {

@@ -1,4 +1,3 @@
-import json
 import sys
 
 import kaldiio
@@ -112,12 +111,10 @@ def test_training_again_gives_the_same_files(trained):
         ).read_bytes(), name
 
 
-def test_units_from_cache_and_from_audio_agree(trained, caplog):
+def test_units_from_cache_and_from_audio_agree(trained):
     root, lengths = trained
     options = dict(model=root / "units", data_dir=root / "train")
-    with caplog.at_level("INFO"):
-        run(extract_units, **options, output_dir=root / "cached")
-    assert "6 utterances are in the cache" in caplog.text
+    run(extract_units, **options, output_dir=root / "cached")
     cached = load(root / "cached/units.scp")
     (root / "units/train_units.scp").rename(root / "hidden")
     try:
@@ -130,7 +127,7 @@ def test_units_from_cache_and_from_audio_agree(trained, caplog):
         assert fresh[key].dtype == np.int32
         assert len(fresh[key]) == -(-samples // 640)
         np.testing.assert_array_equal(cached[key], fresh[key])
-    assert json.loads((root / "fresh/rtf.json").read_text())["unit_extractor_rtf"] > 0
+    assert read_rtf(root / "fresh")["unit_extractor"].audio_s > 0
 
 
 def test_key_file_and_bad_audio(trained, tmp_path, caplog):
@@ -215,12 +212,11 @@ def test_resynthesis(trained, tmp_path, vocoder):
     assert read_rtf(out)["vocoder"].audio_s > 0
 
 
-def test_mode_mistakes_are_refused(trained, tmp_path, capsys):
+def test_mode_mistakes_are_refused(trained, tmp_path):
     root, _ = trained
     options = dict(data_dir=root / "train", output_dir=root / "utt")
-    with pytest.raises(SystemExit):
+    with pytest.raises(ValueError, match="--model is needed"):
         run(extract_speakers, **options)
-    assert "--model is needed" in capsys.readouterr().err
     scp = root / "utt/spk_emb.scp"
     with pytest.raises(ValueError, match="write elsewhere"):
         run(extract_speakers, average="speaker", spk_emb=scp, **options)

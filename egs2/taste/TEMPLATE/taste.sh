@@ -204,7 +204,7 @@ extract_speakers() {
     local dir=${all}/log/spk_emb
     sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_speakers \
         --model_type "$1" --model "$2" --data_dir "${all}" --device "${device}"
-    datadir merge "${dir}" "${dir}" spk_emb.scp
+    datadir merge "${dir}" "${dir}"
     ${python} -m espnet2_taste.bin.extract_speakers --average speaker \
         --spk_emb "${dir}/spk_emb.scp" --data_dir "${all}" --output_dir "${dir}/averaged"
     cp "${dir}"/averaged/{spk_emb.scp,spk_embed_dim} "${all}/"
@@ -223,8 +223,7 @@ extract_units() {
     local dir=${all}/log/units
     sharded "${dir}" "${all}/wav.scp" ${python} -m espnet2_taste.bin.extract_units \
         --model_type "$1" --model "$2" --data_dir "${all}" --device "${device}"
-    cp "${dir}/output.1/num_units" "${all}/"
-    datadir merge "${dir}" "${all}" units.scp
+    datadir merge "${dir}" "${all}"
 }
 unit_chain() {
     local train_files="${org}/${train_set}/wav.scp ${org}/${train_set}/utt2num_samples"
@@ -558,7 +557,8 @@ needs_rows() {
 score_set() {
     local marks=${codes}/.done own both
     needs_rows "$1" 6 ${rows}
-    own=(--conditioned_by "${speaker_type}=${speaker}" --train_dir "${raw}/${train_set}"
+    own=(--conditioned_by "${speaker_type}=${speaker}" --rtf_dirs "${all}/log/spk_emb"
+        --train_dir "${raw}/${train_set}"
         --taste "${codes}/$1/taste.scp"
         --train_taste "${codes}/${train_set}/taste.scp")
     both=(--ref_dir "${raw}/$1" --rows $(row_folders "$1" $(row_keys ${rows}))
