@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 .SHELLFLAGS := -e -u -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help mini test test-pythons install chromium
+.PHONY: help mini test test-all test-pythons install
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -30,19 +30,14 @@ install: $(STAMP) ## The environment in .venv
 mini: $(STAMP) ## The mini recipe, stages 1 to 10: result tables, report, packed model
 	@cd egs2/taste/mini && ./run.sh $(ARGS)
 
-# One test opens the HTML report in a browser; it is skipped where there is none.
-chromium:
-	@if [ -z "$$(command -v chromium chromium-browser google-chrome || true)" ] \
-	    && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
-	        > $(VENV)/chromium.log 2>&1 || echo "no chromium: the report test is skipped"; \
-	fi
-
 test-pythons: ## The quick tests on every Python here, each in an environment of its own
 	@read -r _ python < <(local/pythons.sh) && "$$python" local/test_pythons.py $(ARGS)
 
-test: $(STAMP) chromium ## Lint, all tests, coverage
+test: MARKS = -m "not nightly"
+test: ## Lint, tests, coverage
+test-all: ## The same with the nightly tests
+test test-all: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'local/*.pl' .ci/run)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
-	    --cov --cov-report=term $(ARGS) tests
+	    --cov --cov-report=term $(MARKS) $(ARGS) tests

@@ -24,7 +24,7 @@ QUICK = [
     "--dist",
     "worksteal",
     "-m",
-    "not recipe and not slow",
+    "not recipe and not nightly",
     "tests",
 ]
 

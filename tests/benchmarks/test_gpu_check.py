@@ -30,7 +30,7 @@ def check(output, *options):
     return done.returncode, done.stdout.splitlines(), results
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_steps_on_a_cpu(tmp_path):
     options = ["--device", "cpu", "--tiny", "--minutes", "15"]
     status, lines, results = check(tmp_path, *options)

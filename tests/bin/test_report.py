@@ -1,6 +1,5 @@
 import re
 
-import chromium
 import numpy as np
 import pytest
 import soundfile
@@ -186,96 +185,6 @@ def test_page_has_what_is_worth_hearing(page):
     assert re.search(cell, html)
     assert '<a href="#worst-reconstruction-taste-wer">taste:0</a>' in html
     assert html.count("epoch 1</figcaption>") == 1 and "16 effective batch" in html
-
-
-@pytest.mark.skipif(not chromium.PATH, reason="Chromium is not installed")
-def test_page_in_a_browser(page, tmp_path):
-    """Tabs, sorting, worst utterances and audio, as a user clicks them."""
-    visible = "[...document.querySelectorAll('{}')].filter(e => e.checkVisibility())"
-    visible += ".map(e => e.textContent)"
-    rows = visible.format("section.active tbody th")
-    with chromium.Browser(page.as_uri(), tmp_path / "profile") as browser:
-        titles = visible.format("section > h2")
-        browser.expect(titles, ["Reconstruction"])
-        browser.expect(rows, ["original", "taste"])
-        browser.click("#reconstruction thead th:nth-child(3) button")
-        browser.expect(rows, ["taste", "original"])  # highest WER first
-        browser.click("#reconstruction thead th:nth-child(3) button")
-        browser.expect(rows, ["original", "taste"])
-        # The original has no F0 RMSE: n/a is last both ways.
-        for _ in range(2):
-            browser.click("#reconstruction thead th:nth-child(5) button")
-            browser.expect(rows, ["taste", "original"])
-
-        browser.click("#tab-rtf")
-        browser.wait("location.hash === '#rtf'")
-        browser.expect(titles, ["Real-time factors"])
-        browser.click("#rtf thead th:nth-child(2) button")
-        browser.expect(rows, ["vocoder", "tokenizer"])
-        browser.evaluate("document.getElementById('tab-rtf').focus()")
-        browser.press("ArrowRight")
-        browser.wait("location.hash === '#training'")
-        browser.wait("document.activeElement.id === 'tab-training'")
-        browser.expect(titles, ["Training"])
-
-        browser.click("#tab-reconstruction")
-        browser.click('a[href="#worst-reconstruction-taste-wer"]')
-        browser.wait("location.hash === '#worst-reconstruction-taste-wer'")
-        browser.expect(titles, ["Listen"])
-        browser.expect(visible.format("article .note"), ["u-03", "u-05"])
-        focus = "document.querySelectorAll('#utt-u-03 .focus')"
-        assert browser.evaluate(f"[...{focus}].map(e => e.dataset.row)") == ["taste:0"]
-
-        browser.click("#utt-u-03 .focus audio", x=24)  # the play button
-        playing = "document.querySelector('#utt-u-03 .focus audio')"
-        browser.wait(f"{playing}.currentTime > 0.05")
-        browser.click("#utt-u-05 audio", x=24)
-        browser.wait("document.querySelector('#utt-u-05 audio').currentTime > 0.05")
-        assert browser.evaluate(f"{playing}.paused")  # one clip at a time
-        # Every clip plays; a play() that is refused rejects.
-        loaded = browser.evaluate(
-            "(async () => { const seconds = [];"
-            " for (const clip of document.querySelectorAll('audio')) {"
-            " await clip.play(); clip.pause(); seconds.push(clip.duration); }"
-            " return seconds; })()"
-        )
-        assert len(loaded) == 12 and min(loaded) > 0.9
-
-        browser.evaluate("history.back()")
-        browser.wait("location.hash === '#reconstruction'")
-        browser.expect(titles, ["Reconstruction"])
-        browser.evaluate("location.hash = 'listen'; 0")
-        browser.wait("document.querySelector('#sample').checkVisibility()")
-        browser.expect(visible.format("article .note"), ["u-00", "u-03", "u-07"])
-        assert browser.problems == []
-
-
-@pytest.mark.skipif(not chromium.PATH, reason="Chromium is not installed")
-def test_narrow_dark_screen(page, tmp_path):
-    """Nothing is wider than the screen, and dark means light text."""
-    size = (360, 700)
-    with chromium.Browser(page.as_uri(), tmp_path / "p", size, dark=True) as browser:
-        for name in ("reconstruction", "listen", "training", "environment"):
-            browser.evaluate(f"location.hash = '{name}'; 0")
-            browser.wait(f"document.getElementById('{name}').checkVisibility()")
-            width = browser.evaluate("document.documentElement.scrollWidth")
-            assert width <= 360, name
-        style = "getComputedStyle(document.body)"
-        assert browser.evaluate(f"{style}.color") == "rgb(255, 255, 255)"
-        assert browser.problems == []
-
-
-@pytest.mark.skipif(not chromium.PATH, reason="Chromium is not installed")
-def test_the_browser_test_can_fail(tmp_path):
-    """Errors, rejections and console messages are noticed."""
-    page = tmp_path / "page.html"
-    page.write_text(
-        "<script>console.warn('one'); Promise.reject(new Error('two'));"
-        "setTimeout(() => { throw new Error('three'); });</script>"
-    )
-    with chromium.Browser(page.as_uri(), tmp_path / "profile") as browser:
-        browser.evaluate("new Promise(done => setTimeout(done, 20))")
-        assert len(browser.problems) == 3
 
 
 def test_several_sets(experiment, tmp_path):

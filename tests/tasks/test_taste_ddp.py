@@ -46,7 +46,6 @@ print("DIGEST", *(f"{k}={v}" for k, v in sorted(digest.items())), flush=True)
 """
 
 
-@pytest.mark.slow
 def test_processes_train_one_model(train_taste, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr("espnet2_taste.bin.taste_train.main", commands.append)
