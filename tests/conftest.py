@@ -23,7 +23,8 @@ NUM_UNITS, SPK_DIM = 20, 8
 
 
 def pytest_collection_modifyitems(items):
-    """Without a CUDA device tests marked ``gpu`` are skipped."""
+    """The longest come first; without a CUDA device those of ``gpu`` are skipped."""
+    items.sort(key=lambda item: item.get_closest_marker("recipe") is None)
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
@@ -97,17 +98,15 @@ def tiny_taste_conf(tiny_data):
 
 
 @pytest.fixture(scope="session")
-def train_taste(tiny_data, tiny_taste_conf):
-    """Callable (output_dir, conf overrides, options...) that trains a TASTE model."""
+def taste_options(tiny_data, tiny_taste_conf):
+    """Callable (output_dir, conf overrides) -> options of bin.taste_train."""
 
-    def train(output_dir, overrides=None, *options):
-        from espnet2_taste.bin.taste_train import main
-
+    def options(output_dir, overrides=None):
         output_dir.mkdir(parents=True, exist_ok=True)
         config = output_dir / "train.yaml"
         config.write_text(yaml.safe_dump({**tiny_taste_conf, **(overrides or {})}))
         cmd = ["--config", str(config), "--output_dir", str(output_dir)]
-        cmd += [*TRAINING, *options]
+        cmd += TRAINING
         names = {
             "speech": "wav.scp,speech,sound",
             "text": "text,text,text",
@@ -120,7 +119,19 @@ def train_taste(tiny_data, tiny_taste_conf):
             for spec in names.values():
                 cmd += [f"--{part}_data_path_and_name_and_type", f"{tiny_data}/{spec}"]
             cmd += [f"--{part}_shape_file", str(tiny_data / "utt2num_samples")]
-        main(cmd)
+        return cmd
+
+    return options
+
+
+@pytest.fixture(scope="session")
+def train_taste(taste_options):
+    """Callable (output_dir, conf overrides, options...) that trains a TASTE model."""
+
+    def train(output_dir, overrides=None, *more):
+        from espnet2_taste.bin.taste_train import main
+
+        main([*taste_options(output_dir, overrides), *more])
         return output_dir
 
     return train
