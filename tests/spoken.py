@@ -68,7 +68,7 @@ def wavs(spoken_data):
     """id -> samples of ``spoken_data``."""
     lines = (spoken_data / "wav.scp").read_text().splitlines()
     pairs = (line.split() for line in lines)
-    return {utt: read_audio(path, utt) for utt, path in pairs}
+    return {utt: read_audio(path, utt, 16000) for utt, path in pairs}
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-SAMPLE_RATE = 16000
 _FRAME = 1600  # samples whose level is looked at when a long recording is cut
 
 
@@ -17,11 +16,13 @@ class AbsRecogniser(ABC):
     Attributes:
         on_device: batched in one process on a device, rather than one recording at a
             time in a pool of processes.
+        sample_rate: Hz of the recordings it takes.
         cleaner: of ``words.CLEANERS``: what its texts are compared after, unless told.
     """
 
     on_device: bool = False
     cleaner: str = "words"
+    sample_rate: int = 16000
 
     @property
     @abstractmethod
@@ -30,7 +31,7 @@ class AbsRecogniser(ABC):
 
     @abstractmethod
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:
-        """(N,) float32 recordings of 16 kHz in [-1, 1] -> their texts, "" if none."""
+        """(N,) float32 recordings in [-1, 1] -> their texts, "" if none."""
 
 
 def split_long(wav: np.ndarray, limit: int) -> list[np.ndarray]:

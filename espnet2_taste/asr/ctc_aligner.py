@@ -19,8 +19,6 @@ from espnet2_taste.asr.espnet_asr import (
 from espnet2_taste.io.kaldi import ArkWriter, read_table, write_table
 from espnet2_taste.nn.segments import length_mask
 
-SAMPLE_RATE = 16000
-
 
 class CTCAligner:
     """An ESPnet ASR model's frontend, encoder and CTC head.
@@ -29,14 +27,19 @@ class CTCAligner:
         config: config.yaml of the ASR experiment (character tokens).
         model: its checkpoint.
         device: torch device.
+
+    Attributes:
+        sample_rate: Hz of the speech it was trained on and takes.
     """
 
     def __init__(self, config: str, model: str, device: str = "cpu"):
+        from espnet2_taste.io.audio import parse_rate
         from espnet2_taste.io.checkpoint import load_state
 
         conf = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
         asr = read_asr_config(config)
         self.device, self.size = device, asr["asr_input_size"]
+        self.sample_rate = parse_rate((conf["frontend_conf"] or {}).get("fs", 16000))
         self.frontend = build_frontend(conf).to(device)
         encoder = build_encoder(asr["encoder"], self.size, asr["encoder_conf"])
         mask_padding(encoder)
@@ -90,7 +93,7 @@ class CTCAligner:
             except ValueError as error:
                 results.append(error)
                 continue
-            period = len(wav) / SAMPLE_RATE / len(log_probs)
+            period = len(wav) / self.sample_rate / len(log_probs)
             results.append((frames + 0.5) * period)
         return results
 

@@ -57,7 +57,6 @@ class EspnetAligner(AbsAligner):
     def __call__(
         self, recordings: list[Recording], wavs: list[np.ndarray]
     ) -> list[WordTimes | AlignmentError]:
-        from espnet2_taste.asr.ctc_aligner import SAMPLE_RATE
         from espnet2_taste.asr.ctc_alignment import word_times
 
         results: list[WordTimes | AlignmentError] = []
@@ -68,7 +67,7 @@ class EspnetAligner(AbsAligner):
             if isinstance(starts, ValueError):
                 results.append(AlignmentError("not alignable"))
                 continue
-            times = word_times(starts, wav, SAMPLE_RATE)
+            times = word_times(starts, wav, self.aligner.sample_rate)
             if (times.ends <= times.starts).any():
                 results.append(AlignmentError("not alignable"))
                 continue

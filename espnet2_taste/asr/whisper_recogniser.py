@@ -9,11 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.asr.abs_recogniser import (
-    SAMPLE_RATE,
-    AbsRecogniser,
-    transcribe_pieces,
-)
+from espnet2_taste.asr.abs_recogniser import AbsRecogniser, transcribe_pieces
 from espnet2_taste.evaluate.scorers.abs_meter import Unavailable
 from espnet2_taste.io.identity import weights_identity
 
@@ -92,7 +88,7 @@ class WhisperRecogniser(AbsRecogniser):
         )
 
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:
-        limit = self.parts[1].chunk_length * SAMPLE_RATE
+        limit = self.parts[1].chunk_length * self.sample_rate
         return transcribe_pieces(wavs, limit, self._transcribe)
 
     def _transcribe(self, pieces: list[np.ndarray]) -> list[str]:
@@ -101,7 +97,7 @@ class WhisperRecogniser(AbsRecogniser):
         model, extractor, tokenizer = self.parts
         features = extractor(
             pieces,
-            sampling_rate=SAMPLE_RATE,
+            sampling_rate=self.sample_rate,
             return_tensors="pt",
             device=self.device,
         ).input_features

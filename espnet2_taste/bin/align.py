@@ -10,7 +10,7 @@ import argparse
 import kaldiio
 import numpy as np
 
-from espnet2_taste.asr.ctc_aligner import SAMPLE_RATE, CTCAligner, subtract_speaker_mean
+from espnet2_taste.asr.ctc_aligner import CTCAligner, subtract_speaker_mean
 from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
@@ -18,7 +18,8 @@ from espnet2_taste.bin.options import (
     add_data_options,
     add_device_option,
 )
-from espnet2_taste.io.kaldi import read_table, read_wav, select_keys
+from espnet2_taste.io.audio import read_audio
+from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
 from espnet2_taste.units.world import f0_contour
 
@@ -48,20 +49,21 @@ def main(args: argparse.Namespace) -> None:
     units = kaldiio.load_scp(str(args.data_dir / "units.scp"))
     samples = read_table(args.data_dir / "utt2num_samples")
     aligner = CTCAligner(args.asr_config, args.asr_model, args.device)
+    rate = aligner.sample_rate
     for keys in shard.batches({key: int(samples[key]) for key in wavs}):
-        waves = [read_wav(wavs[key], SAMPLE_RATE) for key in keys]
+        waves = [read_audio(wavs[key], key, rate) for key in keys]
         words = [texts[key].split() for key in keys]
         starts = aligner.word_starts(waves, words)
         for key, wav, said, times in zip(keys, waves, words, starts, strict=True):
             try:
                 if isinstance(times, ValueError):
                     raise times
-                times = word_times(times, wav, SAMPLE_RATE)
+                times = word_times(times, wav, rate)
                 durations = unit_durations(times, len(units[key]))
             except ValueError as error:
                 shard.skip(key, f"not aligned: {error}")
                 continue
-            prosody, f0_sum = word_prosody(times, *f0_contour(wav, SAMPLE_RATE))
+            prosody, f0_sum = word_prosody(times, *f0_contour(wav, rate))
             spans = zip(said, times.starts, times.ends, strict=True)
             lines = [f"{key} 1 {s:.3f} {e - s:.3f} {word}" for word, s, e in spans]
             values = {"durations": durations, "prosody": prosody, "words.ctm": lines}

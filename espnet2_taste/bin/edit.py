@@ -39,10 +39,11 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
 
     from espnet2_taste.inference.edit import Reading, TasteEdit
+    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.kaldi import (
         ArkWriter,
         read_table,
-        read_wav,
         write_table,
         write_wav,
     )
@@ -67,7 +68,10 @@ def main(args: argparse.Namespace) -> None:
     results = editor(
         *(
             Reading(
-                read_wav(wavs[key], editor.sample_rate), texts[key], speakers[key], key
+                read_audio(wavs[key], key, editor.sample_rate),
+                texts[key],
+                speakers[key],
+                key,
             )
             for key in keys
         ),
@@ -83,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
             taste[name] = made[name][0].codes.numpy().astype(np.int32).reshape(-1)
     paths = {}
     for name, (_, speech) in made.items():
-        path = (args.output_dir / f"{name}.wav").absolute()
+        path = (args.output_dir / file_name(name, ".wav")).absolute()
         write_wav(path, speech.wav.numpy(), speech.sample_rate)
         paths[name] = str(path)
     write_table(args.output_dir / "text", dict.fromkeys(made, texts[args.first]))

@@ -16,11 +16,10 @@ from espnet2_taste.bin.options import (
     add_data_options,
     add_device_option,
 )
-from espnet2_taste.io.kaldi import read_table, read_wav, select_keys
+from espnet2_taste.io.audio import read_audio
+from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
 from espnet2_taste.nn.segments import length_mask
-
-SAMPLE_RATE = 16000
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -36,26 +35,31 @@ def get_parser() -> argparse.ArgumentParser:
 @command(get_parser)
 @torch.inference_mode()
 def main(args: argparse.Namespace) -> None:
-    from espnet2_taste.taste.build import frontend_choices
+    from espnet2_taste.taste.build import frontend_choices, frontend_rate
 
     shard = Shard(args, arks=["feats"])
     if shard.done:
         return
     conf = yaml.safe_load(args.config.read_text(encoding="utf-8"))
-    frontend = frontend_choices.get_class(conf.get("frontend", "whisper_mel"))(
-        **conf.get("frontend_conf", {})
-    )
+    name, frontend_conf = conf.get("frontend", "whisper_mel"), conf.get("frontend_conf")
+    frontend = frontend_choices.get_class(name)(**(frontend_conf or {}))
+    rate = frontend_rate(name, frontend_conf or {})
     frontend = frontend.to(args.device).eval()
     if any(True for _ in frontend.parameters()):
         raise ValueError(f"{args.config}: its frontend is trained; use feats_type raw")
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
     samples = read_table(args.data_dir / "utt2num_samples")
     for keys in shard.batches({key: int(samples[key]) for key in wavs}):
-        waves = [read_wav(wavs[key], SAMPLE_RATE) for key in keys]
+        waves = [read_audio(wavs[key], key, rate) for key in keys]
         lengths = torch.tensor([len(wav) for wav in waves])
         speech = torch.zeros(len(waves), int(lengths.max()))
         speech[length_mask(lengths)] = torch.from_numpy(np.concatenate(waves))
         feats, feats_lengths = frontend(speech.to(args.device), lengths.to(args.device))
+        if feats.shape[1] > max(feats_lengths):
+            raise ValueError(
+                f"{args.config}: its frontend pads (pad_to_30s) and the encoder reads "
+                "the padding, which stored features have not: use feats_type raw"
+            )
         rows = zip(keys, feats.cpu().numpy(), feats_lengths.tolist(), strict=True)
         for key, row, length in rows:
             shard.write(key, {"feats": row[:length]})

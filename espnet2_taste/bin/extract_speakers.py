@@ -54,7 +54,7 @@ def extract(args: argparse.Namespace) -> None:
     encoder = load_speaker_encoder(
         choice, path, device=args.device, **args.speaker_conf
     )
-    data = WavDir(args.data_dir, args.key_file)
+    data = WavDir(args.data_dir, args.key_file, encoder.sample_rate)
     for keys in shard.batches(sorted(data.wavs)):
         wavs = data.read(keys, shard)
         if not wavs:

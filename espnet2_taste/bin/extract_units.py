@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     choice, path = find_part(args.model, "units") or (args.model_type, args.model)
     extractor = load_unit_extractor(choice, path, device=args.device, **args.units_conf)
     shard.files["num_units"] = f"{extractor.num_units}\n"
-    data = WavDir(args.data_dir, args.key_file)
+    data = WavDir(args.data_dir, args.key_file, extractor.sample_rate)
     cache = UnitCache(path)
     for keys in shard.batches(sorted(data.wavs)):
         cached = {key: cache.get(key, data.wavs[key]) for key in keys}

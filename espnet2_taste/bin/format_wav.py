@@ -1,12 +1,15 @@
-"""Recordings of any kind -> 16 kHz mono 16-bit wav files; says what was dropped.
+"""Recordings of any kind -> mono 16-bit audio of one rate; says what was dropped.
 
-Reads ``wav.scp`` (paths; commands ending in ``|`` run in a shell) and ``segments`` if
-there is one; writes wav.scp, text, utt2spk, spk2utt, utt2num_samples (and *.ctm) to the
-output directory and the audio beside it.
+Reads ``wav.scp`` (paths, ``some.ark:offset``; commands ending in ``|`` run in a shell)
+and ``segments`` if there is one; writes wav.scp, text, utt2spk, spk2utt, sample_rate,
+utt2num_samples (and *.ctm) to the output directory and the audio beside it.
+
+The rate is that of the recordings unless ``--fs`` is given: a vocoder may want all of
+it, and every model resamples what it reads. Where recordings have several rates, all
+become the highest of them: ESPnet reads one rate from a set.
 """
 
 import argparse
-import io
 import logging
 import subprocess
 from collections import Counter
@@ -16,98 +19,124 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.io import datadir
-from espnet2_taste.io.kaldi import riff_truncated, write_wav
+from espnet2_taste.io.atomic import replacing, write_text
+from espnet2_taste.io.audio import AudioError, load_audio, parse_rate, resample, to_mono
+from espnet2_taste.io.file_names import file_name
+from espnet2_taste.io.kaldi import write_wav
+
+NATIVE = "native"
+PART = 500  # utterances a process takes at a time; in an ark, where there are arks
 
 
 class Dropped(Exception):
-    """Why an utterance cannot be used."""
+    """Why an utterance is not wanted."""
 
 
 @dataclass
 class Result:
-    """What became of one utterance: ``num_samples`` or the reason it was dropped."""
+    """What became of one utterance: where it is, or the reason it was dropped."""
 
     utt_id: str
+    entry: str = ""
     num_samples: int = 0
+    rate: int = 0
     reason: str = ""
     detail: str = ""
     resampled_from: int = 0
     num_channels: int = 1
 
 
-def read_audio(source: str, span: tuple[float, float] | None) -> tuple:
-    """Read (samples, channels) float32 and the rate; ``span`` in seconds.
+def read_source(job: tuple) -> tuple[np.ndarray, int]:
+    """(N, C) float32 samples and the rate of one utterance.
 
     Raises:
-        Dropped: missing, empty, truncated or not audio.
+        Dropped: its command failed.
+        FileNotFoundError, AudioError: see :func:`load_audio`.
     """
+    utt_id, source, span = job
     if source.rstrip().endswith("|"):
-        command = source.rstrip()[:-1]
-        done = subprocess.run(command, shell=True, capture_output=True, check=False)
+        line = source.rstrip()[:-1]
+        done = subprocess.run(line, shell=True, capture_output=True, check=False)
         if done.returncode:
             raise Dropped(f"command failed: {done.stderr.decode(errors='replace')}")
-        target = io.BytesIO(done.stdout)
-        size = len(done.stdout)
-    else:
-        target = Path(source)
-        if not target.is_file():
-            raise Dropped("missing")
-        size = target.stat().st_size
-    if size == 0:
-        raise Dropped("zero length")
-    try:
-        with soundfile.SoundFile(target) as f:
-            rate, frames = f.samplerate, f.frames
-            # libsndfile clips the header's length to the file's; compare the bytes.
-            if not isinstance(target, io.BytesIO) and riff_truncated(target):
-                raise Dropped("truncated")
-            start, stop = (round(t * rate) for t in span) if span else (0, frames)
-            if span and (start >= frames or stop > frames + rate // 10):
-                raise Dropped("segment beyond the end of its recording")
-            f.seek(start)
-            wanted = max(0, min(stop, frames) - start)
-            wav = f.read(wanted, "float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise Dropped(f"not audio: {error}") from None
-    if wanted == 0:
-        raise Dropped("zero length")
-    if len(wav) < wanted:
-        raise Dropped("truncated")
-    return wav, rate
+        source = done.stdout
+    return load_audio(source, utt_id, span)
 
 
-def format_one(job: tuple, output: Path, args: argparse.Namespace) -> Result:
-    """Convert one utterance; never raises on bad audio."""
-    utt_id, source, span = job
-    result = Result(utt_id)
+def convert(job: tuple, fs: int | None, limits: tuple) -> tuple[Result, np.ndarray]:
+    """One utterance as 16-bit samples; bad audio is a reason, not an error.
+
+    Args:
+        job: id, source and span (see :func:`list_jobs`).
+        fs: rate wanted; None: its own.
+        limits: shortest and longest seconds.
+    """
+    result, pcm = Result(job[0]), np.zeros(0, np.int16)
     try:
-        wav, rate = read_audio(source, span)
+        wav, rate = read_source(job)
         result.num_channels = wav.shape[1]
-        if not np.isfinite(wav).all():
-            raise Dropped("NaN or infinite samples")
         seconds = len(wav) / rate
-        if seconds > args.max_wav_duration:
-            raise Dropped(f"longer than {args.max_wav_duration:g} s")
-        if seconds < args.min_wav_duration:
-            raise Dropped(f"shorter than {args.min_wav_duration:g} s")
-        wav = wav.mean(axis=1) if wav.shape[1] > 1 else wav[:, 0]
-        if rate != args.fs:
+        if seconds > limits[1]:
+            raise Dropped(f"longer than {limits[1]:g} s")
+        if seconds < limits[0]:
+            raise Dropped(f"shorter than {limits[0]:g} s")
+        result.rate = fs or rate
+        if rate != result.rate:
             result.resampled_from = rate
-            wav = soxr.resample(wav, rate, args.fs)
+        wav = resample(to_mono(wav), rate, result.rate)
         pcm = np.round(np.clip(wav, -1.0, 1.0) * 32767.0).astype(np.int16)
+        result.num_samples = len(pcm)
     except Dropped as error:
-        # "not audio: <libsndfile's words>": the part before the colon is counted.
+        # "command failed: <its words>": the part before the colon is counted.
         result.reason, _, result.detail = str(error).partition(":")
-        return result
-    result.num_samples = len(pcm)
-    path = output / f"{utt_id.replace('/', '_')}.wav"
-    write_wav(path, pcm, args.fs)
-    return result
+    except FileNotFoundError as error:
+        result.reason, result.detail = "is missing", f" ({error})"
+    except AudioError as error:
+        result.reason, result.detail = error.problem, f" ({error})"
+    return result, pcm
+
+
+def format_part(
+    part: tuple[int, list[tuple]], audio: Path, audio_format: str, fs, limits
+) -> list[Result]:
+    """Convert and write some utterances: a file each, or one ark of them all.
+
+    Args:
+        part: its number and jobs.
+        audio: folder to write to.
+        audio_format: wav, flac or flac.ark.
+        fs, limits: see :func:`convert`.
+    """
+    number, jobs = part
+    results = []
+    if audio_format == "flac.ark":
+        import kaldiio
+
+        ark = audio / f"{number}.ark"
+        with replacing(ark) as temporary, open(temporary, "wb") as f:
+            for job in jobs:
+                result, pcm = convert(job, fs, limits)
+                results.append(result)
+                if result.reason:
+                    continue
+                result.entry = f"{ark}:{f.tell() + len(f'{result.utt_id} '.encode())}"
+                kaldiio.save_ark(
+                    f,
+                    {result.utt_id: (result.rate, pcm)},
+                    write_function="soundfile",
+                    write_kwargs={"format": "flac", "subtype": "PCM_16"},
+                )
+        return results
+    for job in jobs:
+        result, pcm = convert(job, fs, limits)
+        results.append(result)
+        if not result.reason:
+            result.entry = str(audio / file_name(result.utt_id, f".{audio_format}"))
+            write_wav(result.entry, pcm, result.rate)
+    return results
 
 
 def list_jobs(folder: Path) -> tuple[list[tuple], Counter]:
@@ -134,6 +163,37 @@ def list_jobs(folder: Path) -> tuple[list[tuple], Counter]:
     return jobs, dropped
 
 
+def format_all(jobs: list[tuple], args: argparse.Namespace) -> list[Result]:
+    """Convert in ``args.nj`` processes, to one rate."""
+    audio = args.output_dir / "wav"
+    audio.mkdir(parents=True, exist_ok=True)
+    parts = [jobs[i : i + PART] for i in range(0, len(jobs), PART)]
+    fs, limits = args.fs, (args.min_wav_duration, args.max_wav_duration)
+    while True:
+        work = partial(
+            format_part,
+            audio=audio,
+            audio_format=args.audio_format,
+            fs=fs,
+            limits=limits,
+        )
+        results: list[Result] = []
+        with ProcessPoolExecutor(args.nj) as pool:
+            for done in pool.map(work, enumerate(parts, 1)):
+                results += done
+                logging.info("%s: %d/%d", args.data_dir, len(results), len(jobs))
+        rates = {result.rate for result in results if not result.reason}
+        if len(rates) < 2:
+            return results
+        fs = max(rates)
+        logging.info(
+            "%s: recordings have rates of %s Hz; again, all at %d Hz (--fs chooses)",
+            args.data_dir,
+            ", ".join(map(str, sorted(rates))),
+            fs,
+        )
+
+
 def format_directory(args: argparse.Namespace) -> None:
     """Convert ``args.data_dir`` to ``args.output_dir`` and report.
 
@@ -141,65 +201,68 @@ def format_directory(args: argparse.Namespace) -> None:
         ValueError: no utterance is left.
     """
     jobs, dropped = list_jobs(args.data_dir)
-    audio = args.output_dir / "wav"
-    audio.mkdir(parents=True, exist_ok=True)
-    work = partial(format_one, output=audio, args=args)
-    results, rates, stereo = [], Counter(), 0
-    with ProcessPoolExecutor(args.nj) as pool:
-        for result in pool.map(work, jobs, chunksize=16):
-            results.append(result)
-            if result.reason:
-                dropped[result.reason] += 1
-                logging.warning(
-                    "%s: dropped: %s%s", result.utt_id, result.reason, result.detail
-                )
-            elif result.resampled_from:
-                rates[result.resampled_from] += 1
-            stereo += result.num_channels > 1
-            if len(results) % 1000 == 0:
-                logging.info("%s: %d/%d", args.data_dir, len(results), len(jobs))
-    kept = {r.utt_id: r.num_samples for r in results if not r.reason}
+    results = format_all(jobs, args)
+    for result in results:
+        if result.reason:
+            dropped[result.reason] += 1
+            text = f"{result.reason}{result.detail}"
+            logging.warning("%s: dropped: %s", result.utt_id, text)
+    kept = [result for result in results if not result.reason]
     name = args.data_dir
+    rates = Counter(r.resampled_from for r in kept if r.resampled_from)
     for rate, count in sorted(rates.items()):
         logging.info("%s: %d resampled from %d Hz", name, count, rate)
+    stereo = sum(result.num_channels > 1 for result in kept)
     if stereo:
         logging.info("%s: %d mixed down to mono", name, stereo)
     report = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
     if not kept:
         raise ValueError(f"{name}: no usable utterance (dropped: {report or 'none'})")
-    write_directory(args, kept, audio)
-    hours = sum(kept.values()) / args.fs / 3600
+    write_directory(args, kept)
     logging.info(
-        "%s: kept %d utterances (%.2f h), dropped %d%s",
+        "%s: kept %d utterances (%.2f h, %d Hz), dropped %d%s",
         args.output_dir,
         len(kept),
-        hours,
+        sum(result.num_samples for result in kept) / kept[0].rate / 3600,
+        kept[0].rate,
         sum(dropped.values()),
         f": {report}" if report else "",
     )
 
 
-def write_directory(args: argparse.Namespace, kept: dict, audio: Path) -> None:
+def write_directory(args: argparse.Namespace, kept: list[Result]) -> None:
     """Write the tables; utt2num_samples comes last, it tells that all is there."""
     tables = datadir.read_tables(args.data_dir)
     tables = {name: tables[name] for name in ("text", "utt2spk")}
-    tables["wav.scp"] = {
-        key: str(audio / f"{key.replace('/', '_')}.wav") for key in kept
-    }
-    datadir.write_selection(args.data_dir, tables, set(kept), args.output_dir)
-    samples = {key: str(count) for key, count in kept.items()}
+    tables["wav.scp"] = {result.utt_id: result.entry for result in kept}
+    keys = {result.utt_id for result in kept}
+    datadir.write_selection(args.data_dir, tables, keys, args.output_dir)
+    write_text(args.output_dir / "sample_rate", f"{kept[0].rate}\n")
+    samples = {result.utt_id: str(result.num_samples) for result in kept}
     datadir.write_table(args.output_dir / "utt2num_samples", samples)
+
+
+def rate(text: str) -> int | None:
+    """``--fs``: a rate in Hz, or None for the recordings' own."""
+    try:
+        return None if text == NATIVE else parse_rate(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or {NATIVE}") from None
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data_dir", type=Path, help="Kaldi data directory")
-    parser.add_argument("output_dir", type=Path, help="e.g. dump/raw/train")
-    parser.add_argument("--fs", type=int, default=16000, help="output rate in Hz")
-    parser.add_argument("--max_wav_duration", type=float, default=30.0, help="seconds")
-    parser.add_argument("--min_wav_duration", type=float, default=0.1, help="seconds")
-    parser.add_argument("--nj", type=int, default=1, help="processes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("data_dir", type=Path, help="Kaldi data directory")
+    add("output_dir", type=Path, help="e.g. dump/raw/train")
+    add("--fs", type=rate, default=NATIVE, help="rate: 16000, 24k ...; default: native")
+    add("--audio_format", default="wav", choices=["wav", "flac", "flac.ark"])
+    add("--max_wav_duration", type=float, default=float("inf"), help="s; default: any")
+    add("--min_wav_duration", type=float, default=0.0, help="seconds; default: any")
+    add("--nj", type=int, default=1, help="processes")
     return parser
 
 

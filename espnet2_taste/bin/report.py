@@ -31,6 +31,7 @@ from espnet2_taste.evaluate.scorers.measure import read_measures
 from espnet2_taste.evaluate.scorers.rows import Row
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.datadir import read_lines
+from espnet2_taste.io.file_names import key_of
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -73,7 +74,12 @@ def find_attention(folder: Path | None) -> dict[str, Path]:
     """utt -> npz in ``folder/attention`` or in that of its shards."""
     if folder is None:
         return {}
-    return {p.stem: p for p in sorted(folder.glob("**/attention/*.npz"))}
+    folders = sorted(folder.glob("**/attention"))
+    return {
+        key_of(path.relative_to(attention).as_posix(), ".npz"): path
+        for attention in folders
+        for path in sorted(attention.glob("**/*.npz"))
+    }
 
 
 def read_attention(path: Path) -> tuple[np.ndarray, list[str], float]:

@@ -72,12 +72,12 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-    from espnet2_taste.io.audio import SAMPLE_RATE
+    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.kaldi import (
         check_keys,
         read_arks,
         read_table,
-        read_wav,
         select_keys,
         write_wav,
     )
@@ -122,7 +122,8 @@ def main(args: argparse.Namespace) -> None:
             speakers = torch.from_numpy(np.stack(loaded["spk_emb"]))
         else:
             if wavs:
-                loaded["speech"] = [read_wav(wavs[key], SAMPLE_RATE) for key in keys]
+                rate = synthesizer.sample_rate
+                loaded["speech"] = [read_audio(wavs[key], key, rate) for key in keys]
             batch = synthesizer.make_batch(
                 [texts[key] for key in keys], names=keys, **loaded
             )
@@ -145,7 +146,7 @@ def main(args: argparse.Namespace) -> None:
         with shard.clock("vocoder"):
             waves = vocoder(sequences, speakers)
         for key, wave in zip(keys, waves, strict=True):
-            path = args.output_dir / "wav" / f"{key}.wav"
+            path = args.output_dir / "wav" / file_name(key, ".wav")
             write_wav(path, wave.numpy(), vocoder.sample_rate)
             rows[key]["wav.scp"] = str(path)
             shard.write(key, rows[key], audio_s=len(wave) / vocoder.sample_rate)

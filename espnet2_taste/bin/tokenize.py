@@ -31,7 +31,9 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
 
     from espnet2_taste.inference.speech_to_taste import SpeechToTaste
-    from espnet2_taste.io.kaldi import check_keys, read_table, read_wav, select_keys
+    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.io.file_names import file_name
+    from espnet2_taste.io.kaldi import check_keys, read_table, select_keys
     from espnet2_taste.io.shards import Shard
 
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
@@ -50,7 +52,10 @@ def main(args: argparse.Namespace) -> None:
     shard.files["num_codebooks"] = f"{quantizer.num_codebooks}\n"
     shard.files["codebook_size"] = f"{quantizer.codebook_size}\n"
     for keys in shard.batches({key: int(samples[key]) for key in wavs}):
-        waves = [read_wav(wavs[key], tokenizer.sample_rate) for key in keys]
+        waves = [
+            read_audio(wavs[key], key, tokenizer.sample_rate, int(samples[key]))
+            for key in keys
+        ]
         with shard.clock("tokenizer"):
             out = tokenizer.batch_tokenize(
                 waves,
@@ -62,7 +67,8 @@ def main(args: argparse.Namespace) -> None:
             codes = tokens.codes.numpy().astype(np.int32).reshape(-1)
             shard.write(key, {"taste": codes}, audio_s=tokens.duration)
             if key in plots:
-                tokens.save_attention(args.output_dir / "attention" / f"{key}.npz")
+                path = args.output_dir / "attention" / file_name(key, ".npz")
+                tokens.save_attention(path)
 
 
 if __name__ == "__main__":

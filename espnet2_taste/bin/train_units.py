@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.vocoder.griffin_lim import GriffinLimVocoder
 
     config = read_config(args.config)
-    data = WavDir(args.data_dir)
+    data = WavDir(args.data_dir, None, WorldVQUnitExtractor.sample_rate)
     spk_emb = None
     model_conf = dict(config["model_conf"], spk_embed_dim=0)
     if args.spk_emb:
@@ -85,7 +85,12 @@ def main(args: argparse.Namespace) -> None:
     count = config["griffin_lim_conf"]["num_utterances"]
     stride = max(1, len(keys) // count)  # spread over the speakers of a sorted list
     pairs = (
-        (units[key], torch.from_numpy(try_read(data.wavs[key])[0]))
+        (
+            units[key],
+            torch.from_numpy(
+                try_read(data.wavs[key], key, WorldVQUnitExtractor.sample_rate)[0]
+            ),
+        )
         for key in keys[::stride]
     )
     GriffinLimVocoder.fit(pairs, model.num_units, SAMPLES_PER_UNIT).save(

@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
         audio = {}
         for utt in keys:
             try:
-                audio[utt] = read_audio(wavs[utt], utt)
+                audio[utt] = read_audio(wavs[utt], utt, recogniser.sample_rate)
             except (OSError, ValueError) as error:
                 logging.warning("no transcript of %s", error)
         heard = recogniser(list(audio.values())) if audio else []

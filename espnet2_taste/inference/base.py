@@ -144,6 +144,13 @@ class TasteInference(Inference):
 
     part = "taste"
 
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the speech it takes."""
+        from espnet2_taste.taste.build import frontend_rate
+
+        return frontend_rate(self.args.frontend, self.args.frontend_conf)
+
     @staticmethod
     def build_model(args: argparse.Namespace) -> torch.nn.Module:
         from espnet2_taste.taste.build import build_taste_model

@@ -48,8 +48,6 @@ class SpeechToTaste(TasteInference):
         torch.Size([4, 4])
     """
 
-    sample_rate = 16000
-
     @torch.inference_mode()
     def batch_tokenize(
         self,
@@ -57,21 +55,21 @@ class SpeechToTaste(TasteInference):
         text: list[str],
         need_attention: bool = False,
         names: list[str] | None = None,
-        sample_rate: int = 16000,
+        sample_rate: int | None = None,
     ) -> list[TasteTokens]:
         """Tokenise utterances together; the result equals one call each.
 
         Args:
-            speech: 16 kHz mono waveforms.
+            speech: mono waveforms at ``self.sample_rate``.
             text: their transcripts.
             need_attention: also return the aggregator's attention.
             names: utterance ids for error messages.
-            sample_rate: of ``speech``, to be sure.
+            sample_rate: of ``speech``, to be sure; None: it is what it should be.
 
         Raises:
             ValueError: on what cannot be tokenised; the message names it.
         """
-        if sample_rate != self.sample_rate:
+        if sample_rate not in (None, self.sample_rate):
             raise ValueError(
                 f"speech has {sample_rate} Hz, the tokenizer takes {self.sample_rate} "
                 "Hz: resample it"
@@ -117,7 +115,7 @@ class SpeechToTaste(TasteInference):
         speech: np.ndarray,
         text: str,
         need_attention: bool = False,
-        sample_rate: int = 16000,
+        sample_rate: int | None = None,
     ) -> TasteTokens:
         """Tokenise one utterance; see :meth:`batch_tokenize`."""
         return self.batch_tokenize(

@@ -187,8 +187,8 @@ class TasteToSpeech(TasteInference):
             text: transcripts.
             spk_emb: (S,) speaker embedding of each.
             codes: (W, R) TASTE codes of each; or
-            speech: 16 kHz waveforms to take the (possibly unquantised) TASTE
-                embeddings from; neither: text only.
+            speech: waveforms at ``self.sample_rate`` to take the (possibly
+                unquantised) TASTE embeddings from; neither: text only.
             item_seeds: random stream of each item.
         """
         batch = self.make_batch(text, spk_emb, codes, speech)

@@ -1,62 +1,200 @@
-"""Audio of a ``wav.scp`` entry, and what identifies it in a cache."""
+"""The one place that reads audio: any file libsndfile knows, any rate asked for."""
 
 import hashlib
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.io.kaldi import riff_truncated
-
-SAMPLE_RATE = 16000
 _ARK = re.compile(r"^(.+):(\d+)$")
 
 
-def read_audio(entry: str, utt: str) -> np.ndarray:
-    """(N,) float32 in [-1, 1], mono, 16 kHz; other rates and channels are converted.
+class AudioError(ValueError):
+    """Audio that cannot be used.
+
+    Args:
+        utt: id of the utterance.
+        name: of the file.
+        problem: in words that follow its name; kept as an attribute.
+        detail: more of it, for the message only.
+    """
+
+    def __init__(self, utt: str, name: str, problem: str, detail: str = ""):
+        super().__init__(f"{utt}: {name} {problem}{detail}")
+        self.problem = problem
+
+
+class _Damaged(Exception):
+    """What is wrong with audio, in words that follow its name."""
+
+
+def read_audio(
+    entry: str, utt: str, sample_rate: int, num_samples: int | None = None
+) -> np.ndarray:
+    """Mono audio of a ``wav.scp`` entry at the rate that a model takes.
 
     Args:
         entry: path of an audio file, or ``some.ark:offset`` (kaldiio).
         utt: its id, for messages.
+        sample_rate: Hz wanted; other rates are resampled, channels are averaged.
+        num_samples: the file should have, see ``utt2num_samples``; None: not known.
+
+    Returns:
+        (N,) float32 in [-1, 1], N at least 1.
 
     Raises:
-        FileNotFoundError, ValueError: the file is missing, is not audio, is truncated,
-            or holds samples that are no numbers.
+        FileNotFoundError, AudioError: the file is missing, is not audio, is empty or
+            truncated, or holds samples that are no numbers; one line names it.
     """
     if entry.rstrip().endswith("|"):
         raise ValueError(
             f"{utt}: wav.scp holds a command ({entry}), expected a file: run "
             "bin.format_wav"
         )
-    path = Path(entry)
+    wav, rate = load_audio(entry, utt)
+    if num_samples is not None and len(wav) < num_samples:
+        counts = f": {len(wav)} of {num_samples} samples"
+        raise AudioError(utt, entry, "is truncated", counts)
+    return resample(to_mono(wav), rate, sample_rate)
+
+
+def load_audio(
+    entry: str | bytes, utt: str, span: tuple[float, float] | None = None
+) -> tuple[np.ndarray, int]:
+    """Audio as it is stored.
+
+    Args:
+        entry: path, ``some.ark:offset``, or the bytes of a file.
+        utt: its id, for messages.
+        span: start and end in seconds; None: all of it.
+
+    Returns:
+        (N, C) float32 in [-1, 1], N at least 1, and its rate in Hz.
+
+    Raises:
+        FileNotFoundError, AudioError: see :func:`read_audio`.
+    """
+    name = "its command's output" if isinstance(entry, bytes) else entry
     try:
-        if not path.exists() and _ARK.match(entry):
-            import kaldiio
-
-            rate, wav = kaldiio.load_mat(entry)
-            wav = np.asarray(wav)
-            if wav.dtype.kind == "i":
-                wav = wav / float(np.iinfo(wav.dtype).max + 1)
-            wav = wav.astype(np.float32)
+        if isinstance(entry, bytes) or Path(entry).exists() or not _ARK.match(entry):
+            wav, rate, wanted = _read_file(entry, span)
         else:
-            import soundfile
-
-            wav, rate = soundfile.read(entry, dtype="float32")
-    except Exception as error:
-        if not path.exists():
+            wav, rate = _read_ark(entry)
+            start, stop = _bounds(span, rate, len(wav))
+            wav, wanted = wav[start:stop], stop - start
+    except _Damaged as error:
+        raise AudioError(utt, name, str(error)) from None
+    except Exception as error:  # libsndfile's, kaldiio's
+        if not isinstance(entry, bytes) and not Path(_file_of(entry)).exists():
             raise FileNotFoundError(f"{utt}: no audio file {entry}") from None
-        raise ValueError(f"{utt}: {entry} is not readable audio ({error})") from None
-    if path.is_file() and riff_truncated(path):
-        raise ValueError(f"{utt}: {entry} is truncated")
+        reason = " ".join(str(error).split())
+        raise AudioError(utt, name, "is not readable audio", f" ({reason})") from None
+    if not len(wav):
+        raise AudioError(utt, name, "has no samples")
+    if len(wav) < wanted:
+        raise AudioError(utt, name, "is truncated")
     if not np.isfinite(wav).all():
-        raise ValueError(f"{utt}: {entry} holds samples that are no numbers")
-    if wav.ndim == 2:
-        wav = wav.mean(axis=1)
-    if rate != SAMPLE_RATE:
+        raise AudioError(utt, name, "holds samples that are no numbers")
+    return wav, rate
+
+
+def _read_file(entry: str | bytes, span) -> tuple[np.ndarray, int, int]:
+    """Samples (N, C), rate and how many samples there should be."""
+    import soundfile
+
+    source = io.BytesIO(entry) if isinstance(entry, bytes) else entry
+    with soundfile.SoundFile(source) as f:
+        # libsndfile clips the header's length to the file's; compare the bytes.
+        if isinstance(entry, str) and riff_truncated(entry):
+            raise _Damaged("is truncated")
+        start, stop = _bounds(span, f.samplerate, f.frames)
+        f.seek(start)
+        wav = f.read(stop - start, "float32", always_2d=True)
+        return wav, f.samplerate, stop - start
+
+
+def _read_ark(entry: str) -> tuple[np.ndarray, int]:
+    """Samples (N, C) and rate of an utterance in an ark."""
+    import kaldiio
+
+    first, second = kaldiio.load_mat(entry)
+    wav, rate = (second, first) if np.isscalar(first) else (first, second)
+    if wav.dtype.kind == "i":
+        wav = wav / float(np.iinfo(wav.dtype).max + 1)
+    wav = wav.astype(np.float32)
+    return wav[:, None] if wav.ndim == 1 else wav, int(rate)
+
+
+def _bounds(span, rate: int, frames: int) -> tuple[int, int]:
+    """First sample of a span and the one after its last."""
+    if span is None:
+        return 0, frames
+    start, stop = (round(t * rate) for t in span)
+    if start >= frames or stop > frames + rate // 10:
+        raise _Damaged("ends before its segment does")
+    return start, max(start, min(stop, frames))
+
+
+def _file_of(entry: str) -> str:
+    match = _ARK.match(entry)
+    return match[1] if match else entry
+
+
+def riff_truncated(path: str | Path) -> bool:
+    """Whether a RIFF header promises more than the file holds (streams say 2^32-1)."""
+    path = Path(path)
+    with path.open("rb") as f:
+        head = f.read(8)
+    promised = int.from_bytes(head[4:8], "little") + 8
+    size = path.stat().st_size
+    return head[:4] == b"RIFF" and size < promised - 1 and promised < 2**31
+
+
+def to_mono(wav: np.ndarray) -> np.ndarray:
+    """(N, C) -> (N,), the mean of the channels."""
+    return wav.mean(axis=1) if wav.shape[1] > 1 else wav[:, 0]
+
+
+def resample(wav: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    """(N,) at ``rate`` Hz -> (ceil(N * sample_rate / rate),) or so, float32."""
+    if rate != sample_rate:
         import soxr
 
-        wav = soxr.resample(wav, rate, SAMPLE_RATE)
+        wav = soxr.resample(wav, rate, sample_rate)
     return np.ascontiguousarray(wav, dtype=np.float32)
+
+
+def audio_rate(entry: str) -> int:
+    """Sampling rate in Hz of a ``wav.scp`` entry, from its header.
+
+    Raises:
+        FileNotFoundError, AudioError: as :func:`read_audio`.
+    """
+    import soundfile
+
+    if Path(entry).is_file():
+        try:
+            return soundfile.info(entry).samplerate
+        except RuntimeError:
+            pass
+    return load_audio(entry, "wav.scp")[1]
+
+
+def parse_rate(text: str | int) -> int:
+    """``16000``, ``16k``, ``22.05k`` -> Hz.
+
+    Raises:
+        ValueError: another form.
+    """
+    number, kilo = str(text).lower(), str(text).lower().endswith("k")
+    try:
+        rate = float(number.removesuffix("k")) * (1000 if kilo else 1)
+        if rate != round(rate) or rate < 1:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text} is no sampling rate: 16000, 16k, 24k ...") from None
+    return round(rate)
 
 
 def to_pcm16(wav: np.ndarray) -> bytes:

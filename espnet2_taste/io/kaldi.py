@@ -99,40 +99,15 @@ def read_codes(
     return codes
 
 
-def read_wav(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Read a mono wave file of dump/raw as float32.
-
-    Raises:
-        ValueError: unreadable, another rate, or not mono; the message names the file.
-    """
-    try:
-        wav, rate = soundfile.read(path, dtype="float32")
-    except (OSError, RuntimeError) as error:
-        reason = error if os.path.exists(path) else "no such file"
-        raise ValueError(f"{path}: cannot be read as audio ({reason})") from None
-    if rate != sample_rate or wav.ndim != 1:
-        raise ValueError(
-            f"{path}: {rate} Hz with {wav.ndim} dimension(s), wanted {sample_rate} Hz "
-            "mono: run stage 2"
-        )
-    return wav
-
-
-def riff_truncated(path: str | Path) -> bool:
-    """Whether a RIFF header promises more than the file holds (streams say 2^32-1)."""
-    with open(path, "rb") as f:
-        head = f.read(8)
-    promised = int.from_bytes(head[4:8], "little") + 8
-    size = os.path.getsize(path)
-    return head[:4] == b"RIFF" and size < promised - 1 and promised < 2**31
-
-
 def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
-    """Write (N,) samples in [-1, 1] as 16-bit PCM, by rename; parents are made."""
+    """Write (N,) samples in [-1, 1] as 16-bit wav or flac, by rename; parents are made.
+
+    The format is the file name's ending.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        soundfile.write(temporary, wav, sample_rate, "PCM_16", format="WAV")
+        soundfile.write(temporary, wav, sample_rate, "PCM_16", format=path.suffix[1:])
 
 
 class ArkWriter:

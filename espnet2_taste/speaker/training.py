@@ -53,7 +53,7 @@ def train_xvector(
         ValueError: fewer than two speakers, or an utterance without speaker.
         RuntimeError: no readable audio.
     """
-    items = WavDir(data_dir).items()
+    items = WavDir(data_dir, None, SAMPLE_RATE).items()
     utt2spk = read_table(Path(data_dir) / "utt2spk")
     missing = [key for key, *_ in items if key not in utt2spk]
     if missing:
@@ -86,7 +86,7 @@ def train_xvector(
                 raise RuntimeError(f"{data_dir}: no readable audio to train on")
             index = int(torch.randint(len(items), (1,), generator=generator))
             key, path, num_samples = items[index]
-            wav, reason = try_read(path, num_samples)
+            wav, reason = try_read(path, key, SAMPLE_RATE, num_samples)
             if wav is None:
                 if key not in bad:
                     logging.warning("skipped %s: %s", key, reason)

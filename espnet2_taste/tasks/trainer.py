@@ -10,6 +10,7 @@ from espnet2.train.reporter import SubReporter, to_reported_value
 from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.build_dataclass import build_dataclass
 
+from espnet2_taste.io.file_names import file_name
 from espnet2_taste.io.kaldi import read_table
 
 
@@ -77,7 +78,7 @@ class TasteTrainer(Trainer):
                 words = texts[key].split()
                 title = f"{key}, epoch {epoch}"
                 picture = draw_attention(attention.cpu().numpy(), words, title)
-                path = Path(output_dir) / key / f"{epoch}ep.png"
+                path = Path(output_dir) / file_name(key, f"/{epoch}ep.png")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(picture).save(path)
                 if summary_writer is not None:

@@ -6,11 +6,13 @@ starts without it.
 
 import argparse
 import functools
+import inspect
 
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
 from espnet2.asr.frontend.default import DefaultFrontend
 
 from espnet2_taste.asr.mel_pitch import MelPitchFrontend
+from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.espnet_model import TasteModel
@@ -84,6 +86,12 @@ def build_quantizer(name: str | None, dim: int, conf: dict) -> AbsQuantizer:
     """Build a quantizer by its ClassChoices name; None or "none" is NoQuantizer."""
     quantizer_class = quantizer_choices.get_class(name) if name != "none" else None
     return (quantizer_class or NoQuantizer)(dim=dim, **conf)
+
+
+def frontend_rate(name: str, conf: dict) -> int:
+    """Hz of the speech that a frontend takes: its option ``fs``."""
+    known = inspect.signature(frontend_choices.get_class(name)).parameters
+    return parse_rate(conf.get("fs", known["fs"].default))
 
 
 def build_taste_model(args: argparse.Namespace) -> TasteModel:

@@ -31,7 +31,7 @@ def world_features(wav: np.ndarray, num_ceps: int) -> np.ndarray:
 def _analyse(item: tuple[str, str, int | None], num_ceps: int):
     """(key, path, samples) -> (key, features), or (key, reason) as text."""
     key, path, num_samples = item
-    wav, reason = try_read(path, num_samples)
+    wav, reason = try_read(path, key, world.SAMPLE_RATE, num_samples)
     return key, reason if wav is None else world_features(wav, num_ceps)
 
 

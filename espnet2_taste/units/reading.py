@@ -4,37 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.io.kaldi import read_table, read_wav, select_keys
+from espnet2_taste.io.audio import read_audio
+from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
-
-SAMPLE_RATE = 16000
 
 
 def try_read(
-    path: str, num_samples: int | None = None
+    entry: str, utt: str, sample_rate: int, num_samples: int | None = None
 ) -> tuple[np.ndarray | None, str]:
-    """(N,) float32 and "", or None and why not.
-
-    Args:
-        path: of a wave file in dump/raw.
-        num_samples: expected, None if unknown.
-
-    Raises:
-        ValueError: another sample rate or several channels: the whole dump is wrong.
-    """
-    if not Path(path).is_file():
-        return None, f"{path} does not exist"
+    """(N,) float32 and "", or None and why not; see :func:`read_audio`."""
     try:
-        wav = read_wav(path, SAMPLE_RATE)
-    except ValueError as error:
-        if "wanted" in str(error):
-            raise
-        return None, str(error)
-    if len(wav) == 0:
-        return None, f"{path} has no samples"
-    if num_samples is not None and len(wav) < num_samples:
-        return None, f"{path} is truncated: {len(wav)} of {num_samples} samples"
-    return wav, ""
+        return read_audio(entry, utt, sample_rate, num_samples), ""
+    except (OSError, ValueError) as error:
+        return None, str(error).removeprefix(f"{utt}: ")
 
 
 class WavDir:
@@ -43,11 +25,13 @@ class WavDir:
     Args:
         data_dir: with wav.scp and, to notice truncated files, utt2num_samples.
         key_file: utterances to use, one first on each line; None for all.
+        sample_rate: Hz wanted.
     """
 
-    def __init__(self, data_dir: str | Path, key_file: str | None = None):
+    def __init__(self, data_dir: str | Path, key_file: str | None, sample_rate: int):
         table = read_table(Path(data_dir) / "wav.scp")
         self.wavs = select_keys(table, key_file)
+        self.sample_rate = sample_rate
         counts = Path(data_dir) / "utt2num_samples"
         self.num_samples = read_table(counts) if counts.is_file() else {}
 
@@ -60,8 +44,8 @@ class WavDir:
         """(N,) float32 of each key; the shard skips what cannot be used."""
         found = {}
         for key in keys:
-            expected = self.num_samples.get(key)
-            wav, reason = try_read(self.wavs[key], expected and int(expected))
+            expected = int(self.num_samples.get(key, 0))
+            wav, reason = try_read(self.wavs[key], key, self.sample_rate, expected)
             if wav is None:
                 shard.skip(key, reason)
             else:

@@ -1,10 +1,14 @@
-"""Audio of every kind becomes 16 kHz mono, or is dropped for a reason that is said."""
+"""Audio of every kind becomes mono of one rate, or is dropped for a reason given."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from espnet2.train.dataset import DATA_TYPES
 
 from espnet2_taste.bin.format_wav import main
+from espnet2_taste.io.audio import audio_rate, read_audio
 from espnet2_taste.io.datadir import read_lines, validate
 
 
@@ -33,7 +37,7 @@ def test_resample_and_mix(tmp_path, caplog):
     wavs = {"u1": tmp_path / "a.wav", "u2": tmp_path / "b.flac"}
     wavs |= {"u3": tmp_path / "c.wav", "u4": f"cat {tmp_path / 'c.wav'} |"}
     write_dir(tmp_path / "in", wavs)
-    main([str(tmp_path / "in"), str(tmp_path / "out"), "--nj", "2"])
+    main([str(tmp_path / "in"), str(tmp_path / "out"), "--nj", "2", "--fs", "16k"])
     assert validate(tmp_path / "out") == 4
     peaks = []
     for path in read_lines(tmp_path / "out" / "wav.scp").values():
@@ -65,17 +69,26 @@ def test_bad_input_is_counted(tmp_path, caplog):
     wavs = {name: tmp_path / f"{name}.wav" for name in names}
     wavs |= {"pipe": "false |", "silent": good}
     write_dir(tmp_path / "in", wavs, {"silent": ""})
-    main([str(tmp_path / "in"), str(tmp_path / "out"), "--max_wav_duration", "2"])
+    main(
+        [
+            str(tmp_path / "in"),
+            str(tmp_path / "out"),
+            "--max_wav_duration",
+            "2.5",
+            "--min_wav_duration",
+            "0.1",
+        ]
+    )
     assert list(read_lines(tmp_path / "out" / "utt2num_samples")) == ["good"]
     for part in (
-        "absent: dropped: missing",
-        "text: dropped: not audio",
-        "empty: dropped: zero length",
-        "cut: dropped: truncated",
-        "none: dropped: zero length",
-        "long: dropped: longer than 2 s",
+        "absent: dropped: is missing",
+        "text: dropped: is not readable audio",
+        "empty: dropped: is not readable audio",
+        "cut: dropped: is truncated",
+        "none: dropped: has no samples",
+        "long: dropped: longer than 2.5 s",
         "short: dropped: shorter than 0.1 s",
-        "nan: dropped: NaN or infinite samples",
+        "nan: dropped: holds samples that are no numbers",
         "pipe: dropped: command failed",
         "1 empty text",
         "kept 1 utterances",
@@ -107,8 +120,75 @@ def test_ids_differ(tmp_path, caplog):
 def test_nothing_left(tmp_path):
     write_dir(tmp_path / "in", {"u1": tmp_path / "absent.wav"})
     with pytest.raises(
-        (ValueError, OSError), match="no usable utterance .dropped: 1 missing"
+        (ValueError, OSError), match="no usable utterance .dropped: 1 is missing"
     ):
         main([str(tmp_path / "in"), str(tmp_path / "out")])
     with pytest.raises((ValueError, OSError), match="wav.scp is missing: run stage 1"):
         main([str(tmp_path / "nowhere"), str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize("audio_format", ["wav", "flac", "flac.ark"])
+def test_native_rate_and_formats(tmp_path, audio_format):
+    wav = sine(24000, 1.0)
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", wav, 24000)
+    write_dir(tmp_path / "in", {name: tmp_path / f"{name}.wav" for name in "ab"})
+    out = tmp_path / "out"
+    main([str(tmp_path / "in"), str(out), "--audio_format", audio_format])
+    assert (out / "sample_rate").read_text() == "24000\n"
+    assert read_lines(out / "utt2num_samples") == {"a": "24000", "b": "24000"}
+    entries = read_lines(out / "wav.scp")
+    kind = "kaldi_ark" if audio_format == "flac.ark" else "sound"
+    espnet = DATA_TYPES[kind]["func"](str(out / "wav.scp"), float_dtype="float32")
+    for key, entry in entries.items():
+        assert audio_rate(entry) == 24000
+        ours = read_audio(entry, key, 24000)
+        assert ours == pytest.approx(wav, abs=1e-4)
+        assert np.array_equal(espnet[key], ours)
+    assert len({entry.split(":")[0] for entry in entries.values()}) == (
+        1 if audio_format == "flac.ark" else 2
+    )
+
+
+def test_mixed_rates_become_the_highest(tmp_path, caplog):
+    caplog.set_level("INFO")
+    soundfile.write(tmp_path / "a.wav", sine(16000, 1.0), 16000)
+    soundfile.write(tmp_path / "b.wav", sine(24000, 1.0), 24000)
+    write_dir(tmp_path / "in", {name: tmp_path / f"{name}.wav" for name in "ab"})
+    main([str(tmp_path / "in"), str(tmp_path / "out")])
+    assert read_lines(tmp_path / "out" / "utt2num_samples") == dict.fromkeys(
+        "ab", "24000"
+    )
+    assert "rates of 16000, 24000 Hz; again, all at 24000 Hz" in caplog.text
+
+
+def test_nothing_is_dropped_by_length_unless_asked(tmp_path):
+    soundfile.write(tmp_path / "a.wav", sine(16000, 0.01), 16000)
+    soundfile.write(tmp_path / "b.wav", sine(16000, 40.0), 16000)
+    write_dir(tmp_path / "in", {name: tmp_path / f"{name}.wav" for name in "ab"})
+    main([str(tmp_path / "in"), str(tmp_path / "out")])
+    assert validate(tmp_path / "out") == 2
+
+
+def test_ids_have_files_of_their_own(tmp_path):
+    """a/b and a_b were one file; ../x left the folder."""
+    ids = ["a/b", "a_b", "../x", ".", "..", "%2F", "x" * 250, "é"]
+    wavs = {}
+    for i, key in enumerate(ids):
+        wavs[key] = tmp_path / f"{i}.wav"
+        soundfile.write(wavs[key], np.full(1000 + i, 0.1 * i), 16000)
+    write_dir(tmp_path / "in", wavs)
+    main([str(tmp_path / "in"), str(tmp_path / "out")])
+    entries = read_lines(tmp_path / "out" / "wav.scp")
+    for i, key in enumerate(ids):
+        assert Path(entries[key]).is_relative_to(tmp_path / "out" / "wav")
+        assert ".." not in Path(entries[key]).parts
+        wav = read_audio(entries[key], key, 16000)
+        assert len(wav) == 1000 + i and wav[0] == pytest.approx(0.1 * i, abs=1e-4)
+
+
+@pytest.mark.parametrize("fs", ["16kHz", "fast"])
+def test_no_rate(tmp_path, capsys, fs):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), str(tmp_path / "out"), "--fs", fs])
+    assert f"{fs} is no sampling rate" in capsys.readouterr().err

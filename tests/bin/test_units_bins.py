@@ -150,21 +150,20 @@ def test_key_file_and_bad_audio(trained, tmp_path, caplog):
                 module, model=root / model, data_dir=data, output_dir=out, key_file=keys
             )
         assert list(load(out / f"{name}.scp")) == ["a2", "b1"]
-        assert "skipped a0" in caplog.text and "cannot be read" in caplog.text
+        assert "skipped a0" in caplog.text and "is not readable audio" in caplog.text
         assert "skipped a1" in caplog.text and "is truncated" in caplog.text
-        assert "skipped b0" in caplog.text and "does not exist" in caplog.text
+        assert "skipped b0: no audio file" in caplog.text
         assert "2 utterances done, 3 skipped" in caplog.text
 
 
-def test_wrong_rate_in_dump_is_an_error(trained, tmp_path):
+def test_audio_of_another_rate_is_resampled(trained, tmp_path):
     root, _ = trained
-    data = tmp_path / "data"
+    data, out = tmp_path / "data", tmp_path / "out"
     write_data(data)
-    soundfile.write(data / "a1.wav", np.zeros((800, 2)), 8000, "PCM_16")
-    out = tmp_path / "out"
-    with pytest.raises(ValueError, match="a1.wav.*8000 Hz"):
-        run(extract_units, model=root / "units", data_dir=data, output_dir=out)
-    assert not (out / "units.scp").exists()
+    (data / "utt2num_samples").unlink()
+    soundfile.write(data / "a1.wav", np.zeros((12000, 2)), 24000, "PCM_16")
+    run(extract_units, model=root / "units", data_dir=data, output_dir=out)
+    assert len(load(out / "units.scp")["a1"]) == 13  # of 8000 samples, 640 each
 
 
 def test_nothing_readable_is_an_error(trained, tmp_path):

@@ -25,7 +25,9 @@ class Level(AbsMeter):
     def __call__(self, recordings):
         found = []
         for recording in recordings:
-            peak = float(np.abs(read_audio(recording.entry, recording.utt)).max())
+            peak = float(
+                np.abs(read_audio(recording.entry, recording.utt, 16000)).max()
+            )
             found.append({"utmos": [peak if peak < 0.55 else float("nan"), 1.0]})
         return found
 

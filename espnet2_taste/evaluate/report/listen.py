@@ -12,7 +12,8 @@ from espnet2_taste.evaluate.matching import Measures
 from espnet2_taste.evaluate.report.html_tables import anchor_link
 from espnet2_taste.evaluate.report.svg import attention_plot, prosody_plot
 from espnet2_taste.evaluate.report.worst import WorstList
-from espnet2_taste.io.audio import SAMPLE_RATE, read_audio
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE
+from espnet2_taste.io.audio import read_audio
 
 #: libsndfile's MP3 quality: about 4 kB a second at 16 kHz.
 _COMPRESSION = 0.75
@@ -152,7 +153,7 @@ def encode_audio(entry: str, utt: str) -> str:
     import soundfile
 
     file = io.BytesIO()
-    wav = read_audio(entry, utt)
+    wav = read_audio(entry, utt, SAMPLE_RATE)
     soundfile.write(
         file,
         wav,

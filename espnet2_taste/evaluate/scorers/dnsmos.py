@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
-from espnet2_taste.evaluate.scorers.reading import read_speech
-from espnet2_taste.io.audio import SAMPLE_RATE
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.io.extras import import_extra
 
 EXTRA = "scoring"

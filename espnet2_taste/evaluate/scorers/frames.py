@@ -9,9 +9,8 @@ import numpy as np
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording
 from espnet2_taste.evaluate.scorers.mel_cepstrum import mel_cepstrum
-from espnet2_taste.evaluate.scorers.reading import read_speech
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.evaluate.scorers.warping import warping_path
-from espnet2_taste.io.audio import SAMPLE_RATE
 from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour, world
 
 ORDER, ALPHA = 23, 0.42  # ESPnet's mel-cepstrum at 16 kHz

@@ -13,7 +13,8 @@ from espnet2_taste.asr.aligners import aligner_choices
 from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.evaluate.scorers.abs_meter import Recording
 from espnet2_taste.evaluate.scorers.meters import meter_choices
-from espnet2_taste.io.audio import SAMPLE_RATE, read_audio
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE
+from espnet2_taste.io.audio import read_audio
 from espnet2_taste.units.world import f0_contour, world
 
 MIN_SAMPLES = 1600  # 0.1 s: less holds no word
@@ -126,7 +127,7 @@ def _read_all(
     wavs = {}
     for i, recording in enumerate(recordings):
         try:
-            wavs[i] = read_audio(recording.entry, recording.utt)
+            wavs[i] = read_audio(recording.entry, recording.utt, SAMPLE_RATE)
         except (FileNotFoundError, ValueError) as error:
             logging.warning("%s", error)
     return [{"failure": "unreadable audio"} for _ in recordings], wavs

@@ -4,27 +4,31 @@ import logging
 
 import numpy as np
 
-from espnet2_taste.io.audio import SAMPLE_RATE, read_audio
+from espnet2_taste.io.audio import read_audio
 
+SAMPLE_RATE = 16000  # Hz at which every recording is measured
 MIN_SECONDS = 0.1  # less holds no speech to measure
 SILENCE = 2.0**-15  # one step of 16 bits
 
 
 def read_speech(
-    entry: str, utt: str, max_seconds: float = float("inf")
+    entry: str,
+    utt: str,
+    max_seconds: float = float("inf"),
+    sample_rate: int = SAMPLE_RATE,
 ) -> np.ndarray | None:
-    """(N,) float32 16 kHz audio of a ``wav.scp`` entry that can be measured.
+    """(N,) float32 audio of a ``wav.scp`` entry that can be measured.
 
     Returns:
         None where it cannot: unreadable, not finite, silent, too short or too long; the
         log says which and names ``utt``.
     """
     try:
-        wav = read_audio(entry, utt)
+        wav = read_audio(entry, utt, sample_rate)
     except (FileNotFoundError, ValueError) as error:
         logging.warning("%s", error)
         return None
-    seconds = len(wav) / SAMPLE_RATE
+    seconds = len(wav) / sample_rate
     if not MIN_SECONDS <= seconds <= max_seconds:
         logging.warning("%s: %.2f s of audio cannot be measured", utt, seconds)
         return None

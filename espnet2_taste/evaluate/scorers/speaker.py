@@ -7,7 +7,6 @@ import torch
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
 from espnet2_taste.evaluate.scorers.reading import read_speech
-from espnet2_taste.io.audio import SAMPLE_RATE
 from espnet2_taste.io.checkpoint import is_tag
 from espnet2_taste.io.identity import weights_identity
 from espnet2_taste.speaker import load_speaker_encoder, speaker_choices
@@ -92,18 +91,11 @@ class SpeakerMeter(AbsMeter):
 
     def _embed(self, entries: dict[str, str]) -> dict[str, torch.Tensor]:
         """``wav.scp`` entry -> utterance to: entry -> (S,) float64 of length 1."""
-        wavs = {entry: read_speech(entry, utt) for entry, utt in entries.items()}
+        rate = self.encoder.sample_rate
+        wavs = {e: read_speech(e, utt, sample_rate=rate) for e, utt in entries.items()}
         wavs = {entry: wav for entry, wav in wavs.items() if wav is not None}
         if not wavs:
             return {}
-        vectors = self.encoder([self._resample(wav) for wav in wavs.values()])
+        vectors = self.encoder([torch.from_numpy(wav) for wav in wavs.values()])
         vectors = torch.nn.functional.normalize(vectors.double(), dim=-1)
         return dict(zip(wavs, vectors, strict=True))
-
-    def _resample(self, wav) -> torch.Tensor:
-        """(N,) at 16 kHz -> at the encoder's rate."""
-        if self.encoder.sample_rate != SAMPLE_RATE:
-            import soxr
-
-            wav = soxr.resample(wav, SAMPLE_RATE, self.encoder.sample_rate)
-        return torch.from_numpy(wav)

@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
-from espnet2_taste.evaluate.scorers.reading import read_speech
-from espnet2_taste.io.audio import SAMPLE_RATE
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.io.checkpoint import load_state
 from espnet2_taste.io.identity import weights_identity
 

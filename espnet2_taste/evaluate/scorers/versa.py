@@ -23,8 +23,7 @@ import soundfile
 import yaml
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
-from espnet2_taste.evaluate.scorers.reading import read_speech
-from espnet2_taste.io.audio import SAMPLE_RATE
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 
 INSTALL = "pip install git+https://github.com/wavlab-speech/versa"
 #: A checkout's; an installed package has none and needs ``versa.config``.
