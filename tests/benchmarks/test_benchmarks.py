@@ -10,7 +10,6 @@ from benchmarks import naive
 from benchmarks.measure import Timer, check_equal
 from benchmarks.run import BENCHMARKS, ON_REQUEST, main
 from benchmarks.setup import CONF, Setup
-from benchmarks.table import Row, headline, markdown
 
 #: each starts processes or trains
 LONG = [pytest.param(name, marks=pytest.mark.nightly) for name in ("memory", "fit")]
@@ -89,15 +88,6 @@ def test_timer_counts_repeats_and_keeps_results():
     assert results == {"one": "first", "two": None} and times.keys() == results.keys()
 
 
-def test_table():
-    row = Row("a case", 12.345, ratio=3.21, against="a loop", target=">= 3", note="n")
-    table = markdown({"units": [row]}, {"CPU": "some"})
-    assert "CPU: some" in table and "| **units** |" in table
-    assert headline({"units": [row]}) == "a case: 12.3 ms (n)"
-    assert headline({"units": [row], "taslm": [row]}) == "2 rows of 2 benchmarks"
-    assert "| a case | 12.3 ms | a loop | 3.2 x | >= 3 | n |" in table
-
-
 @pytest.mark.parametrize("name", [p.stem for p in CONF.glob("*.yaml")])
 def test_configurations_are_complete(name):
     setup = Setup(name)
@@ -124,11 +114,3 @@ def test_paper_sizes():
 def test_sub_stages_train_what_their_configurations_say(stage, trained):
     model = Setup("paper", "meta").stage(stage, "sdpa")
     assert trained == sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def test_unknown_names(capsys):
-    with pytest.raises(ValueError, match="no configuration 'large'"):
-        Setup("large")
-    with pytest.raises(SystemExit):
-        main(["--only", "speed"])
-    assert "no benchmark speed" in capsys.readouterr().err

@@ -214,15 +214,10 @@ def test_listening_choice_is_even_and_prefers_attention():
     assert choose(ids[:2], set(), 12) == ["u00", "u01"]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--score_dirs", "x=nowhere"], "--score_dirs x: no folder nowhere"),
-        (["--exp_dirs", "x=nowhere"], "--exp_dirs x: no folder nowhere"),
-    ],
-)
-def test_bad_input_is_one_line(experiment, tmp_path, options, message):
-    base = ["--score_dirs", f"test={experiment / 'score'}"]
+def test_a_set_that_is_not_scored_is_named(tmp_path):
     outputs = ["--results", str(tmp_path / "R.md"), "--html", str(tmp_path / "r.html")]
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        main([*base, *outputs, *options])
+    with pytest.raises(FileNotFoundError, match="run espnet2_taste.bin.score first"):
+        main(["--score_dirs", f"x={tmp_path}", *outputs])
+    for item, message in (("x=gone", "--score_dirs x: no folder gone"), ("x", "=fold")):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            main(["--score_dirs", item, *outputs])

@@ -1,5 +1,3 @@
-from importlib.metadata import PackageNotFoundError
-
 import numpy as np
 import pytest
 from voices import RATE, voice
@@ -95,10 +93,6 @@ def test_a_limit_spreads_the_windows():
         DnsmosMeter(windows=0)
 
 
-def test_the_limit_is_named(package):
-    assert DnsmosMeter().identity != DnsmosMeter(windows=2).identity
-
-
 WAVES = {
     "glide": voice(200 + 50 * np.sin(np.arange(5 * RATE) / 3000)),
     "pause": np.concatenate([np.zeros(RATE), voice(120.0, 2.5)]),
@@ -120,15 +114,6 @@ def test_equals_the_package(name, record):
     keys = ("dnsmos", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808")
     for key, expected in zip(keys, GOLDEN[name], strict=True):
         assert found[key] == [pytest.approx(expected, abs=1e-4), 1.0]
-
-
-def test_without_the_package(monkeypatch):
-    def missing(name):
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(dnsmos, "distribution", missing)
-    with pytest.raises(Unavailable, match=r"pip install 'espnet2_taste\[scoring\]'"):
-        DnsmosMeter()
 
 
 def test_bad_recordings(package, refuses):

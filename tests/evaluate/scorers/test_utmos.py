@@ -128,29 +128,6 @@ def test_what_torch_hub_has(hub, record):
         UtmosMeter()
 
 
-def test_download_is_asked_for(hub, record, monkeypatch):
-    load = torch.hub.load
-
-    def fetch(repository, *args, **kwargs):
-        if kwargs.get("source") == "local":
-            return load(repository, *args, **kwargs)
-        assert repository == "tarepan/SpeechMOS:v1.2.0"
-        checkout(hub / CODE, hub / "checkpoints" / WEIGHTS)
-
-    monkeypatch.setattr(torch.hub, "load", fetch)
-    found = UtmosMeter(download=True)([Recording("u", record(np.full(RATE, 0.25)))])
-    assert found[0]["utmos"] == [1.5, 1.0]
-
-
-def test_a_failed_download_is_said(hub, monkeypatch):
-    def fail(*args, **kwargs):
-        raise OSError("no\nnetwork")
-
-    monkeypatch.setattr(torch.hub, "load", fail)
-    with pytest.raises(Unavailable, match="no network"):
-        UtmosMeter(download=True)
-
-
 def test_weights_that_are_none(tmp_path, hub, record):
     folder = tmp_path / "SpeechMOS"
     checkout(folder, folder / WEIGHTS)

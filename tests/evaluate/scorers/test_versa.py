@@ -7,12 +7,10 @@ import pytest
 import yaml
 from voices import RATE, voice
 
-from espnet2_taste.evaluate.columns import find_column
 from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
 from espnet2_taste.evaluate.scorers.meters import meter_choices
 from espnet2_taste.evaluate.scorers.versa import (
     DEFAULT_CONFIG,
-    FIELDS,
     VersaMeter,
     metrics_of,
     read_scores,
@@ -106,11 +104,6 @@ def test_scores_become_ours(package, config, record):
     assert not Path(first["output_file"]).parent.exists()  # nothing is left
 
 
-def test_the_gpu_is_asked_for(package, config, record):
-    VersaMeter(config, device="cuda")([Recording("u", record(voice(200.0)))])
-    assert package()[0]["use_gpu"] == "true"
-
-
 def test_what_it_does_not_score_is_said(package, config, record, caplog):
     entries = {
         name: record(peak(p), name)
@@ -126,23 +119,10 @@ def test_what_it_does_not_score_is_said(package, config, record, caplog):
     ]
 
 
-def test_nothing_without_reference_is_no_failure(package, config, record, monkeypatch):
-    monkeypatch.setenv("VERSA_STUB", "nothing")
-    assert VersaMeter(config)([Recording("u", record(peak(0.5)))]) == [{}]
-
-
 def test_a_failed_run_is_unavailable(package, config, record, monkeypatch):
     monkeypatch.setenv("VERSA_STUB", "fail")
     with pytest.raises(Unavailable, match="VERSA failed: no such metric"):
         VersaMeter(config)([Recording("u", record(voice(200.0)))])
-
-
-def test_kinds_are_those_of_the_configuration(package, config):
-    meter = VersaMeter(config)
-    assert meter.kinds == {"utmos": "ratio", "visqol": "ratio"}
-    assert meter.identity.startswith("VERSA of another environment, mine.yaml (")
-    for fields in FIELDS.values():
-        assert all(find_column("reconstruction", key) for key in fields.values())
 
 
 def test_our_configuration(package):
