@@ -1,4 +1,4 @@
-"""Speech units of a data directory: units.{ark,scp} (int32, 1-D), num_units, rtf.json.
+"""Speech units of a data directory: units.{ark,scp} (int32, 1-D) and unit_spec.yaml.
 
 Units of the training set that training kept beside the model are not made again.
 """
@@ -41,13 +41,14 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.units import load_unit_extractor
     from espnet2_taste.units.cache import UnitCache
     from espnet2_taste.units.reading import WavDir
+    from espnet2_taste.units.unit_spec import UnitSpec
 
     shard = Shard(args, arks=["units"])
     if shard.done:
         return
     choice, path = find_part(args.model, "units") or (args.model_type, args.model)
     extractor = load_unit_extractor(choice, path, device=args.device, **args.units_conf)
-    shard.files["num_units"] = f"{extractor.num_units}\n"
+    shard.files[UnitSpec.FILE] = extractor.spec.text()
     data = WavDir(args.data_dir, args.key_file, extractor.sample_rate)
     cache = UnitCache(path)
     for keys in shard.batches(sorted(data.wavs)):

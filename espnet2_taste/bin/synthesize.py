@@ -3,8 +3,8 @@
 ``--condition text`` is the text-only system; ``codes`` reads ``--taste``; ``speech``
 takes the embeddings straight from the recordings (a model without quantiser); ``units``
 needs no model: a vocoder says the units of the data directory again. Writes wav.scp,
-text, units.scp (as generated), rtf.json and, where the units are known,
-unit_accuracy.jsonl.
+text, units.scp (as generated) and unit_spec.yaml, rtf.json and, where the units are
+known, unit_accuracy.jsonl.
 """
 
 import argparse
@@ -76,6 +76,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.kaldi import (
         check_keys,
+        first_array,
         read_arks,
         read_table,
         select_keys,
@@ -84,6 +85,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.nn.random_streams import item_seed
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+    from espnet2_taste.units.unit_spec import UnitSpec, check_fit
 
     check(args)
     copy, files = args.condition == "units", array_files(args)
@@ -106,14 +108,23 @@ def main(args: argparse.Namespace) -> None:
     vocoder = load_vocoder_option(args)
     if copy:
         order = sorted(wanted)
+        check_fit(
+            "the vocoder",
+            vocoder.unit_spec,
+            f"{files['units']} with {files['spk_emb']}",
+            UnitSpec.beside(files["units"]),
+            (vocoder.spk_embed_dim, len(first_array(files["spk_emb"]))),
+        )
     else:
         order = {key: len(texts[key].split()) for key in wanted}
         synthesizer = TasteToSpeech(
             args.train_config,
             args.model_file,
             args.device,
+            vocoder,
             sampling=Sampling(args.top_k, args.temperature, args.seed),
         )
+        shard.files[UnitSpec.FILE] = synthesizer.unit_spec.text()
     for keys in shard.batches(order):
         loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
         rows = {key: {"text": texts[key]} if key in texts else {} for key in keys}

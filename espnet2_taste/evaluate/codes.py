@@ -8,6 +8,7 @@ import numpy as np
 from espnet2_taste.evaluate import bitrate, codebook
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.io.kaldi import read_codes
+from espnet2_taste.units.unit_spec import UnitSpec
 
 
 def read_code_set(
@@ -74,12 +75,12 @@ def score_training_codes(codes: dict[str, np.ndarray], sizes: list[int]) -> dict
 def read_units(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
     """utt -> (T, 1) speech units, and the size of their codebook.
 
-    It is in ``num_units`` beside ``units.scp``, else it is that of the largest seen.
+    ``unit_spec.yaml`` beside ``units.scp`` says it, else the largest unit seen.
     """
     units = {utt: u[:, None] for utt, u in kaldiio.load_scp_sequential(str(scp))}
-    beside = scp.parent / "num_units"
-    if beside.exists():
-        return units, [int(beside.read_text())]
+    spec = UnitSpec.beside(scp)
+    if spec is not None:
+        return units, [spec.num_units]
     return units, [1 + max((int(u.max()) for u in units.values() if u.size), default=0)]
 
 

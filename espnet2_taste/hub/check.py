@@ -10,6 +10,7 @@ from espnet2_taste.hub.portable import BACKBONES
 from espnet2_taste.inference import SpeechToTaste, TaslmLikelihood
 from espnet2_taste.io.checkpoint import read_yaml
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.units.unit_spec import check_fit
 
 
 def open_parts(folder: Path) -> dict[str, str]:
@@ -47,14 +48,15 @@ def open_parts(folder: Path) -> dict[str, str]:
             continue
         loaded = load_part(folder, part)
         if part == "units":
-            _compare("--units", loaded.num_units, "units", options.num_units)
+            check_fit("--taste", taste.unit_spec, "--units", loaded.spec)
             facts[part] = f"{loaded.num_units} units, {loaded.unit_rate:g} a second"
         elif part == "speaker":
-            width = options.spk_embed_dim
-            _compare("--speaker", loaded.embed_dim, "dimensions", width)
+            widths = options.spk_embed_dim, loaded.embed_dim
+            check_fit("--taste", None, "--speaker", None, widths)
             facts[part] = f"{loaded.embed_dim} dimensions"
         else:
-            _try_vocoder(loaded, options.num_units, options.spk_embed_dim)
+            widths = loaded.spk_embed_dim, options.spk_embed_dim
+            check_fit("--vocoder", loaded.unit_spec, "--taste", taste.unit_spec, widths)
             facts[part] = f"waveforms of {loaded.sample_rate} Hz"
         if part != "vocoder":
             facts[part] += f", from speech of {loaded.sample_rate} Hz"
@@ -117,23 +119,3 @@ def _common(folder: Path, part: str, model: torch.nn.Module) -> list[str]:
     config = read_yaml(folder / part / "config.yaml")
     count = sum(p.numel() for p in model.parameters())
     return [f"`{config['token_type']}` text tokens", f"{count:,} parameters"]
-
-
-def _compare(option: str, given: int, what: str, wanted: int) -> None:
-    if given != wanted:
-        raise ValueError(
-            f"{option} has {given} {what}, --taste was trained with {wanted}: give the "
-            "one it was trained with"
-        )
-
-
-def _try_vocoder(vocoder, num_units: int, spk_embed_dim: int) -> None:
-    """The last unit and a speaker: what does not fit is refused."""
-    units = [torch.tensor([num_units - 1])]
-    try:
-        vocoder(units, torch.ones(1, spk_embed_dim))
-    except (ValueError, IndexError) as error:
-        raise ValueError(
-            f"--vocoder does not fit the {num_units} units and {spk_embed_dim} speaker "
-            f"dimensions of --taste ({error})"
-        ) from None

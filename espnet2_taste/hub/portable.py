@@ -41,7 +41,7 @@ def option_names(part: str) -> list[str]:
     if part == "taste":
         from espnet2_taste.taste import build
 
-        names = [*COMMON, "num_units", "spk_embed_dim"]
+        names = [*COMMON, "unit_spec", "num_units", "spk_embed_dim"]
     else:
         from espnet2_taste.taslm import build
 

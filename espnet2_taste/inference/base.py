@@ -13,6 +13,7 @@ from espnet2_taste.io.checkpoint import build_model_from_file
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.preprocessor import TaslmPreprocessor, TastePreprocessor
 from espnet2_taste.text.tokenizers import AbsWordTokenizer
+from espnet2_taste.units.unit_spec import UnitSpec
 
 #: Checkpoint names looked for in an experiment folder, best first.
 CHECKPOINTS = ("valid.acc.best.pth", "valid.loss.best.pth", "model.pth")
@@ -143,6 +144,11 @@ class TasteInference(Inference):
     """A trained TASTE model with its text tokenizer."""
 
     part = "taste"
+
+    @property
+    def unit_spec(self) -> UnitSpec:
+        """Of the speech units that its decoder makes."""
+        return UnitSpec.of(self.args)
 
     @property
     def sample_rate(self) -> int:

@@ -14,6 +14,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     GeneratedUnits,
     Sampling,
 )
+from espnet2_taste.units.unit_spec import check_fit
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
 
@@ -61,6 +62,14 @@ class TasteToSpeech(TasteInference):
         sampling: Sampling | None = None,
     ):
         super().__init__(train_config, model_file, device)
+        if vocoder is not None:
+            check_fit(
+                "the vocoder",
+                vocoder.unit_spec,
+                f"{model_file or train_config}",
+                self.unit_spec,
+                (vocoder.spk_embed_dim, self.args.spk_embed_dim),
+            )
         self.vocoder = vocoder
         self.sampling = sampling or Sampling(seed=0)
 

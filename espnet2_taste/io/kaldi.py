@@ -73,6 +73,19 @@ def read_arks(path: str | Path, wanted: Iterable[str]) -> Mapping[str, np.ndarra
     return arks
 
 
+def first_array(path: str | Path) -> np.ndarray:
+    """The first array of a ``*.scp``, by which the others are judged.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an empty one.
+    """
+    arks = kaldiio.load_scp(str(path))
+    for key in arks:
+        return arks[key]
+    raise ValueError(f"{path} is empty")
+
+
 def read_codes(
     path: str | Path, num_codebooks: int, wanted: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:

@@ -1,11 +1,14 @@
 """Command-line options and data names that both tasks share."""
 
 import argparse
+from dataclasses import asdict
 
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool, str_or_none
 
+from espnet2_taste.io.kaldi import first_array
 from espnet2_taste.text.tokenizers import TOKENIZERS
+from espnet2_taste.units.unit_spec import UnitSpec, check_fit
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, model_conf: dict):
@@ -47,3 +50,67 @@ def add_common_arguments(parser: argparse.ArgumentParser, model_conf: dict):
         help="The keyword arguments for model class.",
     )
     return group
+
+
+def add_unit_arguments(group) -> None:
+    """``--unit_spec``, and ``--num_units`` of older configurations."""
+    group.add_argument(
+        "--unit_spec",
+        type=lambda path: asdict(UnitSpec.read(path)),
+        default=None,
+        help="unit_spec.yaml of the speech units; its content goes into config.yaml "
+        "(default: the one beside units.scp)",
+    )
+    group.add_argument(
+        "--num_units", type=int_or_none, default=None, help="Without --unit_spec"
+    )
+
+
+def settle_units(args: argparse.Namespace) -> None:
+    """``args.unit_spec`` and ``args.num_units`` from the options and the data.
+
+    Raises:
+        ValueError: units or speaker embeddings of the data are others than the model's;
+            one line says which and how.
+    """
+    spec = None
+    if args.unit_spec or args.num_units:
+        spec = UnitSpec.of(args)
+        if args.num_units:
+            check_fit("--num_units", UnitSpec(args.num_units), "--unit_spec", spec)
+    found = check_data(args, "this model", spec, args.spk_embed_dim)
+    spec = (spec if args.unit_spec else None) or found or UnitSpec.of(args)
+    args.unit_spec, args.num_units = asdict(spec), spec.num_units
+
+
+def check_data(
+    args: argparse.Namespace, model: str, spec: UnitSpec | None, spk_embed_dim: int
+) -> UnitSpec | None:
+    """Refuse training and validation data that a model does not take.
+
+    Args:
+        args: options of the training.
+        model: what it is, for the message.
+        spec: of the units it takes; None: any.
+        spk_embed_dim: width of the speaker embeddings it takes.
+
+    Returns:
+        what the data's units are; None: nothing says.
+
+    Raises:
+        ValueError: see :func:`~espnet2_taste.units.unit_spec.check_fit`.
+    """
+    found = None
+    for data in (
+        args.train_data_path_and_name_and_type,
+        args.valid_data_path_and_name_and_type,
+    ):
+        for path, name, _ in data:
+            if name == "units":
+                beside = UnitSpec.beside(path)
+                check_fit(model, spec or found, path, beside)
+                found = found or beside
+            elif name == "spk_emb":
+                width = len(first_array(path))
+                check_fit(model, None, path, None, (spk_embed_dim, width))
+    return found

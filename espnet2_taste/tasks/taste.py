@@ -7,7 +7,11 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.tasks.collate import TasteCollate
-from espnet2_taste.tasks.options import add_common_arguments
+from espnet2_taste.tasks.options import (
+    add_common_arguments,
+    add_unit_arguments,
+    settle_units,
+)
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taste.build import (
@@ -39,14 +43,18 @@ class TasteTask(AbsTask):
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         group = add_common_arguments(parser, get_default_kwargs(TasteModel))
-        group.add_argument(
-            "--num_units", type=int, default=4096, help="Speech unit vocabulary"
-        )
+        add_unit_arguments(group)
         group.add_argument(
             "--spk_embed_dim", type=int, default=192, help="Speaker embedding width"
         )
         for class_choices in cls.class_choices_list:
             class_choices.add_arguments(group)
+
+    @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace) -> None:
+        """Called for training only: the units and speakers of the data must fit."""
+        super().check_required_command_args(args)
+        settle_units(args)
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool):

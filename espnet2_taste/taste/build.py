@@ -31,6 +31,7 @@ from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 from espnet2_taste.taste.tokenizer.whisper_encoder import WhisperEncoder
 from espnet2_taste.taste.tokenizer.whisper_mel import WhisperMelFrontend
 from espnet2_taste.text.tokenizers import text_vocab_size
+from espnet2_taste.units.unit_spec import UnitSpec
 
 frontend_choices = ClassChoices(
     "frontend",
@@ -115,7 +116,7 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
     speech_decoder = speech_decoder_choices.get_class(args.speech_decoder)(
         vocab_size=vocab_size,
         audio_size=quantizer.dim,
-        num_units=args.num_units,
+        num_units=UnitSpec.of(args).num_units,
         spk_embed_dim=args.spk_embed_dim,
         fusion=functools.partial(
             fusion_choices.get_class(args.fusion), **args.fusion_conf

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.units.unit_spec import UnitSpec
+
 
 class AbsUnitExtractor(ABC):
     """Speech -> discrete units at a fixed rate.
@@ -18,6 +20,11 @@ class AbsUnitExtractor(ABC):
     num_units: int
     unit_rate: float
     sample_rate: int
+
+    @property
+    def spec(self) -> UnitSpec:
+        """What its units are, for those who take them."""
+        return UnitSpec(self.num_units, self.unit_rate, self.sample_rate)
 
     @classmethod
     @abstractmethod

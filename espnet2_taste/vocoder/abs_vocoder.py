@@ -5,15 +5,21 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.units.unit_spec import UnitSpec
+
 
 class AbsVocoder(ABC):
     """Units + speaker embedding -> waveform.
 
     Attributes:
         sample_rate: Hz of the waveforms it makes.
+        unit_spec: of the units it takes.
+        spk_embed_dim: width of the speaker embeddings it takes; None: it looks at none.
     """
 
     sample_rate: int
+    unit_spec: UnitSpec
+    spk_embed_dim: int | None = None
 
     @classmethod
     @abstractmethod

@@ -11,6 +11,7 @@ import torch
 import torchaudio
 
 from espnet2_taste.io.model_folder import load_tensors, save_tensors
+from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
 FILE_NAME = "griffin_lim.pth"
@@ -34,6 +35,7 @@ class GriffinLimVocoder(AbsVocoder):
     def __init__(self, table: torch.Tensor, num_iterations: int = 32):
         self.table = table
         self.samples_per_unit = table.shape[1] * HOP_LENGTH
+        self.unit_spec = UnitSpec(len(table), self.sample_rate / self.samples_per_unit)
         self.griffin_lim = torchaudio.transforms.GriffinLim(
             N_FFT, num_iterations, hop_length=HOP_LENGTH, power=2.0, rand_init=False
         ).to(table.device)

@@ -7,7 +7,7 @@ import torch
 from espnet2_taste.io.model_folder import copy_model, load_model
 from espnet2_taste.units import world
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT
-from espnet2_taste.units.world_vq import WorldVQ
+from espnet2_taste.units.world_vq import WorldVQ, WorldVQUnitExtractor
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
 
@@ -24,6 +24,8 @@ class WorldVQVocoder(AbsVocoder):
 
     def __init__(self, model: WorldVQ):
         self.model = model
+        self.unit_spec = WorldVQUnitExtractor(model).spec
+        self.spk_embed_dim = model.spk_embed_dim or None  # 0: not conditioned
 
     @classmethod
     def from_pretrained(cls, path: str, device: str = "cpu") -> "WorldVQVocoder":

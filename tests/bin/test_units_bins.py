@@ -16,6 +16,7 @@ from espnet2_taste.bin import (
 )
 from espnet2_taste.bin import run as bin_run
 from espnet2_taste.io.rtf import read_rtf
+from espnet2_taste.units.unit_spec import UnitSpec
 
 UNITS_CONFIG = {
     "model_conf": {"num_units": 16, "num_ceps": 8, "hidden_size": 16, "code_dim": 8},
@@ -226,7 +227,7 @@ def test_published_parts(trained, tmp_path):
     options = dict(data_dir=root / "train", output_dir=tmp_path / "out")
     units = write_s3(tmp_path / "speech_tokenizer_v1.onnx", num_units=30)
     run(extract_units, model_type="s3", model=units, **options)
-    assert (tmp_path / "out/num_units").read_text() == "30\n"
+    assert UnitSpec.beside(tmp_path / "out/units.scp") == UnitSpec(30, 50, 16000)
     for key, row in load(tmp_path / "out/units.scp").items():
         assert len(row) == -(-(lengths[key] // 160) // 2) and row.dtype == np.int32
     write_campplus(tmp_path / "campplus.onnx", size=10)

@@ -9,6 +9,7 @@ from espnet2_taste.evaluate.codes import (
     score_codes,
     score_units,
 )
+from espnet2_taste.units.unit_spec import UnitSpec
 
 
 def test_bit_rate_by_hand():
@@ -31,7 +32,7 @@ def test_units_have_the_extractors_entries_or_those_seen(tmp_path):
     found = score_units(units, sizes, {"a": 1.5, "b": 0.5})
     assert found["units_per_second"] == 2 and found["unit_bitrate"] == 6
     assert found["unit_entropy_bitrate"] == pytest.approx(4)  # four units, once each
-    (tmp_path / "num_units").write_text("64\n")
+    (tmp_path / UnitSpec.FILE).write_text(UnitSpec(64).text())
     units, sizes = read_units(tmp_path / "units.scp")
     assert score_units(units, sizes, {"a": 1.5, "b": 0.5})["unit_bitrate"] == 12
 

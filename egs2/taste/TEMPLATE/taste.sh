@@ -270,7 +270,7 @@ distribute() {
         rm -rf "${raw:?}/${set}"
         datadir subset "${all}" "${raw}/${set}" --allow_missing --key_file "${org}/${set}/wav.scp"
         datadir fix "${raw}/${set}"  # what units, speakers and alignment have in common
-        cp "${all}/num_units" "${raw}/${set}/"
+        cp "${all}/unit_spec.yaml" "${raw}/${set}/"
     done
 }
 
@@ -363,7 +363,7 @@ sub_stage() {
     run_step "${dir}/.done" "${files}" \
         train "${dir}" espnet2_taste.bin.taste_train --seed "${seed}" \
         --config "${config}" $(token_args "${config}") \
-        --num_units "$(<"${all}/num_units")" --spk_embed_dim "$(<"${all}/spk_embed_dim")" \
+        --unit_spec "${all}/unit_spec.yaml" --spk_embed_dim "$(<"${all}/spk_embed_dim")" \
         --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
         $(both_sets "text:${raw}/SET/text:text" "units:${raw}/SET/units.scp:kaldi_ark" \

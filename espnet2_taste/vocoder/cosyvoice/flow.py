@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from espnet2_taste.nn.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.nn.segments import length_mask
+from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder.cosyvoice.cfm import ConditionalFlowMatching, FlowDraws
 from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
@@ -65,6 +66,7 @@ class Flow(nn.Module):
     ):
         super().__init__()
         self.num_units = num_units
+        self.unit_spec = UnitSpec(num_units, 50.0)
         self.spk_embed_dim = spk_embed_dim
         self.mel_size = mel_size
         self.input_embedding = nn.Embedding(num_units, embed_size)

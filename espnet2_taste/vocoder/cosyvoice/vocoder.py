@@ -55,6 +55,8 @@ class CosyVoiceVocoder(AbsVocoder):
     def __init__(self, model: VoiceGenerator, seed: int = 0):
         self.model = model
         self.seed = seed
+        self.unit_spec = model.flow.unit_spec
+        self.spk_embed_dim = model.flow.spk_embed_dim
 
     @classmethod
     def from_pretrained(
