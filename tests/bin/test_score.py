@@ -157,12 +157,6 @@ def test_rerun_measures_only_what_changed(command, scored, tmp_path, caplog):
         assert (tmp_path / "again" / name).read_text() == (scored / name).read_text()
 
 
-def test_processes_change_nothing(command, scored, tmp_path):
-    main([*command, "--output_dir", str(tmp_path), "--nj", "2"])
-    expected = (scored / "results.json").read_text()
-    assert (tmp_path / "results.json").read_text() == expected
-
-
 def test_shards_change_nothing(spoken_data, command, scored, tmp_path, caplog):
     """What bin.measure did in parts is found, and found again by a later shard."""
     shared = command[: command.index("--taste")]
