@@ -1,9 +1,13 @@
-"""The mini recipe end to end with few steps; copied; killed and resumed."""
+"""The mini recipe with few steps: copied, killed and resumed; then to the end.
 
+What makes speech is run first, uninterrupted (``finished``), and once more with kills.
+The first goes on to all rows, scores and the packed model.
+"""
+
+import contextlib
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -18,6 +22,18 @@ import yaml
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.recipe
 FAST = ["./run.sh", "--fast", "true"]
+#: All trainings but the baseline's; one row and the continuations, no test sets of LMs.
+SPEECH = ["--rows", "taste", "--testsets", "", "--baseline_exp", "exp/taste_text_only"]
+SPEECH += ["--stop_stage", "8"]
+#: What the recipe says when it is killed, so many seconds later: in the units of stage
+#: 3, while two sub-stages and the language model train, and in stage 6.
+KILLS = {
+    "stage 3: ": 20,
+    "training exp/taste_no_vq": 15,
+    "training exp/taste_rvq": 9,
+    "stage 6: ": 12,
+    "training exp/taslm": 18,
+}
 
 
 def copy_recipes(target: Path) -> Path:
@@ -48,9 +64,11 @@ def run(recipe: Path, *arguments: str) -> str:
 
 
 def fingerprint(recipe: Path) -> dict[str, str]:
-    """Digests of the codes and of the synthesised audio."""
-    files = sorted(recipe.glob("dump/taste/log/output.*/taste.ark"))
-    files += sorted(recipe.glob("exp/decode/**/*.wav"))
+    """Digests of the codes, of the synthesised audio and of what it says."""
+    files = sorted(recipe.glob("dump/taste/**/taste.ark"))
+    for row in ("taste", "taslm", "control"):
+        for name in ("*.wav", "text"):
+            files += sorted(recipe.glob(f"exp/decode/{row}_seed0/**/{name}"))
     return {
         str(path.relative_to(recipe)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
@@ -59,34 +77,87 @@ def fingerprint(recipe: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished fast run and what it printed."""
+    """A recipe that has made speech, and its fingerprint."""
     recipe = copy_recipes(tmp_path_factory.mktemp("mini"))
-    return recipe, run(recipe)
+    run(recipe, *SPEECH)
+    return recipe, fingerprint(recipe)
 
 
-def read_results(recipe: Path) -> dict:
-    """results.json, apart from times and places."""
-    results = json.loads((recipe / "exp/scores/test/results.json").read_text())
-    return {k: v for k, v in results.items() if k not in ("rtf", "folders", "ref_dir")}
+def kill(recipe: Path, said: str, seconds: float) -> None:
+    """Run the recipe; SIGKILL to all of it, ``seconds`` after it has ``said`` this."""
+    process = subprocess.Popen(
+        [*FAST, *SPEECH],
+        cwd=recipe,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if said in line:
+            break
+    else:
+        pytest.fail(f"it never said '{said}'\n{''.join(lines)[-4000:]}")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=seconds)
+    assert process.returncode is None, "ended before it was killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.stdout.close()
+    process.wait()
+    time.sleep(2)  # jobs notice that the recipe has gone
 
 
-def test_end_to_end(finished):
-    recipe, output = finished
-    assert "finished in" in output and "nothing is uploaded" in output
+def test_recipe_copy_killed_and_resumed(finished, tmp_path):
+    """cp -r, another local/data.sh, SIGKILL at five moments: the same codes and audio.
+
+    The copy reads the same audio from a folder of wav + transcript, so its run, killed
+    and restarted, must end with the files of the original's uninterrupted run.
+    """
+    source, expected = finished
+    copy = source.parent / "other"
+    shutil.copytree(source, copy, symlinks=True)
+    for name in ("data", "dump", "exp"):
+        shutil.rmtree(copy / name)
+    corpus = tmp_path / "corpus"
+    shutil.copytree(source / "data", corpus)
+    (copy / "local/data.sh").write_text(
+        "#!/usr/bin/env bash\nset -e\nmkdir -p data\n"
+        f"cp -r {corpus}/train {corpus}/dev {corpus}/test {corpus}/local data/\n"
+        f"sed -i 's# data/# {corpus}/#' data/*/wav.scp\n"
+    )
+    for said, seconds in KILLS.items():
+        kill(copy, said, seconds)
+    run(copy, *SPEECH)
+    assert len(expected) >= 3 + 3 * 5  # codes of three sets; three rows
+    assert fingerprint(copy) == expected
+
+
+@pytest.fixture(scope="module")
+def complete(finished):
+    """The same recipe, gone to the end, and what it printed."""
+    recipe, before = finished
+    output = run(recipe)
+    assert before.items() <= fingerprint(recipe).items()  # nothing was made again
+    return recipe, output
+
+
+def test_end_to_end(complete):
+    recipe, output = complete
     assert (recipe / "exp/RESULTS.md").read_text() in output
     assert (recipe / "exp/scores/report.html").stat().st_size > 10_000
-    assert fingerprint(recipe)
-    results = read_results(recipe)
+    results = json.loads((recipe / "exp/scores/test/results.json").read_text())
     rows = {"original", "copy", "text_only", "no_vq", "taste"}
     assert rows <= results["reconstruction"].keys()
     for name in rows:
         assert results["reconstruction"][name]["metrics"]["wer"]["mean"] >= 0
     assert {"taslm", "control"} <= results["continuation"].keys()
     tasks = [row for row in results["likelihood"] if row.startswith("salmon")]
-    assert len(tasks) == 1 + 6 and {"tstorycloze", "sblimp"} <= set(
-        results["likelihood"]
-    )
+    assert len(tasks) == 1 + 6
+    assert {"tstorycloze", "sblimp"} <= results["likelihood"].keys()
     assert "web_questions" in results["qa"]
+    assert "speaker_similarity" in results["upper_bounds"]
     for name in ("taslm", "control"):
         folder = recipe / f"exp/decode/{name}_seed0/test"
         questions = (folder / "judge_prompts.jsonl").read_text().splitlines()
@@ -97,8 +168,8 @@ def test_end_to_end(finished):
     assert again.count("done before") >= 30 and "training exp" not in again
 
 
-def test_packed_model_and_what_would_be_uploaded(finished, tmp_path, monkeypatch):
-    recipe, _ = finished
+def test_packed_model_and_what_would_be_uploaded(complete, tmp_path, monkeypatch):
+    recipe, _ = complete
     packed = tmp_path / "packed.zip"
     shutil.copy(recipe / "exp/packed.zip", packed)
     monkeypatch.chdir(tmp_path)  # nothing of the recipe's folder
@@ -113,53 +184,11 @@ def test_packed_model_and_what_would_be_uploaded(finished, tmp_path, monkeypatch
     assert "someone/taste" in shown and "README.md" in shown
 
 
-def test_recipe_copy_killed_and_resumed(finished, tmp_path):
-    """cp -r, another local/data.sh, SIGKILL at five moments: the same codes and audio.
-
-    The copy reads the same audio from a folder of wav + transcript, so its run, killed
-    and restarted, must end with the files of the original's uninterrupted run.
-    """
-    source, _ = finished
-    copy = source.parent / "other"
-    shutil.copytree(source, copy, symlinks=True)
-    failed = subprocess.run(FAST, cwd=copy, capture_output=True, text=True, check=False)
-    assert "data/ was made by recipe 'mini'" in failed.stderr
-    for name in ("data", "dump", "exp"):
-        shutil.rmtree(copy / name)
-    corpus = tmp_path / "corpus"
-    shutil.copytree(source / "data", corpus)
-    (copy / "local/data.sh").write_text(
-        "#!/usr/bin/env bash\nset -e\nmkdir -p data\n"
-        f"cp -r {corpus}/train {corpus}/dev {corpus}/test {corpus}/local data/\n"
-        f"sed -i 's# data/# {corpus}/#' data/*/wav.scp\n"
-    )
-    options = ["--testsets", ""]  # the copy's data.sh makes none
-    for seconds in random.Random(0).sample(range(5, 100), 5):
-        process = subprocess.Popen(
-            FAST + options,
-            cwd=copy,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        time.sleep(2)  # jobs notice that the recipe has gone
-    run(copy, *options, "--stage", "1", "--stop_stage", "9")
-    assert (copy / "exp/RESULTS.md").exists()
-    assert fingerprint(copy) == fingerprint(source)
-    ours, theirs = read_results(copy), read_results(source)
-    for table in ("reconstruction", "continuation", "codes", "scorers"):
-        assert ours[table] == theirs[table]
-
-
-def test_ablation(finished):
+@pytest.mark.nightly
+def test_ablation(complete):
     """The recipe against one with another quantiser and several value layers: only
     what differs from it is trained."""
-    recipe, _ = finished
+    recipe, _ = complete
     conf = yaml.safe_load((recipe / "conf/ablation.yaml").read_text())
     changes = conf["choices"]["fsq"]["rvq"] | conf["choices"]["layers"]["no_vq"]
     conf |= {"choices": {"recipe": None, "both": {"no_vq": changes}}, "seeds": [0]}
