@@ -39,5 +39,5 @@ test-all: ## The same with the nightly tests
 test test-all: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'local/*.pl' .ci/run)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
-	    --cov --cov-report=term $(MARKS) $(ARGS) tests
+	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 \
+	    --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(MARKS) $(ARGS) tests
