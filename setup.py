@@ -43,7 +43,7 @@ EXTRAS = {
     "test": [
         "pytest>=8",
         "pytest-cov",
-        "pytest-xdist",
+        "pytest-xdist>=3.7",
         "hypothesis",
         "jiwer>=3",  # what error counts are compared with
         "ruff==0.17.*",  # what is well formatted changes with it

@@ -13,7 +13,7 @@ from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 
-pytestmark = pytest.mark.recipe
+pytestmark = [pytest.mark.recipe, pytest.mark.nightly]
 # As in the paper: Whisper's encoder and text, the unit language model; no aligner.
 WHISPER = {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2}
 CONF = {
