@@ -5,9 +5,10 @@
 
 Same calls as Kaldi's run.pl, slurm.pl, pbs.pl and queue.pl (SGE), which are two-line
 shims on this file. Options: --gpu N --mem 4G --num_threads N --time H:MM:SS
---max_jobs_run N --num_nodes N --config FILE. ``JOB`` in log and command becomes the
-job's number. Exit status 1 and one line naming the log if a job fails. Locally, --gpu N
-gives a job the N GPUs that the fewest other jobs use (see gpus.py), by setting its
+--max_jobs_run N --num_nodes N --name NAME --config FILE, and -q -l -p VALUE for the
+scheduler (run.pl ignores them). ``JOB`` in log and command becomes the job's number.
+Exit status 1 and one line naming the log if a job fails. Locally, --gpu N gives a job
+the N GPUs that the fewest other jobs use (see gpus.py), by setting its
 CUDA_VISIBLE_DEVICES; the log names them.
 """
 
@@ -27,18 +28,8 @@ from pathlib import Path
 
 import gpus  # beside this file
 
-DEFAULT_CONFIG = {
-    "slurm": "command sbatch --export=ALL\noption mem=* --mem=$0\n"
-    "option time=* --time=$0\noption num_threads=* --cpus-per-task=$0\n"
-    "option gpu=0\noption gpu=* --gres=gpu:$0\n"
-    "option num_nodes=* --nodes=$0 --ntasks-per-node=1\n",
-    "pbs": "command qsub -V\noption mem=* -l mem=$0\noption time=* -l walltime=$0\n"
-    "option num_threads=* -l ncpus=$0\noption gpu=0\noption gpu=* -l ngpus=$0\n"
-    "option num_nodes=* -l nodes=$0\n",
-    "queue": "command qsub -V -cwd -S /bin/bash\noption mem=* -l mem_free=$0\n"
-    "option time=* -l h_rt=$0\noption num_threads=* -pe smp $0\noption gpu=0\n"
-    "option gpu=* -l gpu=$0\noption num_nodes=* -pe mpi $0\n",
-}
+BACKENDS = ("run", "slurm", "pbs", "queue")
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def parse(backend: str, argv: list[str]) -> argparse.Namespace:
@@ -52,9 +43,11 @@ def parse(backend: str, argv: list[str]) -> argparse.Namespace:
     for name in ("gpu", "num-threads", "num-nodes", "max-jobs-run"):
         alias = "--" + name.replace("-", "_")
         parser.add_argument(f"--{name}", *[alias] * (alias != f"--{name}"), type=int)
-    parser.add_argument("--mem")
-    parser.add_argument("--time")
-    parser.add_argument("--config")
+    for name in ("--mem", "--time", "--config", "--name"):
+        parser.add_argument(name)
+    parser.add_argument("--allow-scratch", action="store_true")  # Kaldi's; not needed
+    for name in ("-q", "-l", "-p"):
+        parser.add_argument(name, action="append", default=[])
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     args.backend = backend
@@ -192,10 +185,11 @@ def run_local(args: argparse.Namespace) -> list[Path]:
 def cluster_options(args: argparse.Namespace) -> list[str]:
     """Submission command and flags from the config's `command` and `option` lines."""
     path = Path(args.config or f"conf/{args.backend}.conf")
-    if args.config and not path.is_file():
+    if not args.config and not path.is_file():
+        path = REPOSITORY / path  # egs2/taste/TEMPLATE/conf
+    if not path.is_file():
         raise SystemExit(f"cmd.py: no config file {path}")
-    text = path.read_text() if path.is_file() else DEFAULT_CONFIG[args.backend]
-    lines = [line.split("#")[0].split() for line in text.splitlines()]
+    lines = [line.split("#")[0].split() for line in path.read_text().splitlines()]
     wanted = {
         name: str(getattr(args, name))
         for name in ("gpu", "mem", "time", "num_threads", "num_nodes")
@@ -219,6 +213,10 @@ def cluster_options(args: argparse.Namespace) -> list[str]:
         if flags is None:
             raise SystemExit(f"cmd.py: {path} has no option {name}={value}")
         command += [flag.replace("$0", value) for flag in flags]
+    for flag in "qlp":
+        command += [
+            word for value in getattr(args, flag) for word in (f"-{flag}", value)
+        ]
     return command
 
 
@@ -260,15 +258,17 @@ def run_cluster(args: argparse.Namespace) -> list[Path]:
     scheduler_log = str(folder / "scheduler.log")
     if args.backend == "slurm":
         command += ["--wait", "--open-mode=append", "-o", scheduler_log]
-        command += ["-J", log.stem[:40]]
+        command += ["-J", (args.name or log.stem)[:40]]
         if args.last > args.first:
             command += [f"--array={tasks}" + (f"%{limit}" if limit else "")]
     elif args.backend == "pbs":
         command += ["-W", "block=true", "-j", "oe", "-o", scheduler_log]
+        command += ["-N", args.name] if args.name else []
         if args.last > args.first:
             command += ["-J", tasks]
     else:
         command += ["-sync", "y", "-j", "y", "-o", scheduler_log]
+        command += ["-N", args.name] if args.name else []
         if args.last > args.first:
             command += ["-t", tasks] + (["-tc", str(limit)] if limit else [])
     try:
@@ -286,7 +286,7 @@ def run_cluster(args: argparse.Namespace) -> list[Path]:
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in ("run", *DEFAULT_CONFIG):
+    if len(sys.argv) < 2 or sys.argv[1] not in BACKENDS:
         sys.exit(f"Usage: cmd.py run|slurm|pbs|queue ...\n{__doc__}")
     args = parse(sys.argv[1], sys.argv[2:])
     failed = run_local(args) if args.backend == "run" else run_cluster(args)

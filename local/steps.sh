@@ -1,8 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# What the stages of a pipeline script share: messages, steps that are skipped when done,
-# jobs with logs, sharding, ESPnet training and its data options. Uses the script's
-# variables stage, stop_stage, python, nj, inference_nj, shard_size, infer_cmd, cuda_cmd,
-# ngpu, num_nodes, train_set and valid_set.
+# What the stages share: messages, steps that are skipped when done, jobs with logs,
+# sharding, ESPnet training and its data options. Uses options of options.sh.
 
 log() {
     local stamp; stamp=$(date '+%Y-%m-%dT%H:%M:%S')
@@ -10,32 +8,32 @@ log() {
 }
 die() { echo "$0: error: $*" >&2; exit 1; }
 
-begin() { log "stage $1: $2"; stage_start=${SECONDS}; }
-end() { log "stage $1: made $2 in $((SECONDS - stage_start)) s"; }
-active() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
+active() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ] && [[ " ${skip_stages} " != *" $1 "* ]]; }
+# run_stage <number> <title>: the function stage_<number>, if it is asked for.
+run_stage() {
+    local start=${SECONDS}
+    active "$1" || return 0
+    log "stage $1: $2"
+    "stage_$1"
+    log "stage $1: done in $((SECONDS - start)) s"
+}
 
 # need <file> <stage>: fail with the stage that makes a missing file.
 need() { [ -e "$1" ] || die "no $1: run stage $2 first (--stage $2)"; }
+# there <file...>: those that are
+there() { local file; for file in "$@"; do if [ -e "${file}" ]; then echo -n "${file} "; fi; done; }
 
-# run_step <mark> "<files>" <command...>: skipped when it ended before with this command
-# line and these contents of files. The mark is written last, so a kill leaves none.
+# run_step <mark> "<inputs>" "<outputs>" <command...>: skipped when it ended before with
+# this command line, and with these contents of inputs and outputs (mark.py says which).
+# The mark is written last, so a kill leaves none.
 run_step() {
-    local mark=$1 files=$2 signature start=${SECONDS} file
-    shift 2
-    for file in ${files}; do [ -e "${file}" ] || die "no ${file}, which ${mark##*/} needs"; done
-    # shellcheck disable=SC2086
-    signature=$(printf '%q ' "$@"; echo; if [ -n "${files}" ]; then sha256sum ${files}; fi)
-    if [ -f "${mark}" ] && [ "$(<"${mark}")" = "${signature}" ]; then
-        log "done before: ${mark}"
-        return
-    fi
-    rm -f "${mark}"
-    mkdir -p "${mark%/*}"
-    export STEP_SIGNATURE=${signature}
-    "$@"
-    printf '%s\n' "${signature}" > "${mark}.tmp"
-    mv "${mark}.tmp" "${mark}"
-    log "${mark}: $((SECONDS - start)) s"
+    local start=${SECONDS}
+    STEP_SIGNATURE=$(python3 -I utils/mark.py todo "$@")
+    if [ -z "${STEP_SIGNATURE}" ]; then log "done before: $1"; return; fi
+    export STEP_SIGNATURE  # sharded programs go on with what was made under the same
+    "${@:4}"
+    python3 -I utils/mark.py finish "$1"
+    log "$1: $((SECONDS - start)) s"
 }
 
 # job <cmd> [JOB=1:n] <log> <command...>: on failure, show the end of a failed log.
@@ -57,55 +55,76 @@ job() {
 }
 
 # sharded <dir> <table> <command...>: run it on parts of the table's ids (--key_file) with
-# outputs in <dir>/output.N (--output_dir).
+# outputs in <dir>/output.N (--output_dir), which only the command clears: it goes on
+# where it was killed (espnet2_taste/io/shards.py).
 sharded() {
     local dir=$1 table=$2 n lines keys=() i
     shift 2
     lines=$(wc -l < "${table}")
     n=$(((lines + shard_size - 1) / shard_size))
     [ "${n}" -le "${inference_nj}" ] || n=${inference_nj}
-    rm -f "${dir}"/keys.*
-    for i in "${dir}"/output.*; do # of more jobs than now; a job clears its own
-        [ "${i##*.}" -le "${n}" ] 2> /dev/null || rm -rf "${i}"
-    done
-    mkdir -p "${dir}"
+    mkdir -p "${dir}/log"
     for i in $(seq "${n}"); do keys+=("${dir}/keys.${i}"); done
+    for i in "${dir}"/keys.*; do # of an earlier run in more parts
+        [[ " ${keys[*]} " = *" ${i} "* ]] || rm -rf "${i}" "${i/keys/output}"
+    done
     utils/split_scp.pl "${table}" "${keys[@]}"
-    log "${lines} utterances in ${n} jobs, log: ${dir}/job.*.log"
-    job "${infer_cmd}" JOB=1:"${n}" "${dir}/job.JOB.log" "$@" \
+    log "${lines} utterances in ${n} jobs, log: ${dir}/log/job.*.log"
+    job "${infer_cmd}" JOB=1:"${n}" "${dir}/log/job.JOB.log" "$@" \
         --key_file "${dir}/keys.JOB" --output_dir "${dir}/output.JOB"
 }
 
 datadir() { "${python}" -m espnet2_taste.bin.datadir "$@"; }
 
-# in_parallel "<function args>" ...: at most nj at once; fails when one fails.
-in_parallel() {
-    local line pid pids=() failed=false
-    for line in "$@"; do
-        while [ "$(jobs -rp | wc -l)" -ge "${nj}" ]; do sleep 0.2; done
-        ( ${line} ) & pids+=($!)
-    done
-    for pid in "${pids[@]}"; do wait "${pid}" || failed=true; done
+# background <function> <args...>: at most nj at once; then wait_for_all, which fails
+# when one failed.
+# shellcheck disable=SC2030,SC2031
+background() {
+    while [ "$(jobs -rp | wc -l)" -ge "${nj}" ]; do sleep 0.2; done
+    ( background_pids=(); "$@" ) &
+    background_pids+=($!)
+}
+background_pids=()
+# shellcheck disable=SC2031
+wait_for_all() {
+    local pid failed=false
+    for pid in "${background_pids[@]}"; do wait "${pid}" || failed=true; done
+    background_pids=()
     ! "${failed}" || exit 1
 }
 
-# train <dir> <module> <args...>: ESPnet training; resumes when killed, starts anew when
-# the configuration changed.
+# merged <config>: a copy with what its `base:` says, too, whose content tells whether the
+# configuration changed.
+merged() {
+    local copy=${expdir}/conf/${1//\//_}
+    "${python}" -m espnet2_taste.bin.config "$1" --output "${copy}"
+    echo "${copy}"
+}
+
+# train <dir> "<data files>" <module> <args...>: ESPnet training. It resumes; what the
+# configuration says may change only where that means no other model (the program knows),
+# the data not at all: an experiment is deleted by --overwrite alone.
 train() {
-    local dir=$1 module=$2 also_log=$1/train.log
-    shift 2
+    local dir=$1 module=$3 also_log=$1/train.log changed
     if [ -f "${dir}/.started" ] && [ "$(<"${dir}/.started")" != "${STEP_SIGNATURE}" ]; then
-        log "configuration or data of ${dir} changed: training from the start"
-        rm -rf "${dir}"
+        if "${overwrite}" || { [ -f "${dir}/.fast" ] && ! "${fast}"; }; then
+            log "configuration or data of ${dir} changed: training from the start"
+            find "${dir}" -mindepth 1 ! -name '.done.started' -delete
+        fi
     fi
     mkdir -p "${dir}"
+    [ -f "${dir}/checkpoint.pth" ] || rm -f "${dir}/.data" # nothing to lose
+    changed=$(python3 -I utils/mark.py guard "${dir}/.data" "$2")
+    [ -z "${changed}" ] || die "${dir} was trained with other contents of ${changed}:" \
+        "train into a new folder (--tag new) or start again (--overwrite true)"
     printf '%s\n' "${STEP_SIGNATURE}" > "${dir}/.started"
+    if "${fast}"; then touch "${dir}/.fast"; fi
     log "training ${dir}, log: ${dir}/train.log"
     job "utils/run.pl" "${dir}/launch.log" "${python}" -m espnet2.bin.launch \
         --cmd "${cuda_cmd}" --log "${dir}/train.log" --ngpu "${ngpu}" \
         --num_nodes "${num_nodes}" --init_file_prefix "${dir}/.dist_init_" \
         --multiprocessing_distributed true -- \
-        "${python}" -m "${module}" --output_dir "${dir}" --resume true "$@"
+        "${python}" -m "${module}" --output_dir "${dir}" --resume true "${@:4}"
 }
 
 # data_args <set> <train|valid> <name:file:type...>: ESPnet's data options.
@@ -117,8 +136,16 @@ data_args() {
             "${split}" "${file/SET/${set}}" "${name}" "${type}"
     done
 }
+# both_sets <name:file:type...>: of training and validation; SET in a file is the set
 both_sets() { data_args "${train_set}" train "$@"; data_args "${valid_set}" valid "$@"; }
-
+# files_of <name:file:type...>: the files of both sets
+files_of() {
+    local item file
+    for item in "$@"; do
+        IFS=: read -r _ file _ <<< "${item}"
+        echo -n "${file/SET/${train_set}} ${file/SET/${valid_set}} "
+    done
+}
 # tables_of <dir> <name...>: paths of these files of the training and validation sets.
 tables_of() {
     local name

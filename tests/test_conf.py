@@ -7,6 +7,8 @@ import pytest
 import torch
 import yaml
 
+from espnet2_taste.io.config import read_training_config
+
 CONF = Path(__file__).parents[1] / "conf"
 WHISPER_LARGE_V3 = {
     "d_model": 1280,
@@ -32,7 +34,7 @@ RVQ = {"codebook_dim": 256, "num_codebooks": 4, "codebook_size": 512}
 
 
 def read(name):
-    return yaml.safe_load((CONF / name).read_text(encoding="utf-8"))
+    return read_training_config(CONF / name)
 
 
 def parse(task, conf, folder, *options):

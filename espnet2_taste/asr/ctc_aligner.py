@@ -16,7 +16,7 @@ from espnet2_taste.asr.espnet_asr import (
     mask_padding,
     read_asr_config,
 )
-from espnet2_taste.io.kaldi import ArkWriter, read_table, write_table
+from espnet2_taste.io.kaldi import ArkWriter, read_table
 from espnet2_taste.nn.segments import length_mask
 
 
@@ -98,26 +98,37 @@ class CTCAligner:
         return results
 
 
-def subtract_speaker_mean(data_dir: Path, raw_dir: Path) -> None:
+def subtract_speaker_mean(
+    data_dir: Path, raw_dir: Path, known: str | None = None
+) -> None:
     """Make column 0 of prosody relative to the speaker's mean log-F0.
 
-    Reads ``prosody.scp`` and ``f0_sum.scp`` merged in ``raw_dir``, writes
-    ``data_dir/prosody.scp``.
+    Reads ``prosody.scp`` and ``f0_sum.scp`` merged in ``raw_dir``, writes there
+    ``relative/prosody.scp`` and, each speaker's (sum, frames), ``speakers.scp``.
+
+    Args:
+        data_dir: with utt2spk.
+        raw_dir: see above.
+        known: ``speakers.scp`` of another set, whose speakers keep their mean.
     """
-    speakers = read_table(data_dir / "utt2spk")
+    utt2spk = read_table(data_dir / "utt2spk")
     sums = kaldiio.load_scp(str(raw_dir / "f0_sum.scp"))
     prosody = kaldiio.load_scp(str(raw_dir / "prosody.scp"))
     totals: dict[str, np.ndarray] = {}
     for key in sums:
-        speaker = speakers[key]
+        speaker = utt2spk[key]
         totals[speaker] = totals.get(speaker, np.zeros(2)) + sums[key]
+    others = kaldiio.load_scp(known) if known else {}
+    for speaker in totals:
+        if speaker in others and others[speaker][1]:
+            totals[speaker] = others[speaker]
+    with ArkWriter(raw_dir, "speakers") as writer:
+        for speaker in sorted(totals):
+            writer[speaker] = totals[speaker]
     with ArkWriter(raw_dir / "relative", "prosody") as writer:
         for key in sorted(prosody):
-            total = totals[speakers[key]]
+            total = totals[utt2spk[key]]
             rows = np.array(prosody[key])
             if sums[key][1]:
                 rows[:, 0] -= np.float32(total[0] / total[1])
             writer[key] = rows
-    write_table(
-        data_dir / "prosody.scp", read_table(raw_dir / "relative" / "prosody.scp")
-    )

@@ -41,6 +41,10 @@ from espnet2_taste.evaluate.table import markdown_table, score_cells
 from espnet2_taste.io.atomic import write_text
 
 SUB_STAGES = ("text_only", "no_vq", "rvq")
+#: The options of ./run.sh that name a trained one.
+EXPERIMENTS = dict(
+    zip(SUB_STAGES, ("text_only_exp", "no_vq_exp", "taste_exp"), strict=True)
+)
 TABLE, ROW = "reconstruction", "taste"
 
 
@@ -73,21 +77,28 @@ def training_options(changes: dict) -> str:
     return " ".join(words)
 
 
-def run_options(name: str, conf: dict, choice: str, seed: int, own: int) -> dict:
+def run_options(
+    name: str, conf: dict, choice: str, seed: int, own: int, expdir: Path
+) -> dict:
     """Options of ``./run.sh``; ``own`` is the seed of the recipe's own run."""
     reference = next(iter(conf["choices"]))
     ((differs, changes),) = (conf["choices"][choice] or {None: {}}).items()
     taken = SUB_STAGES[: SUB_STAGES.index(differs)] if differs else SUB_STAGES
     if choice == reference and seed != own:
         taken = SUB_STAGES[:1]  # it never hears the audio: one for all seeds
-    tag = "" if seed == own else f"{name}_{reference}_seed{seed}"
-    reuse = [f"{stage}:{tag if stage != 'text_only' else ''}" for stage in taken]
+    tag = "" if seed == own else f"_{name}_{reference}_seed{seed}"
+    folders = {
+        "text_only": f"{expdir}/taste_text_only",  # of the rest, those with this seed
+        "no_vq": f"{expdir}/taste_no_vq{tag}",
+        "rvq": f"{expdir}/taste_rvq{tag}",
+    }
     options = {
         "tag": f"{name}_{choice}_seed{seed}",
         "seed": seed,
-        "reuse": " ".join([*reuse, "text_only_matched:"]),
         "taste_args": training_options(changes),
+        "baseline_exp": folders["text_only"],  # it is not scored
     }
+    options |= {EXPERIMENTS[stage]: folders[stage] for stage in taken}
     if any(key.startswith("frontend") for key in changes):
         options["feats_type"] = "raw"  # extracted ones are of the recipe's frontend
     return options
@@ -134,7 +145,7 @@ def main(cmd: list[str] | None = None) -> None:
     done, failed = {}, []
     for seed in conf["seeds"]:
         for choice in conf["choices"]:
-            options = every | run_options(name, conf, choice, seed, own)
+            options = every | run_options(name, conf, choice, seed, own, args.expdir)
             tag = options["tag"]
             options["results"] = args.expdir / name / f"{tag}.md"
             words = [word for k, v in options.items() for word in (f"--{k}", str(v))]

@@ -1,8 +1,9 @@
 """Align words with an ESPnet CTC model: durations.scp, prosody.scp and words.ctm.
 
 Sharded: run it per key file, merge the shards into one folder, then run once with
-``--speaker_mean --output_dir <that folder>``: log-F0 becomes relative to the speaker's
-mean and ``prosody.scp`` appears in the data directory.
+``--speaker_mean --output_dir <that folder>``: in ``relative/prosody.scp`` log-F0 is
+relative to the speaker's mean: that of ``--known``, the ``speakers.scp`` of the
+training set, or for speakers who are not there, of this set.
 """
 
 import argparse
@@ -29,6 +30,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_options(parser, "wav.scp text units.scp utt2num_samples utt2spk")
     parser.add_argument("--speaker_mean", action="store_true", help="second step")
+    parser.add_argument("--known", help="speakers.scp whose speakers keep their mean")
+    parser.add_argument("--units", help="units.scp (default: in --data_dir)")
     parser.add_argument("--asr_config", help="config.yaml of the CTC model")
     parser.add_argument("--asr_model", help="checkpoint of the CTC model")
     add_batch_options(parser)
@@ -39,14 +42,14 @@ def get_parser() -> argparse.ArgumentParser:
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
     if args.speaker_mean:
-        subtract_speaker_mean(args.data_dir, args.output_dir)
+        subtract_speaker_mean(args.data_dir, args.output_dir, args.known)
         return
     shard = Shard(args, ["durations", "prosody", "f0_sum"], ["words.ctm"])
     if shard.done:
         return
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
     texts = read_table(args.data_dir / "text")
-    units = kaldiio.load_scp(str(args.data_dir / "units.scp"))
+    units = kaldiio.load_scp(str(args.units or args.data_dir / "units.scp"))
     samples = read_table(args.data_dir / "utt2num_samples")
     aligner = CTCAligner(args.asr_config, args.asr_model, args.device)
     rate = aligner.sample_rate

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
@@ -17,6 +16,7 @@ from espnet2_taste.bin.options import (
     add_device_option,
 )
 from espnet2_taste.io.audio import read_audio
+from espnet2_taste.io.config import read_training_config
 from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
 from espnet2_taste.nn.segments import length_mask
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     shard = Shard(args, arks=["feats"])
     if shard.done:
         return
-    conf = yaml.safe_load(args.config.read_text(encoding="utf-8"))
+    conf = read_training_config(args.config)
     name, frontend_conf = conf.get("frontend", "whisper_mel"), conf.get("frontend_conf")
     frontend = frontend_choices.get_class(name)(**(frontend_conf or {}))
     rate = frontend_rate(name, frontend_conf or {})

@@ -2,8 +2,9 @@
 
 Two modes: with --model, one embedding an utterance from its audio (shardable with
 --key_file); with --average speaker --spk_emb, a second and final step on the merged
-spk_emb.scp: every utterance gets the mean embedding of its speaker, and spk_embed_dim
-holds the width.
+spk_emb.scp: every utterance gets the mean embedding of its speaker, speakers.scp has
+the means and spk_embed_dim the width. With --known, the speakers.scp of the training
+set, a speaker of that set has the same embedding everywhere.
 """
 
 import argparse
@@ -35,6 +36,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--spk_emb", help="--average speaker: spk_emb.scp of the whole data directory"
     )
+    parser.add_argument("--known", help="speakers.scp whose speakers keep their mean")
     return parser
 
 
@@ -71,7 +73,7 @@ def average(args: argparse.Namespace) -> None:
     import kaldiio
 
     from espnet2_taste.io.kaldi import ArkWriter, read_table
-    from espnet2_taste.speaker.training import average_by_speaker
+    from espnet2_taste.speaker.training import speaker_means
 
     if Path(args.spk_emb).resolve().parent == args.output_dir.resolve():
         raise ValueError(
@@ -79,13 +81,22 @@ def average(args: argparse.Namespace) -> None:
             "run would destroy it; write elsewhere"
         )
     embeddings = dict(kaldiio.load_scp(args.spk_emb).items())
-    averaged = average_by_speaker(embeddings, read_table(args.data_dir / "utt2spk"))
-    with ArkWriter(args.output_dir, "spk_emb") as writer:
-        for key in sorted(averaged):
-            writer[key] = averaged[key]
-    width = len(next(iter(averaged.values())))
+    utt2spk = read_table(args.data_dir / "utt2spk")
+    means = speaker_means(embeddings, utt2spk)
+    if args.known:
+        known = kaldiio.load_scp(args.known)
+        means |= {speaker: known[speaker] for speaker in means if speaker in known}
+    with (
+        ArkWriter(args.output_dir, "speakers") as speakers,
+        ArkWriter(args.output_dir, "spk_emb") as writer,
+    ):
+        for speaker in sorted(means):
+            speakers[speaker] = means[speaker]
+        for key in sorted(embeddings):
+            writer[key] = means[utt2spk[key]]
+    width = len(next(iter(means.values())))
     (args.output_dir / "spk_embed_dim").write_text(f"{width}\n")
-    logging.info("%d utterances, averaged by speaker", len(averaged))
+    logging.info("%d utterances, averaged by speaker", len(embeddings))
 
 
 @command(get_parser)

@@ -2,10 +2,11 @@
 
 from espnet2_taste.bin import run
 from espnet2_taste.tasks.taslm import TaslmTask
+from espnet2_taste.tasks.train import train
 
 
 def main(cmd: list[str] | None = None) -> None:
-    TaslmTask.main(cmd=cmd)
+    train(TaslmTask, cmd)
 
 
 if __name__ == "__main__":

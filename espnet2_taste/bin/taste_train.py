@@ -2,10 +2,11 @@
 
 from espnet2_taste.bin import run
 from espnet2_taste.tasks.taste import TasteTask
+from espnet2_taste.tasks.train import train
 
 
 def main(cmd: list[str] | None = None) -> None:
-    TasteTask.main(cmd=cmd)
+    train(TasteTask, cmd)
 
 
 if __name__ == "__main__":

@@ -20,16 +20,20 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir", type=Path, required=True, help="gets config.yaml, model.pth"
     )
+    parser.add_argument("--max_steps", type=int, help="instead of the config's")
     add_device_option(parser)
     return parser
 
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    from espnet2_taste.io.model_folder import read_config, save_model
+    from espnet2_taste.io.config import read_training_config
+    from espnet2_taste.io.model_folder import save_model
     from espnet2_taste.speaker.training import train_xvector
 
-    config = read_config(args.config)
+    config = read_training_config(args.config)
+    if args.max_steps:
+        config["train_conf"]["max_steps"] = args.max_steps
     model = train_xvector(
         args.data_dir,
         config["model_conf"],

@@ -30,6 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--nj", type=int, default=1, help="processes of WORLD analysis")
+    parser.add_argument("--max_steps", type=int, help="instead of the config's")
     add_device_option(parser)
     return parser
 
@@ -39,7 +40,8 @@ def main(args: argparse.Namespace) -> None:
     import kaldiio
     import torch
 
-    from espnet2_taste.io.model_folder import read_config, save_model
+    from espnet2_taste.io.config import read_training_config
+    from espnet2_taste.io.model_folder import save_model
     from espnet2_taste.units.analysis import SAMPLES_PER_UNIT, analyse_all
     from espnet2_taste.units.cache import UnitCache
     from espnet2_taste.units.reading import WavDir, try_read
@@ -47,7 +49,9 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.units.world_vq import WorldVQ, WorldVQUnitExtractor
     from espnet2_taste.vocoder.griffin_lim import GriffinLimVocoder
 
-    config = read_config(args.config)
+    config = read_training_config(args.config)
+    if args.max_steps:
+        config["train_conf"]["max_steps"] = args.max_steps
     data = WavDir(args.data_dir, None, WorldVQUnitExtractor.sample_rate)
     spk_emb = None
     model_conf = dict(config["model_conf"], spk_embed_dim=0)

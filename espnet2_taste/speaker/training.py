@@ -116,10 +116,10 @@ def train_xvector(
     return model.eval()
 
 
-def average_by_speaker(
+def speaker_means(
     embeddings: dict[str, np.ndarray], utt2spk: dict[str, str]
 ) -> dict[str, np.ndarray]:
-    """Give every utterance the mean embedding of its speaker, of length 1.
+    """The mean embedding of every speaker, of length 1.
 
     Args:
         embeddings: (S,) float32 by utterance.
@@ -137,4 +137,4 @@ def average_by_speaker(
     for speaker, vectors in groups.items():
         mean = np.mean(vectors, axis=0)
         means[speaker] = (mean / max(np.linalg.norm(mean), 1e-8)).astype(np.float32)
-    return {key: means[utt2spk[key]] for key in embeddings}
+    return means

@@ -32,6 +32,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, model_conf: dict):
         help="sentencepiece model, character list, or hub id / folder",
     )
     group.add_argument(
+        "--bpe_model",
+        type=str_or_none,
+        default=None,
+        help="token_model where token_type is bpe and no token_model is given",
+    )
+    group.add_argument(
         "--vocab_size",
         type=int_or_none,
         default=None,
@@ -114,3 +120,10 @@ def check_data(
                 width = len(first_array(path))
                 check_fit(model, None, path, None, (spk_embed_dim, width))
     return found
+
+
+def complete_tokens(args: argparse.Namespace) -> None:
+    """Replace ``bpe_model``, which recipes give whatever the token type is."""
+    bpe_model = vars(args).pop("bpe_model")
+    if args.token_type == "bpe" and args.token_model is None:
+        args.token_model = bpe_model

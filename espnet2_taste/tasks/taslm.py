@@ -9,7 +9,7 @@ from espnet2.utils.types import str_or_none
 
 from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.tasks.collate import TasteCollate
-from espnet2_taste.tasks.options import add_common_arguments
+from espnet2_taste.tasks.options import add_common_arguments, complete_tokens
 from espnet2_taste.tasks.preprocessor import TaslmPreprocessor
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taslm.build import (
@@ -59,6 +59,11 @@ class TaslmTask(AbsTask):
         when the options come from the config.yaml of an earlier run."""
         super().check_required_command_args(args)
         args.quantizer_dim = None
+
+    @classmethod
+    def complete(cls, args: argparse.Namespace) -> None:
+        """Use, or drop, the option that a recipe gives in any case."""
+        complete_tokens(args)
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool):

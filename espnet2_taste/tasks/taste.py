@@ -4,12 +4,14 @@ import argparse
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.get_default_kwargs import get_default_kwargs
+from espnet2.utils.types import str_or_none
 
 from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import (
     add_common_arguments,
     add_unit_arguments,
+    complete_tokens,
     settle_units,
 )
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
@@ -47,6 +49,13 @@ class TasteTask(AbsTask):
         group.add_argument(
             "--spk_embed_dim", type=int, default=192, help="Speaker embedding width"
         )
+        for name, what in (("config", "config.yaml"), ("model", "checkpoint")):
+            group.add_argument(
+                f"--asr_{name}",
+                type=str_or_none,
+                default=None,
+                help=f"{what} of an ESPnet recogniser, for the encoder `espnet`",
+            )
         for class_choices in cls.class_choices_list:
             class_choices.add_arguments(group)
 
@@ -55,6 +64,13 @@ class TasteTask(AbsTask):
         """Called for training only: the units and speakers of the data must fit."""
         super().check_required_command_args(args)
         settle_units(args)
+
+    def complete(cls, args: argparse.Namespace) -> None:
+        """Use, or drop, the options that a recipe gives in any case."""
+        complete_tokens(args)
+        found = {key: vars(args).pop(key) for key in ("asr_config", "asr_model")}
+        if args.encoder == "espnet":
+            args.encoder_conf = found | args.encoder_conf
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool):

@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034
-# Where jobs run: local, slurm, pbs or sge. Options of slurm.pl and pbs.pl: conf/*.conf.
+# Where jobs run: local, slurm, pbs or sge. Flags of the cluster: conf/{slurm,pbs,queue}.conf
+# here, or else of TEMPLATE.
 case "${cmd_backend:-local}" in
     local) _cmd=utils/run.pl ;;
     slurm) _cmd=utils/slurm.pl ;;

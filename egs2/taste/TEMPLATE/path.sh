@@ -18,3 +18,5 @@ if [ -n "${ESPNET_ROOT:-}" ]; then
     export PATH="${PATH}:${ESPNET_ROOT}/egs2/TEMPLATE/asr1/pyscripts/utils:${ESPNET_ROOT}/egs2/TEMPLATE/asr1/scripts/utils"
 fi
 unset _here
+# What only this machine or recipe needs: module load, conda activate.
+if [ -f local/path.sh ]; then . local/path.sh; fi

@@ -7,6 +7,12 @@ sets=data/testsets
     --train_set train \
     --valid_set dev \
     --test_sets test \
+    --fast_data_opts "--num_train 96 --num_dev 4 --num_test 4 --num_pairs 2" \
+    --speaker_type xvector \
+    --unit_type world_vq \
+    --vocoder_type world_vq \
+    --asr_config conf/train_asr.yaml \
+    --score_asr pocketsphinx \
     --grammar data/local/grammar.jsgf \
     --continuation_grammar data/local/continuation.jsgf \
     --feats_type extracted \

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Scores of every test set and the report: stage 9 of taste.sh, the same options.
+#   ./score.sh --expdir exp --test_sets "test other"
+set -e -u -o pipefail
+
+. utils/options.sh
+: "${TASTE_COMMAND:=$0 $(printf '%q ' "${arguments[@]}")}"
+
+# measure_and_score <set> <bin.score args...> -- <args that bin.measure takes, too...>
+measure_and_score() {
+    local dir=${scores}/$1 set=$1 own=()
+    shift
+    while [ "$1" != -- ]; do own+=("$1"); shift; done
+    shift
+    shard_size=16 sharded "${dir}/measures" "${raw}/${set}/text" \
+        "${python}" -m espnet2_taste.bin.measure "$@" --cache_dir "${dir}/measures"
+    job "${infer_cmd}" "${dir}/score.log" "${python}" -m espnet2_taste.bin.score "$@" \
+        "${own[@]}" --output_dir "${dir}"
+}
+# row_folders <set> <stage> <name...>: their rows, as bin.score takes them
+row_folders() {
+    local key dir
+    for key in $(row_keys "${@:3}"); do
+        dir=$(row_dir "${key}" "$1")
+        need "${dir}/wav.scp" "$2"
+        echo "${key}=${dir}"
+    done
+}
+# scored_testsets <likelihood|qa>: folders of spoken language model tests
+scored_testsets() {
+    local name
+    for name in $(testset_names); do
+        if [ -d "${decode}/$1/${name}" ]; then echo "${name}=${decode}/$1/${name}"; fi
+    done
+}
+# with <option> <words...>: nothing without words
+with() { if [ $# -gt 1 ]; then printf '%s\n' "$@"; fi; }
+
+# shellcheck disable=SC2207,SC2046,SC2086,SC2206
+score_set() { # <set>
+    local set=$1 rows_of=() continued=() lm=() own both files dir
+    need "${raw}/${set}/.done" 3
+    rows_of=($(row_folders "${set}" 6 ${rows}))
+    own=(--taste "${codes}/${set}/taste.scp")
+    if [ -e "${codes}/${train_set}/taste.scp" ]; then
+        own+=(--train_dir "${raw}/${train_set}" --train_taste "${codes}/${train_set}/taste.scp")
+    fi
+    both=(--ref_dir "${raw}/${set}" --rows "${rows_of[@]}" "${recogniser[@]}"
+        ${grammar:+--grammar "${grammar}"} --meters ${meters} --device "${device}" ${score_args})
+    if "${with_taslm}"; then
+        continued=($(row_folders "${set}" 8 taslm control))
+        both+=(--continuation_rows "${continued[@]}"
+            ${continuation_grammar:+--continuation_grammar "${continuation_grammar}"})
+        if [ "${set}" = "${test_sets%% *}" ]; then # tests of the language model: with the first set
+            lm=($(with --likelihood $(scored_testsets likelihood)) $(with --qa $(scored_testsets qa)))
+            own+=("${lm[@]}")
+        fi
+    fi
+    both+=(--meter_conf)
+    if [[ " ${meters} " = *" speaker "* ]]; then
+        both+=("speaker.type=${speaker_type}" "speaker.model=${speaker}")
+    fi
+    files="${raw}/${set}/text ${raw}/${set}/wav.scp ${codes}/${set}/taste.scp"
+    for dir in "${rows_of[@]#*=}" "${continued[@]#*=}"; do
+        files+=" ${dir}/wav.scp $(there "${dir}"/{text,units.scp,prompt_text,judge.jsonl})"
+    done
+    for dir in "${lm[@]#*=}"; do files+=" $(there "${dir}"/{likelihoods.jsonl,text})"; done
+    run_step "${scores}/${set}/.done" "${files} $(there ${grammar} ${continuation_grammar})" \
+        "${scores}/${set}/results.json ${scores}/${set}/statistics.npz" \
+        measure_and_score "${set}" "${own[@]}" -- "${both[@]}" ${meter_conf}
+}
+
+stage_9() {
+    local set scored=() files="" trained=()
+    for set in $(unique ${test_sets}); do
+        score_set "${set}"
+        scored+=("${set}=${scores}/${set}")
+        files+=" ${scores}/${set}/results.json ${scores}/${set}/statistics.npz"
+    done
+    for set in asr="${asr_exp}" text_only="${text_only_exp}" no_vq="${no_vq_exp}" \
+        taste="${taste_exp}" taslm="${taslm_exp}"; do
+        if [ -d "${set#*=}" ]; then trained+=("${set}"); fi
+    done
+    run_step "${scores}/.done_report" "${files}" "${results} ${scores}/report.html" \
+        "${python}" -m espnet2_taste.bin.report --score_dirs "${scored[@]}" \
+        --title "$(basename "${PWD}")" --attention_dir "${codes}" --exp_dirs "${trained[@]}" \
+        --results "${results}" --html "${scores}/report.html" --commands "${TASTE_COMMAND}"
+    cat "${results}"
+    log "${results} and ${PWD}/${scores}/report.html"
+}
+run_stage 9 "scores and report of ${test_sets}"

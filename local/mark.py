@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Marks of steps that are done: what a step read and what it made, by content.
+
+    mark.py todo <mark> "<inputs>" "<outputs>" <command...>
+        prints nothing if the step is done: the same command, inputs and outputs as
+        when it ended. Else prints the step's signature (of command and inputs).
+    mark.py finish <mark>
+        after the step has run: records its outputs and writes the mark.
+    mark.py guard <file> "<inputs>"
+        prints those of the inputs that changed since the first call, which records
+        them in the file; nothing if none did.
+
+A folder means all files in it, a table ``*.scp`` also the files it names. Times and
+places do not count, so a copy of a finished experiment is done; they only save reading
+what nobody touched. Of a file above 64 MiB, 256 blocks are read; of more than 1000
+files, 1000.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+SMALL = 64 << 20  # bytes; larger files are read in parts
+BLOCK, NUM_BLOCKS = 1 << 16, 256
+MAX_FILES = 1000
+
+
+def spread(items, count):
+    """At most ``count`` of the items, at even steps."""
+    items = list(items)
+    step = max(1.0, len(items) / count)
+    return [items[int(i * step)] for i in range(min(count, len(items)))]
+
+
+def files_of(path):
+    """The files that ``path`` stands for: itself, what is in it, what it names."""
+    if os.path.isdir(path):
+        found = (os.path.join(top, f) for top, _, fs in os.walk(path) for f in fs)
+        return spread(sorted(found), MAX_FILES)
+    if not path.endswith(".scp"):
+        return [path]
+    named = {}
+    with open(path, encoding="utf-8", errors="replace") as table:
+        for line in table:
+            value = line.rstrip().partition(" ")[2].strip()
+            if value and not value.endswith("|"):  # a pipe names no file
+                name, _, offset = value.rpartition(":")
+                named[name if name and offset.split("[")[0].isdigit() else value] = None
+    return [path, *spread(named, MAX_FILES)]
+
+
+def content(path):
+    """Digest of a file."""
+    digest = hashlib.blake2b(digest_size=16)
+    size = os.path.getsize(path)
+    digest.update(str(size).encode())
+    with open(path, "rb") as file:
+        if size <= SMALL:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        else:
+            for i in range(NUM_BLOCKS):
+                file.seek((size - BLOCK) * i // (NUM_BLOCKS - 1))
+                digest.update(file.read(BLOCK))
+    return digest.hexdigest()
+
+
+def look(path, known=(None, None)):
+    """[digest of the content, digest of sizes and times] of a path.
+
+    If sizes and times are as in ``known``, so is the content.
+    """
+    if not os.path.exists(path):
+        return [None, None]
+    files = files_of(path)
+    seen = hashlib.blake2b(digest_size=16)
+    for name in files:
+        if os.path.exists(name):
+            stat = os.stat(name)
+            seen.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    seen = seen.hexdigest()
+    if seen == known[1]:
+        return list(known)
+    whole = hashlib.blake2b(digest_size=16)
+    for name in files:
+        there = content(name) if os.path.isfile(name) else "missing"
+        whole.update(f"{name} {there}\n".encode())
+    return [whole.hexdigest(), seen]
+
+
+def read(path):
+    """A record, {} if there is none."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+
+
+def write(path, record):
+    """The record appears under its name when it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def look_at(paths, known):
+    """path -> :func:`look`, given an earlier result."""
+    return {path: look(path, known.get(path, (None, None))) for path in paths}
+
+
+def contents(looks):
+    return {path: digest for path, (digest, _) in looks.items()}
+
+
+def todo(mark, inputs, outputs, *command):
+    """Signature of a step that must run, "" if it is done.
+
+    Where what a step made is not what it was, the signature is a new one, so that no
+    program takes its part of it for done.
+    """
+    old = read(mark)
+    pending = read(mark + ".started")
+    known = {**pending.get("inputs", {}), **old.get("inputs", {})}
+    new = {
+        "command": shlex.join(command),
+        "inputs": look_at(inputs.split(), known),
+        "outputs": outputs.split(),
+    }
+    for path, (digest, _) in new["inputs"].items():
+        if digest is None:
+            sys.exit(f"no {path}, which {mark} needs")
+    same = bool(old) and (
+        old["command"] == new["command"]
+        and contents(old["inputs"]) == contents(new["inputs"])
+        and list(old["outputs"]) == new["outputs"]
+    )
+    if same:
+        made = look_at(new["outputs"], old["outputs"])
+        if contents(made) == contents(old["outputs"]):
+            new["outputs"] = made
+            if new != old:  # a copy: other times
+                write(mark, new)
+            return ""
+    if same or (pending.get("again") and pending["inputs"] == new["inputs"]):
+        new["again"] = pending.get("again") or str(time.time())
+    write(mark + ".started", new)
+    Path(mark).unlink(missing_ok=True)
+    read_and_done = [new["command"], contents(new["inputs"]), new.get("again")]
+    return hashlib.sha256(json.dumps(read_and_done).encode()).hexdigest()
+
+
+def finish(mark):
+    """Write the mark."""
+    record = read(mark + ".started")
+    record["outputs"] = look_at(record["outputs"], {})
+    for path, (digest, _) in record["outputs"].items():
+        if digest is None:
+            sys.exit(f"{path} was to be made for {mark}, but is not there")
+    record.pop("again", None)
+    write(mark, record)
+    Path(mark + ".started").unlink()
+    return ""
+
+
+def guard(file, inputs):
+    """The inputs that changed since they were recorded."""
+    old = read(file)
+    new = look_at(inputs.split(), old)
+    changed = [path for path in new if old and old.get(path, [None])[0] != new[path][0]]
+    if not changed:
+        write(file, new)
+    return " ".join(changed)
+
+
+if __name__ == "__main__":
+    action = {"todo": todo, "finish": finish, "guard": guard}[sys.argv[1]]
+    print(action(*sys.argv[2:]), end="")

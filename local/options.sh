@@ -1,0 +1,240 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Options of taste.sh, score.sh and pack.sh, and the names of what they make from each
+# other. Sourced with the script's arguments.
+# General
+stage=1                # First stage to run.
+stop_stage=11          # Last stage to run.
+skip_stages=           # Those in between that are not, e.g. "3 10".
+skip_data_prep=false   # Stages 1 to 4.
+skip_train=false       # Stages 5 and 7, and what else would be trained.
+skip_eval=false        # Resynthesis, and stages 8 and 9.
+skip_packing=false     # Stage 10.
+skip_upload_hf=false   # Stage 11, which needs --hf_repo.
+fast=false             # Few utterances and steps: does it run? (minutes; poor speech)
+fast_data_opts=        # Options of local/data.sh with --fast.
+nj=2                   # Parallel jobs of data preparation and training chains.
+inference_nj=2         # Parallel jobs of inference.
+ngpu=auto              # GPUs per node in training; 0: CPU; auto: 1 where there is one.
+num_nodes=1            # Nodes in training.
+gpu_inference=auto     # Inference on GPUs, one per job; auto: where training is.
+shard_size=200         # An inference job has at least this many utterances.
+python=python3         # Python with espnet2_taste's requirements.
+dumpdir=dump           # Features.
+expdir=exp             # Models, syntheses, scores.
+tag=                   # Suffix of experiment folders.
+overwrite=false        # true: an experiment whose data or configuration changed starts anew.
+download_model=        # A packed model (folder, zip, URL, tag) to decode and score, untrained.
+seed=0                 # Of tokenizer and TASLM training.
+# Data (stages 1 and 2)
+local_data_opts=       # Options of local/data.sh.
+train_set=train        # Its folder in data/.
+valid_set=dev          # Its folder in data/.
+test_sets="test"       # Their folders in data/; each is scored; the validation set may be one.
+fs=16k                 # Sampling rate: Hz, or k for kHz.
+audio_format=wav       # Of the audio in --dumpdir: wav, flac, flac.ark.
+max_wav_duration=30.0  # Seconds; longer utterances are dropped and reported.
+min_wav_duration=0.1   # Seconds; shorter ones likewise.
+filter_test_sets=false # Do the limits hold for test sets, too?
+# Units, speakers, alignment (stage 3)
+speaker_type=campplus  # Speaker encoder: campplus, xvector, espnet_spk.
+speaker_config=conf/train_speaker.yaml  # Training of an xvector.
+speaker_model=         # File, folder or tag of a trained one; empty: trained here.
+unit_type=s3           # Unit extractor: s3, world_vq.
+units_config=conf/train_units.yaml  # Training of world_vq.
+units_model=           # File, folder or name of a trained one; empty: trained here.
+vocoder_type=cosyvoice # Units to speech: cosyvoice, world_vq, griffin_lim.
+vocoder_model=         # File or folder; empty: trained with the units.
+asr_config=            # ESPnet CTC model: aligner, `espnet` encoder; empty: none.
+asr_args=              # Added to its training.
+# Tokenizer (stages 4 to 6)
+vocab_size=500         # Text pieces, at most.
+feats_type=raw         # extracted: the frontend runs once, in stage 4 (more disk).
+taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq [text_only_matched].
+taste_args=            # Added to each sub-stage.
+text_only_exp=         # A trained sub-stage to use; empty: trained here, as the next three.
+no_vq_exp=             # Likewise, without quantiser.
+taste_exp=             # Likewise, with quantiser.
+baseline_exp=          # Likewise, the text-only baseline of stage 6.
+taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
+synthesis_args=        # Options of bin.synthesize.
+inference_tag=         # Suffix of syntheses and scores; empty: from changed sampling options.
+rows="copy text_only no_vq taste"  # Resynthesised and scored.
+sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
+# TASLM (stages 7 and 8)
+with_taslm=true        # false: neither trained nor scored.
+taslm_config=conf/train_taslm.yaml  # Its training.
+taslm_args=            # Added to its training.
+taslm_exp=             # A trained one to use; empty: trained here.
+taslm_model=valid.loss.best.pth  # Checkpoint.
+taslm_inference_config=conf/decode_taslm.yaml  # Sampling.
+taslm_inference_args=  # Options of bin.taslm_generate.
+prompt=                # Of continuations; empty: --prompt_seconds 3, without word times --prompt_words 4.
+judge_args=            # E.g. "--endpoint http://host/v1 --model name"; empty: only writes its prompts.
+testsets=              # Likelihood tests and questions, "name:layout=folder ..." (bin.prepare_testset).
+# Scoring (stage 9)
+score_asr=whisper      # Recogniser: whisper, pocketsphinx, openai_whisper, espnet, none.
+score_asr_model=       # Its weights: path or name.
+grammar=               # JSGF for pocketsphinx; empty: its general language model.
+continuation_grammar=  # The same for continuations (ends of sentences).
+meters="frames utmos dnsmos speaker versa"  # One without package or weights is named, not computed.
+meter_conf=            # E.g. "utmos.model=<file> versa.python=<its python>"; speaker.*: the recipe's own.
+score_args=            # Further options of bin.measure and bin.score: --aligner, --asr_conf ...
+results=RESULTS.md     # Table to write.
+# Packing and upload (stages 10 and 11)
+packed_model=          # zip or folder to write; empty: packed.zip in --expdir.
+pack_args=             # Options of bin.pack: --license, --data, --language, --name.
+hf_repo=               # user/name on Hugging Face; empty: no upload.
+dry_run=false          # true: shows what stage 11 would upload.
+upload_args=           # Options of bin.upload: --private, --revision.
+
+help_message="Usage: $0 [options]: TASTE from data to scores (./run.sh gives a recipe's options).
+Stages of taste.sh: 1 data, 2 audio, 3 units speakers alignment, 4 tokens, 5 tokenizer
+training, 6 codes and resynthesis, 7 TASLM training, 8 continuation and test sets;
+of score.sh: 9 scores and report; of pack.sh: 10 packing, 11 upload (with --hf_repo)."
+
+arguments=("$@")
+. utils/steps.sh
+options_file=${BASH_SOURCE[0]}
+. utils/parse_options.sh
+[ $# -eq 0 ] || die "no positional arguments, but got '$1' (see --help)"
+. ./path.sh
+. ./cmd.sh
+. utils/devices.sh
+export RECIPE_PID=${RECIPE_PID:-$$} # jobs end with this process, even when it is killed
+
+# Stages
+last_stage=11
+for option in stage stop_stage; do
+    [ "${!option}" -le "${last_stage}" ] || die "--${option} ${!option}: the last stage is ${last_stage}"
+done
+if "${skip_data_prep}"; then skip_stages+=" 1 2 3 4"; fi
+if [ -n "${download_model}" ]; then skip_train=true; fi
+if "${skip_train}"; then skip_stages+=" 5 7"; fi
+if "${skip_eval}"; then skip_stages+=" 8 9"; fi
+if "${skip_packing}" || [ -n "${download_model}" ]; then skip_stages+=" 10"; fi
+if "${skip_upload_hf}" || [ -n "${download_model}" ]; then skip_stages+=" 11"; fi
+if ! "${with_taslm}"; then skip_stages+=" 7 8"; fi
+
+if [[ "${fs}" = *k ]]; then fs=$(awk "BEGIN {print ${fs%k} * 1000}"); fi
+
+# --download_model: what it has is neither trained nor aligned here; folders of its own.
+if [ -n "${download_model}" ]; then
+    name=$(basename "${download_model}" .zip)
+    dumpdir=${dumpdir}/${name} expdir=${expdir}/${name}
+    : "${speaker_model:=${download_model}}" "${units_model:=${download_model}}"
+    : "${vocoder_model:=${download_model}}"
+    asr_config="" rows="copy taste"
+fi
+data=data fast_train=() fast_steps=()
+if "${fast}"; then
+    data=data/fast # a subset of data/
+    local_data_opts="${fast_data_opts} ${local_data_opts}"
+    fast_steps=(--max_steps 20) fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
+    sampling_seeds=${sampling_seeds%% *}
+fi
+if "${fast}" || [ -n "${download_model}" ]; then # nobody's RESULTS.md is overwritten
+    [[ "${results}" = */* ]] || results=${expdir}/${results}
+fi
+
+# What is trained here
+needs_model() { # <type option> <types trained here> <model option>
+    [ -n "${!3}" ] || [[ " $2 " = *" ${!1} "* ]] \
+        || die "--$1 ${!1} is not trained here: give --$3"
+}
+needs_model speaker_type xvector speaker_model
+needs_model unit_type world_vq units_model
+needs_model vocoder_type "world_vq griffin_lim" vocoder_model
+[ -n "${vocoder_model}" ] || [ -z "${units_model}" ] \
+    || die "--units_model: a vocoder is trained with units only: give --vocoder_model"
+
+# Names. Of trained models, also the file whose change runs again what uses it.
+unique() { printf '%s\n' "$@" | awk '!seen[$0]++'; }
+# shellcheck disable=SC2059
+taste_conf() { printf "${taste_config}" "$1"; } # <sub-stage>
+suffix=${tag:+_${tag}}
+given=""  # trained models that options name
+for name in text_only no_vq taste baseline taslm; do
+    option=${name}_exp
+    [ -z "${!option}" ] || given+=" ${name} "
+done
+: "${text_only_exp:=${expdir}/taste_text_only${suffix}}"
+: "${no_vq_exp:=${expdir}/taste_no_vq${suffix}}" "${taste_exp:=${expdir}/taste_rvq${suffix}}"
+: "${taslm_exp:=${expdir}/taslm${suffix}}" "${packed_model:=${expdir}/packed${suffix}.zip}"
+if [ -f "$(taste_conf text_only_matched)" ]; then # trained as long as no_vq and rvq together
+    : "${baseline_exp:=${expdir}/taste_text_only_matched${suffix}}"
+fi
+: "${baseline_exp:=${text_only_exp}}"
+asr_exp=${expdir}/asr units_exp=${expdir}/units speaker_exp=${expdir}/speaker
+units=${units_model:-${units_exp}} vocoder=${vocoder_model:-${units_exp}} speaker=${speaker_model:-${speaker_exp}}
+given_or() { if [ -z "$1" ]; then echo "$2"; elif [ -e "$1" ]; then echo "$1"; fi; } # hub: nothing
+units_file=$(given_or "${units_model}" "${units_exp}/model.pth")
+vocoder_file=$(given_or "${vocoder_model}" "${units_exp}/model.pth")
+speaker_file=$(given_or "${speaker_model}" "${speaker_exp}/model.pth")
+asr_file=${asr_exp}/valid.loss.best.pth
+taste_file=${taste_exp}/${taste_model} taslm_file=${taslm_exp}/${taslm_model}
+taste=(--train_config "${taste_exp}/config.yaml" --model_file "${taste_file}")
+taslm=(--train_config "${taslm_exp}/config.yaml" --model_file "${taslm_file}")
+if [ -n "${download_model}" ]; then
+    taste_file=$(given_or "${download_model}") taslm_file=${taste_file}
+    taste=(--model_file "${download_model}") taslm=(--model_file "${download_model}")
+fi
+if [ -z "${inference_tag}" ]; then # as ESPnet's: "--top_k 5" is top_k5
+    config=$(basename "${taslm_inference_config}" .yaml)
+    inference_tag=${synthesis_args}${taslm_inference_args:+_lm${taslm_inference_args}}
+    [ "${config}" = decode_taslm ] || inference_tag=${config}${inference_tag:+_${inference_tag}}
+    inference_tag=$(sed -e 's/--/_/g; s/[ |=/]//g; s/^_//; s/__*/_/g' <<< "${inference_tag}")
+fi
+# shellcheck disable=SC2086
+sets=$(unique ${train_set} ${valid_set} ${test_sets})
+if "${skip_train}"; then sets=$(unique ${test_sets}); fi
+org=${dumpdir}/raw/org  # audio of stage 2
+raw=${dumpdir}/raw      # with units, speaker embeddings, alignment: stage 3
+codes=${dumpdir}/taste${suffix}
+decode=${expdir}/decode${suffix}${inference_tag:+_${inference_tag}}
+scores=${expdir}/scores${suffix}${inference_tag:+_${inference_tag}}
+bpe=data/token_list/bpe/bpe.model
+chars=data/token_list/char.txt
+recogniser=(--asr "${score_asr}")
+[ -z "${score_asr_model}" ] || recogniser+=(--asr_model "${score_asr_model}")
+
+# row_keys <name...>: <name>:<seed> of every seed; the copy has none
+row_keys() {
+    local name s
+    for name in "$@"; do
+        if [ "${name}" = copy ]; then echo copy; continue; fi
+        for s in ${sampling_seeds}; do echo "${name}:${s}"; done
+    done
+}
+row_dir() { echo "${decode}/${1/:/_seed}/$2"; } # <key> <set>
+testset_names() { local item; for item in ${testsets}; do echo "${item%%:*}"; done; }
+
+# What late stages read must be there before hours of training; what is in data/, after
+# stage 1. A name of another form may be one on a hub.
+check_path() { # <option> <path>
+    case $2 in
+        data/*) if active 1 && ! "${data_made:-false}"; then return; fi ;;
+        /* | ./* | ../* | *.yaml | *.pth | *.onnx | *.zip | *.jsgf) ;;
+        *) return 0 ;;
+    esac
+    [ -e "$2" ] || die "--$1: no $2"
+}
+check_paths() {
+    local option item name
+    for option in grammar continuation_grammar score_asr_model speaker_model units_model \
+        vocoder_model download_model asr_config; do
+        check_path "${option}" "${!option}"
+    done
+    for item in ${testsets}; do check_path testsets "${item#*=}"; done
+    if [ -z "${speaker_model}" ]; then check_path speaker_config "${speaker_config}"; fi
+    if [ -z "${units_model}" ]; then check_path units_config "${units_config}"; fi
+    if "${with_taslm}"; then check_path taslm_inference_config "${taslm_inference_config}"; fi
+    "${skip_train}" || for name in text_only no_vq rvq; do
+        check_path taste_config "$(taste_conf "${name}")"
+    done
+    if "${with_taslm}" && ! "${skip_train}"; then check_path taslm_config "${taslm_config}"; fi
+    for name in ${given}; do
+        option=${name}_exp
+        [ -e "${!option}" ] || die "--${option}: no ${!option}"
+    done
+}
+check_paths
