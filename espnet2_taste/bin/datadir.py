@@ -2,11 +2,22 @@
 
 import argparse
 import logging
+import random
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.io import datadir
 from espnet2_taste.io.shards import merge_shards
+
+#: How ``subset`` takes N.
+CHOICES = {
+    "spread": "N utterances at even steps",
+    "first": "the first N utterances",
+    "last": "the last N utterances",
+    "shortest": "the N shortest, by utt2num_samples or utt2dur",
+    "per_spk": "at most N utterances of each speaker, at even steps",
+    "speakers": "all utterances of speakers at random, until there are N",
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -17,11 +28,11 @@ def get_parser() -> argparse.ArgumentParser:
     def action(name: str, description: str) -> argparse.ArgumentParser:
         return actions.add_parser(name, help=description, description=description)
 
-    for name, text in (
-        ("validate", "fail with one line on the first thing wrong"),
-        ("fix", "keep the utterances every file has, sorted; report the others"),
-    ):
-        action(name, text).add_argument("folder", type=Path, nargs="+")
+    sub = action("validate", "fail with one line on the first thing wrong")
+    sub.add_argument("folder", type=Path, nargs="+")
+    sub.add_argument("--no_text", action="store_true", help="text may lack")
+    sub = action("fix", "keep the utterances every file has, sorted; report the others")
+    sub.add_argument("folder", type=Path, nargs="+")
     sub = action("subset", "copy some utterances")
     sub.add_argument("folder", type=Path)
     sub.add_argument("target", type=Path)
@@ -30,7 +41,14 @@ def get_parser() -> argparse.ArgumentParser:
     )
     which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument("--key_file", type=Path, help="ids, first on each line")
-    which.add_argument("--first", type=int, help="this many, spread over the speakers")
+    which.add_argument("--spk_list", type=Path, help="all of these speakers")
+    for name, what in CHOICES.items():
+        which.add_argument(f"--{name}", type=int, metavar="N", help=what)
+    sub = action("copy", "copy all, with names changed")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("target", type=Path)
+    for name in ("utt_prefix", "utt_suffix", "spk_prefix", "spk_suffix"):
+        sub.add_argument(f"--{name}", default="")
     sub = action("combine", "join directories with disjoint ids")
     sub.add_argument("folder", type=Path, nargs="+")
     sub.add_argument("--target", type=Path, required=True)
@@ -49,9 +67,44 @@ def choose_keys(args: argparse.Namespace) -> list[str]:
     if args.key_file:
         keys = datadir.read_lines(args.key_file)
         return [k for k in keys if k in utt2spk or not args.allow_missing]
-    step = max(1, len(utt2spk) / args.first)
+    if args.spk_list:
+        wanted = datadir.read_lines(args.spk_list)
+        return [key for key, speaker in utt2spk.items() if speaker in wanted]
     ids = sorted(utt2spk)
-    return [ids[int(i * step)] for i in range(min(args.first, len(ids)))]
+    if args.first or args.last:
+        return ids[: args.first] if args.first else ids[-args.last :]
+    if args.shortest:
+        return by_length(args.folder)[: args.shortest]
+    if args.spread:
+        return spread(ids, args.spread)
+    utts = {k: v.split() for k, v in datadir.invert(utt2spk).items()}
+    if args.per_spk:
+        return [key for own in utts.values() for key in spread(own, args.per_spk)]
+    keys: list[str] = []
+    speakers = list(utts)
+    random.Random(0).shuffle(speakers)
+    for speaker in speakers:
+        keys += utts[speaker] if len(keys) < args.speakers else []
+    return keys[: args.speakers]
+
+
+def spread(ids: list[str], count: int) -> list[str]:
+    """At most ``count`` of the ids, at even steps."""
+    step = max(1, len(ids) / count)
+    return [ids[int(i * step)] for i in range(min(count, len(ids)))]
+
+
+def by_length(folder: Path) -> list[str]:
+    """Ids, shortest first.
+
+    Raises:
+        FileNotFoundError: no table of lengths.
+    """
+    for name in ("utt2num_samples", "utt2dur"):
+        if (folder / name).is_file():
+            lengths = datadir.read_lines(folder / name)
+            return sorted(lengths, key=lambda key: float(lengths[key]))
+    raise FileNotFoundError(f"{folder} has no utt2num_samples and no utt2dur")
 
 
 def execute(args: argparse.Namespace) -> None:
@@ -62,7 +115,11 @@ def execute(args: argparse.Namespace) -> None:
     """
     if args.action == "validate":
         for folder in args.folder:
-            logging.info("%s: %d utterances, valid", folder, datadir.validate(folder))
+            logging.info(
+                "%s: %d utterances, valid",
+                folder,
+                datadir.validate(folder, not args.no_text),
+            )
     elif args.action == "fix":
         for folder in args.folder:
             dropped = datadir.fix(folder)
@@ -70,6 +127,13 @@ def execute(args: argparse.Namespace) -> None:
                 logging.warning("%s: dropped %d utterances: %s", folder, count, reason)
     elif args.action == "subset":
         count = datadir.subset(args.folder, args.target, choose_keys(args))
+        logging.info("%s: %d utterances", args.target, count)
+    elif args.action == "copy":
+        utt, spk = (
+            (args.utt_prefix, args.utt_suffix),
+            (args.spk_prefix, args.spk_suffix),
+        )
+        count = datadir.copy(args.folder, args.target, utt, spk)
         logging.info("%s: %d utterances", args.target, count)
     elif args.action == "combine":
         count = datadir.combine(args.folder, args.target)

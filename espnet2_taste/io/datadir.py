@@ -52,10 +52,14 @@ def table_names(folder: Path) -> list[str]:
     return names
 
 
-def read_tables(folder: Path) -> dict[str, dict[str, str]]:
-    """All utterance tables by file name; wav.scp, text and utt2spk must exist."""
+def read_tables(folder: Path, text: bool = True) -> dict[str, dict[str, str]]:
+    """All utterance tables by file name.
+
+    Raises:
+        FileNotFoundError: no wav.scp or utt2spk, or, if it is wanted, no ``text``.
+    """
     for name in ("wav.scp", "text", "utt2spk"):
-        if not (folder / name).is_file():
+        if not (folder / name).is_file() and (text or name != "text"):
             raise FileNotFoundError(f"{folder}/{name} is missing: run stage 1")
     return {name: read_lines(folder / name) for name in table_names(folder)}
 
@@ -73,14 +77,14 @@ def expand(spk2utt: dict[str, str]) -> dict[str, str]:
     return {utt: spk for spk, utts in spk2utt.items() for utt in utts.split()}
 
 
-def validate(folder: Path) -> int:
-    """Check a directory; return its number of utterances.
+def validate(folder: Path, text: bool = True) -> int:
+    """Check a directory, which may lack ``text`` if so wanted; return its utterances.
 
     Raises:
         ValueError, FileNotFoundError: the first thing wrong, with file, id and cure.
     """
     cure = f"run: python -m espnet2_taste.bin.datadir fix {folder}"
-    tables = read_tables(folder)
+    tables = read_tables(folder, text)
     reference = tables["utt2spk"]
     if not reference:
         raise ValueError(f"{folder}/utt2spk has no utterance")
@@ -141,7 +145,7 @@ def fix(folder: Path) -> dict[str, int]:
     Raises:
         ValueError: nothing is left.
     """
-    tables = read_tables(folder)
+    tables = read_tables(folder, text=False)
     everything = set().union(*tables.values())
     keys, dropped = set(everything), {}
     for name, table in tables.items():
@@ -165,7 +169,7 @@ def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
     Raises:
         ValueError: a key that the directory does not have.
     """
-    tables, keys = read_tables(folder), set(keys)
+    tables, keys = read_tables(folder, text=False), set(keys)
     unknown = keys - set(tables["utt2spk"])
     if unknown:
         raise ValueError(f"{folder}: no utterance {min(unknown)} ({len(unknown)} lack)")
@@ -179,13 +183,17 @@ def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
 def combine(folders: list[Path], target: Path) -> int:
     """Join directories with disjoint ids; files that not all have are left out.
 
+    Recordings of segments may be in several.
+
     Raises:
-        ValueError: an id in two of them.
+        ValueError: an id in two of them, or only some have segments.
     """
-    parts = [read_tables(folder) for folder in folders]
+    parts = [read_tables(folder, text=False) for folder in folders]
     shared = set(parts[0]).intersection(*parts[1:])
-    if any("segments" in part for part in parts):
-        raise ValueError("combine takes no segments: run stage 2 first")
+    with_segments = ["segments" in part for part in parts]
+    if any(with_segments) and not all(with_segments):
+        without = folders[with_segments.index(False)]
+        raise ValueError(f"{without} has no segments, others have: run stage 2 first")
     target.mkdir(parents=True, exist_ok=True)
     for name in sorted(shared):
         joined: dict[str, str] = {}
@@ -195,8 +203,31 @@ def combine(folders: list[Path], target: Path) -> int:
                 raise ValueError(f"{folder}/{name}: id {min(twice)} appears twice")
             joined |= part[name]
         write_table(target / name, joined)
+    if all(with_segments):
+        recordings: dict[str, str] = {}
+        for folder in folders:
+            recordings |= read_lines(folder / "wav.scp")
+        write_table(target / "wav.scp", recordings)
     write_table(target / "spk2utt", invert(read_lines(target / "utt2spk")))
     return len(read_lines(target / "utt2spk"))
+
+
+def copy(folder: Path, target: Path, utt: tuple[str, str], spk: tuple[str, str]) -> int:
+    """Copy a directory with (prefix, suffix) at utterances' and speakers' names.
+
+    Recordings of segments keep theirs.
+    """
+    tables = read_tables(folder, text=False)
+    speakers = tables["utt2spk"]
+    tables["utt2spk"] = {k: f"{spk[0]}{v}{spk[1]}" for k, v in speakers.items()}
+    target.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        renamed = {f"{utt[0]}{k}{utt[1]}": v for k, v in table.items()}
+        write_table(target / name, renamed)
+    if "segments" in tables:
+        write_table(target / "wav.scp", read_lines(folder / "wav.scp"))
+    write_table(target / "spk2utt", invert(read_lines(target / "utt2spk")))
+    return len(speakers)
 
 
 def merge(shards: list[Path], target: Path) -> int:

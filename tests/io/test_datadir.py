@@ -86,7 +86,7 @@ def test_segments(folder, tmp_path):
 
 def test_commands(folder, tmp_path, capsys):
     command.main(["validate", str(folder)])
-    command.main(["subset", str(folder), str(tmp_path / "two"), "--first", "2"])
+    command.main(["subset", str(folder), str(tmp_path / "two"), "--spread", "2"])
     assert datadir.validate(tmp_path / "two") == 2
     keys = tmp_path / "keys"
     keys.write_text("b-1\nunknown\n")

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = """#!/usr/bin/env bash
 set -e -u -o pipefail
-nj=2 inference_nj=2 shard_size=2 python=python3 infer_cmd=utils/run.pl
+nj=2 inference_nj=2 shard_size=2 python=python3 expdir=exp ngpu=0 num_nodes=1
+infer_cmd=utils/run.pl cuda_cmd=utils/run.pl overwrite=false fast=false
+stage=1 stop_stage=9 skip_stages="3 4"
 . utils/steps.sh
 made() { echo "made $*" >> calls; if [ "$1" = bad ]; then false; fi; echo x > out; }
 """
@@ -36,24 +38,16 @@ def bash(tmp_path):
     return run
 
 
-def test_done_step_is_skipped_until_something_changes(bash, tmp_path):
-    (tmp_path / "conf").write_text("a: 1\n")
-    step = "run_step exp/.done conf made it\n"
-    assert "done before" not in bash(step).stdout
-    assert "done before: exp/.done" in bash(step).stdout
-    (tmp_path / "conf").touch()
-    assert "done before" in bash(step).stdout
-    (tmp_path / "conf").write_text("a: 2\n")
-    assert "done before" not in bash(step).stdout
-    assert "done before" not in bash(step.replace("it", "other")).stdout
-    assert len((tmp_path / "calls").read_text().splitlines()) == 3
-
-
 def test_failed_step_leaves_no_mark(bash, tmp_path):
-    assert bash("run_step exp/.done '' made bad\n").returncode != 0
+    step = "run_step exp/.done '' out made it\n"
+    assert "done before: exp/.done" in bash(step + step).stdout
+    (tmp_path / "out").unlink()
+    assert "done before" not in bash(step).stdout
+    assert bash(step.replace("it", "bad")).returncode != 0
     assert not (tmp_path / "exp/.done").exists()
-    done = bash("run_step exp/.done absent.yaml made it\n")
-    assert "no absent.yaml, which .done needs" in done.stderr
+    assert len((tmp_path / "calls").read_text().splitlines()) == 3
+    done = bash("run_step exp/.done absent.yaml out made it\n")
+    assert "no absent.yaml, which exp/.done needs" in done.stderr
     assert "run stage 5 first" in bash("need exp/x 5\n").stderr
 
 
@@ -62,23 +56,118 @@ def test_failed_job_shows_its_log(bash):
     assert done.returncode == 1 and "why 1" in done.stderr
 
 
-def test_parallel(bash, tmp_path):
-    assert bash("in_parallel 'made a' 'made b' 'made c'\n").returncode == 0
+def test_background(bash, tmp_path):
+    lines = "background made a\nbackground made b\nbackground made c\nwait_for_all\n"
+    assert bash(lines).returncode == 0
     assert len((tmp_path / "calls").read_text().splitlines()) == 3
-    assert bash("in_parallel 'made bad' 'made b'\n").returncode == 1
+    assert (
+        bash("background made bad\nbackground made b\nwait_for_all\n").returncode == 1
+    )
 
 
-def test_sharded(bash, tmp_path):
-    (tmp_path / "t").write_text("a 1\nb 2\nc 3\n")
-    command = 'bash -c \'mkdir -p "$4"; sed "s/$/ X/" "$2" > "$4/units.scp"\' _'
-    done = bash(f"sharded dir t {command}\ndatadir merge dir . units.scp\n")
+def test_stages_that_are_skipped(bash):
+    lines = "stage_2() { echo two; }\nstage_3() { echo three; }\n"
+    done = bash(lines + "run_stage 2 title\nrun_stage 3 title\nrun_stage 10 title\n")
+    assert done.returncode == 0 and "stage 2: title" in done.stdout
+    assert "two" in done.stdout and "three" not in done.stdout
+
+
+SHARD = """import sys
+from argparse import Namespace
+from pathlib import Path
+from espnet2_taste.io.shards import Shard
+output_dir = Path(sys.argv[4])
+args = Namespace(key_file=sys.argv[2], output_dir=output_dir, batch_size=1)
+keys = [line.split()[0] for line in open(sys.argv[2])]
+shard = Shard(args, tables=["units"])
+if not shard.done:
+    for batch in shard.batches(keys):
+        for key in batch:
+            if key == "c" and Path("kill").exists():
+                sys.exit("killed")
+            print("doing", key, file=open("calls", "a"))
+            shard.write(key, {"units": f"{key} X"})
+"""
+
+
+def test_killed_shards_go_on(bash, tmp_path):
+    """The first shard was done: it is not touched. The second goes on in its middle."""
+    (tmp_path / "work.py").write_text(SHARD)
+    (tmp_path / "t").write_text("a 1\nb 2\nbb 3\nc 4\n")
+    (tmp_path / "kill").touch()
+    lines = "work() { sharded dir t python3 work.py; datadir merge dir dir; }\n"
+    lines += "run_step dir/.done t dir/units work\n"
+    assert bash(lines).returncode == 1
+    first = tmp_path / "dir/output.1"
+    before = {path: path.stat().st_mtime_ns for path in (first, *first.iterdir())}
+    assert first / ".done" in before
+    (tmp_path / "kill").unlink()
+    done = bash(lines)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "units.scp").read_text() == "a 1 X\nb 2 X\nc 3 X\n"
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    done = (tmp_path / "calls").read_text().split()[1::2]
+    assert sorted(done) == ["a", "b", "bb", "c"]
+    assert (tmp_path / "dir/units").read_text() == "a a X\nb b X\nbb bb X\nc c X\n"
+    (tmp_path / "dir/units").unlink()  # what was lost is made again
+    assert bash(lines).returncode == 0
+    assert len((tmp_path / "calls").read_text().splitlines()) == 8
 
 
-def run_recipe(recipe: Path, *arguments: str) -> subprocess.CompletedProcess:
+TRAIN = """train_it() {
+    run_step exp/m/.done "conf.yaml data" exp/m/model.pth train exp/m data fake --x 1
+}
+train_it
+"""
+FAKE = """import sys
+from pathlib import Path
+dir = Path(sys.argv[sys.argv.index("--output_dir") + 1])
+print("training", file=open("calls", "a"))
+for path in (dir / "checkpoint.pth", dir / "model.pth"):
+    path.write_text(path.read_text() + "+" if path.exists() else "1")
+"""
+
+
+def test_no_experiment_is_deleted_unasked(bash, tmp_path):
+    (tmp_path / "fake.py").write_text(FAKE)
+    (tmp_path / "data").write_text("1")
+    (tmp_path / "conf.yaml").write_text("max_epoch: 1")
+    model = tmp_path / "exp/m/model.pth"
+    done = bash(TRAIN)
+    assert done.returncode == 0, done.stderr
+    assert "done before" in bash(TRAIN).stdout
+    (tmp_path / "conf.yaml").write_text("max_epoch: 2")  # the program looks into it
+    assert bash(TRAIN).returncode == 0 and model.read_text() == "1+"
+    (tmp_path / "data").write_text("2")
+    done = bash(TRAIN)
+    assert done.returncode == 1 and model.read_text() == "1+"
+    assert (
+        "exp/m was trained with other contents of data: train into a new" in done.stderr
+    )
+    assert "--overwrite true" in done.stderr
+    (tmp_path / "data").write_text("1")
+    assert bash(TRAIN).returncode == 0 and model.read_text() == "1++"
+    (tmp_path / "data").write_text("2")
+    assert bash("overwrite=true\n" + TRAIN).returncode == 0 and model.read_text() == "1"
+    (tmp_path / "exp/m/checkpoint.pth").unlink()  # killed before the first epoch ended
+    (tmp_path / "data").write_text("3")
+    assert bash(TRAIN).returncode == 0
+
+
+def test_what_fast_trained_is_replaced(bash, tmp_path):
+    (tmp_path / "fake.py").write_text(FAKE)
+    (tmp_path / "data").write_text("1")
+    (tmp_path / "conf.yaml").write_text("a: 1")
+    assert bash("fast=true\n" + TRAIN).returncode == 0
+    (tmp_path / "data").write_text("2")
+    assert bash(TRAIN).returncode == 0
+    assert (tmp_path / "exp/m/model.pth").read_text() == "1"
+
+
+def run_recipe(
+    recipe: Path, *arguments: str, script: str = "run.sh"
+) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["./run.sh", *arguments],
+        [f"./{script}", *arguments],
         cwd=recipe,
         capture_output=True,
         text=True,
@@ -93,9 +182,17 @@ def run_recipe(recipe: Path, *arguments: str) -> subprocess.CompletedProcess:
         (["--stage", "2"], "no data/train/wav.scp: run stage 1 first"),
         (["--stage", "3"], "no dump/raw/org/train/utt2num_samples: run stage 2"),
         (["--stage", "7"], "no dump/taste/train/taste.scp: run stage 6 first"),
-        (["--stage", "9"], "no exp/decode/copy/test/.done: run stage 6 first"),
+        (["--stage", "9"], "no dump/raw/test/.done: run stage 3 first"),
         (["--stage", "10"], "no exp/scores/test/results.json: run stage 9 first"),
         (["--stage", "11", "--hf_repo", "a/b"], "no exp/packed.zip: run stage 10"),
+        (["--stage", "12"], "--stage 12: the last stage is 11"),
+        (["--max_wav_duration", "long"], "takes a number, not 'long'"),
+        (["--grammar", "./x.jsgf"], "--grammar: no ./x.jsgf"),
+        (["--testsets", "a:salmon=/no/folder"], "--testsets: no /no/folder"),
+        (["--speaker_model", "./x.onnx"], "--speaker_model: no ./x.onnx"),
+        (["--asr_config", "conf/asr.yaml"], "--asr_config: no conf/asr.yaml"),
+        (["--taste_exp", "exp/other"], "--taste_exp: no exp/other"),
+        (["--download_model", "./x.zip"], "no ./x.zip"),
         (["--stages", "7"], "unknown option --stages"),
         (["now"], "no positional arguments, but got 'now'"),
         (["--speaker_type", "campplus"], "is not trained here: give --speaker_model"),
@@ -117,17 +214,9 @@ def test_nothing_is_uploaded_unasked(recipe):
 
 def test_help_names_every_option_and_stage(recipe):
     shown = run_recipe(recipe, "--help").stdout
-    text = (recipe / "taste.sh").read_text()
+    text = (recipe / "utils/options.sh").read_text()
     options = re.findall(r"^([a-z]\w*)=.*#", text.split("help_message=")[0], re.M)
+    assert run_recipe(recipe, "--help", script="score.sh").stdout.count("--") > 40
     assert len(options) > 40
     assert all(f"  --{name} " in shown for name in options)
     assert all(re.search(rf"\b{stage} \w", shown) for stage in range(1, 12))
-
-
-def test_data_of_another_recipe(recipe):
-    (recipe / "data").mkdir()
-    (recipe / "data/.recipe").write_text("other\n")
-    done = run_recipe(recipe)
-    assert done.returncode == 1
-    assert "data/ was made by recipe 'other'" in done.stderr
-    assert "rm -r data dump exp" in done.stderr

@@ -4,7 +4,7 @@ set -e -u -o pipefail
 
 SECONDS=0
 . utils/options.sh # all options, and the names of what the stages make
-. utils/models.sh  # tokenize, synthesize, resynthesize, generate
+. utils/models.sh  # tokenize, synthesize, generate
 export TASTE_COMMAND; TASTE_COMMAND="$0 $(printf '%q ' "${arguments[@]}")"
 
 stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
@@ -18,10 +18,9 @@ stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
         for set in ${sets}; do
             if [ "${set}" = "${train_set}" ]; then few=96; else few=4; fi
             run_step "${data}/${set}/.done" "$(there "data/${set}"/{wav.scp,text,utt2spk,segments})" \
-                "${data}/${set}/wav.scp ${data}/${set}/text" datadir subset "data/${set}" "${data}/${set}" --first "${few}"
+                "${data}/${set}/wav.scp ${data}/${set}/text" datadir subset "data/${set}" "${data}/${set}" --spread "${few}"
         done
     fi
-    data_made=true
     check_paths
 }
 
@@ -75,7 +74,7 @@ align() { # <set> [<speakers.scp of the training set>]
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.align --data_dir "${org}/$1" \
         --units "${dumpdir}/units/$1/units.scp" --asr_config "${asr_exp}/config.yaml" \
         --asr_model "${asr_file}" --device "${device}"
-    datadir merge "${dir}" "${dir}" f0_sum.scp prosody.scp durations.scp words.ctm
+    datadir merge "${dir}" "${dir}"
     "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}
 }
 speakers_and_units() {
@@ -248,7 +247,7 @@ row_inputs() { echo "${raw}/$1/text ${raw}/$1/units.scp ${raw}/$1/spk_emb.scp ${
 row() { # <row key> <set>
     case ${1%:*} in
         copy) run_step "${decode}/copy/$2/.done" "$(row_inputs "$2")" "${decode}/copy/$2/wav.scp" \
-            resynthesize "${decode}/copy/$2" "${raw}/$2" ;;
+            synthesize "${decode}/copy/$2" "${raw}/$2" --condition units --batch_size 16 ;;
         text_only) said "$1" "$2" "${baseline_exp}" --condition text ;;
         no_vq) said "$1" "$2" "${no_vq_exp}" --condition speech ;;
         taste) said "$1" "$2" "${taste_exp}" --condition codes --taste "${codes}/$2/taste.scp" ;;

@@ -1,0 +1,66 @@
+"""Training configurations with a base."""
+
+import pytest
+import yaml
+
+from espnet2_taste.bin import config as command
+from espnet2_taste.io.config import read_training_config
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, **conf):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(conf))
+        return path
+
+    return write
+
+
+def test_entries_are_merged_and_other_parts_replaced(write):
+    write("a.yaml", lr=1, optim="adam", optim_conf={"lr": 1, "eps": 2}, sizes=[1, 2])
+    write("sub/b.yaml", base="../a.yaml", optim_conf={"lr": 3}, sizes=[4])
+    last = write("c.yaml", base="sub/b.yaml", optim="sgd", optim_conf={"lr": 5})
+    assert read_training_config(last) == {
+        "lr": 1,
+        "optim": "sgd",
+        "optim_conf": {"lr": 5},  # another optimiser: nothing of the other's is left
+        "sizes": [4],
+    }
+    middle = read_training_config(last.parent / "sub/b.yaml")
+    assert middle["optim_conf"] == {"lr": 3, "eps": 2}
+
+
+@pytest.mark.parametrize(
+    "base, error, message",
+    [
+        ("b.yaml", ValueError, "a.yaml is its own base, by way of .*b.yaml"),
+        ("no.yaml", FileNotFoundError, "no file .*no.yaml, the base of .*a.yaml"),
+        ("list.yaml", ValueError, "list.yaml: expected options"),
+        ("bad.yaml", ValueError, "bad.yaml: not YAML"),
+    ],
+)
+def test_bad_bases(write, base, error, message):
+    path = write("a.yaml", base=base)
+    write("b.yaml", base="a.yaml")
+    (path.parent / "list.yaml").write_text("- 1\n")
+    (path.parent / "bad.yaml").write_text("a: {\n")
+    with pytest.raises(error, match=message):
+        read_training_config(path)
+
+
+def test_command(write, capsys):
+    write("a.yaml", frontend="mel", max_epoch=1)
+    path = write("b.yaml", base="a.yaml", max_epoch=2)
+    command.main([str(path)])
+    assert yaml.safe_load(capsys.readouterr().out) == {
+        "frontend": "mel",
+        "max_epoch": 2,
+    }
+    digests = []
+    for options in ({}, {"max_epoch": 3}, {"frontend": "other"}):
+        path = write("b.yaml", base="a.yaml", **options)
+        command.main([str(path), "--digest", "frontend", "frontend_conf"])
+        digests.append(capsys.readouterr().out)
+    assert digests[0] == digests[1] != digests[2]
