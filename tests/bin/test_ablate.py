@@ -66,6 +66,12 @@ def ablate(tmp_path, monkeypatch):
     return run
 
 
+def given(options):
+    """The trained sub-stages that a run takes."""
+    names = ("text_only", "no_vq", "taste", "baseline")
+    return {n: options[f"--{n}_exp"] for n in names if f"--{n}_exp" in options}
+
+
 def test_trained_scored_and_compared(ablate, tmp_path, capsys):
     ablate(CHOICES, "--output", "ABLATION.md", "--fast", "true", seeds=[0, 1])
     text = (tmp_path / "exp/mine/ablation.md").read_text()
@@ -78,12 +84,11 @@ def test_trained_scored_and_compared(ablate, tmp_path, capsys):
     runs = [eval(line) for line in (tmp_path / "calls").read_text().splitlines()]
     assert all(r["--meters"] == "frames" and r["--fast"] == "true" for r in runs)
     own, fsq, pitch, own1, fsq1, pitch1 = runs
-    text_only = "text_only: text_only_matched:"
-    assert own["--reuse"] == "text_only: no_vq: rvq: text_only_matched:"
-    assert fsq["--reuse"] == "text_only: no_vq: text_only_matched:"
-    assert own1["--reuse"] == pitch["--reuse"] == pitch1["--reuse"] == text_only
-    no_vq = "no_vq:mine_recipe_seed1"
-    assert fsq1["--reuse"] == f"text_only: {no_vq} text_only_matched:"
+    trained = {"text_only": "exp/taste_text_only", "baseline": "exp/taste_text_only"}
+    assert given(own1) == given(pitch) == given(pitch1) == trained
+    assert given(fsq) == trained | {"no_vq": "exp/taste_no_vq"}
+    assert given(own) == given(fsq) | {"taste": "exp/taste_rvq"}
+    assert given(fsq1) == trained | {"no_vq": "exp/taste_no_vq_mine_recipe_seed1"}
     # Stage 4 extracted the features of the recipe's frontend.
     assert pitch["--feats_type"] == "raw" and "--feats_type" not in fsq
 

@@ -96,10 +96,20 @@ def test_align_speaker_mean_is_zero_per_speaker_and_repeatable(asr, data, tmp_pa
         align(
             ["--data_dir", str(data), "--output_dir", str(tmp_path), "--speaker_mean"]
         )
-        relative = kaldiio.load_scp(f"{data}/prosody.scp")
+        relative = kaldiio.load_scp(f"{tmp_path}/relative/prosody.scp")
         shift = raw["utt2"][:, 0] - relative["utt2"][:, 0]
         assert shift == pytest.approx(28 / 6, abs=1e-5)
         assert np.array_equal(raw["utt4"], relative["utt4"])  # nothing voiced
+    # Speakers of the training set keep its mean; but one who has none is a new one.
+    speakers = read_table(data / "utt2spk")
+    known = {speakers["utt2"]: np.array([9.0, 3]), "unvoiced": np.zeros(2)}
+    kaldiio.save_ark(f"{tmp_path}/known.ark", known, f"{tmp_path}/known.scp")
+    align(
+        ["--data_dir", str(data), "--output_dir", str(tmp_path), "--speaker_mean"]
+        + ["--known", f"{tmp_path}/known.scp"]
+    )
+    relative = kaldiio.load_scp(f"{tmp_path}/relative/prosody.scp")
+    assert raw["utt2"][:, 0] - relative["utt2"][:, 0] == pytest.approx(3, abs=1e-5)
 
 
 def test_align_drops_and_names_what_cannot_be_aligned(asr, data, tmp_path, caplog):

@@ -41,7 +41,8 @@ score_set() { # <set>
     local set=$1 rows_of=() continued=() lm=() own both files dir
     need "${raw}/${set}/.done" 3
     rows_of=($(row_folders "${set}" 6 ${rows}))
-    own=(--taste "${codes}/${set}/taste.scp")
+    own=(--taste "${codes}/${set}/taste.scp" --conditioned_by "${speaker_type}=${speaker}"
+        --rtf_dirs "${dumpdir}/spk_emb/${set}" "${dumpdir}/units/${set}")
     if [ -e "${codes}/${train_set}/taste.scp" ]; then
         own+=(--train_dir "${raw}/${train_set}" --train_taste "${codes}/${train_set}/taste.scp")
     fi

@@ -58,7 +58,7 @@ extract_speakers() { # <set> [<speakers.scp of the training set>]
     local dir=${dumpdir}/spk_emb/$1
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_speakers --data_dir "${org}/$1" \
         --model_type "${speaker_type}" --model "${speaker}" --device "${device}"
-    datadir merge "${dir}" "${dir}" spk_emb.scp
+    datadir merge "${dir}" "${dir}"
     "${python}" -m espnet2_taste.bin.extract_speakers --average speaker --data_dir "${org}/$1" \
         --spk_emb "${dir}/spk_emb.scp" --output_dir "${dir}/averaged" ${2:+--known "$2"}
 }
@@ -66,8 +66,7 @@ extract_units() { # <set>
     local dir=${dumpdir}/units/$1
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_units --data_dir "${org}/$1" \
         --model_type "${unit_type}" --model "${units}" --device "${device}"
-    datadir merge "${dir}" "${dir}" units.scp
-    cp "${dir}/output.1/num_units" "${dir}/"
+    datadir merge "${dir}" "${dir}"
 }
 align() { # <set> [<speakers.scp of the training set>]
     local dir=${dumpdir}/align/$1
@@ -164,7 +163,7 @@ write_shapes() {
 extract_feats() { # <set>
     sharded "${feats}/$1" "${raw}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_feats \
         --config "$(taste_conf no_vq)" --data_dir "${raw}/$1" --device "${device}"
-    datadir merge "${feats}/$1" "${feats}/$1" feats.scp
+    datadir merge "${feats}/$1" "${feats}/$1"
 }
 name_feats() { # a folder per frontend
     feats=${dumpdir}/feats_$("${python}" -m espnet2_taste.bin.config "$(taste_conf no_vq)" --digest frontend frontend_conf)
