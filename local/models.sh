@@ -9,10 +9,10 @@ tokenize() {
 }
 # synthesize <dir> <data dir> <bin.synthesize args...>: speech from text and codes, or units
 synthesize() {
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2046,SC2086
     sharded "$1" "$2/text" "${python}" -m espnet2_taste.bin.synthesize --data_dir "$2" \
-        --vocoder_type "${vocoder_type}" --vocoder "${vocoder}" --device "${device}" \
-        "${@:3}" ${synthesis_args}
+        --vocoder_type "${vocoder_type}" --vocoder "${vocoder}" $(part_conf vocoder_conf) \
+        --device "${device}" "${@:3}" ${synthesis_args}
     datadir merge "$1" "$1"
 }
 # generate <dir> <data dir> <taste.scp> <seed> <bin.taslm_generate args...>: words and codes

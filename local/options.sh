@@ -30,7 +30,7 @@ local_data_opts=       # Options of local/data.sh.
 train_set=train        # Its folder in data/.
 valid_set=dev          # Its folder in data/.
 test_sets="test"       # Their folders in data/; each is scored; the validation set may be one.
-fs=16k                 # Sampling rate: Hz, or k for kHz.
+fs=native              # Sampling rate of --dumpdir: native, or Hz, e.g. 24k.
 audio_format=wav       # Of the audio in --dumpdir: wav, flac, flac.ark.
 max_wav_duration=30.0  # Seconds; longer utterances are dropped and reported.
 min_wav_duration=0.1   # Seconds; shorter ones likewise.
@@ -39,11 +39,14 @@ filter_test_sets=false # Do the limits hold for test sets, too?
 speaker_type=campplus  # Speaker encoder: campplus, xvector, espnet_spk.
 speaker_config=conf/train_speaker.yaml  # Training of an xvector.
 speaker_model=         # File, folder or tag of a trained one; empty: trained here.
+speaker_conf=          # Its further options, "name=value ...".
 unit_type=s3           # Unit extractor: s3, world_vq.
 units_config=conf/train_units.yaml  # Training of world_vq.
 units_model=           # File, folder or name of a trained one; empty: trained here.
+units_conf=            # Its further options, "name=value ...".
 vocoder_type=cosyvoice # Units to speech: cosyvoice, world_vq, griffin_lim.
 vocoder_model=         # File or folder; empty: trained with the units.
+vocoder_conf=          # Its further options, "name=value ...".
 asr_config=            # ESPnet CTC model: aligner, `espnet` encoder; empty: none.
 asr_args=              # Added to its training.
 # Tokenizer (stages 4 to 6)
@@ -114,8 +117,6 @@ if "${skip_eval}"; then skip_stages+=" 8 9"; fi
 if "${skip_packing}" || [ -n "${download_model}" ]; then skip_stages+=" 10"; fi
 if "${skip_upload_hf}" || [ -n "${download_model}" ]; then skip_stages+=" 11"; fi
 if ! "${with_taslm}"; then skip_stages+=" 7 8"; fi
-
-if [[ "${fs}" = *k ]]; then fs=$(awk "BEGIN {print ${fs%k} * 1000}"); fi
 
 # --download_model: what it has is neither trained nor aligned here; folders of its own.
 if [ -n "${download_model}" ]; then
@@ -196,6 +197,9 @@ bpe=data/token_list/bpe/bpe.model
 chars=data/token_list/char.txt
 recogniser=(--asr "${score_asr}")
 [ -z "${score_asr_model}" ] || recogniser+=(--asr_model "${score_asr_model}")
+
+# part_conf <speaker_conf|units_conf|vocoder_conf>: as the programs take it
+part_conf() { local word; for word in ${!1}; do echo "--$1 ${word}"; done; }
 
 # row_keys <name...>: <name>:<seed> of every seed; the copy has none
 row_keys() {

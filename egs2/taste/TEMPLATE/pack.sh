@@ -21,11 +21,12 @@ stage_10() {
         files+=" ${taslm_file}"
         parts+=(--taslm "${taslm_file}")
     fi
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2046,SC2086
     run_step "${packed_model}.done" "${files}" "${packed_model}" \
         "${python}" -m espnet2_taste.bin.pack "${parts[@]}" \
         --vocoder_type "${vocoder_type}" --vocoder "${vocoder}" --unit_type "${unit_type}" \
         --units "${units}" --speaker_type "${speaker_type}" --speaker "${speaker}" \
+        $(part_conf vocoder_conf) $(part_conf units_conf) $(part_conf speaker_conf) \
         --results "${scored[@]}" ${hf_repo:+--name "${hf_repo}"} ${pack_args} \
         --output "${packed_model}"
 }

@@ -34,7 +34,8 @@ stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and repor
         fi
         run_step "${org}/${set}/.done" "$(there "${data}/${set}"/{wav.scp,text,utt2spk,segments})" \
             "${org}/${set}/wav.scp $(tables "${org}/${set}")" \
-            "${python}" -m espnet2_taste.bin.format_wav "${data}/${set}" "${org}/${set}" --fs "${fs}" --nj "${nj}" "${limits[@]}"
+            "${python}" -m espnet2_taste.bin.format_wav "${data}/${set}" "${org}/${set}" \
+            --fs "${fs}" --audio_format "${audio_format}" --nj "${nj}" "${limits[@]}"
     done
 }
 trains() { [ "$1" = "${train_set}" ] || [ "$1" = "${valid_set}" ]; } # <set>
@@ -54,18 +55,20 @@ train_units() {
         --spk_emb "${dumpdir}/spk_emb/${train_set}/averaged/spk_emb.scp" \
         --output_dir "${units_exp}" --device "${train_device}" "$@"
 }
+# shellcheck disable=SC2046
 extract_speakers() { # <set> [<speakers.scp of the training set>]
     local dir=${dumpdir}/spk_emb/$1
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_speakers --data_dir "${org}/$1" \
-        --model_type "${speaker_type}" --model "${speaker}" --device "${device}"
+        --model_type "${speaker_type}" --model "${speaker}" --device "${device}" $(part_conf speaker_conf)
     datadir merge "${dir}" "${dir}"
     "${python}" -m espnet2_taste.bin.extract_speakers --average speaker --data_dir "${org}/$1" \
         --spk_emb "${dir}/spk_emb.scp" --output_dir "${dir}/averaged" ${2:+--known "$2"}
 }
+# shellcheck disable=SC2046
 extract_units() { # <set>
     local dir=${dumpdir}/units/$1
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_units --data_dir "${org}/$1" \
-        --model_type "${unit_type}" --model "${units}" --device "${device}"
+        --model_type "${unit_type}" --model "${units}" --device "${device}" $(part_conf units_conf)
     datadir merge "${dir}" "${dir}"
 }
 align() { # <set> [<speakers.scp of the training set>]
@@ -98,7 +101,7 @@ speakers_and_units() {
     for set in ${sets}; do
         dir=${dumpdir}/units/${set}
         run_step "${dir}/.done" "${org}/${set}/wav.scp ${units_file}" \
-            "${dir}/units.scp ${dir}/num_units" extract_units "${set}"
+            "${dir}/units.scp ${dir}/unit_spec.yaml" extract_units "${set}"
     done
 }
 recogniser_of_words() {
@@ -117,8 +120,7 @@ recogniser_of_words() {
 }
 # joined <set> <its files...>: what they have in common
 joined() {
-    rm -rf "${raw:?}/$1"
-    mkdir -p "${raw}/$1"
+    rm -f "${raw:?}/$1"/*
     cp "${@:2}" "${raw}/$1/"
     datadir fix "${raw}/$1"
 }
@@ -140,7 +142,7 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
     for set in ${sets}; do
         org_set=${org}/${set} aligned=${dumpdir}/align/${set}
         files="${org_set}/wav.scp $(tables "${org_set}") ${dumpdir}/units/${set}/units.scp"
-        files+=" ${dumpdir}/units/${set}/num_units ${dumpdir}/spk_emb/${set}/averaged/spk_emb.scp"
+        files+=" ${dumpdir}/units/${set}/unit_spec.yaml ${dumpdir}/spk_emb/${set}/averaged/spk_emb.scp"
         files+=" ${dumpdir}/spk_emb/${set}/averaged/spk_embed_dim"
         if [ -n "${asr_config}" ]; then
             files+=" ${aligned}/durations.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm"
@@ -210,7 +212,6 @@ sub_stage() {
     run_step "${dir}/.done" "$(merged "${config}") ${files} ${asr_config:+${asr_file}}" "${dir}/${taste_model}" \
         train "${dir}" "${files}" espnet2_taste.bin.taste_train --seed "${seed}" \
         --config "${config}" --bpe_model "${bpe}" \
-        --num_units "$(<"${raw}/${train_set}/num_units")" \
         --spk_embed_dim "$(<"${raw}/${train_set}/spk_embed_dim")" \
         --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
@@ -325,7 +326,7 @@ stage_8() { # continuation of test prompts, and of prompts with others' codes; t
 }
 
 run_stage 1 "local/data.sh"
-run_stage 2 "audio, mono at ${fs} Hz"
+run_stage 2 "audio, mono (rate: ${fs})"
 run_stage 3 "speech units, speaker embeddings, alignment"
 run_stage 4 "text tokens and lengths"
 run_stage 5 "tokenizer: text-only, without quantiser, with quantiser; and the baseline"

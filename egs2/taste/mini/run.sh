@@ -7,6 +7,7 @@ sets=data/testsets
     --train_set train \
     --valid_set dev \
     --test_sets test \
+    --fs 16k \
     --fast_data_opts "--num_train 96 --num_dev 4 --num_test 4 --num_pairs 2" \
     --speaker_type xvector \
     --unit_type world_vq \
