@@ -161,6 +161,8 @@ def finish(mark):
     record["outputs"] = look_at(record["outputs"], {})
     for path, (digest, _) in record["outputs"].items():
         if digest is None:
+            # The next try is another one, for programs that go on where they were.
+            write(mark + ".started", {**record, "again": str(time.time())})
             sys.exit(f"{path} was to be made for {mark}, but is not there")
     record.pop("again", None)
     write(mark, record)

@@ -30,7 +30,7 @@ local_data_opts=       # Options of local/data.sh.
 train_set=train        # Its folder in data/.
 valid_set=dev          # Its folder in data/.
 test_sets="test"       # Their folders in data/; each is scored; the validation set may be one.
-fs=native              # Sampling rate of --dumpdir: native, or Hz, e.g. 24k.
+fs=16k                 # Sampling rate of --dumpdir: Hz, or k for kHz, or native.
 audio_format=wav       # Of the audio in --dumpdir: wav, flac, flac.ark.
 max_wav_duration=30.0  # Seconds; longer utterances are dropped and reported.
 min_wav_duration=0.1   # Seconds; shorter ones likewise.
@@ -195,6 +195,8 @@ decode=${expdir}/decode${suffix}${inference_tag:+_${inference_tag}}
 scores=${expdir}/scores${suffix}${inference_tag:+_${inference_tag}}
 bpe=data/token_list/bpe/bpe.model
 chars=data/token_list/char.txt
+sound=sound # what ESPnet calls the audio
+if [ "${audio_format}" = flac.ark ]; then sound=kaldi_ark; fi
 recogniser=(--asr "${score_asr}")
 [ -z "${score_asr_model}" ] || recogniser+=(--asr_model "${score_asr_model}")
 

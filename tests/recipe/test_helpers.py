@@ -31,7 +31,7 @@ def script(tmp_path):
     path = tmp_path / "script.sh"
     path.write_text(
         "#!/usr/bin/env bash\nset -e -u\nnj=4   # Jobs.\nfast=false\nsome_name=\n"
-        'list="a b"  # Words.\nhelp_message=Usage\nhidden=1\n'
+        'list="a b"  # Words.\nlimit=30.0  # Seconds.\nhelp_message=Usage\nhidden=1\n'
         f". {LOCAL}/parse_options.sh\n"
         'echo "$nj|$fast|$some_name|$list|$*"\n'
     )
@@ -43,6 +43,7 @@ def test_options(script):
     done = call(script, "--nj", "8", "--some-name", "x y", "--fast=true", "rest")
     assert done.stdout == "8|true|x y|a b|rest\n"
     assert call(script).stdout == "4|false||a b|\n"
+    assert call(script, "--limit", "20.5").returncode == 0
     assert call(script, "--some_name", "").stdout == "4|false||a b|\n"
 
 
@@ -59,6 +60,7 @@ def test_help_lists_the_options(script):
     [
         (["--unknown", "1"], "unknown option --unknown"),
         (["--nj", "many"], "--nj takes an integer, not 'many'"),
+        (["--limit", "long"], "--limit takes a number, not 'long'"),
         (["--fast", "1"], "--fast takes true or false, not '1'"),
         (["--nj"], "option --nj needs a value"),
         (["--a[$(touch x)]", "1"], "unknown option"),
@@ -87,8 +89,8 @@ def test_split_and_filter(tmp_path):
 
 def test_run(tmp_path):
     done = call(
-        LOCAL / "run.pl", "--gpu", "0", "--max_jobs_run", "2", "JOB=1:3",
-        "log/j.JOB.log", "bash", "-c", "echo out JOB; echo err >&2",
+        LOCAL / "run.pl", "-l", "mem_free=1G", "--gpu", "0", "--max_jobs_run", "2",
+        "JOB=1:3", "log/j.JOB.log", "bash", "-c", "echo out JOB; echo err >&2",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -169,12 +171,25 @@ def test_clusters(tmp_path, shim, command, variable, flags):
     fake.write_text(FAKE_SCHEDULER.format(python=sys.executable, variable=variable))
     fake.chmod(0o755)
     path = f"{fake.parent}:{os.environ['PATH']}"
-    line = ["--gpu", "2", "JOB=1:3", "log/j.JOB.log", "bash", "-c"]
+    line = [
+        "--gpu",
+        "2",
+        "--name",
+        "n",
+        "-q",
+        "fast",
+        "--allow-scratch",
+        "JOB=1:3",
+        "log/j.JOB.log",
+        "bash",
+        "-c",
+    ]
     done = call(LOCAL / shim, *line, "echo task JOB", cwd=tmp_path, PATH=path)
     assert done.returncode == 0, done.stderr
     assert "task 3\n" in (tmp_path / "log/j.3.log").read_text()
     submitted = (tmp_path / "submitted").read_text()
-    assert all(flag in submitted for flag in flags), submitted
+    assert all(flag in submitted for flag in [*flags, "-q fast"]), submitted
+    assert (" -J n " if shim == "slurm.pl" else " -N n ") in submitted
     done = call(LOCAL / shim, *line, "exit $((JOB == 2))", cwd=tmp_path, PATH=path)
     assert done.returncode == 1
     assert "1 of 3 job(s) failed, log is in log/j.2.log" in done.stderr

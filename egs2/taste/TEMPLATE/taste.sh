@@ -115,7 +115,7 @@ recogniser_of_words() {
         --config "${asr_config}" --token_type char --token_list "${chars}" \
         --train_shape_file "${org}/${train_set}/utt2num_samples" \
         --valid_shape_file "${org}/${valid_set}/utt2num_samples" \
-        $(both_sets "speech:${org}/SET/wav.scp:sound" "text:${org}/SET/text:text") \
+        $(both_sets "speech:${org}/SET/wav.scp:${sound}" "text:${org}/SET/text:text") \
         "${fast_train[@]}" ${asr_args}
 }
 # joined <set> <its files...>: what they have in common
@@ -141,7 +141,7 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
     done
     for set in ${sets}; do
         org_set=${org}/${set} aligned=${dumpdir}/align/${set}
-        files="${org_set}/wav.scp $(tables "${org_set}") ${dumpdir}/units/${set}/units.scp"
+        files="${org_set}/wav.scp ${org_set}/sample_rate $(tables "${org_set}") ${dumpdir}/units/${set}/units.scp"
         files+=" ${dumpdir}/units/${set}/unit_spec.yaml ${dumpdir}/spk_emb/${set}/averaged/spk_emb.scp"
         files+=" ${dumpdir}/spk_emb/${set}/averaged/spk_embed_dim"
         if [ -n "${asr_config}" ]; then
@@ -197,7 +197,7 @@ sub_stage() {
     case $2 in
         text_only*) ;; # never hears the audio
         *) if [ "${feats_type}" = extracted ]; then data+=("feats:${feats}/SET/feats.scp:kaldi_ark")
-        else data+=("speech:${raw}/SET/wav.scp:sound"); fi ;;
+        else data+=("speech:${raw}/SET/wav.scp:${sound}"); fi ;;
     esac
     if [ -n "${asr_config}" ]; then
         data+=("durations:${raw}/SET/durations.scp:kaldi_ark" "prosody:${raw}/SET/prosody.scp:kaldi_ark")
