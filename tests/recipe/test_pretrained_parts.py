@@ -10,6 +10,7 @@ from test_mini import copy_recipes, run
 from tiny_onnx import write_campplus, write_s3
 
 from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 
@@ -104,8 +105,8 @@ def test_published_parts_from_data_to_resynthesis(tmp_path, monkeypatch):
     assert not any((recipe / "exp" / name).exists() for name in ("asr", "units"))
 
     raw = recipe / "dump/raw"
-    assert (raw / "all/num_units").read_text() == "48\n"
-    assert (raw / "all/spk_embed_dim").read_text() == "12\n"
+    assert UnitSpec.read(raw / "train/unit_spec.yaml").num_units == 48
+    assert (raw / "train/spk_embed_dim").read_text() == "12\n"
     samples = read_table(raw / "train/utt2num_samples")
     units = kaldiio.load_scp(str(raw / "train/units.scp"))
     assert set(units) == set(samples) and len(samples) == 16

@@ -1,0 +1,163 @@
+"""What the stages of taste.sh run again, and what not; the programs are fakes."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FAKE = Path(__file__).with_name("fake_python.py")
+DATA = """#!/usr/bin/env bash
+for set in train dev test test2; do
+    mkdir -p data/${set}
+    for file in wav.scp text utt2spk; do echo "${set}-1 x" > data/${set}/${file}; done
+done
+echo "data" >> calls
+"""
+OPTIONS = {
+    "python": str(FAKE),
+    "ngpu": "0",
+    "unit_type": "world_vq",
+    "speaker_type": "xvector",
+    "vocoder_type": "world_vq",
+    "asr_config": "conf/train_asr.yaml",
+    "testsets": "",
+    "sampling_seeds": "0",
+}
+
+
+@pytest.fixture
+def taste(recipe):
+    """Runs taste.sh; returns the calls of programs."""
+    (recipe / "local/data.sh").write_text(DATA)
+
+    def run(folder=recipe, fails="", **options):
+        (folder / "calls").write_text("")
+        given = OPTIONS | {key: str(value) for key, value in options.items()}
+        words = [word for key, value in given.items() for word in (f"--{key}", value)]
+        done = subprocess.run(
+            ["./taste.sh", *words],
+            cwd=folder,
+            env=dict(os.environ, PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (done.returncode != 0) == bool(fails), done.stderr[-3000:] + done.stdout
+        assert fails in done.stderr
+        return (folder / "calls").read_text().splitlines()
+
+    return run
+
+
+def names(calls):
+    return {call.split()[0] for call in calls}
+
+
+def test_from_data_to_pack_and_what_runs_again(taste, recipe):
+    first = taste()
+    assert {"data", "asr_train", "taste_train", "taslm_train", "pack"} <= names(first)
+    assert taste() == []
+
+    copy = recipe.parent / "renamed"
+    shutil.copytree(recipe, copy, symlinks=True, copy_function=shutil.copy)
+    assert taste(copy) == []
+
+    # A test set that is added costs itself, and the report. No training.
+    added = taste(test_sets="test test2")
+    assert names(added) & names(first) - {"report", "pack"} <= {
+        *("format_wav", "extract_speakers", "extract_units", "align", "tokenize"),
+        *("synthesize", "taslm_generate", "judge", "measure", "score"),
+    }
+    others = [c for c in added if "test2" not in c and "scores" not in c]
+    assert [c.split()[0] for c in others] == ["pack"] or others == []
+    # The validation set may be among them, in any order.
+    assert not names(taste(test_sets="dev test")) & {"format_wav", "taste_train"}
+
+    # A comment: nothing. More epochs: the training goes on; the weights are the same.
+    conf = recipe / "conf/train_taste_rvq.yaml"
+    conf.write_text("# a comment\n" + conf.read_text())
+    assert taste() == []
+    conf.write_text(conf.read_text().replace("max_epoch: 1", "max_epoch: 2"))
+    assert taste() == ["taste_train exp/taste_rvq"]
+    # Other weights: what is made with them, and nothing else.
+    (recipe / "weights").write_text("2")
+    conf.write_text(conf.read_text().replace("max_epoch: 2", "max_epoch: 3"))
+    after = taste()
+    assert names(after) >= {"taste_train", "tokenize", "synthesize", "score", "pack"}
+    assert not names(after) & {"extract_units", "align", "asr_train"}
+    made_again = {c for c in after if c.startswith("synthesize")}
+    assert made_again and not any("copy" in call for call in made_again)
+
+
+def test_data_that_changed_stop_a_training(taste, recipe):
+    taste(stop_stage=5)
+    for name in ("text", "utt2spk"):
+        with open(recipe / f"data/train/{name}", "a") as file:
+            file.write("train-2 y\n")
+    assert "data" not in taste(stop_stage=2)  # what a user edited stays
+    taste(
+        stop_stage=5, fails="exp/asr was trained with other contents of dump/raw/org/"
+    )
+    assert (recipe / "exp/taste_rvq/valid.acc.best.pth").exists()
+    again = taste(stop_stage=5, overwrite="true")
+    assert {"asr_train", "taste_train"} <= names(again)
+    assert taste(stop_stage=5) == []
+    # A deleted experiment is made again, and what depends on it if it is another.
+    shutil.rmtree(recipe / "exp/taste_text_only")
+    assert taste(stop_stage=5) == ["taste_train exp/taste_text_only"]
+
+
+def test_stages_that_are_skipped(taste, recipe):
+    taste(stop_stage=4)
+    assert taste(skip_data_prep="true", skip_train="true", skip_eval="true") == []
+    calls = taste(skip_data_prep="true", skip_stages="8 9 10 11")
+    assert names(calls) == {"taste_train", "tokenize", "synthesize", "taslm_train"}
+    (recipe / "data/test/segments").write_text("test-1 x 0 1\n")
+    assert taste(stop_stage=2) == ["format_wav data/test"]
+    calls = taste(stage=6, stop_stage=6, synthesis_args="--top_k 5")
+    assert names(calls) == {"synthesize"}  # its own folder
+    assert (recipe / "exp/decode_top_k5").is_dir() and (recipe / "exp/decode").is_dir()
+
+
+def test_trained_models_that_are_given(taste, recipe):
+    taste(stop_stage=7)
+    given = {"taste_exp": "exp/taste_rvq", "no_vq_exp": "exp/taste_no_vq"}
+    given |= {"text_only_exp": "exp/taste_text_only", "taslm_exp": "exp/taslm"}
+    calls = taste(tag="other", stage=5, stop_stage=7, **given)
+    assert "taste_train exp/taste_text_only_matched_other" in calls
+    assert sum(call.startswith("ta") and "train" in call for call in calls) == 1
+    assert (recipe / "dump/taste_other/test/taste.scp").exists()
+
+
+def test_downloaded_model(taste, recipe):
+    (recipe / "some.zip").write_text("packed")
+    calls = taste(download_model="./some.zip", test_sets="test test2")
+    assert not any("train" in call for call in calls)
+    assert {"extract_units dump/some/raw/org/test2", "tokenize dump/some/raw/test"} <= {
+        *calls
+    }
+    assert {"taslm_generate", "score", "report"} <= names(calls)
+    assert (recipe / "exp/some/RESULTS.md").exists() and not (
+        recipe / "data/fast"
+    ).exists()
+    assert taste(download_model="./some.zip", test_sets="test test2") == []
+    (recipe / "some.zip").write_text("another")
+    assert "tokenize dump/some/raw/test" in taste(download_model="./some.zip")
+
+
+def test_fast_takes_some_of_any_corpus(taste, recipe):
+    data = DATA.replace("test test2", "test").replace(
+        'echo "${set}-1 x" >', 'seq -f "${set}-%g x" 10 20 >'
+    )
+    (recipe / "local/data.sh").write_text(data)
+    calls = taste(fast="true", stop_stage=2)
+    assert calls == [
+        "data",
+        *(f"format_wav data/fast/{s}" for s in ("train", "dev", "test")),
+    ]
+    assert len((recipe / "data/test/text").read_text().splitlines()) == 11
+    assert len((recipe / "data/fast/test/text").read_text().splitlines()) == 4
