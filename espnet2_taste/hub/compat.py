@@ -14,6 +14,7 @@ from espnet2_taste.taslm.backbone import HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 from espnet2_taste.vocoder.cosyvoice.padding import Padding, frame_mask, masked
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
 from espnet2_taste.vocoder.cosyvoice.source import HarmonicSource, running_cycles
@@ -78,8 +79,8 @@ class _ReferenceUNet(UNet):
 
 class _ReferenceSource(HarmonicSource):
     @staticmethod
-    def phase(f0: torch.Tensor) -> torch.Tensor:
-        return running_cycles(f0).float().double() % 1
+    def phase(f0: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+        return running_cycles(f0, spec).float().double() % 1
 
 
 def count_padding(flow: Flow) -> Flow:

@@ -15,12 +15,14 @@ from espnet2_taste.tasks.options import (
     settle_units,
 )
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
+from espnet2_taste.tasks.speech_rate import at_rate
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taste.build import (
     aggregator_choices,
     build_taste_model,
     encoder_choices,
     frontend_choices,
+    frontend_rate,
     fusion_choices,
     quantizer_choices,
     speech_decoder_choices,
@@ -80,7 +82,9 @@ class TasteTask(AbsTask):
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         if not args.use_preprocessor:
             return None
-        return TastePreprocessor(args.token_type, args.token_model)
+        preprocess = TastePreprocessor(args.token_type, args.token_model)
+        rate = frontend_rate(args.frontend, args.frontend_conf)
+        return at_rate(preprocess, rate, args, train)
 
     @classmethod
     def required_data_names(

@@ -1,14 +1,16 @@
-"""ESPnet task of the vocoder's flow: speech units -> mel."""
+"""ESPnet task of vocoders: speech units -> speech."""
 
 import argparse
 
 import numpy as np
 from espnet2.tasks.abs_task import AbsTask
-from espnet2.utils.get_default_kwargs import get_default_kwargs
-from espnet2.utils.nested_dict_action import NestedDictAction
+from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet2_taste.io.checkpoint import check_init_freeze
+from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.tasks.collate import TasteCollate
+from espnet2_taste.tasks.options import check_data
+from espnet2_taste.tasks.speech_rate import at_rate
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
 
@@ -54,24 +56,31 @@ class VocoderPreprocessor:
         return {**data, "units": units}
 
 
+vocoder_choices = ClassChoices(
+    "vocoder",
+    {"cosyvoice_flow": FlowModel},
+    type_check=AbsESPnetModel,
+    default="cosyvoice_flow",
+)
+
+
 class VocoderTask(AbsTask):
-    """Builds and trains
-    :class:`~espnet2_taste.vocoder.cosyvoice.espnet_model.FlowModel`.
+    """Builds and trains a model that makes speech, or its mel, of units.
+
+    The class has the attributes ``unit_spec`` and ``spk_embed_dim``, and ``rates`` as
+    :class:`~espnet2_taste.vocoder.cosyvoice.espnet_model.FlowModel` has it.
     """
 
     num_optimizers = 1
-    class_choices_list = []
+    class_choices_list = [vocoder_choices]
     trainer = TasteTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
         group = parser.add_argument_group(description="Task related")
-        group.add_argument(
-            "--model_conf",
-            action=NestedDictAction,
-            default=get_default_kwargs(FlowModel),
-            help="The keyword arguments for model class.",
-        )
+        group.add_argument("--model_conf", default={}, help="Not used")
+        for class_choices in cls.class_choices_list:
+            class_choices.add_arguments(group)
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool):
@@ -79,8 +88,10 @@ class VocoderTask(AbsTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
-        conf = get_default_kwargs(FlowModel) | args.model_conf
-        return VocoderPreprocessor(conf["fs"], 50)
+        vocoder = vocoder_choices.get_class(args.vocoder)
+        sample_rate, unit_rate = vocoder.rates(**args.vocoder_conf)
+        preprocess = VocoderPreprocessor(sample_rate, unit_rate)
+        return at_rate(preprocess, sample_rate, args, train)
 
     @classmethod
     def required_data_names(
@@ -95,7 +106,10 @@ class VocoderTask(AbsTask):
         return ()
 
     @classmethod
-    def build_model(cls, args: argparse.Namespace) -> FlowModel:
-        model = FlowModel(**args.model_conf)
+    def build_model(cls, args: argparse.Namespace) -> AbsESPnetModel:
+        model = vocoder_choices.get_class(args.vocoder)(**args.vocoder_conf)
+        check_data(
+            args, f"--vocoder {args.vocoder}", model.unit_spec, model.spk_embed_dim
+        )
         check_init_freeze(args, model)
         return model

@@ -28,9 +28,8 @@ from parity.computed.vocoder import (  # noqa: E402
 from parity.folder import ParityFolder  # noqa: E402
 
 from espnet2_taste.vocoder.cosyvoice.checkpoint import published_state  # noqa: E402
-from espnet2_taste.vocoder.cosyvoice.flow import count_frames  # noqa: E402
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator  # noqa: E402
-from espnet2_taste.vocoder.cosyvoice.source import HOP_LENGTH  # noqa: E402
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec  # noqa: E402
 
 SEED = 5
 MEL, SPEAKER, UNITS, HARMONICS = 12, 7, 19, 9
@@ -106,14 +105,17 @@ def inputs(random: Random) -> dict[str, dict[str, torch.Tensor]]:
     def phase() -> torch.Tensor:
         return (2 * random.uniform(1, HARMONICS, 1) - 1) * torch.pi
 
-    frames, whole = count_frames(LENGTH), count_frames(PROMPT + TARGET)
+    frames, whole = (
+        MelSpec().count_frames(LENGTH),
+        MelSpec().count_frames(PROMPT + TARGET),
+    )
     main = {
         "speech_token_ids": random.ids(1, LENGTH),
         "speech_token_lengths": torch.tensor([LENGTH]).int(),
         "flow_embedding": random(1, SPEAKER),
         "z": random(1, MEL, frames),
         "hift_phase": phase(),
-        "hift_sine_noise": random(1, HARMONICS, HOP_LENGTH * frames).half(),
+        "hift_sine_noise": random(1, HARMONICS, MelSpec().hop * frames).half(),
     }
     batch, longest = len(PADDED), max(PADDED)
     units, mels = zip(*TRAINING, strict=True)
@@ -127,7 +129,7 @@ def inputs(random: Random) -> dict[str, dict[str, torch.Tensor]]:
         "B.conv_post_bias": random(18, rms=0.1) + LOUD,
         "B.mel": 2 * random(1, MEL, frames),
         "B.phase": phase(),
-        "B.sine_noise": random(1, HARMONICS, HOP_LENGTH * frames).half(),
+        "B.sine_noise": random(1, HARMONICS, MelSpec().hop * frames).half(),
         "C.x": random(batch, MEL, longest),
         "C.mu": random(batch, MEL, longest),
         "C.cond": random(batch, MEL, longest),

@@ -5,6 +5,7 @@ from espnet2_taste.taslm.sampler import random_streams
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 from espnet2_taste.vocoder.cosyvoice.generator import Noise
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 
 
 def test_streams_are_fixed_on_every_machine_and_differ_by_either_seed():
@@ -25,7 +26,7 @@ def test_what_is_drawn_does_not_depend_on_the_default_device():
     def drawn():
         sampler = UnitSampler(Sampling(top_k=2, seed=1), 2, "cpu", [3, 4])
         units = sampler(torch.ones(2, 9, device="cpu"), 0)
-        noise = Noise.draw(5, 4, 1, seed=1, item_seed=2)
+        noise = Noise.draw(MelSpec(num_mels=5), 4, 1, seed=1, item_seed=2)
         return [units, random_streams(1, [2, 3], 4, 5), *vars(noise).values()]
 
     want = drawn()

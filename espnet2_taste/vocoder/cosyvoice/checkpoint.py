@@ -179,7 +179,8 @@ def read(path: str | Path) -> tuple[State, dict[str, dict]]:
     conf = {}
     if (folder / "config.yaml").is_file():
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        conf = config.get("model_conf") or {} if isinstance(config, dict) else {}
+        config = config if isinstance(config, dict) else {}
+        conf = config.get("vocoder_conf") or config.get("model_conf") or {}
     return state, {k: conf[k] for k in ("flow_conf", "hift_conf") if k in conf}
 
 

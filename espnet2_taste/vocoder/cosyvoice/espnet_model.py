@@ -6,8 +6,9 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
-from espnet2_taste.vocoder.cosyvoice.flow import MEL_SIZE, Flow
+from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.mel import TargetMel
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 
 
 class FlowModel(AbsESPnetModel):
@@ -18,31 +19,40 @@ class FlowModel(AbsESPnetModel):
 
     Args:
         flow_conf: arguments of :class:`Flow`; default: the published sizes.
-        fs: sampling rate of the speech.
         prompt_rate: part of the utterances that are told the start of their mel, so
             that prompts work. The reference, with 0, never does; CosyVoice: 0.5.
         max_prompt: longest start, a part of the mel.
         extract_feats_in_collect_stats: read by ESPnet before the model exists.
+
+    Attributes:
+        unit_spec: of the units it takes.
+        spk_embed_dim: width of the speaker embeddings it takes.
     """
 
     def __init__(
         self,
         flow_conf: dict | None = None,
-        fs: int = 22050,
         prompt_rate: float = 0.0,
         max_prompt: float = 0.3,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
         self.flow = Flow(**(flow_conf or {}))
-        if self.flow.mel_size != MEL_SIZE:
-            raise ValueError(f"the target mel has {MEL_SIZE} bins: leave out mel_size")
         if not (0 <= prompt_rate <= 1 and 0 <= max_prompt < 1):
             raise ValueError("prompt_rate and max_prompt are parts of 1")
-        self.mel = TargetMel(fs)
+        self.mel = TargetMel(self.flow.mel_spec)
+        self.unit_spec = self.flow.unit_spec
+        self.spk_embed_dim = self.flow.spk_embed_dim
         self.prompt_rate = prompt_rate
         self.max_prompt = max_prompt
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
+
+    @staticmethod
+    def rates(flow_conf: dict | None = None, **others) -> tuple[int, float]:
+        """Hz of the speech and units a second, of the arguments of the constructor."""
+        conf = flow_conf or {}
+        spec = MelSpec(**conf.get("mel_spec") or {})
+        return spec.sample_rate, conf.get("unit_rate", 50.0)
 
     def forward(
         self,
@@ -57,7 +67,7 @@ class FlowModel(AbsESPnetModel):
         """Loss of a batch; validation draws the same numbers every time.
 
         Args:
-            speech: (B, N) float waveforms at ``fs``.
+            speech: (B, N) float waveforms at the mel's sample rate.
             speech_lengths: (B,) int64 samples.
             units: (B, U) int64, any padding.
             units_lengths: (B,) int64, at least 1.

@@ -8,20 +8,10 @@ from espnet2_taste.nn.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder.cosyvoice.cfm import ConditionalFlowMatching, FlowDraws
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
 from espnet2_taste.vocoder.cosyvoice.unet import UNet
-
-MEL_SIZE = 80
-
-
-def count_frames(units):
-    """Mel frames (256 samples at 22 050 Hz) of a number of units (50 Hz).
-
-    Args:
-        units: int or int64 tensor.
-    """
-    return units * 441 // 256  # trunc(n / 50 * 22050 / 256)
 
 
 class Flow(nn.Module):
@@ -33,7 +23,9 @@ class Flow(nn.Module):
     Args:
         num_units: unit vocabulary.
         spk_embed_dim: width of the speaker embeddings.
-        mel_size: bins of the mel.
+        mel_size: bins of the mel, unless ``mel_spec`` says.
+        mel_spec: fields of :class:`MelSpec` that are not CosyVoice 1's.
+        unit_rate: units a second.
         embed_size: width of the unit embeddings.
         encoder_size, encoder_heads, encoder_ffn_size, encoder_blocks: of the encoder.
         dropout: of the encoder, attention weights included.
@@ -47,7 +39,9 @@ class Flow(nn.Module):
         self,
         num_units: int = 4096,
         spk_embed_dim: int = 192,
-        mel_size: int = MEL_SIZE,
+        mel_size: int = 80,
+        mel_spec: dict | None = None,
+        unit_rate: float = 50.0,
         embed_size: int = 512,
         encoder_size: int = 512,
         encoder_heads: int = 8,
@@ -66,9 +60,10 @@ class Flow(nn.Module):
     ):
         super().__init__()
         self.num_units = num_units
-        self.unit_spec = UnitSpec(num_units, 50.0)
+        self.unit_spec = UnitSpec(num_units, unit_rate)
+        self.mel_spec = MelSpec(**{"num_mels": mel_size} | (mel_spec or {}))
         self.spk_embed_dim = spk_embed_dim
-        self.mel_size = mel_size
+        mel_size = self.mel_size = self.mel_spec.num_mels
         self.input_embedding = nn.Embedding(num_units, embed_size)
         self.spk_embed_affine_layer = nn.Linear(spk_embed_dim, mel_size)
         self.encoder = RelPosEncoder(
@@ -98,6 +93,10 @@ class Flow(nn.Module):
             drop_rate,
             sigma,
         )
+
+    def count_frames(self, units):
+        """Mel frames of a number of units, see :meth:`MelSpec.count_frames`."""
+        return self.mel_spec.count_frames(units, self.unit_spec.unit_rate)
 
     def encode(
         self, units: torch.Tensor, lengths: torch.Tensor | None = None
@@ -155,10 +154,10 @@ class Flow(nn.Module):
             cond: (B, mel_size, T) known frames of the mel, zeros elsewhere.
 
         Returns:
-            (B, mel_size, T), prompts included; see :func:`count_frames`.
+            (B, mel_size, T), prompts included; see :meth:`count_frames`.
         """
         size = noise.size(2)
-        frames = None if lengths is None else count_frames(lengths)
+        frames = None if lengths is None else self.count_frames(lengths)
         mu = self.prior(units, size, lengths, frames)
         cond = torch.zeros_like(mu) if cond is None else cond
         mask = frame_mask(frames, size)

@@ -1,13 +1,14 @@
 """Flow and HiFT together: the published ``voice_generator.pth``."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
 from espnet2_taste.nn.random_streams import item_generator
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
-from espnet2_taste.vocoder.cosyvoice.source import HOP_LENGTH, NUM_HARMONICS
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
+from espnet2_taste.vocoder.cosyvoice.source import NUM_HARMONICS
 
 
 class VoiceGenerator(torch.nn.Module):
@@ -22,10 +23,12 @@ class VoiceGenerator(torch.nn.Module):
         super().__init__()
         self.flow = Flow(**(flow_conf or {}))
         self.hift = HiFT(**(hift_conf or {}))
-        if self.flow.mel_size != self.hift.mel_size:
+        flow, hift = asdict(self.flow.mel_spec), asdict(self.hift.mel_spec)
+        other = [f"{k} {v} and {hift[k]}" for k, v in flow.items() if v != hift[k]]
+        if other:
             raise ValueError(
-                f"the flow makes {self.flow.mel_size} mel bins, HiFT takes "
-                f"{self.hift.mel_size}: they do not belong together"
+                f"flow and HiFT are of other mels ({', '.join(other)}): they do not "
+                "belong together"
             )
 
 
@@ -36,7 +39,7 @@ class Noise:
     Attributes:
         flow: (mel_size, T) normal, T with the frames of a prompt.
         offsets: (NUM_HARMONICS,) uniform in [-pi, pi).
-        source: (NUM_HARMONICS, HOP_LENGTH T') normal, T' without the prompt.
+        source: (NUM_HARMONICS, hop T') normal, T' without the prompt.
     """
 
     flow: torch.Tensor
@@ -45,13 +48,13 @@ class Noise:
 
     @classmethod
     def draw(
-        cls, mel_size: int, frames: int, prompt_frames: int, seed: int, item_seed: int
+        cls, spec: MelSpec, frames: int, prompt_frames: int, seed: int, item_seed: int
     ) -> "Noise":
         """Draw from the stream of (seed, item_seed), on the CPU on every machine."""
         generator = item_generator(seed, item_seed)
         on_cpu = {"generator": generator, "device": "cpu"}
-        flow = torch.randn(mel_size, frames, **on_cpu)
+        flow = torch.randn(spec.num_mels, frames, **on_cpu)
         uniform = torch.rand(NUM_HARMONICS, **on_cpu)
-        samples = HOP_LENGTH * (frames - prompt_frames)
+        samples = spec.hop * (frames - prompt_frames)
         source = torch.randn(NUM_HARMONICS, samples, **on_cpu)
         return cls(flow, (2 * uniform - 1) * torch.pi, source)

@@ -7,19 +7,20 @@ No masks: items of other lengths are run apart. Masking each of its 60 convoluti
 costs more than a batch saves (on a CPU twice the time of single runs).
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 from espnet2_taste.vocoder.cosyvoice.source import HarmonicSource
 
-UPSAMPLE = 8  # at each of two levels; the STFT's hop does the rest
 N_FFT = 16
 STFT_HOP = 4
 BINS = N_FFT // 2 + 1
 KERNELS = (3, 7, 11)
 DILATIONS = (1, 3, 5)
-SOURCE_KERNELS = (7, 11)
 MAX_MAGNITUDE = 100.0
 AUDIO_LIMIT = 0.99
 
@@ -76,43 +77,67 @@ class ResBlock(nn.Module):
 
 
 class HiFT(nn.Module):
-    """CosyVoice 1's mel-to-waveform model.
+    """CosyVoice's mel-to-waveform model; defaults are the first one's.
 
     Args:
-        mel_size: bins of the mel.
+        mel_size: bins of the mel, unless ``mel_spec`` says.
         base_size: channels before the up-sampling, halved by each level.
         f0_size: channels of the f0 predictor.
+        mel_spec: fields of :class:`MelSpec` that are not CosyVoice 1's.
+        upsample_rates: of each level; with the STFT's hop of 4 they make the mel's hop.
+        upsample_kernels: sizes of the convolutions that do it.
+        source_kernels: of each level's residual block for the excitation.
+
+    Raises:
+        ValueError: rates that do not make the mel's hop.
     """
 
-    def __init__(self, mel_size: int = 80, base_size: int = 512, f0_size: int = 512):
+    def __init__(
+        self,
+        mel_size: int = 80,
+        base_size: int = 512,
+        f0_size: int = 512,
+        mel_spec: dict | None = None,
+        upsample_rates: tuple[int, ...] = (8, 8),
+        upsample_kernels: tuple[int, ...] = (16, 16),
+        source_kernels: tuple[int, ...] = (7, 11),
+    ):
         super().__init__()
-        self.mel_size = mel_size
+        self.mel_spec = MelSpec(**{"num_mels": mel_size} | (mel_spec or {}))
+        hop = math.prod(upsample_rates) * STFT_HOP
+        if hop != self.mel_spec.hop:
+            raise ValueError(
+                f"HiFT: upsample_rates {list(upsample_rates)} and the STFT's hop of "
+                f"{STFT_HOP} make {hop} samples a frame, not {self.mel_spec.hop}"
+            )
+        mel_size = self.mel_size = self.mel_spec.num_mels
         self.f0_predictor = F0Predictor(mel_size, f0_size)
-        self.m_source = HarmonicSource()
+        self.m_source = HarmonicSource(self.mel_spec)
         self.conv_pre = nn.Conv1d(mel_size, base_size, 7, padding=3)
-        sizes = (base_size // 2, base_size // 4)
+        sizes = [base_size >> level for level in range(1, len(upsample_rates) + 1)]
         self.ups = nn.ModuleList(
             nn.ConvTranspose1d(
-                2 * size, size, 2 * UPSAMPLE, UPSAMPLE, padding=UPSAMPLE // 2
+                2 * size, size, kernel, rate, padding=(kernel - rate) // 2
             )
-            for size in sizes
+            for size, kernel, rate in zip(
+                sizes, upsample_kernels, upsample_rates, strict=True
+            )
         )
+        # The excitation comes at the last level's rate and is brought to each one's.
         self.source_downs = nn.ModuleList(
-            [
-                nn.Conv1d(
-                    2 * BINS, sizes[0], 2 * UPSAMPLE, UPSAMPLE, padding=UPSAMPLE // 2
-                ),
-                nn.Conv1d(2 * BINS, sizes[1], 1),
-            ]
+            nn.Conv1d(
+                2 * BINS, size, 2 * rate if rate > 1 else 1, rate, padding=rate // 2
+            )
+            for size, rate in zip(sizes, _down_rates(upsample_rates), strict=True)
         )
         self.source_resblocks = nn.ModuleList(
             ResBlock(size, kernel)
-            for size, kernel in zip(sizes, SOURCE_KERNELS, strict=True)
+            for size, kernel in zip(sizes, source_kernels, strict=True)
         )
         self.resblocks = nn.ModuleList(
             ResBlock(size, kernel) for size in sizes for kernel in KERNELS
         )
-        self.conv_post = nn.Conv1d(sizes[1], 2 * BINS, 7, padding=3)
+        self.conv_post = nn.Conv1d(sizes[-1], 2 * BINS, 7, padding=3)
 
     def forward(
         self,
@@ -129,7 +154,7 @@ class HiFT(nn.Module):
             f0: (B, T) Hz; None: predicted.
 
         Returns:
-            (B, 256 T) in [-0.99, 0.99].
+            (B, hop T) in [-0.99, 0.99].
         """
         source = self.m_source(
             self.f0_predictor(mel) if f0 is None else f0, offsets, noise
@@ -158,3 +183,8 @@ class HiFT(nn.Module):
         """Arguments of torch's STFT and its inverse: periodic Hann, centred."""
         window = torch.hann_window(N_FFT, dtype=like.dtype, device=like.device)
         return {"n_fft": N_FFT, "hop_length": STFT_HOP, "window": window}
+
+
+def _down_rates(rates: tuple[int, ...]) -> list[int]:
+    """How much slower each level is than the last one: (8, 5, 3) -> [15, 3, 1]."""
+    return [math.prod(rates[level + 1 :]) for level in range(len(rates))]

@@ -1,40 +1,40 @@
 """The mel spectrogram that the flow predicts and HiFT reads."""
 
 import torch
-import torchaudio
 from torch import nn
 
-from espnet2_taste.vocoder.cosyvoice.flow import MEL_SIZE
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 from espnet2_taste.vocoder.cosyvoice.padding import frame_mask, reflect
-from espnet2_taste.vocoder.cosyvoice.source import HOP_LENGTH, SAMPLE_RATE
 
-N_FFT = 1024
-MAX_HZ = 8000
 FLOOR = 1e-5
-EDGE = (N_FFT - HOP_LENGTH) // 2  # samples reflected at each end
 
 
 class TargetMel(nn.Module):
-    """Natural log of 80 mel magnitudes, 256 samples a frame at 22 050 Hz.
+    """Natural log of mel magnitudes.
 
     Each item is reflected at its own end: a batch gives what single items give.
 
     Args:
-        fs: sampling rate of the input; another than 22 050 is resampled. The mel ends
-            at 8 kHz, so 16 000 loses nothing.
+        spec: sizes and rates.
     """
 
-    def __init__(self, fs: int = SAMPLE_RATE):
+    def __init__(self, spec: MelSpec | None = None):
         super().__init__()
         import librosa
 
-        self.fs = fs
+        self.spec = spec = spec or MelSpec()
+        self.edge = (spec.n_fft - spec.hop) // 2  # samples reflected at each end
         filters = librosa.filters.mel(
-            sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=MEL_SIZE, fmax=MAX_HZ
+            sr=spec.sample_rate,
+            n_fft=spec.n_fft,
+            n_mels=spec.num_mels,
+            fmin=spec.fmin,
+            fmax=spec.fmax,
         )
         # Functions of nothing: nothing a checkpoint need carry.
         self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
-        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        window = torch.hann_window(spec.win)
+        self.register_buffer("window", window, persistent=False)
 
     @torch.no_grad()
     def forward(
@@ -44,34 +44,32 @@ class TargetMel(nn.Module):
 
         Args:
             speech: (B, N) float waveforms in [-1, 1], zeros in the padding.
-            lengths: (B,) int64 samples, each more than 384 at 22 050 Hz.
+            lengths: (B,) int64 samples, each more than (n_fft - hop) / 2.
 
         Returns:
-            (B, 80, T), zeros in the padding, and the frames of each item (B,).
+            (B, num_mels, T), zeros in the padding, and the frames of each item (B,).
 
         Raises:
-            ValueError: the batch is shorter than 385 samples.
+            ValueError: the batch is shorter than that.
         """
         with torch.autocast(speech.device.type, enabled=False):
-            speech = torchaudio.functional.resample(
-                speech.float(), self.fs, SAMPLE_RATE
-            )
-            lengths = -(-lengths * SAMPLE_RATE // self.fs)
-            if speech.size(1) <= EDGE:
+            speech, spec = speech.float(), self.spec
+            if speech.size(1) <= self.edge:
                 raise ValueError(
-                    f"{speech.size(1)} samples at {SAMPLE_RATE} Hz are too short for a "
-                    f"mel frame: {EDGE + 1} or more are needed"
+                    f"{speech.size(1)} samples at {spec.sample_rate} Hz are too short "
+                    f"for a mel frame: {self.edge + 1} or more are needed"
                 )
             spectrum = torch.stft(
-                reflect(speech, lengths, EDGE),
-                N_FFT,
-                HOP_LENGTH,
+                reflect(speech, lengths, self.edge),
+                spec.n_fft,
+                spec.hop,
+                spec.win,
                 window=self.window,
                 center=False,
                 return_complex=True,
             )
             power = spectrum.real.square() + spectrum.imag.square()
             mel = self.filters @ (power + 1e-9).sqrt()
-            frames = lengths // HOP_LENGTH
+            frames = lengths // spec.hop
             log = mel.clamp(min=FLOOR).log()
             return log * frame_mask(frames, log.size(2)), frames

@@ -1,4 +1,4 @@
-"""Length regulator: unit rate (50 Hz) to mel frames (22050 / 256 Hz)."""
+"""Length regulator: from the rate of the units to that of the mel's frames."""
 
 import torch
 from torch import nn

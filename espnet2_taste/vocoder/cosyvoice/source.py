@@ -4,8 +4,8 @@ import math
 
 import torch
 
-SAMPLE_RATE = 22050
-HOP_LENGTH = 256
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
+
 NUM_HARMONICS = 9  # the fundamental and 8 overtones
 VOICED_HZ = 10.0
 SINE_GAIN = 0.1
@@ -13,7 +13,7 @@ VOICED_NOISE = 0.003
 UNVOICED_NOISE = SINE_GAIN / 3
 
 
-def running_cycles(f0: torch.Tensor) -> torch.Tensor:
+def running_cycles(f0: torch.Tensor, spec: MelSpec) -> torch.Tensor:
     """Phases of all harmonics at every sample, in cycles since the start.
 
     f0 is constant within a frame, so the running sum (which includes the first sample)
@@ -22,29 +22,35 @@ def running_cycles(f0: torch.Tensor) -> torch.Tensor:
 
     Args:
         f0: (B, T) Hz by frame.
+        spec: its hop is the samples of a frame.
 
     Returns:
-        (B, NUM_HARMONICS, HOP_LENGTH T) float64.
+        (B, NUM_HARMONICS, hop T) float64.
     """
     harmonic = torch.arange(1, NUM_HARMONICS + 1, device=f0.device)
-    step = (f0[:, None] * harmonic[:, None] / SAMPLE_RATE).double()
-    start = HOP_LENGTH * (step.cumsum(-1) - step)
-    sample = torch.arange(1, HOP_LENGTH + 1, device=f0.device)
+    step = (f0[:, None] * harmonic[:, None] / spec.sample_rate).double()
+    start = spec.hop * (step.cumsum(-1) - step)
+    sample = torch.arange(1, spec.hop + 1, device=f0.device)
     return (start[..., None] + step[..., None] * sample).flatten(2)
 
 
-def running_phase(f0: torch.Tensor) -> torch.Tensor:
+def running_phase(f0: torch.Tensor, spec: MelSpec) -> torch.Tensor:
     """:func:`running_cycles` modulo 1."""
-    return running_cycles(f0) % 1
+    return running_cycles(f0, spec) % 1
 
 
 class HarmonicSource(torch.nn.Module):
-    """e_h = voiced 0.1 sin(phase_h + offset_h) + noise_h; source = tanh(W e)."""
+    """e_h = voiced 0.1 sin(phase_h + offset_h) + noise_h; source = tanh(W e).
+
+    Args:
+        spec: rate of the samples, and how many a frame has.
+    """
 
     phase = staticmethod(running_phase)
 
-    def __init__(self):
+    def __init__(self, spec: MelSpec):
         super().__init__()
+        self.spec = spec
         self.l_linear = torch.nn.Linear(NUM_HARMONICS, 1)
 
     def forward(
@@ -55,16 +61,18 @@ class HarmonicSource(torch.nn.Module):
         Args:
             f0: (B, T) Hz by frame.
             offsets: (B, NUM_HARMONICS) radians; the fundamental's counts as 0.
-            noise: (B, NUM_HARMONICS, HOP_LENGTH T), normal.
+            noise: (B, NUM_HARMONICS, hop T), normal.
 
         Returns:
-            (B, HOP_LENGTH T).
+            (B, hop T).
         """
         fundamental = torch.arange(NUM_HARMONICS, device=f0.device) == 0
         offsets = offsets.masked_fill(fundamental, 0.0)
-        cycles = self.phase(f0).to(f0.dtype)
+        cycles = self.phase(f0, self.spec).to(f0.dtype)
         phase = 2 * math.pi * cycles + offsets[..., None]
-        voiced = (f0 > VOICED_HZ).to(f0.dtype).repeat_interleave(HOP_LENGTH, 1)[:, None]
+        voiced = (
+            (f0 > VOICED_HZ).to(f0.dtype).repeat_interleave(self.spec.hop, 1)[:, None]
+        )
         level = VOICED_NOISE * voiced + UNVOICED_NOISE * (1 - voiced)
         excitation = SINE_GAIN * phase.sin() * voiced + level * noise
         return torch.tanh(self.l_linear(excitation.transpose(1, 2)).squeeze(2))

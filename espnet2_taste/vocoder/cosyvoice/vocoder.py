@@ -1,4 +1,4 @@
-"""The `cosyvoice` vocoder: units and a speaker embedding -> 22.05 kHz waveform."""
+"""The `cosyvoice` vocoder: units and a speaker embedding -> waveform."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,7 @@ from torch.nn import functional as F
 
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 from espnet2_taste.vocoder.cosyvoice import checkpoint
-from espnet2_taste.vocoder.cosyvoice.flow import count_frames
 from espnet2_taste.vocoder.cosyvoice.generator import Noise, VoiceGenerator
-from espnet2_taste.vocoder.cosyvoice.source import SAMPLE_RATE
 
 
 @dataclass
@@ -30,17 +28,15 @@ class Prompt:
 class _Job:
     """One utterance on the device: prompt and target units, known mel, noise."""
 
+    frames: int
+
     units: torch.Tensor
     cond: torch.Tensor  # (mel_size, P)
     noise: Noise
 
-    @property
-    def frames(self) -> int:
-        return count_frames(len(self.units))
-
 
 class CosyVoiceVocoder(AbsVocoder):
-    """Units (50 Hz) + speaker embedding -> 256 * count_frames(n) samples.
+    """Units + speaker embedding -> waveform of whole mel frames.
 
     Every item of a batch sounds as it does alone: masks keep the padding out of the
     flow, HiFT runs once per length, and the noise comes from the item's own stream.
@@ -50,11 +46,10 @@ class CosyVoiceVocoder(AbsVocoder):
         seed: of the noise.
     """
 
-    sample_rate = SAMPLE_RATE
-
     def __init__(self, model: VoiceGenerator, seed: int = 0):
         self.model = model
         self.seed = seed
+        self.sample_rate = model.flow.mel_spec.sample_rate
         self.unit_spec = model.flow.unit_spec
         self.spk_embed_dim = model.flow.spk_embed_dim
 
@@ -167,15 +162,15 @@ class CosyVoiceVocoder(AbsVocoder):
                 f"units must lie in [0, {flow.num_units}), these span "
                 f"[{units.min()}, {units.max()}]"
             )
-        frames, known = count_frames(len(units)), cond.size(1)
+        frames, known = flow.count_frames(len(units)), cond.size(1)
         if len(cond) != flow.mel_size or known >= frames:
             raise ValueError(
                 f"a prompt's mel of {known} frames x {len(cond)} bins does not fit "
                 f"{len(units)} units: fewer than {frames} x {flow.mel_size} do"
             )
         if noise is None:
-            noise = Noise.draw(flow.mel_size, frames, known, self.seed, item_seed)
-        return _Job(units, cond, noise)
+            noise = Noise.draw(flow.mel_spec, frames, known, self.seed, item_seed)
+        return _Job(frames, units, cond, noise)
 
     def _mels(self, jobs: list[_Job], spk_emb: torch.Tensor) -> list[torch.Tensor]:
         """Mels (mel_size, T) without the prompts, from one batch."""

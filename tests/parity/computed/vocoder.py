@@ -8,9 +8,10 @@ from on_device import DEVICE
 from espnet2_taste.hub.compat import count_padding, round_phases
 from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
 from espnet2_taste.vocoder.cosyvoice.checkpoint import fold_weight_norm, infer_conf
-from espnet2_taste.vocoder.cosyvoice.flow import Flow, count_frames
+from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
+from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
 
 MAIN, EXTRA = "g_voice_generator", "g_voice_generator_extra"
@@ -109,7 +110,7 @@ class VocoderCase:
         data = self.extra
         units = torch.cat([data["A.prompt_token"], data["A.token"]], 1).long()
         noise, known = data["A.z"], data["A.prompt_feat"].size(1)
-        assert count_frames(units.size(1)) == noise.size(2)
+        assert MelSpec().count_frames(units.size(1)) == noise.size(2)
         cond = torch.zeros_like(noise)
         cond[..., :known] = data["A.prompt_feat"].transpose(1, 2)
         mel = self.model.flow(units, data["A.embedding"], noise, cond=cond)
