@@ -20,6 +20,7 @@ from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
 from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.io.rtf import read_rtf
+from espnet2_taste.units.unit_spec import UnitSpec
 
 
 @pytest.fixture(scope="module")
@@ -146,10 +147,25 @@ def test_extracted_feats_train_as_speech_does(tiny_taste, data, tmp_path):
         np.testing.assert_allclose(feats[key], want[0].numpy(), atol=1e-5)
 
 
+def test_stored_features_would_miss_the_padding(tiny_taste, data, tmp_path):
+    """pad_to_30s: the encoder attends to 3000 frames, whatever their length is."""
+    config = yaml.safe_load((tiny_taste / "config.yaml").read_text())
+    config["frontend_conf"]["pad_to_30s"] = True
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match="its frontend pads .*use feats_type raw"):
+        extract_feats(
+            ["--config", str(tmp_path / "config.yaml"), "--data_dir", str(data)]
+            + ["--output_dir", str(tmp_path / "out")]
+        )
+    assert not (tmp_path / "out" / "feats.scp").exists()
+
+
 class ToneVocoder:
     """Each unit is 40 ms of a tone."""
 
     sample_rate = 16000
+    unit_spec = UnitSpec(20)
+    spk_embed_dim = None
 
     def __call__(self, units, spk_emb):
         time = torch.arange(640) / 16000
