@@ -26,12 +26,22 @@ class Resampled:
         return self.preprocess(uid, {**data, "speech": speech})
 
 
+def speech_rate(args: argparse.Namespace, train: bool) -> int | None:
+    """Hz of the training or validation speech; None where there is none.
+
+    The first recording tells it: ESPnet's reader sees to it that a set has one rate.
+    """
+    part = "train" if train else "valid"
+    for path, name, _ in getattr(args, f"{part}_data_path_and_name_and_type", []):
+        if name == "speech":
+            return audio_rate(next(iter(read_table(path).values())))
+    return None
+
+
 def at_rate(
     preprocess: Callable, wanted: int, args: argparse.Namespace, train: bool
 ) -> Callable:
     """``preprocess`` for the speech of the training or validation data.
-
-    The first recording tells the rate: ESPnet's reader sees to it that a set has one.
 
     Args:
         preprocess: ``(uid, data) -> data``.
@@ -39,10 +49,28 @@ def at_rate(
         args: options of the training.
         train: the training data, else the validation data.
     """
-    part = "train" if train else "valid"
-    for path, name, _ in getattr(args, f"{part}_data_path_and_name_and_type", []):
-        if name == "speech":
-            given = audio_rate(next(iter(read_table(path).values())))
-            if given != wanted:
-                return Resampled(preprocess, given, wanted)
-    return preprocess
+    given = speech_rate(args, train)
+    if given in (None, wanted):
+        return preprocess
+    return Resampled(preprocess, given, wanted)
+
+
+class CountsBins:
+    """Mix-in of tasks: ``--batch_bins`` counts samples at the rate the model takes.
+
+    The shape files count those of the dump: half as fast again, half as many again.
+    """
+
+    @classmethod
+    def sample_rate(cls, args: argparse.Namespace) -> int:
+        """Hz of the speech that the model takes."""
+        raise NotImplementedError
+
+    @classmethod
+    def build_iter_options(cls, args, distributed_option, mode):
+        """ESPnet's, with other bins where the dump has another rate."""
+        options = super().build_iter_options(args, distributed_option, mode)
+        given, wanted = speech_rate(args, mode == "train"), cls.sample_rate(args)
+        if given not in (None, wanted):
+            options.batch_bins = round(options.batch_bins * given / wanted)
+        return options

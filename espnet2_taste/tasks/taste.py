@@ -15,7 +15,7 @@ from espnet2_taste.tasks.options import (
     settle_units,
 )
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
-from espnet2_taste.tasks.speech_rate import at_rate
+from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taste.build import (
     aggregator_choices,
@@ -30,7 +30,7 @@ from espnet2_taste.taste.build import (
 from espnet2_taste.taste.espnet_model import TasteModel
 
 
-class TasteTask(AbsTask):
+class TasteTask(CountsBins, AbsTask):
     """Builds and trains :class:`~espnet2_taste.taste.espnet_model.TasteModel`."""
 
     num_optimizers = 1
@@ -62,6 +62,11 @@ class TasteTask(AbsTask):
             class_choices.add_arguments(group)
 
     @classmethod
+    def sample_rate(cls, args: argparse.Namespace) -> int:
+        """Hz of the speech that the frontend takes."""
+        return frontend_rate(args.frontend, args.frontend_conf)
+
+    @classmethod
     def check_required_command_args(cls, args: argparse.Namespace) -> None:
         """Called for training only: the units and speakers of the data must fit."""
         super().check_required_command_args(args)
@@ -83,8 +88,7 @@ class TasteTask(AbsTask):
         if not args.use_preprocessor:
             return None
         preprocess = TastePreprocessor(args.token_type, args.token_model)
-        rate = frontend_rate(args.frontend, args.frontend_conf)
-        return at_rate(preprocess, rate, args, train)
+        return at_rate(preprocess, cls.sample_rate(args), args, train)
 
     @classmethod
     def required_data_names(

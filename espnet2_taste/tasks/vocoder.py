@@ -10,7 +10,7 @@ from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import check_data
-from espnet2_taste.tasks.speech_rate import at_rate
+from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
 
@@ -64,7 +64,7 @@ vocoder_choices = ClassChoices(
 )
 
 
-class VocoderTask(AbsTask):
+class VocoderTask(CountsBins, AbsTask):
     """Builds and trains a model that makes speech, or its mel, of units.
 
     The class has the attributes ``unit_spec`` and ``spk_embed_dim``, and ``rates`` as
@@ -83,13 +83,22 @@ class VocoderTask(AbsTask):
             class_choices.add_arguments(group)
 
     @classmethod
+    def rates(cls, args: argparse.Namespace) -> tuple[int, float]:
+        """Hz of the speech and units a second that the vocoder takes."""
+        return vocoder_choices.get_class(args.vocoder).rates(**args.vocoder_conf)
+
+    @classmethod
+    def sample_rate(cls, args: argparse.Namespace) -> int:
+        """Hz of the speech that the vocoder takes."""
+        return cls.rates(args)[0]
+
+    @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool):
         return TasteCollate()
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
-        vocoder = vocoder_choices.get_class(args.vocoder)
-        sample_rate, unit_rate = vocoder.rates(**args.vocoder_conf)
+        sample_rate, unit_rate = cls.rates(args)
         preprocess = VocoderPreprocessor(sample_rate, unit_rate)
         return at_rate(preprocess, sample_rate, args, train)
 
