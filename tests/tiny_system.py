@@ -180,7 +180,7 @@ def experiment_outputs(root):
 
 def packed_outputs(source, **options):
     """:func:`outputs` of a packed model."""
-    from espnet2_taste.hub.packed import load_part
+    from espnet2_taste.inference import load_part
 
     return outputs(
         taste=source,

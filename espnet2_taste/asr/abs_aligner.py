@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.evaluate.scorers.abs_meter import Recording
+from espnet2_taste.asr.recording import Recording
 
 
 class AlignmentError(RuntimeError):
@@ -40,7 +40,7 @@ class WordTimes:
 class AbsAligner(ABC):
     """Recordings and their words -> word times; knows nothing of the models scored.
 
-    A constructor raises :class:`~espnet2_taste.evaluate.scorers.abs_meter.Unavailable`
+    A constructor raises :class:`~espnet2_taste.asr.recording.Unavailable`
     when it lacks a package or weights, and leaves loading them to the first call.
 
     Attributes:

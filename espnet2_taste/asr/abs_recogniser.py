@@ -10,7 +10,7 @@ _FRAME = 1600  # samples whose level is looked at when a long recording is cut
 class AbsRecogniser(ABC):
     """Speech -> text; knows nothing of the models being scored.
 
-    A constructor raises :class:`~espnet2_taste.evaluate.scorers.abs_meter.Unavailable`
+    A constructor raises :class:`~espnet2_taste.asr.recording.Unavailable`
     when it lacks a package or weights, and leaves loading them to the first call.
 
     Attributes:

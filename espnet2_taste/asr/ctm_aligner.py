@@ -10,7 +10,7 @@ from espnet2_taste.asr.abs_aligner import (
     AlignmentError,
     WordTimes,
 )
-from espnet2_taste.evaluate.scorers.abs_meter import Recording
+from espnet2_taste.asr.recording import Recording
 from espnet2_taste.io.ctm import read_ctm
 from espnet2_taste.text.normalise import normalise_words
 

@@ -2,7 +2,6 @@
 
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
@@ -11,8 +10,9 @@ from espnet2_taste.asr.abs_aligner import (
     AlignmentError,
     WordTimes,
 )
-from espnet2_taste.evaluate.scorers.abs_meter import Recording
+from espnet2_taste.asr.recording import Recording
 from espnet2_taste.io.identity import weights_identity
+from espnet2_taste.io.models import find_checkpoint
 
 
 class EspnetAligner(AbsAligner):
@@ -32,10 +32,7 @@ class EspnetAligner(AbsAligner):
     on_device = True
 
     def __init__(self, model: str, device: str = "cpu"):
-        from espnet2_taste.speaker.espnet_spk import find_checkpoint
-
-        path = Path(model)
-        self.path = find_checkpoint(path) if path.is_dir() else path
+        self.path = find_checkpoint(model)
         self.config = self.path.parent / "config.yaml"
         for file in (self.path, self.config):
             if not file.is_file():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
-from espnet2_taste.evaluate.scorers.abs_meter import Unavailable
+from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.io.identity import weights_identity
 
 _MIN_SAMPLES = 1600  # 0.1 s: subsampling leaves nothing of less
@@ -81,12 +81,9 @@ class EspnetRecogniser(AbsRecogniser):
 
 def _find_files(model: str, cache_dir: str | None) -> dict[str, str]:
     """Arguments of ``Speech2Text`` that name the model's files."""
-    from espnet2_taste.io.checkpoint import download
-    from espnet2_taste.speaker.espnet_spk import find_checkpoint
+    from espnet2_taste.io.models import download, find_checkpoint
 
-    path = Path(model)
-    if path.is_dir():
-        path = find_checkpoint(path)
+    path = find_checkpoint(model)
     if path.suffix == ".pth":
         config = path.parent / "config.yaml"
         if not config.is_file():

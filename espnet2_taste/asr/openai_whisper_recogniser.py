@@ -10,7 +10,7 @@ from espnet2_taste.asr.abs_recogniser import (
     AbsRecogniser,
     transcribe_pieces,
 )
-from espnet2_taste.evaluate.scorers.abs_meter import Unavailable
+from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.io.identity import weights_identity
 
 _LIMIT = 480000  # samples of Whisper's window

@@ -8,7 +8,7 @@ from espnet2_taste.asr.abs_aligner import (
     WordTimes,
 )
 from espnet2_taste.asr.pocketsphinx_files import MIN_SAMPLES, Pocketsphinx
-from espnet2_taste.evaluate.scorers.abs_meter import Recording
+from espnet2_taste.asr.recording import Recording
 
 FRAME_SHIFT = 0.01  # s, pocketsphinx's analysis frames
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.evaluate.scorers.abs_meter import Unavailable
+from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.io.audio import to_pcm16
 
 MIN_SAMPLES = 1600  # 0.1 s: below this there is nothing to recognise

@@ -44,7 +44,7 @@ def extract(args: argparse.Namespace) -> None:
     """One embedding an utterance, from audio."""
     import torch
 
-    from espnet2_taste.hub.packed import find_part
+    from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.speaker import load_speaker_encoder
     from espnet2_taste.units.reading import WavDir

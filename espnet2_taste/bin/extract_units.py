@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from espnet2_taste.hub.packed import find_part
+    from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.units import load_unit_extractor
     from espnet2_taste.units.cache import UnitCache

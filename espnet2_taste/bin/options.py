@@ -150,7 +150,7 @@ def load_vocoder_option(args: argparse.Namespace):
     Raises:
         ValueError: none is given.
     """
-    from espnet2_taste.hub.packed import find_part
+    from espnet2_taste.io.models import find_part
     from espnet2_taste.vocoder import load_vocoder
 
     found = find_part(args.vocoder or args.model_file, "vocoder")

@@ -68,7 +68,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    from espnet2_taste.hub.archive import write_zip
+    from espnet2_taste.hub.pack import write_zip
 
     if args.output.suffix != ".zip":
         with new_folder(args.output) as folder:
@@ -90,9 +90,8 @@ def fill(folder: Path, args: argparse.Namespace) -> None:
     from espnet2_taste.evaluate.results import read_results
     from espnet2_taste.hub.card import Card
     from espnet2_taste.hub.check import open_parts, remote_names
-    from espnet2_taste.hub.packed import MODELS, find_part, locate, write_parts
-    from espnet2_taste.hub.portable import pack_model
-    from espnet2_taste.inference.base import find_checkpoint
+    from espnet2_taste.hub.pack import pack_model, write_parts
+    from espnet2_taste.io.models import MODELS, find_checkpoint, find_part, locate
 
     scored = named_folders("--results", args.results)
     results = {name: read_results(path) for name, path in scored.items()}
@@ -101,8 +100,7 @@ def fill(folder: Path, args: argparse.Namespace) -> None:
         source = getattr(args, part)
         if source is None:
             continue
-        path = locate(source)
-        checkpoint = find_checkpoint(path, part) if path.is_dir() else path
+        checkpoint = find_checkpoint(locate(source), part)
         (folder / part).mkdir()
         pack_model(part, checkpoint, folder / part, args.include_backbones)
         parts[part] = "model"

@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     from huggingface_hub import HfApi, get_token
     from huggingface_hub.utils import validate_repo_id
 
-    from espnet2_taste.hub.packed import MANIFEST, META, locate, read_parts
+    from espnet2_taste.io.models import MANIFEST, META, locate, read_parts
 
     validate_repo_id(args.repo)
     if "/" not in args.repo:

@@ -82,10 +82,10 @@ def base_tensors(part: Part, base: Checkpoint) -> Iterator[tuple[str, torch.Tens
         ValueError: a tensor is not there.
     """
     for ours, names in base_names(part).items():
-        found = next((n for n in names if n in base.info), None)
+        found = next((n for n in names if n in base.tensors), None)
         if found is None:
             raise ValueError(f"{base.path} has no {names[0]}")
-        yield ours, base.read(found)
+        yield ours, base.tensors[found]
 
 
 def _remove(part: Part, plan: Plan, checkpoint: Checkpoint, name: str) -> None:
@@ -96,7 +96,7 @@ def _remove(part: Part, plan: Plan, checkpoint: Checkpoint, name: str) -> None:
         different = [
             part.tensors[ours]
             for ours, tensor in base_tensors(part, base)
-            if not _equal(tensor, checkpoint.read(plan.source(part.tensors[ours])))
+            if not _equal(tensor, checkpoint.tensors[plan.source(part.tensors[ours])])
         ]
         if different:
             raise ValueError(

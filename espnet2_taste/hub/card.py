@@ -156,9 +156,9 @@ class Card:
                 "more = taslm([tokens.words], [tokens.codes])[0]",
                 "print(more.words, more.codes)",
             ]
-        imports = [f"from espnet2_taste.inference import {', '.join(classes)}"]
         if has_speaker:
-            imports.append("from espnet2_taste.hub.packed import load_part")
+            classes.append("load_part")
+        imports = [f"from espnet2_taste.inference import {', '.join(classes)}"]
         lines[2:2] = ["", *imports]
         code = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
         return f"```python\n{code}\n```"

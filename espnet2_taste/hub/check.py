@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.hub.packed import load_part, read_parts
-from espnet2_taste.hub.portable import BACKBONES
-from espnet2_taste.inference import SpeechToTaste, TaslmLikelihood
+from espnet2_taste.hub.pack import BACKBONES
+from espnet2_taste.inference import SpeechToTaste, TaslmLikelihood, load_part
 from espnet2_taste.io.checkpoint import read_yaml
+from espnet2_taste.io.models import read_parts
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 from espnet2_taste.units.unit_spec import check_fit
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.hub.conversion_source import TensorInfo
 from espnet2_taste.hub.published_arguments import taslm_arguments, taste_arguments
 from espnet2_taste.hub.published_names import (
     DEAD,
@@ -62,7 +61,7 @@ class Plan:
         return EMBED_TOKENS if self.tied and published == LM_HEAD else published
 
 
-def make_plan(config: dict, info: Mapping[str, TensorInfo], where: str) -> Plan:
+def make_plan(config: dict, info: Mapping[str, torch.Tensor], where: str) -> Plan:
     """Plan a conversion; the models are built on the meta device only.
 
     Args:
@@ -114,7 +113,7 @@ def _part(
     return Part(name, args, tensors, shapes)
 
 
-def _lm_dtype(info: Mapping[str, TensorInfo]) -> str:
+def _lm_dtype(info: Mapping[str, torch.Tensor]) -> str:
     """bfloat16 where it is published so; other precisions compute in float32."""
     embedding = info.get(EMBED_TOKENS)
     bfloat16 = embedding is not None and embedding.dtype == torch.bfloat16

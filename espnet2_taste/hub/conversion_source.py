@@ -1,8 +1,7 @@
-"""Published checkpoints on disk, read tensor by tensor."""
+"""Published checkpoints on disk, whose tensors are mapped and not read."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,76 +10,34 @@ from espnet2_taste.io.checkpoint import load_state
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """What a file says about a tensor before it is read.
-
-    Attributes:
-        shape: its sizes.
-        dtype: as stored.
-    """
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-
-
-class TensorFile:
-    """One safetensors or torch file. Tensors are mapped, not read.
+def map_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file by name; reading one reads it from the disk.
 
     Args:
         path: ``*.safetensors``, or ``*.bin``, ``*.pt``, ``*.pth`` of plain tensors.
 
-    Attributes:
-        info: name -> :class:`TensorInfo`.
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged file, or one that is something else.
     """
-
-    def __init__(self, path: Path):
-        self.path = path
-        if path.suffix != ".safetensors":
-            try:
-                state = load_state(path)
-            except RuntimeError as error:
-                raise ValueError(str(error)) from None
-            # Training bookkeeping (epoch, step) is not part of the model.
-            self._state = {k: v for k, v in state.items() if torch.is_tensor(v)}
-            self.info = {
-                k: TensorInfo(tuple(v.shape), v.dtype) for k, v in self._state.items()
-            }
-            return
-        if not path.is_file():
-            raise FileNotFoundError(f"no checkpoint at {path}")
-        from safetensors import SafetensorError, safe_open
-
+    if path.suffix != ".safetensors":
         try:
-            self._state = None
-            self._file = safe_open(path, framework="pt")
-            slices = {k: self._file.get_slice(k) for k in self._file.keys()}  # noqa: SIM118
-            self.info = {
-                k: TensorInfo(tuple(s.get_shape()), _DTYPES[s.get_dtype()])
-                for k, s in slices.items()
-            }
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(
-                f"{path} is no complete safetensors file ({error})"
-            ) from None
+            state = load_state(path)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+        # Training bookkeeping (epoch, step) is not part of the model.
+        return {k: v for k, v in state.items() if torch.is_tensor(v)}
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-    def read(self, name: str) -> torch.Tensor:
-        """The tensor called ``name``."""
-        return self._file.get_tensor(name) if self._state is None else self._state[name]
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no complete safetensors file ({error})") from None
 
 
 class Checkpoint:
@@ -92,7 +49,7 @@ class Checkpoint:
 
     Attributes:
         path: as given.
-        info: name -> :class:`TensorInfo` of all files.
+        tensors: all tensors by name.
 
     Raises:
         FileNotFoundError: nothing there, or a shard is missing.
@@ -102,16 +59,15 @@ class Checkpoint:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._file_of: dict[str, TensorFile] = {}
+        self.tensors: dict[str, torch.Tensor] = {}
         for file, expected in self._files():
-            tensors = TensorFile(file)
-            absent = sorted(set(expected or ()) - tensors.info.keys())
+            found = map_tensors(file)
+            absent = sorted(set(expected or ()) - found.keys())
             if absent:
                 raise ValueError(
                     f"{file} lacks {absent[0]} ({len(absent)} of its tensors)"
                 )
-            self._file_of |= dict.fromkeys(expected or tensors.info, tensors)
-        self.info = {k: f.info[k] for k, f in self._file_of.items()}
+            self.tensors |= {name: found[name] for name in expected or found}
 
     def _files(self) -> Iterator[tuple[Path, list[str] | None]]:
         """Files and, by their index, the names in each."""
@@ -134,10 +90,6 @@ class Checkpoint:
             f"{self.path} holds no weights ({SAFETENSORS} or {BIN}, or their "
             "*.index.json)"
         )
-
-    def read(self, name: str) -> torch.Tensor:
-        """The tensor called ``name``, as stored."""
-        return self._file_of[name].read(name)
 
 
 def holds_weights(folder: Path) -> bool:

@@ -1,83 +1,30 @@
-"""Published weights -> a packed model that the inference classes open.
+"""Writing published weights as a packed model."""
 
-The source is a Hugging Face folder of TASTE (config.json, weights, llama_tokenizer/,
-cosyvoice/), a CosyVoice folder (vocoder, ONNX files, and its LM to start training
-from), or a checkpoint of the reference's STAGE1_TRAIN (tokenizer and speech decoder).
-"""
-
-import argparse
 import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from espnet2_taste.bin import run
-from espnet2_taste.hub.archive import write_zip
-from espnet2_taste.hub.packed import MODELS, PUBLISHED, TOKENIZER, write_parts
-from espnet2_taste.io.atomic import new_folder
+from espnet2_taste.hub.pack import write_parts
+from espnet2_taste.hub.published import Published
 from espnet2_taste.io.model_folder import save_state
+from espnet2_taste.io.models import MODELS, PUBLISHED, TOKENIZER
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Command-line options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", type=Path, help="published folder or file")
-    parser.add_argument("output", type=Path, nargs="?", help="new folder")
-    parser.add_argument(
-        "--dry_run", action="store_true", help="check, print the mapping, write nothing"
-    )
-    parser.add_argument(
-        "--base_lm",
-        help="hub id or folder of the base LM: its weights are left out, after a "
-        "comparison if they are on this machine",
-    )
-    parser.add_argument("--whisper", help="likewise of the Whisper model")
-    parser.add_argument("--config", type=Path, help="config.json, for a file without")
-    parser.add_argument(
-        "--zip", action="store_true", help="also write <output>.zip, to be shared"
-    )
-    return parser
-
-
-def main(cmd: list[str] | None = None) -> None:
-    """Entry point; ``cmd`` defaults to ``sys.argv[1:]``."""
-    args = get_parser().parse_args(cmd)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if args.output is None and not args.dry_run:
-        raise ValueError("give an output folder, or --dry_run")
-    from espnet2_taste.hub.base_models import leave_out
-    from espnet2_taste.hub.published import open_published
-
-    source = open_published(args.source, args.config)
-    if args.base_lm or args.whisper:
-        leave_out(source.plan, source.checkpoint, args.base_lm, args.whisper)
-    if args.dry_run:
-        for line in mapping(source):
-            print(line)
-        return
-    with new_folder(args.output) as folder:
-        write_packed(source, folder, args.base_lm)
-    if args.zip:
-        write_zip(args.output, args.output.with_name(args.output.name + ".zip"))
-    logging.info("%s is ready", args.output)
-
-
-def mapping(source) -> Iterator[str]:
-    """One line per tensor and file of a :class:`~published.Published`."""
+def mapping(source: Published) -> Iterator[str]:
+    """Where each published tensor and file goes, one line for each."""
     where: dict[str, list[str]] = {}
     for part in source.plan.parts:
         for ours, published in part.tensors.items():
             where.setdefault(published, []).append(f"{part.name}/{ours}")
     if source.checkpoint is not None:
-        for name, info in source.checkpoint.info.items():
+        for name, info in source.checkpoint.tensors.items():
             to = ", ".join(where.get(name, ["(left out)"]))
             if name in source.plan.dropped:
                 to = "(dropped: never used)"
             dtype = str(info.dtype).removeprefix("torch.")
             yield f"{name} -> {to}  {list(info.shape)} {dtype}"
-        for name in where.keys() - source.checkpoint.info.keys():
+        for name in where.keys() - source.checkpoint.tensors.keys():
             yield f"{source.plan.source(name)} -> {', '.join(where[name])}  (tied)"
     for part, (_, files) in source.files.items():
         for file in files:
@@ -88,11 +35,11 @@ def mapping(source) -> Iterator[str]:
         yield f"{file.name} -> {PUBLISHED}/{file.name}"
 
 
-def write_packed(source, folder: Path, base_lm: str | None = None) -> None:
+def write_packed(source: Published, folder: Path, base_lm: str | None = None) -> None:
     """Fill a folder; the manifest comes last.
 
     Args:
-        source: :class:`~published.Published`.
+        source: what is converted.
         folder: to fill.
         base_lm: the tokenizer's hub id, for a source without tokenizer.
     """
@@ -111,7 +58,7 @@ def write_packed(source, folder: Path, base_lm: str | None = None) -> None:
                 part.name,
             )
         names = {source.plan.source(name) for name in part.tensors.values()}
-        tensors = {name: source.checkpoint.read(name) for name in names}
+        tensors = {name: source.checkpoint.tensors[name] for name in names}
         state = {
             ours: tensors[source.plan.source(name)].reshape(part.shapes[ours])
             for ours, name in part.tensors.items()
@@ -132,7 +79,3 @@ def write_packed(source, folder: Path, base_lm: str | None = None) -> None:
     if not parts:
         raise ValueError(f"{source.path}: nothing to convert")
     write_parts(folder, parts)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -81,10 +81,10 @@ def open_published(path: str | Path, config: str | Path | None = None) -> Publis
         checkpoint = Stage1Checkpoint(path)
         if not checkpoint.has_tower:
             return Published(path, plan_decoder(checkpoint), checkpoint)
-        made = stage1_config(checkpoint.info, str(path))
+        made = stage1_config(checkpoint.tensors, str(path))
         content = made if config is None else read_json(Path(config))
         return Published(
-            path, make_plan(content, checkpoint.info, str(path)), checkpoint
+            path, make_plan(content, checkpoint.tensors, str(path)), checkpoint
         )
     raise ValueError(
         f"{path} is neither a TASTE folder ({CONFIG}, weights), nor a CosyVoice folder "
@@ -99,7 +99,7 @@ def _hub_folder(path: Path) -> Published:
     if missing:
         raise ValueError(f"{path / CONFIG} is not of a TASTE model: no {missing[0]}")
     checkpoint = Checkpoint(path)
-    plan = make_plan(config, checkpoint.info, str(path))
+    plan = make_plan(config, checkpoint.tensors, str(path))
     _check_tie(plan, checkpoint)
     tokenizer = path / TOKENIZER if (path / TOKENIZER).is_dir() else None
     if tokenizer is not None:
@@ -165,7 +165,7 @@ def _check_tie(plan: Plan, checkpoint: Checkpoint) -> None:
         return
     if not taslm.args.lm_conf["config"].get("tie_word_embeddings", False):
         return
-    if not torch.equal(checkpoint.read(LM_HEAD), checkpoint.read(EMBED_TOKENS)):
+    if not torch.equal(checkpoint.tensors[LM_HEAD], checkpoint.tensors[EMBED_TOKENS]):
         raise ValueError(
             f"{checkpoint.path}: tie_word_embeddings is true, but {LM_HEAD} is not "
             f"{EMBED_TOKENS}: one of them was not trained or not saved"

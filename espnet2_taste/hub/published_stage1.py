@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from espnet2_taste.hub.conversion_plan import Part, Plan
-from espnet2_taste.hub.conversion_source import Checkpoint, TensorInfo
+from espnet2_taste.hub.conversion_source import Checkpoint
 from espnet2_taste.hub.published_arguments import speech_decoder_conf
 from espnet2_taste.hub.published_names import (
     AGGREGATOR,
@@ -48,19 +48,15 @@ class Stage1Checkpoint(Checkpoint):
 
     def __init__(self, path: str | Path):
         super().__init__(path)
-        self._original = {published_name(name): name for name in self.info}
-        self.info = {new: self.info[old] for new, old in self._original.items()}
-
-    def read(self, name: str) -> torch.Tensor:
-        return super().read(self._original[name])
+        self.tensors = {published_name(k): v for k, v in self.tensors.items()}
 
     @property
     def has_tower(self) -> bool:
         """Whether the tokenizer half is there: not in text-only and CosyVoice files."""
-        return any(name.startswith(ENCODER) for name in self.info)
+        return any(name.startswith(ENCODER) for name in self.tensors)
 
 
-def stage1_config(info: Mapping[str, TensorInfo], where: str) -> dict:
+def stage1_config(info: Mapping[str, torch.Tensor], where: str) -> dict:
     """What ``config.json`` would say of these tensors (published names).
 
     Raises:
@@ -87,7 +83,7 @@ def plan_decoder(checkpoint: Stage1Checkpoint) -> Plan:
     Raises:
         ValueError: unknown or missing tensors.
     """
-    config = stage1_config(checkpoint.info, str(checkpoint.path))
+    config = stage1_config(checkpoint.tensors, str(checkpoint.path))
     sizes = config["speech_decoder_config"]
     conf = speech_decoder_conf(config)
     vocab_size, audio_size = sizes["text_token_size"], 1
@@ -107,7 +103,7 @@ def plan_decoder(checkpoint: Stage1Checkpoint) -> Plan:
     added = tuple(SPEECH_DECODER + prefix for prefix in ADDED)
     wanted = {k: v for k, v in wanted.items() if not k.startswith(added)}
     problems = describe_mismatch(
-        wanted, {k: t.shape for k, t in checkpoint.info.items()}
+        wanted, {k: t.shape for k, t in checkpoint.tensors.items()}
     )
     if problems:
         raise ValueError(f"{checkpoint.path} is no CosyVoice LM: {problems}")
@@ -118,12 +114,12 @@ def plan_decoder(checkpoint: Stage1Checkpoint) -> Plan:
         speech_decoder="unit_transformer",
         speech_decoder_conf=conf,
     )
-    tensors = {to_ours(TASTE, name): name for name in checkpoint.info}
-    shapes = {ours: checkpoint.info[name].shape for ours, name in tensors.items()}
+    tensors = {to_ours(TASTE, name): name for name in checkpoint.tensors}
+    shapes = {ours: checkpoint.tensors[name].shape for ours, name in tensors.items()}
     return Plan([Part("speech_decoder", options, tensors, shapes)], [], False)
 
 
-def _speech_decoder(info: Mapping[str, TensorInfo]) -> dict:
+def _speech_decoder(info: Mapping[str, torch.Tensor]) -> dict:
     def shape(name: str) -> tuple[int, ...]:
         return info[f"{SPEECH_DECODER}{name}"].shape
 
@@ -148,7 +144,7 @@ def _speech_decoder(info: Mapping[str, TensorInfo]) -> dict:
     return config
 
 
-def _whisper(info: Mapping[str, TensorInfo]) -> dict:
+def _whisper(info: Mapping[str, torch.Tensor]) -> dict:
     width, bins, _ = info[ENCODER + "conv1.weight"].shape
     heads = max(1, width // WHISPER_HEAD_SIZE)
     return {
@@ -164,7 +160,7 @@ def _whisper(info: Mapping[str, TensorInfo]) -> dict:
     }
 
 
-def _rvq(info: Mapping[str, TensorInfo]) -> dict | None:
+def _rvq(info: Mapping[str, torch.Tensor]) -> dict | None:
     layers = count_layers(info, RVQ + "layers.")
     if not layers:
         return None

@@ -8,38 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.hub.packed import locate, read_parts
 from espnet2_taste.io.checkpoint import build_model_from_file
+from espnet2_taste.io.models import find_checkpoint, locate
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.preprocessor import TaslmPreprocessor, TastePreprocessor
 from espnet2_taste.text.tokenizers import AbsWordTokenizer
 from espnet2_taste.units.unit_spec import UnitSpec
-
-#: Checkpoint names looked for in an experiment folder, best first.
-CHECKPOINTS = ("valid.acc.best.pth", "valid.loss.best.pth", "model.pth")
-
-
-def find_checkpoint(folder: str | Path, part: str | None = None) -> Path:
-    """Best checkpoint of an experiment folder, or of a part of a packed model.
-
-    Raises:
-        FileNotFoundError: names the folder and the files looked for.
-    """
-    folder = Path(folder)
-    parts = read_parts(folder)
-    if part in parts:
-        folder = folder / part
-    elif parts:
-        raise FileNotFoundError(f"{folder} has no {part}, only {', '.join(parts)}")
-    for name in CHECKPOINTS:
-        if (folder / name).is_file():
-            return folder / name
-    if (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} is as published: python -m espnet2_taste.hub.from_published "
-            "makes a folder of it that can be opened"
-        )
-    raise FileNotFoundError(f"{folder} has none of {', '.join(CHECKPOINTS)}")
 
 
 class Inference(ABC):
@@ -67,9 +41,7 @@ class Inference(ABC):
             if train_config is None:
                 raise ValueError("give train_config or model_file")
             model_file = Path(train_config).parent
-        model_file = locate(model_file)
-        if model_file.is_dir():
-            model_file = find_checkpoint(model_file, self.part)
+        model_file = find_checkpoint(locate(model_file), self.part)
         self.model, self.args = build_model_from_file(
             self.build_model, train_config, model_file, device
         )

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.hub.packed import load_part, locate, read_parts
 from espnet2_taste.inference.base import TasteInference, as_speech
+from espnet2_taste.inference.parts import load_part
+from espnet2_taste.io.models import locate, read_parts
 from espnet2_taste.taste.auxiliary import unit_accuracy
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,

@@ -9,65 +9,6 @@ from typing import Any
 import torch
 import yaml
 
-#: Of downloads and unpacked zips: espnet_model_zoo's own may lie in its package.
-CACHE = Path("~/.cache/espnet_model_zoo")
-
-
-def is_tag(source: str) -> bool:
-    """Whether it is an URL or ``user/name`` rather than a path."""
-    if "://" in source:
-        return True
-    path = Path(source)
-    starts_here = source.startswith((".", "/", "~")) or path.parent.exists()
-    return not (starts_here or path.exists() or path.suffix in (".zip", ".pth"))
-
-
-def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """``cache_dir`` or the default, from anywhere."""
-    return Path(cache_dir or CACHE).expanduser().absolute()
-
-
-def fetch(tag: str, cache_dir: str | None = None) -> Path:
-    """Download by URL or tag: a zip as it is published, or a hub's folder.
-
-    A zip that was downloaded before needs no network.
-
-    Raises:
-        FileNotFoundError: it cannot be had.
-    """
-    from espnet_model_zoo.downloader import str_to_hash
-
-    kept = cache_folder(cache_dir) / str_to_hash(tag)
-    if (kept / "url").is_file():  # complete; the zoo would ask for its name again
-        for file in kept.iterdir():
-            if zipfile.is_zipfile(file):
-                return file
-    return Path(_model_zoo("download", tag, cache_dir))
-
-
-def download(tag: str, cache_dir: str | None = None) -> dict[str, str]:
-    """Fetch what ESPnet packed by tag, URL or zip, and unpack it; its file names.
-
-    Raises:
-        FileNotFoundError: it cannot be had.
-    """
-    if not is_tag(tag) and not Path(tag).exists():
-        raise FileNotFoundError(f"{tag} does not exist")
-    return _model_zoo("download_and_unpack", tag, cache_dir)
-
-
-def _model_zoo(method: str, tag: str, cache_dir: str | None):
-    from espnet_model_zoo.downloader import ModelDownloader
-
-    zoo = ModelDownloader(cachedir=cache_folder(cache_dir))
-    try:
-        return getattr(zoo, method)(tag)
-    except (OSError, ValueError) as error:  # requests', httpx's, the hub's
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(
-            f"{tag} is no path here and could not be downloaded ({reason[:200]})"
-        ) from None
-
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a state dict without running code from the file, or all of it at once.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.io.checkpoint import build_model_from_file, download
+from espnet2_taste.io.carrier import axis_names, pack_espnet_model
+from espnet2_taste.io.checkpoint import build_model_from_file
+from espnet2_taste.io.models import download, find_checkpoint
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 MIN_SAMPLES = 16000  # encoders pool over time; a second suits all of them
@@ -57,13 +59,11 @@ class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
     def pack(cls, path: str, folder: Path) -> None:
         from espnet2.tasks.spk import SpeakerTask
 
-        from espnet2_taste.hub.portable import axis_names, pack_espnet_model
-
         axes = axis_names(SpeakerTask.class_choices_list)
         used = [name for name in axes if not name.startswith("preprocessor")]
         names = ["spk_num", "input_size", "init", *used]
-        config, checkpoint = find_files(path, None)
-        pack_espnet_model(checkpoint, config, folder, names)
+        config, checkpoint = find_files(path)
+        pack_espnet_model(config, checkpoint, folder, names)
 
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:
         """1-D float waveforms -> (B, embed_dim) float32 on the CPU.
@@ -82,24 +82,10 @@ class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
         return self.model(speech=speech, extract_embd=True)[0].float().cpu()
 
 
-def find_files(path: str | Path, cache_dir: str | None) -> tuple[Path, Path]:
+def find_files(path: str | Path, cache_dir: str | None = None) -> tuple[Path, Path]:
     """config.yaml and checkpoint of what ``from_pretrained`` takes."""
-    path = Path(path)
-    if path.is_dir() or path.suffix == ".pth":
-        checkpoint = find_checkpoint(path) if path.is_dir() else path
+    checkpoint = find_checkpoint(path)
+    if checkpoint.suffix == ".pth":
         return checkpoint.parent / "config.yaml", checkpoint
     files = download(str(path), cache_dir)
     return Path(files["train_config"]), Path(files["model_file"])
-
-
-def find_checkpoint(folder: Path) -> Path:
-    """The best ``valid.*.best.pth`` of a training folder, or its only ``.pth``.
-
-    Raises:
-        FileNotFoundError: none, or several to choose from; name the file then.
-    """
-    found = sorted(folder.glob("valid.*.best.pth")) or sorted(folder.glob("*.pth"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "no .pth file"
-        raise FileNotFoundError(f"{folder} has {names}: name one checkpoint file")
-    return found[0]

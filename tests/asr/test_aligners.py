@@ -3,7 +3,7 @@ import pytest
 
 from espnet2_taste.asr.abs_aligner import AlignmentError, WordTimes
 from espnet2_taste.asr.aligners import aligner_choices
-from espnet2_taste.evaluate.scorers.abs_meter import Recording
+from espnet2_taste.asr.recording import Recording
 
 
 def recordings(words):

@@ -9,7 +9,7 @@ from espnet2_taste.asr.abs_aligner import AlignmentError
 from espnet2_taste.asr.aligners import aligner_choices
 from espnet2_taste.asr.ctc_aligner import CTCAligner
 from espnet2_taste.asr.recognisers import load_recogniser
-from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
+from espnet2_taste.asr.recording import Recording, Unavailable
 
 
 @pytest.fixture(scope="module")

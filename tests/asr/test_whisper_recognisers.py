@@ -7,7 +7,7 @@ from tiny_whisper import SPECIAL, save_openai, save_transformers
 
 from espnet2_taste.asr.abs_recogniser import split_long
 from espnet2_taste.asr.recognisers import load_recogniser
-from espnet2_taste.evaluate.scorers.abs_meter import Unavailable
+from espnet2_taste.asr.recording import Unavailable
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,13 @@ from tiny_system import (
 
 from espnet2_taste.bin import pack as pack_command
 from espnet2_taste.bin import run
-from espnet2_taste.hub.packed import load_part, read_parts
-from espnet2_taste.inference import SpeechToTaste, TaslmGenerate, TasteToSpeech
+from espnet2_taste.inference import (
+    SpeechToTaste,
+    TaslmGenerate,
+    TasteToSpeech,
+    load_part,
+)
+from espnet2_taste.io.models import read_parts
 
 
 def test_opens_anywhere_and_computes_the_same(tiny_system, pack, tmp_path, monkeypatch):
@@ -95,7 +100,7 @@ def test_same_input_same_bytes(tiny_system, pack):
 
 
 def test_tokenizer_on_its_own_and_folders(tiny_system, pack, tmp_path):
-    from espnet2_taste.hub.packed import find_part
+    from espnet2_taste.io.models import find_part
 
     file = pack(parts=["--taste", "exp/taste/valid.acc.best.pth"], output="tok.zip")
     folder = pack(parts=["--taste", "exp/taste"], output="tok")
@@ -177,7 +182,7 @@ def test_parts_of_different_systems(tiny_system, pack):
 def test_what_is_not_there(tiny_system, pack):
     with pytest.raises(FileNotFoundError, match="exp/nothing does not exist"):
         pack(parts=["--taste", "exp/nothing"])
-    with pytest.raises(FileNotFoundError, match="has none of valid.acc"):
+    with pytest.raises(FileNotFoundError, match="has no .pth file"):
         pack(parts=["--taste", "exp"])
     with pytest.raises(FileNotFoundError, match="gone/model.pth does not exist"):
         pack("--vocoder", "exp/gone")
@@ -200,7 +205,7 @@ def test_interrupted_packing_keeps_the_old_zip(tiny_system, pack, monkeypatch, e
             raise error
         copied.append(args)
 
-    monkeypatch.setattr("espnet2_taste.hub.archive.shutil.copyfileobj", copy)
+    monkeypatch.setattr("espnet2_taste.hub.pack.shutil.copyfileobj", copy)
     with pytest.raises(type(error)):
         pack()
     assert file.read_bytes() == before

@@ -111,11 +111,11 @@ def save_weights(folder, tensors, form):
 
 @pytest.fixture
 def convert(tmp_path):
-    """Callable (source, options...) that runs from_published; the packed folder."""
-    from espnet2_taste.hub import from_published
+    """Callable (source, options...) that runs bin.convert; the packed folder."""
+    from espnet2_taste.bin import convert as bin_convert
 
     def run(source, *options, output="packed"):
-        from_published.main([str(source), str(tmp_path / output), *map(str, options)])
+        bin_convert.main([str(source), str(tmp_path / output), *map(str, options)])
         return tmp_path / output
 
     return run

@@ -9,7 +9,7 @@ import yaml
 from published_names import LLAMA, LM_HEAD, TINY, TOWER, config
 from safetensors.torch import load_file, save_file
 
-from espnet2_taste.hub import to_published
+from espnet2_taste.bin import convert as bin_convert
 from espnet2_taste.inference import SpeechToTaste, TaslmGenerate
 
 TEXT = "set the red lamp"
@@ -62,7 +62,7 @@ def test_base_models_left_out(
     ]
     assert more[0].words == more[1].words
     with pytest.raises(ValueError, match="leaves out .*convert without --whisper"):
-        to_published.main([str(packed), str(tmp_path / "back")])
+        bin_convert.main([str(packed), str(tmp_path / "back")])
     other = load_file(lm / "model.safetensors")
     other["model.norm.weight"] += 1
     save_file(other, lm / "model.safetensors", {"format": "pt"})

@@ -10,11 +10,16 @@ import yaml
 from published_names import EMBED, LM_HEAD, TINY, config
 from safetensors.torch import load_file
 
-from espnet2_taste.hub import from_published, to_published
-from espnet2_taste.hub.packed import load_part
+from espnet2_taste.bin import convert as bin_convert
+from espnet2_taste.hub import from_published
 from espnet2_taste.hub.published_arguments import taslm_arguments, taste_arguments
 from espnet2_taste.hub.published_names import taslm_state, taste_state
-from espnet2_taste.inference import SpeechToTaste, TaslmGenerate, TasteToSpeech
+from espnet2_taste.inference import (
+    SpeechToTaste,
+    TaslmGenerate,
+    TasteToSpeech,
+    load_part,
+)
 from espnet2_taste.taslm.build import build_taslm_model
 from espnet2_taste.taste.build import build_taste_model
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
@@ -93,7 +98,7 @@ def test_there_and_back(
     tied = [lm[prefix + n] for n in ("lm_head.weight", "model.embed_tokens.weight")]
     assert tied[0].data_ptr() == tied[1].data_ptr()
 
-    to_published.main([str(packed), str(tmp_path / "back")])
+    bin_convert.main([str(packed), str(tmp_path / "back")])
     back = load_file(tmp_path / "back" / "model.safetensors")
     expected = {k: v for k, v in published_tensors.items() if not k.startswith(MLPS)}
     assert back.keys() == expected.keys()
@@ -118,7 +123,7 @@ def test_embedding_and_output_layer_that_contradict_each_other(
 def test_dry_run(make_hub, published_tensors, tmp_path, capsys):
     hub = make_hub()
     before = sorted(tmp_path.rglob("*"))
-    from_published.main([str(hub), "--dry_run"])
+    bin_convert.main([str(hub), "--dry_run"])
     lines = capsys.readouterr().out.splitlines()
     mapped = {line.split(" -> ")[0]: line.split(" -> ")[1] for line in lines}
     assert published_tensors.keys() <= mapped.keys()
@@ -228,7 +233,7 @@ def test_zip(make_hub, convert, tmp_path, wav, monkeypatch):
     assert (
         vocoder.sample_rate == TasteToSpeech.from_pretrained(packed).vocoder.sample_rate
     )
-    to_published.main([str(file), str(tmp_path / "back")])
+    bin_convert.main([str(file), str(tmp_path / "back")])
     assert (tmp_path / "back" / "model.safetensors").is_file()
 
 
@@ -240,7 +245,7 @@ def test_parts_that_contradict_each_other(make_hub, convert, states, tmp_path):
     with pytest.raises(
         ValueError, match="different audio_tower.vq.rvq.project_in.bias"
     ):
-        to_published.main([str(packed), str(tmp_path / "back")])
+        bin_convert.main([str(packed), str(tmp_path / "back")])
     assert not (tmp_path / "back").exists()
 
 
@@ -249,7 +254,7 @@ def test_command_ends_in_one_line(make_hub, tmp_path):
 
     hub = make_hub(sizes=TINY | {"units": 21})
     with pytest.raises(SystemExit) as error:
-        run(lambda: from_published.main([str(hub), str(tmp_path / "packed")]))
+        run(lambda: bin_convert.main([str(hub), str(tmp_path / "packed")]))
     message = str(error.value)
     assert message.startswith(f"error: {hub} does not fit its configuration: other")
     assert "speech_decoder.llm_decoder.bias [21] instead of [22]" in message

@@ -7,9 +7,8 @@ import torch
 import yaml
 from published_names import TINY, config
 
-from espnet2_taste.hub.packed import load_part
 from espnet2_taste.hub.published_arguments import taste_arguments
-from espnet2_taste.inference import TaslmGenerate
+from espnet2_taste.inference import TaslmGenerate, load_part
 from espnet2_taste.taste.build import build_taste_model
 
 

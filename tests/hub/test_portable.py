@@ -10,7 +10,7 @@ from tiny_system import TASLM, TASTE, assert_same, experiment_outputs, make_syst
 from tiny_system import packed_outputs as outputs_of
 
 from espnet2_taste.hub.check import remote_names
-from espnet2_taste.hub.portable import Carrier
+from espnet2_taste.io.carrier import Carrier
 
 SENTENCES = ["set the red lamp", "read a book"]
 

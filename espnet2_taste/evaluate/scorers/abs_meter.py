@@ -1,31 +1,10 @@
 """What every meter offers: numbers of recordings, whatever table they end in."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
+from espnet2_taste.asr.recording import Recording, Unavailable
 
-class Unavailable(RuntimeError):
-    """A package or weights are not on this machine; the message says what to get."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One utterance to measure.
-
-    Attributes:
-        utt: id.
-        entry: of ``wav.scp``.
-        words: its own, normalised (see ``words``).
-        reference: ``wav.scp`` entry of the recording to compare with; None: none.
-        same_words: what ``reference`` says. False: only its speaker is the same (the
-            recording a continuation's prompt is from).
-    """
-
-    utt: str
-    entry: str
-    words: tuple[str, ...] = ()
-    reference: str | None = None
-    same_words: bool = True
+__all__ = ["AbsMeter", "Recording", "Unavailable"]
 
 
 class AbsMeter(ABC):

@@ -7,8 +7,8 @@ import torch
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
 from espnet2_taste.evaluate.scorers.reading import read_speech
-from espnet2_taste.io.checkpoint import is_tag
 from espnet2_taste.io.identity import weights_identity
+from espnet2_taste.io.models import is_tag
 from espnet2_taste.speaker import load_speaker_encoder, speaker_choices
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 

@@ -6,21 +6,26 @@ distributed settings. What ``taste/config.yaml`` names beside itself starts with
 """
 
 import argparse
-import filecmp
+import platform
 import shutil
-from collections.abc import Callable, Iterable
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from espnet2.train.class_choices import ClassChoices
+import yaml
 
-from espnet2_taste.hub.packed import TOKENIZER
+from espnet2_taste import __version__
+from espnet2_taste.io.atomic import replacing, write_text
+from espnet2_taste.io.carrier import Carrier, axis_names
 from espnet2_taste.io.checkpoint import (
     build_model_from_file,
     load_state,
     read_arguments,
 )
 from espnet2_taste.io.model_folder import save_state
+from espnet2_taste.io.models import MANIFEST, META, MODELS, TOKENIZER
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 
 COMMON = ("token_type", "token_model", "vocab_size", "model_conf")
@@ -32,6 +37,8 @@ TRAINING = (
 )
 #: where a pretrained network is named (``model``) or described (``config``)
 BACKBONES = {"taste": "encoder_conf", "taslm": "lm_conf"}
+#: The earliest time that a zip can hold; nothing of the machine's clock goes in.
+EPOCH = (1980, 1, 1, 0, 0, 0)
 #: of a transformers configuration: where it came from, not what it is
 _ORIGIN = ("transformers_version", "architectures", "dtype", "torch_dtype")
 
@@ -47,12 +54,6 @@ def option_names(part: str) -> list[str]:
 
         names = [*COMMON, "quantizer", "quantizer_conf", "quantizer_dim"]
     return list(dict.fromkeys([*names, *axis_names(vars(build).values())]))
-
-
-def axis_names(choices: Iterable) -> list[str]:
-    """The two options of each of ESPnet's ClassChoices, whatever else there is."""
-    axes = [c.name for c in choices if isinstance(c, ClassChoices)]
-    return [*axes, *(f"{axis}_conf" for axis in axes)]
 
 
 def builder(part: str) -> Callable[[argparse.Namespace], torch.nn.Module]:
@@ -91,8 +92,8 @@ def pack_model(
     conf = config.get(BACKBONES[part]) or {}
     conf.pop("asr_model", None)  # resolved by training: the checkpoint has its weights
     if config.get("token_type") == "hf":
-        config["token_model"] = carrier.tokenizer(
-            config["token_model"], include_backbones
+        config["token_model"] = _copy_tokenizer(
+            carrier, config["token_model"], include_backbones
         )
     backbone = carrier.find(str(conf.pop("model"))) if conf.get("model") else None
     config = {name: carrier.carry(name, value) for name, value in config.items()}
@@ -103,68 +104,19 @@ def pack_model(
         _take_in(part, folder, config)
 
 
-class Carrier:
-    """Copies what options name into a folder.
+def _copy_tokenizer(carrier: Carrier, model: str, include: bool) -> str:
+    """Copy a transformers tokenizer; the value of ``token_model``.
 
-    Args:
-        experiment: whose options they are; relative paths start at the working
-            directory, or at a parent of this.
-        folder: to copy to.
+    One with a hub id stays there unless ``include`` is True.
     """
-
-    def __init__(self, experiment: Path, folder: Path):
-        self.bases = [Path.cwd(), *experiment.resolve().parents]
-        self.folder = folder
-
-    def find(self, name: str) -> Path:
-        """The path called ``name``; as it is if there is nothing, like a hub id."""
-        found = (base / name for base in self.bases if (base / name).exists())
-        return next(found, Path(name))
-
-    def carry(self, option: str, value):
-        """An option's value with ``./name`` for every file, which is copied."""
-        if isinstance(value, dict):
-            return {k: self.carry(f"{option}.{k}", v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.carry(option, v) for v in value]
-        if not isinstance(value, str) or value.startswith("./") and self._own(value):
-            return value
-        path = self.find(value)
-        is_path = "/" in value or option == "token_model"
-        if is_path and path.is_file():
-            return self.copy(path)
-        if value.startswith(("/", "~", "./", "../")) or is_path and path.is_dir():
-            problem = "a folder" if path.is_dir() else "not there"
-            raise ValueError(
-                f"{option}: {value} is {problem} and cannot be packed: pack in the "
-                "recipe's folder, or name a file or hub id"
-            )
-        return value
-
-    def _own(self, value: str) -> bool:
-        return (self.folder / value).exists()
-
-    def copy(self, path: Path) -> str:
-        """Copy a file; its name in the folder, another if there is another such."""
-        name, number = path.name, 1
-        while (self.folder / name).exists():
-            if filecmp.cmp(path, self.folder / name, shallow=False):
-                return f"./{name}"
-            number += 1
-            name = f"{path.stem}_{number}{path.suffix}"
-        shutil.copyfile(path, self.folder / name)
-        return f"./{name}"
-
-    def tokenizer(self, model: str, include: bool) -> str:
-        """The value of ``token_model`` for a transformers tokenizer."""
-        path = self.find(model)
-        if not path.is_dir() and not include:
-            return model
-        made = build_text_tokenizer("hf", str(path)).tokenizer
-        made.init_kwargs.pop("name_or_path", None)
-        made.name_or_path = ""
-        made.save_pretrained(self.folder / TOKENIZER)
-        return f"./{TOKENIZER}"
+    path = carrier.find(model)
+    if not path.is_dir() and not include:
+        return model
+    made = build_text_tokenizer("hf", str(path)).tokenizer
+    made.init_kwargs.pop("name_or_path", None)
+    made.name_or_path = ""
+    made.save_pretrained(carrier.folder / TOKENIZER)
+    return f"./{TOKENIZER}"
 
 
 def _take_in(part: str, folder: Path, config: dict) -> None:
@@ -190,22 +142,37 @@ def _take_in(part: str, folder: Path, config: dict) -> None:
     save_state(folder, {name: tensors[name].detach() for name in wanted}, config)
 
 
-def pack_espnet_model(
-    checkpoint: Path, config: Path, folder: Path, names: list[str]
-) -> None:
-    """``config.yaml`` and ``model.pth`` of any model that ESPnet trained.
+def write_parts(folder: Path, parts: dict[str, str]) -> None:
+    """Write ``meta.yaml`` and, last, ``parts.yaml``: with it the folder is complete.
+
+    The keys of ``meta.yaml`` are what ESPnet passes to a constructor: those of the
+    tokenizer, or of what there is.
+    """
+    model = next((part for part in MODELS if part in parts), None)
+    meta = {
+        "espnet": version("espnet"),
+        "espnet2_taste": __version__,
+        "files": {"model_file": f"{model}/model.pth"} if model else {},
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "yaml_files": {"train_config": f"{model}/config.yaml"} if model else {},
+    }
+    for name, content in ((META, meta), (MANIFEST, parts)):
+        write_text(folder / name, yaml.safe_dump(content, sort_keys=False))
+
+
+def write_zip(folder: Path, path: Path) -> None:
+    """Everything in ``folder``, uncompressed (weights do not shrink), by rename.
 
     Args:
-        checkpoint: its weights.
-        config: its training options.
-        folder: to fill.
-        names: of those that build it.
+        folder: whose content becomes the top level.
+        path: of the zip; what lies there is replaced when the new one is complete.
     """
-    given = read_arguments(config)
-    carrier = Carrier(config.parent, folder)
-    options = {
-        name: carrier.carry(name, getattr(given, name))
-        for name in names
-        if hasattr(given, name)
-    }
-    save_state(folder, load_state(checkpoint), options)
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+            name = file.relative_to(folder).as_posix()
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.external_attr = 0o644 << 16
+            info.file_size = file.stat().st_size  # decides on zip64
+            with file.open("rb") as source, archive.open(info, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)

@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from tiny_system import assert_same, packed_outputs
 
-from espnet2_taste.hub.packed import find_part, load_part, locate, read_parts
-from espnet2_taste.inference import SpeechToTaste
-from espnet2_taste.io.checkpoint import is_tag
+from espnet2_taste.inference import SpeechToTaste, load_part
+from espnet2_taste.io.models import (
+    find_checkpoint,
+    find_part,
+    is_tag,
+    locate,
+    read_parts,
+)
 
 
 @pytest.fixture
@@ -29,20 +34,53 @@ def write_zip(path, **content):
 
 def test_paths_and_tags(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("exp").mkdir()
+    Path("espnet/here").mkdir(parents=True)
     for path in (
-        "exp",
-        "exp/typo",
+        "espnet",
+        "espnet/here",
+        "exp/taste_rvq",  # no folder exp here either
         "./a/b",
         "/a/b",
         "~/a/b",
+        "a/b/c",
         "a/b.zip",
         "a/b.pth",
         "a",
     ):
         assert not is_tag(path), path
-    for tag in ("user/name", "user/name@v1", "https://zenodo.org/x.zip?download=1"):
+    for tag in (
+        "espnet/x",  # beside a folder of that name
+        "user/name",
+        "user/name@v1",
+        "https://zenodo.org/x.zip?download=1",
+    ):
         assert is_tag(tag), tag
+
+
+def test_what_is_not_there_is_not_looked_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("espnet2_taste.io.models._model_zoo", None)
+    with pytest.raises(FileNotFoundError, match="exp/taste_rvq does not exist"):
+        locate("exp/taste_rvq")
+
+
+@pytest.mark.parametrize(
+    "names,best",
+    [
+        (["valid.acc.best", "valid.loss.best", "3epoch"], "valid.acc.best"),
+        (["valid.eer.best", "latest"], "valid.eer.best"),
+        (["model"], "model"),
+    ],
+)
+def test_the_best_checkpoint_of_a_folder(tmp_path, names, best):
+    for name in names:
+        (tmp_path / f"{name}.pth").touch()
+    assert find_checkpoint(tmp_path) == tmp_path / f"{best}.pth"
+    assert find_checkpoint(tmp_path / "a.pth") == tmp_path / "a.pth"
+    for name in ("valid.acc.best", "valid.eer.best"):
+        (tmp_path / f"{name}.pth").touch()
+    with pytest.raises(FileNotFoundError, match="eer.best.*: name one checkpoint"):
+        find_checkpoint(tmp_path)
 
 
 def test_zip_is_unpacked_once_and_again_when_it_changed(home):
