@@ -1,7 +1,10 @@
 """Sizes of a tiny CosyVoice vocoder, and one with random weights."""
 
+import re
+
 import torch
 
+from espnet2_taste.vocoder.cosyvoice.checkpoint import State, older_name
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 
 UNITS, SPEAKER = 24, 6
@@ -34,3 +37,25 @@ def tiny_voice_generator() -> VoiceGenerator:
             parameter.data += 0.2 * torch.randn_like(parameter)
     model.hift.f0_predictor.classifier.weight.data *= 200
     return model.eval()
+
+
+_WEIGHT_NORMED = re.compile(
+    r"hift\.(f0_predictor\.condnet\.\d+|conv_pre|conv_post|ups\.\d+|"
+    r"(source_)?resblocks\.\d+\.convs[12]\.\d+)\.weight"
+)
+
+
+def published_state(state: State) -> State:
+    """Our names -> those of the published ``voice_generator.pth``.
+
+    Norms stored apart are renamed only; a folded weight (of a model's
+    ``state_dict()``) is split into its norms g and itself as v.
+    """
+    out: State = {}
+    for key, value in state.items():
+        if _WEIGHT_NORMED.fullmatch(key):
+            out[key + "_g"] = value.flatten(1).norm(dim=1).view(-1, 1, 1)
+            out[key + "_v"] = value
+        else:
+            out[older_name(key)] = value
+    return out

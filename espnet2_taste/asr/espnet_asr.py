@@ -1,11 +1,12 @@
 """Taking the encoder and the normalisation out of an ESPnet ASR model."""
 
 import importlib
-import pickle
 from pathlib import Path
 
 import torch
 import yaml
+
+from espnet2_taste.io.checkpoint import describe_mismatch, load_state
 
 #: ESPnet's names. ``espnet2.tasks.asr`` has the full list but takes tens of seconds
 #: to import; it is asked only for a name that is not here.
@@ -189,30 +190,19 @@ def read_asr_config(path: str) -> dict:
 
 
 def load_asr_weights(path: str, parts: torch.nn.ModuleDict) -> None:
-    """Load the entries of an ASR checkpoint that belong to ``parts``, all of them."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"espnet encoder: {path} is not a plain state dict; give an epoch's or "
-            f"averaged model, not checkpoint.pth ({str(error).splitlines()[0]})"
-        ) from error
+    """Load the entries of an ASR checkpoint that belong to ``parts``, all of them.
+
+    Raises:
+        RuntimeError: no plain checkpoint, or one that does not fit.
+    """
     prefixes = tuple(f"{name}." for name in parts)
-    state = {key: value for key, value in state.items() if key.startswith(prefixes)}
-    own = parts.state_dict()
-    wrong = sorted(
-        [f"{key} (missing)" for key in own.keys() - state.keys()]
-        + [f"{key} (unknown)" for key in state.keys() - own.keys()]
-        + [
-            f"{key} ({tuple(state[key].shape)} for {tuple(own[key].shape)})"
-            for key in own.keys() & state.keys()
-            if state[key].shape != own[key].shape
-        ]
+    state = {k: v for k, v in load_state(path).items() if k.startswith(prefixes)}
+    problems = describe_mismatch(
+        {k: v.shape for k, v in parts.state_dict().items()},
+        {k: v.shape for k, v in state.items()},
     )
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ValueError(
-            f"espnet encoder: {path} does not fit asr_config: "
-            f"{', '.join(wrong[:3])}{more}"
+    if problems:
+        raise RuntimeError(
+            f"espnet encoder: {path} does not fit asr_config: {problems}"
         )
     parts.load_state_dict(state)

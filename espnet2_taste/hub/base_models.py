@@ -1,15 +1,18 @@
 """Base models whose weights a packed model leaves out: Whisper and the LLM."""
 
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 from espnet2_taste.hub.conversion_plan import Part, Plan
 from espnet2_taste.hub.conversion_source import Checkpoint
+from espnet2_taste.hub.pack import BACKBONES
 
-WHISPER_PREFIXES = ("model.encoder.", "encoder.")
+#: Of a part: where our names start, what takes their place in the base model.
+PREFIXES = {
+    "taste": ("encoder.encoder.", "encoder."),
+    "taslm": ("lm.lm.base_model.model.", ""),
+}
 
 
 def leave_out(
@@ -21,92 +24,66 @@ def leave_out(
         plan: changed in place.
         checkpoint: what is converted; the base models must equal what is in it.
         base_lm: hub id or local folder of the LLM; None: keep its weights.
-        whisper: likewise of the Whisper model.
+        whisper: the same of the Whisper model.
 
     Raises:
         ValueError: the base model is trained in this checkpoint, or differs from what
             is in it.
     """
     parts = {part.name: part for part in plan.parts}
-    if whisper is not None:
-        conf = parts["taste"].args.encoder_conf
-        del conf["config"]
-        conf["model"] = whisper
-        _remove(parts["taste"], plan, checkpoint, whisper)
     if base_lm is not None:
         if "taslm" not in parts:
             raise ValueError(f"--base_lm: {checkpoint.path} has no spoken LM")
-        conf = parts["taslm"].args.lm_conf
-        if "lora" not in conf:
+        if "lora" not in parts["taslm"].args.lm_conf:
             raise ValueError("--base_lm: without LoRA all of the LM is trained")
-        del conf["config"]
-        conf["model"] = base_lm
-        _remove(parts["taslm"], plan, checkpoint, base_lm)
+    for name, base in (("taste", whisper), ("taslm", base_lm)):
+        if base is not None:
+            conf = getattr(parts[name].args, BACKBONES[name])
+            del conf["config"]
+            conf["model"] = base
+            _remove(parts[name], plan, checkpoint, base)
 
 
-def base_names(part: Part) -> dict[str, tuple[str, ...]]:
-    """Our name -> names it may have in the base model, of all tensors from there."""
-    if part.name == "taste":
-        prefix = "encoder.encoder."
-        return {
-            ours: tuple(p + ours[len(prefix) :] for p in WHISPER_PREFIXES)
-            for ours in part.tensors
-            if ours.startswith(prefix)
-        }
-    prefix = "lm.lm.base_model.model."
-    names = {}
-    for ours in part.tensors:
-        if ours.startswith(prefix) and ".lora_" not in ours:
-            name = ours[len(prefix) :].replace(".base_layer.", ".")
-            tied = ("model.embed_tokens.weight",) if name == "lm_head.weight" else ()
-            names[ours] = (name, *tied)
-    return names
-
-
-def find_base(name: str) -> Checkpoint | None:
-    """A base model's weights on this machine; None if they are not here."""
-    if Path(name).is_dir():
-        return Checkpoint(name)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Checkpoint(snapshot_download(name, local_files_only=True))
-    except (OSError, ValueError):  # not in the cache, or not a hub id
-        return None
-
-
-def base_tensors(part: Part, base: Checkpoint) -> Iterator[tuple[str, torch.Tensor]]:
-    """(our name, tensor) of everything that ``part`` takes from ``base``.
-
-    Raises:
-        ValueError: a tensor is not there.
-    """
-    for ours, names in base_names(part).items():
-        found = next((n for n in names if n in base.tensors), None)
-        if found is None:
-            raise ValueError(f"{base.path} has no {names[0]}")
-        yield ours, base.tensors[found]
-
-
-def _remove(part: Part, plan: Plan, checkpoint: Checkpoint, name: str) -> None:
-    base = find_base(name)
-    if base is None:
-        logging.warning("%s is not on this machine: not compared", name)
+def _remove(part: Part, plan: Plan, checkpoint: Checkpoint, base: str) -> None:
+    ours, theirs = PREFIXES[part.name]
+    names = {
+        name: theirs + name.removeprefix(ours).replace(".base_layer.", ".")
+        for name in part.tensors
+        if name.startswith(ours) and ".lora_" not in name
+    }
+    state = _read(part.name, base)
+    if state is None:
+        logging.warning("%s is not on this machine: not compared", base)
     else:
         different = [
-            part.tensors[ours]
-            for ours, tensor in base_tensors(part, base)
-            if not _equal(tensor, checkpoint.tensors[plan.source(part.tensors[ours])])
+            part.tensors[name]
+            for name, inside in names.items()
+            if not _equal(
+                state.get(inside),
+                checkpoint.tensors[plan.source(part.tensors[name])],
+            )
         ]
         if different:
             raise ValueError(
-                f"{name} is not the base of {checkpoint.path}: {len(different)} "
+                f"{base} is not the base of {checkpoint.path}: {len(different)} "
                 f"tensors differ, such as {different[0]}; keep the weights"
             )
-        logging.info("%s equals what is in the checkpoint", name)
-    for ours in base_names(part):
-        del part.tensors[ours]
+        logging.info("%s equals what is in the checkpoint", base)
+    for name in names:
+        del part.tensors[name]
 
 
-def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(a.float(), b.float())
+def _read(part: str, base: str) -> dict[str, torch.Tensor] | None:
+    """Weights of a base model on this machine; None if they are not here."""
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    cls = AutoModel if part == "taste" else AutoModelForCausalLM
+    try:
+        model = cls.from_pretrained(base, local_files_only=True, dtype="auto")
+    except (OSError, ValueError):  # not in the cache, or not a hub id
+        return None
+    return model.state_dict()
+
+
+def _equal(a: torch.Tensor | None, b: torch.Tensor) -> bool:
+    return a is not None and a.shape == b.shape and torch.equal(a.float(), b.float())

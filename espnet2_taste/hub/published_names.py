@@ -77,27 +77,3 @@ def count_layers(names: Iterable[str], prefix: str) -> int:
 def published_shape(name: str, shape: torch.Size) -> torch.Size:
     """Published shape of one of our tensors: flags are vectors there, scalars here."""
     return torch.Size([1]) if name.endswith(FLAG) else shape
-
-
-def taste_state(published: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The TASTE model's part of a published state dict, under our names."""
-    return _state(TASTE, published)
-
-
-def taslm_state(published: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The TASLM's part of a published state dict (quantizer included).
-
-    A missing output layer is the text embedding, to which it is tied.
-    """
-    if EMBED_TOKENS in published and LM_HEAD not in published:
-        published = published | {LM_HEAD: published[EMBED_TOKENS]}
-    return _state(TASLM, published)
-
-
-def _state(table: Table, published: dict) -> dict[str, torch.Tensor]:
-    named = ((to_ours(table, name), tensor) for name, tensor in published.items())
-    return {
-        name: tensor.squeeze() if name.endswith(FLAG) else tensor
-        for name, tensor in named
-        if name is not None
-    }

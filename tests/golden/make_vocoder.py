@@ -26,8 +26,8 @@ from parity.computed.vocoder import (  # noqa: E402
     VocoderCase,
 )
 from parity.folder import ParityFolder  # noqa: E402
+from tiny_vocoder import published_state  # noqa: E402
 
-from espnet2_taste.vocoder.cosyvoice.checkpoint import published_state  # noqa: E402
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator  # noqa: E402
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec  # noqa: E402
 

@@ -56,7 +56,8 @@ def llama_tokenizer(tmp_path_factory):
 @pytest.fixture(scope="session")
 def voice_generator():
     """A tiny vocoder's state dict under published names."""
-    from espnet2_taste.vocoder.cosyvoice.checkpoint import published_state
+    from tiny_vocoder import published_state
+
     from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 
     torch.manual_seed(0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tiny_onnx import write_campplus, write_s3
-from tiny_vocoder import SPEAKER, TINY, UNITS, tiny_voice_generator
+from tiny_vocoder import SPEAKER, TINY, UNITS, published_state, tiny_voice_generator
 
 from espnet2_taste.speaker import load_speaker_encoder, speaker_choices
 from espnet2_taste.units import load_unit_extractor, unit_extractor_choices
@@ -49,7 +49,7 @@ def test_cosyvoice(tmp_path, target, layout):
         with (source / "config.yaml").open("a") as config:
             config.write(f"output_dir: {source}\n")
     else:
-        published = checkpoint.published_state(state)
+        published = published_state(state)
         files = {"voice_generator.pth": ""}
         if layout == "two files":
             files = {"flow.pt": "flow.", "hift.pt": "hift."}

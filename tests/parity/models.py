@@ -5,7 +5,16 @@ from on_device import DEVICE
 
 from espnet2_taste.hub.compat import label_padding
 from espnet2_taste.hub.published_arguments import taslm_arguments, taste_arguments
-from espnet2_taste.hub.published_names import LOGVAR, taslm_state, taste_state
+from espnet2_taste.hub.published_names import (
+    EMBED_TOKENS,
+    FLAG,
+    LM_HEAD,
+    LOGVAR,
+    TASLM,
+    TASTE,
+    Table,
+    to_ours,
+)
 from espnet2_taste.taslm.build import build_taslm_model
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taste.build import build_taste_model
@@ -18,6 +27,30 @@ HEADS = {
     "linear": "linear_last",
     "multi": "multi_linear_last",
 }
+
+
+def taste_state(published: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The TASTE model's part of a published state dict, under our names."""
+    return _state(TASTE, published)
+
+
+def taslm_state(published: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The TASLM's part of a published state dict (quantizer included).
+
+    A missing output layer is the text embedding, to which it is tied.
+    """
+    if EMBED_TOKENS in published and LM_HEAD not in published:
+        published = published | {LM_HEAD: published[EMBED_TOKENS]}
+    return _state(TASLM, published)
+
+
+def _state(table: Table, published: dict) -> dict[str, torch.Tensor]:
+    named = ((to_ours(table, name), tensor) for name, tensor in published.items())
+    return {
+        name: tensor.squeeze() if name.endswith(FLAG) else tensor
+        for name, tensor in named
+        if name is not None
+    }
 
 
 def taste_model(parity) -> TasteModel:

@@ -167,11 +167,11 @@ def test_espnet_bad_files(asr, tmp_path):
         EspnetEncoder(8, **write(preencoder="sinc"))
     with pytest.raises(ValueError, match="uses frontend 's3prl'"):
         EspnetEncoder(8, **write(frontend="s3prl"))
-    with pytest.raises(ValueError, match=r"does not fit asr_config: encoder\S* \("):
+    with pytest.raises(RuntimeError, match=r"does not fit asr_config: missing"):
         EspnetEncoder(8, **write(encoder_conf=TRANSFORMER | {"num_blocks": 3}))
-    with pytest.raises(ValueError, match=r"\(.*\) for \(.*\)"):
+    with pytest.raises(RuntimeError, match="other shape"):
         EspnetEncoder(8, **write(encoder_conf=TRANSFORMER | {"linear_units": 8}))
-    with pytest.raises(ValueError, match="unknown"):
+    with pytest.raises(RuntimeError, match="unexpected"):
         EspnetEncoder(
             8, **write(normalize=None, encoder_conf=TRANSFORMER | {"num_blocks": 1})
         )
@@ -179,7 +179,7 @@ def test_espnet_bad_files(asr, tmp_path):
     with pytest.raises(ValueError, match="not the config.yaml of an ESPnet ASR"):
         EspnetEncoder(8, asr_config=str(tmp_path / "other.yaml"))
     torch.save({"model": torch.nn.Linear(1, 1)}, tmp_path / "code.pth")
-    with pytest.raises(ValueError, match="not a plain state dict"):
+    with pytest.raises(RuntimeError, match="not a plain checkpoint"):
         EspnetEncoder(8, **(paths | {"asr_model": str(tmp_path / "code.pth")}))
 
 

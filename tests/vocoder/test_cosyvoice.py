@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny_vocoder import SPEAKER, TINY, UNITS, tiny_voice_generator
+from tiny_vocoder import SPEAKER, TINY, UNITS, published_state, tiny_voice_generator
 from torch.nn import functional as F
 
 from espnet2_taste.vocoder import load_vocoder
@@ -159,7 +159,7 @@ def test_refuses_a_prompt_that_does_not_fit(vocoder, shape):
 
 def published(model):
     """A state dict as published: norms apart, and not those of the v."""
-    state = checkpoint.published_state(model.state_dict())
+    state = published_state(model.state_dict())
     for key in [k for k in state if k.endswith(".weight_v")]:
         scale = torch.rand(len(state[key]), 1, 1) + 0.5
         state[key] = state[key] * scale
@@ -218,7 +218,7 @@ def test_the_way_back_to_published_names_loses_nothing(tiny_generator, tmp_path)
     conf = checkpoint.infer_conf(state, HEADS["flow_conf"]["unet_heads"])
     assert conf == TINY
     checkpoint.save(tmp_path, checkpoint.from_published(newer(state)), conf)
-    back = checkpoint.published_state(checkpoint.read(tmp_path)[0])
+    back = published_state(checkpoint.read(tmp_path)[0])
     assert back.keys() == state.keys()
     assert all(torch.equal(back[k], state[k]) for k in state)
 
@@ -271,7 +271,7 @@ def test_flow_and_hift_of_other_mels():
 
 def test_published_size():
     with torch.device("meta"):
-        state = checkpoint.published_state(VoiceGenerator().state_dict())
+        state = published_state(VoiceGenerator().state_dict())
     assert len(state) == 1412
     assert sum(v.numel() for v in state.values()) == 125_335_343
     flow = sum(v.numel() for k, v in state.items() if k.startswith("flow."))

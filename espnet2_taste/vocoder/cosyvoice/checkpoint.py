@@ -6,7 +6,6 @@ published as ``weight_g`` and ``weight_v`` (by newer torch as
 them as they are, so that the way back loses nothing; loading folds them.
 """
 
-import re
 from pathlib import Path
 
 import torch
@@ -27,10 +26,6 @@ _NEWER_NAMES = {
     ".parametrizations.weight.original0": ".weight_g",
     ".parametrizations.weight.original1": ".weight_v",
 }
-_WEIGHT_NORMED = re.compile(
-    r"hift\.(f0_predictor\.condnet\.\d+|conv_pre|conv_post|ups\.\d+|"
-    r"(source_)?resblocks\.\d+\.convs[12]\.\d+)\.weight"
-)
 
 
 def from_published(state: State) -> State:
@@ -50,23 +45,8 @@ def from_published(state: State) -> State:
     return {part + k: v for k, v in state.items()}
 
 
-def published_state(state: State) -> State:
-    """Our names -> those of the published ``voice_generator.pth``.
-
-    Norms stored apart are renamed only; a folded weight (of a model's
-    ``state_dict()``) is split into its norms g and itself as v.
-    """
-    out: State = {}
-    for key, value in state.items():
-        if _WEIGHT_NORMED.fullmatch(key):
-            out[key + "_g"] = value.flatten(1).norm(dim=1).view(-1, 1, 1)
-            out[key + "_v"] = value
-        else:
-            out[_older_name(key)] = value
-    return out
-
-
-def _older_name(key: str) -> str:
+def older_name(key: str) -> str:
+    """Name of a weight-normed tensor as older torch gives it."""
     for newer, older in _NEWER_NAMES.items():
         if key.endswith(newer):
             return key.removesuffix(newer) + older
@@ -79,7 +59,7 @@ def fold_weight_norm(state: State) -> State:
     Takes every naming; what is folded already stays. A g or v without a fitting
     partner stays as well, a name that no model has.
     """
-    renamed = {_older_name(key): value for key, value in state.items()}
+    renamed = {older_name(key): value for key, value in state.items()}
     out = dict(renamed)
     for key, v in renamed.items():
         name = key.removesuffix("_v")
