@@ -15,6 +15,7 @@ from benchmarks.measure import Timer
 from benchmarks.setup import Setup
 from benchmarks.table import Row
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Conditioning
+from espnet2_taste.text.view import TextView
 
 WARMUP = 100
 CHECK_EVERY = 20  # steps between two looks at the loss (a wait for the GPU)
@@ -41,7 +42,7 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
         cond, units = batch_of(setup, vectors)
         optimizer.zero_grad()
         with torch.autocast(device.type, torch.bfloat16):
-            loss = decoder(cond, units, cond.text_lengths).loss
+            loss = decoder(cond, units, cond.text.lengths).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
         optimizer.step()
@@ -79,9 +80,11 @@ def batch_of(setup: Setup, vectors: torch.Tensor) -> tuple[Conditioning, torch.T
     text = torch.randint(vocab, shape, device=device)
     codes = torch.randint(work.fit_codes, shape, device=device)
     cond = Conditioning(
-        text,
-        torch.full(shape[:1], work.fit_tokens, device=device),
-        torch.arange(work.fit_tokens, device=device).expand(shape),
+        TextView(
+            text,
+            torch.full(shape[:1], work.fit_tokens, device=device),
+            torch.arange(work.fit_tokens, device=device).expand(shape),
+        ),
         vectors[codes],
         torch.randn(shape[0], setup.conf["taste"]["spk_embed_dim"], device=device),
     )

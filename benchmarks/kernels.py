@@ -9,7 +9,7 @@ from benchmarks import naive
 from benchmarks.measure import Timer, check_equal
 from benchmarks.setup import Setup
 from benchmarks.table import Row
-from espnet2_taste.nn.segments import average_words
+from espnet2_taste.nn.segments import average_segments
 from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
 
 ATTENTION = (
@@ -43,8 +43,8 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
 
     hidden = torch.randn(batch, tokens, size, device=setup.device)
     times, results = timer(
-        ours=lambda: average_words(hidden, words, lengths),
-        naive=lambda: naive.average_words(hidden, words, lengths),
+        ours=lambda: average_segments(hidden, words, lengths),
+        naive=lambda: naive.average_segments(hidden, words, lengths),
     )
     check_equal("word averaging", results["ours"], results["naive"])
     yield _row(f"word averaging, {where}", times, "loop over words")
@@ -52,7 +52,7 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
     taslm = setup.taslm
     made = setup.text(batch, tokens, setup.conf["taslm"]["vocab_size"])
     times, results = timer(
-        ours=lambda: taslm.assemble(**made).embeds,
+        ours=lambda: taslm.assemble(taslm.view(made), made["taste"]).embeds,
         naive=lambda: naive.assemble(taslm, **made),
     )
     check_equal("TASLM inputs", results["ours"], results["naive"])

@@ -97,7 +97,7 @@ def eager_attention(q, k, v, mask=None, is_causal=False) -> torch.Tensor:
     return scores.float().softmax(-1).to(v.dtype) @ v
 
 
-def average_words(
+def average_segments(
     hidden: torch.Tensor, word_ids: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:
     """Each token's vector replaced by its word's mean, one word after the other."""

@@ -32,22 +32,21 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
 
 def outputs(setup: Setup, batch: dict, lm_batch: dict) -> dict[str, torch.Tensor]:
     """Codes, embeddings and logits by name."""
-    text = batch["text"], batch["text_lengths"], batch["word_ids"]
+    text = setup.taste.view(batch, "aggregator")
     seen = {}
     hook = setup.taste.speech_decoder.register_forward_hook(
         lambda module, args, output: seen.update(logits=output.logits)
     )
     setup.taste(**batch)
     hook.remove()
-    made = setup.taste.run_tokenizer(batch["speech"], batch["speech_lengths"], *text)
+    made = setup.taste.run_tokenizer(batch["speech"], batch["speech_lengths"], text)
     found = {
         "codes": made.quantizer.codes,
         "encoder keys": made.encoder.keys,
         "latent": made.quantizer.latent,
         "unit logits": seen["logits"],
     }
-    names = ("text", "text_lengths", "word_ids", "taste")
-    inputs = setup.taslm.assemble(*(lm_batch[name] for name in names))
+    inputs = setup.taslm.assemble(setup.taslm.view(lm_batch), lm_batch["taste"])
     hidden = setup.taslm.lm(inputs.embeds).hidden
     return found | {
         "TASLM states": hidden,

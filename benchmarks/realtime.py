@@ -39,8 +39,8 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
 def encoding(setup: Setup, batch: int) -> tuple[Callable, float]:
     """The call, and the seconds of speech of each utterance."""
     made = setup.taste_batch(batch)
-    names = ("speech", "speech_lengths", "text", "text_lengths", "word_ids")
-    inputs = [made[name] for name in names]
+    inputs = made["speech"], made["speech_lengths"]
+    inputs = *inputs, setup.taste.view(made, "aggregator")
     return lambda: setup.taste.run_tokenizer(*inputs), setup.work.step_seconds
 
 

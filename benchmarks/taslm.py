@@ -12,6 +12,7 @@ from benchmarks.table import Row
 from espnet2_taste.taslm.generation import Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
+from espnet2_taste.text.view import TextView
 
 
 @torch.inference_mode()
@@ -73,7 +74,7 @@ def prompt_of(setup: Setup, batch: int) -> Prompt:
     """``prompt_words`` words of random text and codes."""
     tokens = -(-setup.work.prompt_words * 3 // 2)
     made = setup.text(batch, tokens, setup.conf["taslm"]["vocab_size"])
-    return Prompt("audio", **made)
+    return Prompt("audio", TextView.of(made), made["taste"])
 
 
 def vocabulary_of(size: int) -> Vocabulary:

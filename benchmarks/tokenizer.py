@@ -55,15 +55,15 @@ def _parts(setup: Setup, timer: Timer, frontend) -> Iterator[Row]:
     speech = _speech(setup, seconds)
     tokens = max(3, round(TOKENS_PER_SECOND * seconds))
     made = setup.text(1, tokens, setup.conf["taste"]["vocab_size"])
-    text = made["text"], made["text_lengths"], made["word_ids"]
+    text = model.view(made, "aggregator")
     parts = ("frontend", "encoder", "aggregator", "quantizer")
-    whole, _ = timer(whole=lambda: model.run_tokenizer(*speech, *text))
+    whole, _ = timer(whole=lambda: model.run_tokenizer(*speech, text))
     kept: dict[str, tuple] = {}
     with contextlib.ExitStack() as hooks:
         for name in parts:
             hook = getattr(model, name).register_forward_hook(_keep(kept, name))
             hooks.callback(hook.remove)
-        model.run_tokenizer(*speech, *text)
+        model.run_tokenizer(*speech, text)
     calls = {name: _again(getattr(model, name), kept[name]) for name in parts}
     times, _ = timer(**calls)
     yield Row(

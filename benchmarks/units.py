@@ -15,6 +15,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     Sampling,
 )
+from espnet2_taste.text.view import TextView
 
 PACKED = "espnet2_taste.taste.speech_decoder.unit_transformer.packed_linears"
 
@@ -85,10 +86,9 @@ def conditioning(setup: Setup, batch: int) -> Conditioning:
     """Random text, TASTE embeddings and speakers."""
     conf, model = setup.conf["taste"], setup.taste
     made = setup.text(batch, setup.work.tokens, conf["vocab_size"])
+    text = TextView.of(made)
     return Conditioning(
-        made["text"],
-        made["text_lengths"],
-        made["word_ids"],
-        model.codes_to_embeddings(made["taste"], made["word_ids"]),
+        text,
+        model.codes_to_embeddings(made["taste"], text),
         torch.randn(batch, conf["spk_embed_dim"], device=setup.device),
     )

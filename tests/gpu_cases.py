@@ -109,14 +109,14 @@ def codes(**changes):
 
     def case(device: str, size: int):
         model, data = build("taste", device, **changes), batch(device, size)
-        text = data["text"], data["text_lengths"], data["word_ids"]
+        text = model.view(data, "aggregator")
 
         @torch.inference_mode()
         def call() -> torch.Tensor:
             out = model.run_tokenizer(
-                data["speech"], data["speech_lengths"], *text, need_attention=True
+                data["speech"], data["speech_lengths"], text, need_attention=True
             )
-            return model.word_codes(out, data["word_ids"], data["text_lengths"])
+            return model.segment_codes(out, text)
 
         return call
 
@@ -138,9 +138,9 @@ def units(**changes):
         else:
             decoder.max_units_per_word = size
             torch.nn.init.constant_(decoder.head.bias[-1:], -20.0)  # to the limit
-        audio = model.codes_to_embeddings(data["taste"], data["word_ids"])
-        text = data["text"], data["text_lengths"], data["word_ids"]
-        cond = Conditioning(*text, audio, data["spk_emb"])
+        text = model.view(data, "speech_decoder")
+        audio = model.codes_to_embeddings(data["taste"], text)
+        cond = Conditioning(text, audio, data["spk_emb"])
         sampling = Sampling(top_k=5, seed=0)
         return lambda: decoder.generate(cond, sampling, [1, 2, 3]).units
 
@@ -157,8 +157,7 @@ def continuation(mode: str = "audio", **changes):
         model, data = build("taslm", device, **changes), batch(device, 3)
         index, none = torch.arange(40), torch.zeros(40, dtype=torch.bool)
         vocabulary = Vocabulary(index % 3 > 0, none, none, none).to(device)
-        names = ("text", "text_lengths", "word_ids", "taste")
-        prompt = Prompt(mode, **{name: data[name] for name in names})
+        prompt = Prompt(mode, model.view(data), data["taste"])
         options = SamplingOptions(
             max_words=size,
             end_symbol=False,
@@ -181,9 +180,7 @@ def likelihood(device: str, size: int):
     from espnet2_taste.taslm.likelihood import likelihood
 
     model, data = build("taslm", device), batch(device, size)
-    names = ("text", "text_lengths", "word_ids", "taste")
-    inputs = [data[name] for name in names]
-    return lambda: likelihood(model, *inputs).score
+    return lambda: likelihood(model, model.view(data), data["taste"]).score
 
 
 def cosyvoice(device: str, size: int):

@@ -109,7 +109,7 @@ def make_system(root, monkeypatch, taste=TASTE, taslm=TASLM):
     """``exp/{taste,taslm,units,speaker}`` below ``root``, the working directory."""
     from espnet2_taste.io.model_folder import save_model
     from espnet2_taste.speaker.xvector import XVector
-    from espnet2_taste.taslm.build import build_taslm_model
+    from espnet2_taste.taslm.build import build_new_taslm
     from espnet2_taste.taste.build import build_taste_model
     from espnet2_taste.units.world_vq import WorldVQ
 
@@ -120,7 +120,7 @@ def make_system(root, monkeypatch, taste=TASTE, taslm=TASLM):
     )
     exp = root / "exp"
     save_experiment(exp / "taste", taste, build_taste_model, "valid.acc.best.pth")
-    save_experiment(exp / "taslm", taslm, build_taslm_model, "valid.loss.best.pth")
+    save_experiment(exp / "taslm", taslm, build_new_taslm, "valid.loss.best.pth")
     units = {"num_units": UNITS, "num_ceps": 8, "spk_embed_dim": SPEAKER}
     units |= {"hidden_size": 16, "code_dim": 8}
     save_model(exp / "units", WorldVQ(**units), {"model_conf": units})
@@ -149,7 +149,7 @@ def outputs(**source):
     )
     out = speak(TEXT, speaker, tokens.codes)
     taslm = TaslmGenerate.from_pretrained(source["taslm"], max_words=3, **options)
-    more = taslm([tokens.words], [tokens.codes])[0]
+    more = taslm([TEXT], [tokens.codes])[0]
     assert len(out.wav) and np.isfinite(out.wav.numpy()).all()
     return {
         "codes": tokens.codes,

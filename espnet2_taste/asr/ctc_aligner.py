@@ -81,15 +81,28 @@ class CTCAligner:
         log_probs = logits.log_softmax(-1).cpu()
         return [p[:n] for p, n in zip(log_probs, lengths.tolist(), strict=True)]
 
-    def word_starts(self, waves: list[np.ndarray], words: list[list[str]]):
-        """(W,) seconds of each utterance, or the ValueError that prevented it."""
-        results = []
-        for wav, log_probs, items in zip(
-            waves, self.log_probs(waves), words, strict=True
+    def word_starts(
+        self,
+        waves: list[np.ndarray],
+        words: list[list[str]],
+        spaced: list[list[bool]] | None = None,
+    ):
+        """(W,) seconds of each utterance, or the ValueError that prevented it.
+
+        Args:
+            waves: of the utterances.
+            words: that are said in each.
+            spaced: whether there is a space before each word; default: everywhere.
+        """
+        results, space = [], self.index["<space>"]
+        spaced = spaced or [[True] * len(items) for items in words]
+        for wav, log_probs, items, spaces in zip(
+            waves, self.log_probs(waves), words, spaced, strict=True
         ):
             ids = [self.token_ids(word) for word in items]
+            between = [space if s else None for s in spaces]
             try:
-                frames = align_words(log_probs, ids, self.index["<space>"])
+                frames = align_words(log_probs, ids, between)
             except ValueError as error:
                 results.append(error)
                 continue

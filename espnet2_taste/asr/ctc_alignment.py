@@ -38,14 +38,17 @@ class WordTimes:
 
 
 def align_words(
-    log_probs: torch.Tensor, words: list[list[int]], space: int | None, blank: int = 0
+    log_probs: torch.Tensor,
+    words: list[list[int]],
+    before: list[int | None],
+    blank: int = 0,
 ) -> np.ndarray:
     """First frame of each word by CTC forced alignment.
 
     Args:
         log_probs: (F, V) frame log-probabilities.
         words: token ids of each word.
-        space: token between words, or None.
+        before: token between each word and the one before it, or None.
         blank: CTC blank.
 
     Returns:
@@ -56,8 +59,8 @@ def align_words(
     """
     tokens, owner = [], []
     for index, ids in enumerate(words):
-        if index and space is not None:
-            tokens.append(space)
+        if index and before[index] is not None:
+            tokens.append(before[index])
             owner.append(-1)
         tokens.extend(ids)
         owner.extend([index] * len(ids))

@@ -18,10 +18,12 @@ from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
     add_device_option,
+    add_segmenter_option,
 )
 from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
+from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.units.world import f0_contour
 
 
@@ -35,6 +37,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--asr_config", help="config.yaml of the CTC model")
     parser.add_argument("--asr_model", help="checkpoint of the CTC model")
     add_batch_options(parser)
+    add_segmenter_option(parser)
     add_device_option(parser)
     return parser
 
@@ -51,13 +54,14 @@ def main(args: argparse.Namespace) -> None:
     texts = read_table(args.data_dir / "text")
     units = kaldiio.load_scp(str(args.units or args.data_dir / "units.scp"))
     samples = read_table(args.data_dir / "utt2num_samples")
+    segmenter = SEGMENTERS[args.segmenter]
     aligner = CTCAligner(args.asr_config, args.asr_model, args.device)
     rate = aligner.sample_rate
     for keys in shard.batches({key: int(samples[key]) for key in wavs}):
         waves = [read_audio(wavs[key], key, rate) for key in keys]
-        words = [texts[key].split() for key in keys]
-        starts = aligner.word_starts(waves, words)
-        for key, wav, said, times in zip(keys, waves, words, starts, strict=True):
+        split = [segmenter.split(texts[key]) for key in keys]
+        starts = aligner.word_starts(waves, *zip(*split, strict=True))
+        for key, wav, (said, _), times in zip(keys, waves, split, starts, strict=True):
             try:
                 if isinstance(times, ValueError):
                     raise times

@@ -92,7 +92,8 @@ def main(args: argparse.Namespace) -> None:
         paths[name] = str(path)
     write_table(args.output_dir / "text", dict.fromkeys(made, texts[args.first]))
     write_table(args.output_dir / "wav.scp", paths)
-    chosen = " ".join(texts[args.first].split()[word] for word in args.words)
+    words = results[0].tokens.words
+    chosen = " ".join(words[word] for word in args.words)
     logging.info("%s and %s exchanged: %s", *keys, chosen)
 
 

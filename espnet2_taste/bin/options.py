@@ -65,6 +65,18 @@ def add_batch_options(parser: argparse.ArgumentParser, batch_size: int = 32) -> 
     parser.add_argument("--batch_size", type=positive, default=batch_size)
 
 
+def add_segmenter_option(parser: argparse.ArgumentParser) -> None:
+    """``--segmenter``, for programs that know no model's."""
+    from espnet2_taste.text.segmenters import SEGMENTERS
+
+    parser.add_argument(
+        "--segmenter",
+        default="whitespace",
+        choices=sorted(SEGMENTERS),
+        help="what the words of a text are, as in the tokenizer's training",
+    )
+
+
 def positive(text: str) -> int:
     """An integer above 0, of the command line."""
     if not text.isdecimal() or int(text) < 1:

@@ -42,7 +42,6 @@ def get_parser() -> argparse.ArgumentParser:
     add("--train_dir", type=Path, help="training set; its words.ctm, if any, is used")
     add("--taste", type=Path, help="taste.scp of the reference set")
     add("--train_taste", type=Path, help="taste.scp of the training set")
-    add("--codebook_size", type=int, nargs="+", help="else from beside taste.scp")
     add(
         "--bitrate_of",
         nargs="*",
@@ -157,10 +156,10 @@ def add_codes(
     """Bit rates and use of codes and units; adds ``bitrate`` to ``--bitrate_of``."""
     result, found = {}, {}
     if args.taste:
-        found["codes"] = codes.read_code_set(args.taste, args.codebook_size)
+        found["codes"] = codes.read_code_set(args.taste)
         result |= codes.score_codes(*found["codes"], seconds)
     if args.train_taste:
-        trained = codes.read_code_set(args.train_taste, args.codebook_size)
+        trained = codes.read_code_set(args.train_taste)
         result |= codes.score_training_codes(*trained)
     if (args.ref_dir / "units.scp").exists():
         found["units"] = codes.read_units(args.ref_dir / "units.scp")

@@ -116,7 +116,6 @@ def main(args: argparse.Namespace) -> None:
             (vocoder.spk_embed_dim, len(first_array(files["spk_emb"]))),
         )
     else:
-        order = {key: len(texts[key].split()) for key in wanted}
         synthesizer = TasteToSpeech(
             args.train_config,
             args.model_file,
@@ -125,6 +124,8 @@ def main(args: argparse.Namespace) -> None:
             sampling=Sampling(args.top_k, args.temperature, args.seed),
         )
         shard.files[UnitSpec.FILE] = synthesizer.unit_spec.text()
+        words = synthesizer.preprocess.segmenter.words
+        order = {key: len(words(texts[key])) for key in wanted}
     for keys in shard.batches(order):
         loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
         rows = {key: {"text": texts[key]} if key in texts else {} for key in keys}

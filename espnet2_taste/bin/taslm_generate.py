@@ -1,13 +1,13 @@
 """Continue the first words of each utterance of a data directory with a TASLM.
 
 Writes a data directory of the generated part: text, taste.scp, spk_emb.scp (where there
-is one), utt2spk, num_codebooks, codebook_size; also prompt_text and rtf.json. A prompt
+is one), utt2spk, taste_spec.yaml; also prompt_text and rtf.json. A prompt
 is the first words with their codes (``--mode audio``) or alone (``text``), the whole
 utterance between two texts (``instruct``), or nothing (``zero``). First words are
 ``--prompt_words`` of them, those that end within ``--prompt_seconds``, or all
 (``--whole_prompts``: questions).
-``--prompt_codes shuffled`` is the control: same prompt text, but each word's codes are
-those of a random word of another utterance.
+``--prompt_codes shuffled`` is the control: same prompt text, but each row of codes is a
+random one of another utterance.
 """
 
 import argparse
@@ -68,40 +68,40 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.kaldi import check_keys, read_arks, read_table, select_keys
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes
+    from espnet2_taste.taste.taste_spec import TasteSpec
 
     spoken = args.mode in ("audio", "instruct")
     if spoken and args.taste is None:
         raise ValueError(f"--mode {args.mode} needs --taste")
     text = read_table(args.data_dir / "text")
-    wanted = select_keys(text, args.key_file)
-    if args.mode == "zero":
-        prompts = {name: [] for name in wanted}
-    elif args.mode == "instruct" or args.whole_prompts:
-        prompts = choose_prompts(wanted)
-    else:
-        length = args.prompt_words, args.prompt_seconds, args.ctm
-        prompts = choose_prompts(wanted, *length)
     options = read_yaml(args.config) if args.config else {}
     if args.max_new_words or not options.keys() & {"max_words", "extra_words"}:
         options["max_words"] = args.max_new_words or 8
     options["seed"] = args.seed
-    speakers = read_table(args.data_dir / "utt2spk")
-    check_keys(args.data_dir / "utt2spk", speakers, prompts)
     voices = args.data_dir / "spk_emb.scp"  # absent: nothing will be said
-    arks = {"spk_emb": read_arks(voices, prompts)} if voices.is_file() else {}
     tables = ["text", "utt2spk"] + ["prompt_text"] * (args.mode != "zero")
-    shard = Shard(args, ["taste", *arks], tables)
+    shard = Shard(args, ["taste"] + ["spk_emb"] * voices.is_file(), tables)
     if shard.done:
         return
     taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
-    quantizer = taslm.model.quantizer
-    shard.files["num_codebooks"] = f"{quantizer.num_codebooks}\n"
-    shard.files["codebook_size"] = f"{quantizer.codebook_size}\n"
+    shard.files[TasteSpec.FILE] = taslm.preprocess.spec.text()
+    wanted, length = select_keys(text, args.key_file), ()
+    if args.mode == "zero":
+        wanted = dict.fromkeys(wanted, "")
+    elif args.mode != "instruct" and not args.whole_prompts:
+        length = args.prompt_words, args.prompt_seconds, args.ctm
+    counts = choose_prompts(taslm.preprocess.segmenter, wanted, *length)
+    prompts = {
+        name: taslm.preprocess.segmenter.first(text[name], count)
+        for name, count in counts.items()
+    }
+    speakers = read_table(args.data_dir / "utt2spk")
+    check_keys(args.data_dir / "utt2spk", speakers, prompts)
+    arks = {"spk_emb": read_arks(voices, prompts)} if voices.is_file() else {}
     codes = None
     if spoken:
-        lengths = {name: len(prompt) for name, prompt in prompts.items()}
         seed = args.seed if args.prompt_codes == "shuffled" else None
-        codes = prompt_codes(args.taste, quantizer.num_codebooks, text, lengths, seed)
+        codes = prompt_codes(taslm.preprocess, args.taste, text, counts, seed)
     for names in shard.batches(sorted(prompts)):
         with shard.clock("taslm"):
             results = taslm(
@@ -117,9 +117,9 @@ def main(args: argparse.Namespace) -> None:
                 continue
             row = {key: np.array(table[name]) for key, table in arks.items()}
             row["taste"] = result.codes.flatten().numpy().astype(np.int32)
-            row |= {"text": " ".join(result.words), "utt2spk": speakers[name]}
+            row |= {"text": result.text, "utt2spk": speakers[name]}
             if args.mode != "zero":
-                row["prompt_text"] = " ".join(prompts[name])
+                row["prompt_text"] = prompts[name]
             shard.write(name, row, audio_s=None)
 
 

@@ -44,16 +44,15 @@ def main(cmd: list[str] | None = None) -> None:
 
     taslm = TaslmLikelihood(args.train_config, args.model_file, args.device)
     text = select_keys(read_table(args.data_dir / "text"), args.key_file)
-    words = {name: value.split() for name, value in text.items()}
-    codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, words)
+    codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, text)
     found = {}
-    lengths = {name: len(row) for name, row in words.items()}
+    lengths = {name: len(codes[name]) for name in text}
     for batch in length_batches(lengths, args.batch_size):
         results = taslm(
-            [words[name] for name in batch], [codes[name] for name in batch], batch
+            [text[name] for name in batch], [codes[name] for name in batch], batch
         )
         found |= dict(zip(batch, results, strict=True))
-        logging.info("%d of %d utterances", len(found), len(words))
+        logging.info("%d of %d utterances", len(found), len(text))
     args.output_dir.mkdir(parents=True, exist_ok=True)
     for field in ("score", "score_sum"):
         table = {name: f"{row[field]:.6f}" for name, row in found.items()}

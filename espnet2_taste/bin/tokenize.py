@@ -1,6 +1,6 @@
-"""Tokenise a data directory: taste.scp, one flat (W * R) int32 array an utterance.
+"""Tokenise a data directory: taste.scp, one flat (S * R) int32 array an utterance.
 
-Also writes num_codebooks, codebook_size, rtf.json and, for ``--attention_keys``,
+Also writes taste_spec.yaml, rtf.json and, for ``--attention_keys``,
 ``attention/<utt>.npz``: attention (W, F), words, and frame_shift in seconds.
 """
 
@@ -35,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.kaldi import check_keys, read_table, select_keys
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.taste.taste_spec import TasteSpec
 
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
     texts = read_table(args.data_dir / "text")
@@ -48,9 +49,7 @@ def main(args: argparse.Namespace) -> None:
     if shard.done:
         return
     tokenizer = SpeechToTaste(args.train_config, args.model_file, args.device)
-    quantizer = tokenizer.model.quantizer
-    shard.files["num_codebooks"] = f"{quantizer.num_codebooks}\n"
-    shard.files["codebook_size"] = f"{quantizer.codebook_size}\n"
+    shard.files[TasteSpec.FILE] = TasteSpec.of(tokenizer.model).text()
     for keys in shard.batches({key: int(samples[key]) for key in wavs}):
         waves = [
             read_audio(wavs[key], key, tokenizer.sample_rate, int(samples[key]))

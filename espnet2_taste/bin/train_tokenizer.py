@@ -6,12 +6,24 @@ import os
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io.atomic import write_lines
+from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.text.tokenizers import UNKNOWN, WORD_START
 
 
-def train_bpe(sentences: list[str], vocab_size: int, output: Path) -> None:
-    """Train a sentencepiece unigram model of at most ``vocab_size`` pieces."""
+def train_bpe(
+    sentences: list[str], vocab_size: int, output: Path, segmenter: str = "whitespace"
+) -> None:
+    """Train a sentencepiece unigram model of at most ``vocab_size`` pieces.
+
+    Where not every word has a space before it, words are what is trained on.
+    """
+    options = {}
+    if segmenter != "whitespace":
+        pairs = [SEGMENTERS[segmenter].split(text) for text in sentences]
+        sentences = [" " * s + w for pair in pairs for w, s in zip(*pair, strict=True)]
+        options = {"add_dummy_prefix": False, "remove_extra_whitespaces": False}
     import sentencepiece
 
     prefix = output.with_suffix(".tmp")
@@ -25,6 +37,7 @@ def train_bpe(sentences: list[str], vocab_size: int, output: Path) -> None:
         bos_id=-1,
         eos_id=-1,
         minloglevel=1,
+        **options,
     )
     os.replace(f"{prefix}.vocab", output.with_suffix(".vocab"))
     os.replace(f"{prefix}.model", output)
@@ -47,6 +60,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--token_type", default="bpe", choices=["bpe", "char", "asr"])
     parser.add_argument("--vocab_size", type=int, default=500, help="bpe: at most")
     parser.add_argument("--output", type=Path, required=True, help="file to write")
+    add_segmenter_option(parser)
     return parser
 
 
@@ -56,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     sentences = [" ".join(line.split()[1:]) for line in lines]
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.token_type == "bpe":
-        train_bpe(sentences, args.vocab_size, args.output)
+        train_bpe(sentences, args.vocab_size, args.output, args.segmenter)
     else:
         write_characters(sentences, args.output, asr=args.token_type == "asr")
     logging.info("wrote %s from %d sentences", args.output, len(sentences))

@@ -41,5 +41,5 @@ def _check(codes: np.ndarray, codebook_sizes: list[int]) -> None:
     if len(codes) and (codes.min() < 0 or (codes.max(0) >= codebook_sizes).any()):
         raise ValueError(
             f"codes range from {codes.min()} to {codes.max()}, the codebook sizes are "
-            f"{codebook_sizes}: pass the right --codebook_size"
+            f"{codebook_sizes}: taste_spec.yaml is not of these codes"
         )

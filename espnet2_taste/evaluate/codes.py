@@ -8,37 +8,20 @@ import numpy as np
 from espnet2_taste.evaluate import bitrate, codebook
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.io.kaldi import read_codes
+from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.units.unit_spec import UnitSpec
 
 
-def read_code_set(
-    scp: Path, codebook_size: list[int] | None
-) -> tuple[dict[str, np.ndarray], list[int]]:
-    """utt -> (T, R) codes and the R codebook sizes, from a ``taste.scp``.
-
-    Args:
-        scp: with ``num_codebooks`` and, for want of ``codebook_size``, a file of that
-            name beside it.
-        codebook_size: of each codebook, or of all.
+def read_code_set(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
+    """utt -> (S, R) codes and the R codebook sizes, from a ``taste.scp``.
 
     Raises:
-        FileNotFoundError, ValueError: a file is missing, or codes and sizes do not fit.
+        FileNotFoundError, ValueError: ``taste_spec.yaml`` beside it is missing or does
+            not fit the codes.
     """
-    beside = scp.parent / "num_codebooks"
-    if not beside.exists():
-        raise FileNotFoundError(f"no file {beside}")
-    num_codebooks = int(beside.read_text().split()[0])
-    if not codebook_size:
-        beside = scp.parent / "codebook_size"
-        if not beside.exists():
-            raise ValueError(f"no file {beside}: give --codebook_size")
-        codebook_size = [int(size) for size in beside.read_text().split()]
-    sizes = codebook_size * (num_codebooks if len(codebook_size) == 1 else 1)
-    if len(sizes) != num_codebooks:
-        raise ValueError(
-            f"{scp}: {num_codebooks} codebooks and {len(sizes)} codebook sizes"
-        )
-    return read_codes(scp, num_codebooks), sizes
+    spec = TasteSpec.beside(scp)
+    sizes = [spec.codebook_size] * spec.num_codebooks
+    return read_codes(scp, spec.num_codebooks), sizes
 
 
 def score_codes(

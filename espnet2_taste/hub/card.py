@@ -153,8 +153,8 @@ class Card:
             classes.insert(1, "TaslmGenerate")
             lines += [
                 "taslm = TaslmGenerate.from_pretrained(model)",
-                "more = taslm([tokens.words], [tokens.codes])[0]",
-                "print(more.words, more.codes)",
+                "more = taslm([text], [tokens.codes])[0]",
+                "print(more.text, more.codes)",
             ]
         if has_speaker:
             classes.append("load_part")

@@ -87,8 +87,9 @@ def remote_names(folder: Path) -> list[str]:
             continue
         config = read_yaml(folder / part / "config.yaml")
         names.append((config.get(section) or {}).get("model"))
-        if config.get("token_type") == "hf":
-            names.append(config["token_model"])
+        for options in (config, *(config.get("vocabularies") or {}).values()):
+            if options.get("token_type") == "hf":
+                names.append(options["token_model"])
     local = (None, "")
     found = (n for n in names if n not in local and not n.startswith("./"))
     return list(dict.fromkeys(found))

@@ -28,7 +28,7 @@ from espnet2_taste.io.model_folder import save_state
 from espnet2_taste.io.models import MANIFEST, META, MODELS, TOKENIZER
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 
-COMMON = ("token_type", "token_model", "vocab_size", "model_conf")
+COMMON = ("token_type", "token_model", "vocab_size", "segmenter", "model_conf")
 #: The rest of the training that a reader of the configuration may want to know.
 TRAINING = (
     *("version", "seed", "max_epoch", "patience", "best_model_criterion"),
@@ -49,10 +49,11 @@ def option_names(part: str) -> list[str]:
         from espnet2_taste.taste import build
 
         names = [*COMMON, "unit_spec", "num_units", "spk_embed_dim"]
+        names += ["vocabularies", "text_views"]
     else:
         from espnet2_taste.taslm import build
 
-        names = [*COMMON, "quantizer", "quantizer_conf", "quantizer_dim"]
+        names = [*COMMON, "quantizer", "quantizer_conf", "quantizer_dim", "granularity"]
     return list(dict.fromkeys([*names, *axis_names(vars(build).values())]))
 
 
@@ -91,10 +92,15 @@ def pack_model(
     config = {name: given[name] for name in names if name in given}
     conf = config.get(BACKBONES[part]) or {}
     conf.pop("asr_model", None)  # resolved by training: the checkpoint has its weights
-    if config.get("token_type") == "hf":
-        config["token_model"] = _copy_tokenizer(
-            carrier, config["token_model"], include_backbones
-        )
+    further = config.get("vocabularies") or {}
+    for name, options in {"": config, **further}.items():
+        if options.get("token_type") == "hf":
+            options["token_model"] = _copy_tokenizer(
+                carrier,
+                options["token_model"],
+                include_backbones,
+                f"{TOKENIZER}_{name}" if name else TOKENIZER,
+            )
     backbone = carrier.find(str(conf.pop("model"))) if conf.get("model") else None
     config = {name: carrier.carry(name, value) for name, value in config.items()}
     if backbone is not None:
@@ -104,7 +110,7 @@ def pack_model(
         _take_in(part, folder, config)
 
 
-def _copy_tokenizer(carrier: Carrier, model: str, include: bool) -> str:
+def _copy_tokenizer(carrier: Carrier, model: str, include: bool, place: str) -> str:
     """Copy a transformers tokenizer; the value of ``token_model``.
 
     One with a hub id stays there unless ``include`` is True.
@@ -115,8 +121,8 @@ def _copy_tokenizer(carrier: Carrier, model: str, include: bool) -> str:
     made = build_text_tokenizer("hf", str(path)).tokenizer
     made.init_kwargs.pop("name_or_path", None)
     made.name_or_path = ""
-    made.save_pretrained(carrier.folder / TOKENIZER)
-    return f"./{TOKENIZER}"
+    made.save_pretrained(carrier.folder / place)
+    return f"./{place}"
 
 
 def _take_in(part: str, folder: Path, config: dict) -> None:

@@ -11,7 +11,8 @@ import torch
 from espnet2_taste.io.checkpoint import build_model_from_file
 from espnet2_taste.io.models import find_checkpoint, locate
 from espnet2_taste.tasks.collate import TasteCollate
-from espnet2_taste.tasks.preprocessor import TaslmPreprocessor, TastePreprocessor
+from espnet2_taste.tasks.preprocessor import TastePreprocessor
+from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.text.tokenizers import AbsWordTokenizer
 from espnet2_taste.units.unit_spec import UnitSpec
 
@@ -136,7 +137,8 @@ class TasteInference(Inference):
         return build_taste_model(args)
 
     def build_preprocess(self) -> TastePreprocessor:
-        return TastePreprocessor(self.args.token_type, self.args.token_model)
+        spec = TasteSpec.of(self.model)
+        return TastePreprocessor.of(self.args, spec, self.model.views["aggregator"])
 
 
 class TaslmInference(Inference):
@@ -150,36 +152,32 @@ class TaslmInference(Inference):
 
         return build_taslm_model(args)
 
-    def build_preprocess(self) -> TaslmPreprocessor:
-        return TaslmPreprocessor(
-            self.args.token_type,
-            self.args.token_model,
-            self.model.quantizer.num_codebooks,
-        )
+    def build_preprocess(self) -> TastePreprocessor:
+        return TastePreprocessor.of(self.args, TasteSpec.of(self.model))
 
     @property
     def tokenizer(self) -> AbsWordTokenizer:
         """Of the LM's text."""
         return self.preprocess.tokenizer
 
-    def word_batch(
+    def text_batch(
         self,
-        words: list[list[str]],
+        text: list[str],
         codes: list[np.ndarray | torch.Tensor] | None = None,
         names: list[str] | None = None,
     ) -> dict[str, torch.Tensor]:
         """Tokenise and pad utterances.
 
         Args:
-            words: of each utterance.
-            codes: (W, R) TASTE codes of each utterance's words.
+            text: transcripts.
+            codes: (S, R) TASTE codes of each utterance's segments.
             names: for error messages; default their index.
 
         Raises:
-            ValueError: on an utterance without words or with other codes than words;
+            ValueError: on an utterance without words or with codes that do not fit;
                 the message names it.
         """
-        items = [{"text": " ".join(item)} for item in words]
+        items = [{"text": item} for item in text]
         if codes is not None:
             for item, rows in zip(items, codes, strict=True):
                 item["taste"] = np.asarray(rows).reshape(-1)

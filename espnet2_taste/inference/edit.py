@@ -69,13 +69,10 @@ def exchange_words(
     count = len(first.words)
     if count != len(second.words):
         raise ValueError(f"the texts have {count} and {len(second.words)} words")
-    if any(len(tokens.codes) != count for tokens in (first, second)):
-        raise ValueError("the codes are not one row per word (granularity: word)")
     outside = [word for word in words if not 0 <= word < count]
     if outside or not words:
         raise ValueError(f"word indices {words} are not among 0 to {count - 1}")
-    chosen = torch.zeros(count, 1, dtype=torch.bool)
-    chosen[words] = True
+    chosen = torch.tensor([[word in words] for word in first.segments])
     return (
         replace(first, codes=torch.where(chosen, second.codes, first.codes)),
         replace(second, codes=torch.where(chosen, first.codes, second.codes)),

@@ -1,4 +1,4 @@
-"""Speech and its transcript -> TASTE codes, one row per word (paper sec. 2.1)."""
+"""Speech and its transcript -> TASTE codes, a row per word or token (sec. 2.1)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,16 @@ class TasteTokens:
 
     Attributes:
         words: W words of the transcript.
-        codes: (W, R) int64.
+        segments: S indices of the words that the rows of ``codes`` stand for: 0, 1, 2
+            ..., or with codes per token 0, 0, 1, 2, 2 ...
+        codes: (S, R) int64.
         attention: (W, F) aggregator attention over encoder frames, mean over a word's
             tokens; None unless asked for.
         duration: seconds of speech.
     """
 
     words: list[str]
+    segments: list[int]
     codes: torch.Tensor
     attention: torch.Tensor | None
     duration: float
@@ -85,29 +88,25 @@ class SpeechToTaste(TasteInference):
             ],
             names,
         )
-        inputs = (batch["text"], batch["text_lengths"], batch["word_ids"])
+        view = self.model.view(batch, "aggregator")
         try:
             taste = self.model.run_tokenizer(
-                batch["speech"],
-                batch["speech_lengths"],
-                *inputs,
-                need_attention=need_attention,
+                batch["speech"], batch["speech_lengths"], view, need_attention
             )
         except ValueError as error:  # of a part that has a limit of length
             longest = names[int(batch["speech_lengths"].argmax())]
             raise ValueError(f"utterance {longest}: {error}") from None
-        codes = self.model.word_codes(taste, inputs[2], inputs[1]).cpu()
+        codes = self.model.segment_codes(taste, view).cpu()
         attention = [None] * len(text)
         if need_attention:
-            maps = self.model.word_attention(taste, inputs[2], inputs[1])
+            maps = self.model.word_attention(taste, view)
             attention = [m.cpu() for m in maps]
         out = []
         for i, (wav, transcript) in enumerate(zip(waves, text, strict=True)):
-            words = transcript.split()
-            length = int(inputs[1][i])
-            rows = len(words) if self.model.granularity == "word" else length
-            seconds = len(wav) / self.sample_rate
-            out.append(TasteTokens(words, codes[i, :rows], attention[i], seconds))
+            words = self.preprocess.segmenter.words(transcript)
+            segments = self.preprocess.segments(transcript)
+            rows, seconds = codes[i, : len(segments)], len(wav) / self.sample_rate
+            out.append(TasteTokens(words, segments, rows, attention[i], seconds))
         return out
 
     def __call__(

@@ -1,4 +1,4 @@
-"""Continue a spoken prompt: words and TASTE codes -> further words and codes."""
+"""Continue a spoken prompt: text and TASTE codes -> further text and codes."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
+from espnet2_taste.text.view import TextView
 
 
 @dataclass
@@ -18,10 +19,12 @@ class Continuation:
     """What a TASLM says next.
 
     Attributes:
-        words: W words, the prompt not among them.
-        codes: (W, R) int64 TASTE codes of these words.
+        text: what is said after the prompt.
+        words: its W words.
+        codes: (S, R) int64 TASTE codes, a row per word or per token of these words.
     """
 
+    text: str
     words: list[str]
     codes: torch.Tensor
 
@@ -39,8 +42,8 @@ class TaslmGenerate(TaslmInference):
 
     Example:
         >>> taslm = TaslmGenerate.from_pretrained("exp/taslm", text_top_p=0.9)
-        >>> taslm([["set", "the", "red"]], [codes])[0].words
-        ['lamp', 'near', 'the', 'window']
+        >>> taslm(["set the red"], [codes])[0].text
+        'lamp near the window'
     """
 
     def __init__(
@@ -60,13 +63,19 @@ class TaslmGenerate(TaslmInference):
                 f"unknown sampling option {min(unknown)}; known: {', '.join(known)}"
             )
         self.options = SamplingOptions(**options)
+        segmenter = getattr(self.args, "segmenter", None) or "whitespace"
+        if segmenter == "given" and self.model.granularity == "word":
+            raise ValueError(
+                "segmenter given: where a generated word begins cannot be told from "
+                "its tokens; generate with granularity token, or segmenter characters"
+            )
         self.vocabulary = Vocabulary.of(
-            self.tokenizer, self.model.lm.vocab_size, ban
+            self.tokenizer, self.model.lm.vocab_size, ban, segmenter
         ).to(device)
 
     def __call__(
         self,
-        words: list[list[str]],
+        text: list[str],
         codes: list[np.ndarray | torch.Tensor] | None = None,
         names: list[str] | None = None,
         mode: str = "audio",
@@ -76,8 +85,9 @@ class TaslmGenerate(TaslmInference):
         """Continue a batch of prompts; each result is that of the prompt alone.
 
         Args:
-            words: words of each prompt.
-            codes: (W, R) codes of each prompt's words (``audio``, ``instruct``).
+            text: of each prompt.
+            codes: (S, R) codes of each prompt, a row per word or token (``audio``,
+                ``instruct``).
             names: utterance ids; they choose the random streams. Default: the index.
             mode: ``zero``, ``text``, ``audio`` or ``instruct``, see
                 :class:`~espnet2_taste.taslm.generation.Prompt`.
@@ -88,8 +98,8 @@ class TaslmGenerate(TaslmInference):
         Raises:
             ValueError: on a prompt that does not fit; the message names it.
         """
-        names = names or [str(i) for i in range(len(words))]
-        prompt = self._prompt(words, codes, names, mode, instruction)
+        names = names or [str(i) for i in range(len(text))]
+        prompt = self._prompt(text, codes, names, mode, instruction)
         seeds = [item_seed(name) for name in names]
         run = generate(
             self.model,
@@ -98,37 +108,41 @@ class TaslmGenerate(TaslmInference):
             replace(self.options, **options),
             seeds,
         )
-        return [self._continuation(run, i) for i in range(len(words))]
+        return [self._continuation(run, i) for i in range(len(text))]
 
-    def _prompt(self, words, codes, names, mode, instruction) -> Prompt:
+    def _prompt(self, text, codes, names, mode, instruction) -> Prompt:
         """Tensors of a batch of prompts."""
         if mode == "zero":
-            empty = torch.zeros(len(words), 1, dtype=torch.long, device=self.device)
-            return Prompt(mode, empty, empty[:, 0])
+            empty = torch.zeros(len(text), 1, dtype=torch.long, device=self.device)
+            return Prompt(mode, TextView(empty, empty[:, 0], empty))
         if mode == "text":
             codes = None
-        elif codes is None or len(codes) != len(words):
+        elif codes is None or len(codes) != len(text):
             raise ValueError(f"mode {mode} needs the codes of every prompt")
-        batch = self.word_batch(words, codes, names)
+        batch = self.text_batch(text, codes, names)
         around = {}
         if mode == "instruct":
             if instruction is None:
                 raise ValueError("mode instruct needs an instruction")
-            for name, text in zip(("prefix", "suffix"), instruction, strict=True):
-                ids = torch.tensor(self.tokenizer.encode_text(text), dtype=torch.long)
+            for name, part in zip(("prefix", "suffix"), instruction, strict=True):
+                ids = torch.tensor(self.tokenizer.encode_text(part), dtype=torch.long)
                 around[name] = ids.to(self.device)
-        return Prompt(
-            mode,
-            batch["text"],
-            batch["text_lengths"],
-            batch["word_ids"],
-            batch.get("taste"),
-            **around,
-        )
+        return Prompt(mode, self.model.view(batch), batch.get("taste"), **around)
 
     def _continuation(self, run: Generated, item: int) -> Continuation:
         tokens, codes = run.words(item)
+        each = run.granularity == "token"
+        rows = list(codes.split([len(ids) if each else 1 for ids in tokens]))
         words = ["".join(self.tokenizer.decode(ids).split()) for ids in tokens]
         # A lone word mark writes nothing: its codes go with it.
         kept = [i for i, word in enumerate(words) if word]
-        return Continuation([words[i] for i in kept], codes[kept])
+        spaced = [self.tokenizer.piece(tokens[i][0]).startswith(" ") for i in kept]
+        segmenter = self.preprocess.segmenter
+        text = segmenter.join([words[i] for i in kept], spaced)
+        words, spaced = segmenter.split(text)
+        rows = [rows[i] for i in kept]
+        if each:  # a row per token that the text is split into when it is read again
+            for i, (word, space) in enumerate(zip(words, spaced, strict=True)):
+                size = len(self.tokenizer.encode_words([word], [space])[0])
+                rows[i] = rows[i][torch.arange(size) * len(rows[i]) // size]
+        return Continuation(text, words, torch.cat([codes[:0], *rows]))

@@ -1,4 +1,4 @@
-"""How likely a TASLM finds utterances: words and TASTE codes -> log-likelihoods."""
+"""How likely a TASLM finds utterances: text and TASTE codes -> log-likelihoods."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from espnet2_taste.taslm.likelihood import likelihood
 
 #: What is said of an utterance: :class:`~espnet2_taste.taslm.likelihood.Likelihoods`.
 FIELDS = (
-    *("score", "score_sum", "loss", "tokens", "words"),
+    *("score", "score_sum", "loss", "tokens", "segments"),
     *("text_ce", "code_ce", "taste_ce", "latent_ce"),
     *("text_nll", "code_nll", "taste_nll", "latent_nll"),
 )
@@ -19,7 +19,7 @@ class TaslmLikelihood(TaslmInference):
 
     Example:
         >>> taslm = TaslmLikelihood.from_pretrained("exp/taslm")
-        >>> spoken, flat = taslm([words, words], [codes, other_codes])
+        >>> spoken, flat = taslm([text, text], [codes, other_codes])
         >>> spoken["score"] > flat["score"]
         True
     """
@@ -27,15 +27,15 @@ class TaslmLikelihood(TaslmInference):
     @torch.inference_mode()
     def __call__(
         self,
-        words: list[list[str]],
+        text: list[str],
         codes: list[np.ndarray | torch.Tensor],
         names: list[str] | None = None,
     ) -> list[dict]:
         """Likelihoods of a batch of utterances; each is that of the utterance alone.
 
         Args:
-            words: words of each utterance.
-            codes: (W, R) TASTE codes of its words.
+            text: transcripts.
+            codes: (S, R) TASTE codes of each, a row per segment (word or token).
             names: utterance ids for error messages; default the index.
 
         Returns:
@@ -45,11 +45,8 @@ class TaslmLikelihood(TaslmInference):
         Raises:
             ValueError: on an utterance that does not fit; the message names it.
         """
-        batch = self.word_batch(words, codes, names)
-        found = likelihood(
-            self.model,
-            *(batch[name] for name in ("text", "text_lengths", "word_ids", "taste")),
-        )
+        batch = self.text_batch(text, codes, names)
+        found = likelihood(self.model, self.model.view(batch), batch["taste"])
         columns = {name: getattr(found, name).tolist() for name in FIELDS}
         for name in ("latent_ce", "latent_nll"):
             columns[name] = [v if v == v else None for v in columns[name]]

@@ -90,23 +90,16 @@ class TasteToSpeech(TasteInference):
         """Conditioning of a batch: from ``taste`` codes, ``speech``, or text alone."""
         audio = None
         if "taste" in batch:
-            audio = self.model.codes_to_embeddings(batch["taste"], batch["word_ids"])
+            hears = self.model.view(batch, "aggregator")
+            audio = self.model.codes_to_embeddings(batch["taste"], hears)
         elif "speech" in batch:
             taste = self.model.run_tokenizer(
                 batch["speech"],
                 batch["speech_lengths"],
-                batch["text"],
-                batch["text_lengths"],
-                batch["word_ids"],
+                self.model.view(batch, "aggregator"),
             )
             audio = taste.quantizer.embeddings
-        return Conditioning(
-            batch["text"],
-            batch["text_lengths"],
-            batch["word_ids"],
-            audio,
-            batch["spk_emb"],
-        )
+        return self.model.condition(batch, audio, batch["spk_emb"])
 
     @torch.inference_mode()
     def generate_units(
@@ -152,31 +145,17 @@ class TasteToSpeech(TasteInference):
         """Preprocess and pad; see :meth:`batch_synthesize`.
 
         Raises:
-            ValueError: codes do not fit the words, naming the utterance.
+            ValueError: codes do not fit the text, naming the utterance.
         """
         items = []
         names = names or [str(i) for i in range(len(text))]
-        rows = self.model.quantizer.num_codebooks
         for i, transcript in enumerate(text):
             item = {
                 "text": transcript,
                 "spk_emb": np.asarray(spk_emb[i], dtype=np.float32),
             }
             if codes is not None:
-                item["taste"] = np.asarray(codes[i])
-                if not rows or item["taste"].size % rows:
-                    raise ValueError(
-                        f"utterance {names[i]}: {item['taste'].size} TASTE codes are "
-                        f"no multiple of this model's {rows} codebooks"
-                    )
-                item["taste"] = item["taste"].reshape(-1, rows)
-                words = len(transcript.split())
-                word_level = self.model.granularity == "word"
-                if word_level and len(item["taste"]) != words:
-                    raise ValueError(
-                        f"utterance {names[i]}: {len(item['taste'])} rows of TASTE "
-                        f"codes for {words} words"
-                    )
+                item["taste"] = np.asarray(codes[i]).reshape(-1)
             if speech is not None:
                 item["speech"] = as_speech(speech[i])
             item.update({name: values[i] for name, values in arrays.items()})
@@ -196,7 +175,7 @@ class TasteToSpeech(TasteInference):
         Args:
             text: transcripts.
             spk_emb: (S,) speaker embedding of each.
-            codes: (W, R) TASTE codes of each; or
+            codes: (S, R) TASTE codes of each; or
             speech: waveforms at ``self.sample_rate`` to take the (possibly
                 unquantised) TASTE embeddings from; neither: text only.
             item_seeds: random stream of each item.

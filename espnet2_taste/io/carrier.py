@@ -38,7 +38,7 @@ class Carrier:
         if not isinstance(value, str) or value.startswith("./") and self._own(value):
             return value
         path = self.find(value)
-        is_path = "/" in value or option == "token_model"
+        is_path = "/" in value or option.endswith("token_model")
         if is_path and path.is_file():
             return self.copy(path)
         if value.startswith(("/", "~", "./", "../")) or is_path and path.is_dir():

@@ -1,7 +1,7 @@
-"""Words are where every token sequence meets: maps between tokens and words.
+"""Maps between tokens and the segments that they belong to: words, or anything else.
 
-``word_ids`` (B, L) gives the word index of each token: 0, 0, 1, 2, 2, ... W-1, any
-value in the padding (lengths decide). Every word has at least one token.
+``segment_ids`` (B, L) gives the segment of each token: 0, 0, 1, 2, 2, ... S-1, any
+value in the padding (lengths decide). Every segment has at least one token.
 """
 
 import torch
@@ -13,24 +13,24 @@ def length_mask(lengths: torch.Tensor, max_length: int | None = None) -> torch.T
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
-def pool_words(
-    hidden: torch.Tensor, word_ids: torch.Tensor, lengths: torch.Tensor, num_words: int
+def pool_segments(
+    hidden: torch.Tensor, segment_ids: torch.Tensor, lengths: torch.Tensor, size: int
 ) -> torch.Tensor:
-    """Mean over the tokens of each word (paper eq. 3).
+    """Mean over the tokens of each segment (paper eq. 3, where it is a word).
 
     Args:
         hidden: (B, L, D) token vectors.
-        word_ids: (B, L) int64.
+        segment_ids: (B, L) int64.
         lengths: (B,) int64 tokens.
-        num_words: W, at least the largest word count of the batch.
+        size: S, at least the largest number of segments in the batch.
 
     Returns:
-        (B, W, D), zeros for words an item does not have.
+        (B, S, D), zeros for segments an item does not have.
     """
     valid = length_mask(lengths, hidden.size(1))
-    word = torch.arange(num_words, device=hidden.device)[:, None]
+    segment = torch.arange(size, device=hidden.device)[:, None]
     member = (
-        (word_ids.clamp(0, num_words - 1)[:, None] == word) & valid[:, None]
+        (segment_ids.clamp(0, size - 1)[:, None] == segment) & valid[:, None]
     ).float()
     # A product adds in one order; a GPU's scatter_add adds in any, and codes may flip.
     with torch.autocast(hidden.device.type, enabled=False):
@@ -38,32 +38,45 @@ def pool_words(
     return (total / member.sum(2, keepdim=True).clamp(min=1)).to(hidden.dtype)
 
 
-def spread_words(words: torch.Tensor, word_ids: torch.Tensor) -> torch.Tensor:
-    """Give each token its word's entry: (B, W, ...) -> (B, L, ...)."""
-    index = word_ids.clamp(0, words.size(1) - 1)
-    return words[torch.arange(len(words), device=words.device)[:, None], index]
+def spread_segments(values: torch.Tensor, segment_ids: torch.Tensor) -> torch.Tensor:
+    """Give each token its segment's entry: (B, S, ...) -> (B, L, ...)."""
+    index = segment_ids.clamp(0, values.size(1) - 1)
+    return values[torch.arange(len(values), device=values.device)[:, None], index]
 
 
-def count_words(word_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """(B, L) word ids -> (B,) number of words (last valid word id + 1)."""
-    last = word_ids.gather(1, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
+def first_of_segments(
+    values: torch.Tensor, segment_ids: torch.Tensor, lengths: torch.Tensor
+) -> torch.Tensor:
+    """(B, L, D) tokens' values -> (B, S, D), each segment's first; -1 where an item has
+    no such segment."""
+    starts = segment_starts(segment_ids, lengths)
+    size = int(starts.sum(1).max())
+    # what is no segment's first token lands in a column that is cut off
+    place = segment_ids.where(starts, size)[..., None].expand_as(values)
+    out = values.new_full((len(values), size + 1, values.size(2)), -1)
+    return out.scatter(1, place, values)[:, :-1]
+
+
+def count_segments(segment_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """(B, L) segment ids -> (B,) number of segments (last valid id + 1)."""
+    last = segment_ids.gather(1, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
     return torch.where(lengths > 0, last + 1, torch.zeros_like(last))
 
 
-def word_starts(word_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """(B, L) bool, True at the first token of each word."""
-    previous = torch.nn.functional.pad(word_ids[:, :-1], (1, 0), value=-1)
-    return (word_ids != previous) & length_mask(lengths, word_ids.size(1))
+def segment_starts(segment_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """(B, L) bool, True at the first token of each segment."""
+    previous = torch.nn.functional.pad(segment_ids[:, :-1], (1, 0), value=-1)
+    return (segment_ids != previous) & length_mask(lengths, segment_ids.size(1))
 
 
-def average_words(
-    hidden: torch.Tensor, word_ids: torch.Tensor, lengths: torch.Tensor
+def average_segments(
+    hidden: torch.Tensor, segment_ids: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:
-    """Replace each token vector by the mean over its word: (B, L, D) -> (B, L, D).
+    """Replace each token vector by its segment's mean: (B, L, D) -> (B, L, D).
 
     Padded positions are left as they are. Right for single-word utterances, where the
     reference mixes in padding (its quirk Q2).
     """
-    pooled = pool_words(hidden, word_ids, lengths, word_ids.size(1))
+    pooled = pool_segments(hidden, segment_ids, lengths, segment_ids.size(1))
     mask = length_mask(lengths, hidden.size(1))
-    return torch.where(mask[..., None], spread_words(pooled, word_ids), hidden)
+    return torch.where(mask[..., None], spread_segments(pooled, segment_ids), hidden)

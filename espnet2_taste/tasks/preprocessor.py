@@ -1,58 +1,127 @@
 """From what ESPnet's dataset reads to what the models take, checked per utterance."""
 
+import argparse
+
 import numpy as np
 
+from espnet2_taste.taste.taste_spec import TasteSpec
+from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.text.tokenizers import build_text_tokenizer
+from espnet2_taste.text.view import MAIN, text_keys
 
 #: Integer arrays that ESPnet reads from int32 arks.
 INTEGER_NAMES = ("units", "durations", "taste")
 
 
 class TastePreprocessor:
-    """``(uid, data) -> data`` of the TASTE tokenizer.
+    """``(uid, data) -> data`` of the TASTE tokenizer and of the TASLM.
 
-    Adds ``text`` (token ids) and ``word_ids``; checks what belongs together.
+    Adds token ids and word ids of every vocabulary (``text`` and ``word_ids`` of the
+    main one), makes ``taste`` (S, R), and checks what belongs together.
 
     Args:
-        token_type: see :func:`~espnet2_taste.text.tokenizers.build_text_tokenizer`.
+        token_type: of the main vocabulary, see
+            :func:`~espnet2_taste.text.tokenizers.build_text_tokenizer`.
         token_model: likewise.
+        vocabularies: further ones: name -> token_type and token_model.
+        segmenter: what words are, one of
+            :data:`~espnet2_taste.text.segmenters.SEGMENTERS`.
+        spec: form of the codes in ``taste``, if there are any.
+        codes_vocabulary: vocabulary whose tokens have codes (``granularity: token``).
 
     Raises:
         ValueError: on a bad utterance; the message names it.
     """
 
-    def __init__(self, token_type: str, token_model: str | None = None):
+    def __init__(
+        self,
+        token_type: str,
+        token_model: str | None = None,
+        vocabularies: dict[str, dict] | None = None,
+        segmenter: str = "whitespace",
+        spec: TasteSpec | None = None,
+        codes_vocabulary: str = MAIN,
+    ):
         self.tokenizer = build_text_tokenizer(token_type, token_model)
+        self.tokenizers = {MAIN: self.tokenizer}
+        for name, conf in (vocabularies or {}).items():
+            self.tokenizers[name] = build_text_tokenizer(
+                conf["token_type"], conf.get("token_model")
+            )
+        self.segmenter = SEGMENTERS[segmenter]
+        self.spec = spec
+        self.codes_vocabulary = codes_vocabulary
+
+    @classmethod
+    def of(
+        cls,
+        args: argparse.Namespace,
+        spec: TasteSpec | None = None,
+        codes_vocabulary: str = MAIN,
+    ) -> "TastePreprocessor":
+        """That of training options, old ones too."""
+        return cls(
+            args.token_type,
+            args.token_model,
+            getattr(args, "vocabularies", None),
+            getattr(args, "segmenter", None) or "whitespace",
+            spec,
+            codes_vocabulary,
+        )
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
         out = {k: v for k, v in data.items() if k != "text"}
-        words = str(data["text"]).split() if "text" in data else []
         try:
             if "text" in data:
-                ids, word_ids = self.tokenizer.encode_words(words)
-                out["text"] = np.asarray(ids, dtype=np.int64)
-                out["word_ids"] = np.asarray(word_ids, dtype=np.int64)
+                words = self.segmenter.split(data["text"])
+                for vocabulary, tokenizer in self.tokenizers.items():
+                    pair = tokenizer.encode_words(*words)
+                    for name, ids in zip(text_keys(vocabulary), pair, strict=True):
+                        out[name] = np.asarray(ids, dtype=np.int64)
+                self.check_words(len(words[0]), out)
             for name in INTEGER_NAMES:
                 if name in out:
                     out[name] = np.asarray(out[name]).astype(np.int64)
-            self.check(words, out)
+            self.check(out)
         except ValueError as error:
             raise ValueError(f"utterance {uid}: {error}") from None
         return out
 
-    def check(self, words: list[str], data: dict[str, np.ndarray]) -> None:
+    def segments(self, text: str) -> list[int]:
+        """The word that each row of a transcript's TASTE codes stands for, or for a
+        part of which it stands: 0, 1, 2 ... or 0, 0, 1, 2, 2 ..."""
+        words = self.segmenter.split(text)
+        if self.spec is None or self.spec.granularity == "word":
+            return list(range(len(words[0])))
+        return self.tokenizers[self.codes_vocabulary].encode_words(*words)[1]
+
+    def check_words(self, words: int, data: dict[str, np.ndarray]) -> None:
+        """Give ``taste`` its rows; ValueError for what does not fit the words."""
+        for name in ("durations", "prosody"):
+            if name in data and len(data[name]) != words:
+                raise ValueError(
+                    f"{len(data[name])} {name} for {words} words; text and "
+                    f"{name}.scp differ: run stage 3 again"
+                )
+        if "taste" in data and self.spec is not None:
+            rows, kind, books = words, "words", self.spec.num_codebooks
+            if self.spec.granularity == "token":
+                rows = len(data[text_keys(self.codes_vocabulary)[0]])
+                kind = "tokens"
+            if not books or data["taste"].size != rows * books:
+                raise ValueError(
+                    f"{data['taste'].size} TASTE codes for {rows} {kind} x {books} "
+                    "codebooks: not of this text and model (stage 6 makes them)"
+                )
+            data["taste"] = data["taste"].reshape(-1, books)
+
+    def check(self, data: dict[str, np.ndarray]) -> None:
         """Raise ValueError where the parts of an utterance contradict each other."""
         for name in ("speech", "feats", "spk_emb", "prosody"):
             if name in data and not np.isfinite(data[name]).all():
                 raise ValueError(f"{name} has NaN or infinite values")
         if "speech" in data and data["speech"].ndim != 1:
             raise ValueError("speech is not mono; stage 2 makes it so")
-        for name in ("durations", "prosody"):
-            if name in data and len(data[name]) != len(words):
-                raise ValueError(
-                    f"{len(data[name])} {name} for {len(words)} words; text and "
-                    f"{name}.scp differ: run stage 3 again"
-                )
         if "durations" in data and "units" in data:
             total = data["durations"].sum()
             if total != len(data["units"]):
@@ -60,30 +129,3 @@ class TastePreprocessor:
                     f"durations sum to {total}, but there are {len(data['units'])} "
                     "units: run stage 3 again"
                 )
-
-
-class TaslmPreprocessor(TastePreprocessor):
-    """``(uid, data) -> data`` of the TASLM: adds ``taste`` as (words, codebooks).
-
-    Args:
-        token_type: tokenizer of the language model.
-        token_model: likewise.
-        num_codebooks: R, codes per word in the flat ``taste`` arrays.
-    """
-
-    def __init__(
-        self, token_type: str, token_model: str | None = None, num_codebooks: int = 4
-    ):
-        super().__init__(token_type, token_model)
-        self.num_codebooks = num_codebooks
-
-    def check(self, words: list[str], data: dict[str, np.ndarray]) -> None:
-        super().check(words, data)
-        if "taste" not in data:
-            return
-        if data["taste"].size != len(words) * self.num_codebooks:
-            raise ValueError(
-                f"{data['taste'].size} TASTE codes for {len(words)} words x "
-                f"{self.num_codebooks} codebooks: run stage 6 again"
-            )
-        data["taste"] = data["taste"].reshape(-1, self.num_codebooks)

@@ -18,8 +18,8 @@ MEANINGS = {
     "guidance": "-ln of the aggregator's attention to the frames of the token's word",
     "ctc": "CTC loss of the encoder's keys, per token (nats)",
     "codebook_perplexity": "exp of the entropy of a codebook's frequencies over the "
-    "words of the epoch, mean of the codebooks (1..codebook size)",
-    "dead_codes": "codebook entries that no word of the epoch was given, of all "
+    "rows of codes of the epoch, mean of the codebooks (1..codebook size)",
+    "dead_codes": "codebook entries that the epoch did not use, of all "
     "codebooks together; a small validation set cannot use all",
     # Spoken language model
     "text_loss": "text part of loss: (1 - k) text_ce + k text_kl (k = text_kl_weight)",
@@ -27,7 +27,7 @@ MEANINGS = {
     "text_acc": "text tokens and end symbols that are the most likely ones (0..1)",
     "text_kl": "KL divergence of the text's distribution from the base model's (nats)",
     "taste_loss": "the speech head's loss",
-    "taste_ce": "-ln p(code), mean of a word's codebooks (nats)",
+    "taste_ce": "-ln p(code), mean of the codebooks (nats)",
     "taste_acc": "codes that are the most likely ones, mean of the codebooks (0..1)",
     r"taste_acc\d+": "the same of one codebook",
     # Of training itself

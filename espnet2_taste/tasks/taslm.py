@@ -10,13 +10,14 @@ from espnet2.utils.types import str_or_none
 from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import add_common_arguments, complete_tokens
-from espnet2_taste.tasks.preprocessor import TaslmPreprocessor
+from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taslm.build import (
-    build_taslm_model,
-    build_taste_quantizer,
+    build_new_taslm,
     lm_choices,
     speech_head_choices,
+    taste_options,
+    taste_spec,
 )
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taste.build import fusion_choices
@@ -50,15 +51,10 @@ class TaslmTask(AbsTask):
             "--quantizer_conf", action=NestedDictAction, default={}, help=found
         )
         group.add_argument("--quantizer_dim", type=int, default=None, help=found)
+        for name in ("--granularity", "--segmenter"):
+            group.add_argument(name, type=str_or_none, default=None, help=found)
         for class_choices in cls.class_choices_list:
             class_choices.add_arguments(group)
-
-    @classmethod
-    def check_required_command_args(cls, args: argparse.Namespace) -> None:
-        """Called for training only: the codebooks are read from the TASTE model, also
-        when the options come from the config.yaml of an earlier run."""
-        super().check_required_command_args(args)
-        args.quantizer_dim = None
 
     @classmethod
     def complete(cls, args: argparse.Namespace) -> None:
@@ -73,9 +69,9 @@ class TaslmTask(AbsTask):
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         if not args.use_preprocessor:
             return None
-        # Not kept from build_model, which collect_stats does not call.
-        num_codebooks = build_taste_quantizer(args).num_codebooks
-        return TaslmPreprocessor(args.token_type, args.token_model, num_codebooks)
+        # not what build_model writes into args, which collect_stats does not call
+        found = argparse.Namespace(**vars(args) | taste_options(args))
+        return TastePreprocessor.of(found, taste_spec(args))
 
     @classmethod
     def required_data_names(
@@ -91,6 +87,6 @@ class TaslmTask(AbsTask):
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> TaslmModel:
-        model = build_taslm_model(args)
+        model = build_new_taslm(args)
         check_init_freeze(args, model)
         return model

@@ -4,6 +4,7 @@ import argparse
 
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.get_default_kwargs import get_default_kwargs
+from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet2_taste.io.checkpoint import check_init_freeze
@@ -28,6 +29,7 @@ from espnet2_taste.taste.build import (
     speech_decoder_choices,
 )
 from espnet2_taste.taste.espnet_model import TasteModel
+from espnet2_taste.text.segmenters import SEGMENTERS
 
 
 class TasteTask(CountsBins, AbsTask):
@@ -58,6 +60,24 @@ class TasteTask(CountsBins, AbsTask):
                 default=None,
                 help=f"{what} of an ESPnet recogniser, for the encoder `espnet`",
             )
+        group.add_argument(
+            "--segmenter",
+            default="whitespace",
+            choices=sorted(SEGMENTERS),
+            help="What the words of a text are",
+        )
+        group.add_argument(
+            "--vocabularies",
+            action=NestedDictAction,
+            default={},
+            help="Further ones: name -> token_type, token_model, vocab_size",
+        )
+        group.add_argument(
+            "--text_views",
+            action=NestedDictAction,
+            default={},
+            help="aggregator, ctc, speech_decoder -> name of the vocabulary it reads",
+        )
         for class_choices in cls.class_choices_list:
             class_choices.add_arguments(group)
 
@@ -72,6 +92,7 @@ class TasteTask(CountsBins, AbsTask):
         super().check_required_command_args(args)
         settle_units(args)
 
+    @classmethod
     def complete(cls, args: argparse.Namespace) -> None:
         """Use, or drop, the options that a recipe gives in any case."""
         complete_tokens(args)
@@ -87,7 +108,7 @@ class TasteTask(CountsBins, AbsTask):
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         if not args.use_preprocessor:
             return None
-        preprocess = TastePreprocessor(args.token_type, args.token_model)
+        preprocess = TastePreprocessor.of(args)
         return at_rate(preprocess, cls.sample_rate(args), args, train)
 
     @classmethod
@@ -107,5 +128,24 @@ class TasteTask(CountsBins, AbsTask):
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> TasteModel:
         model = build_taste_model(args)
+        check_required_data(args, model)
         check_init_freeze(args, model)
         return model
+
+
+def check_required_data(args: argparse.Namespace, model: TasteModel) -> None:
+    """Before training: is there all the data that the parts of a model need?
+
+    Raises:
+        ValueError: no; the message names what is missing.
+    """
+    for part in ("train", "valid"):
+        data = getattr(args, f"{part}_data_path_and_name_and_type", None)
+        given = {name for _, name, _ in data or []}
+        for names in model.required_data() if data else []:
+            if not given.intersection(names):
+                raise ValueError(
+                    f"this configuration needs {' or '.join(names)}: add it to "
+                    f"--{part}_data_path_and_name_and_type (stage 3 makes it, where "
+                    "there is an --asr_config)"
+                )

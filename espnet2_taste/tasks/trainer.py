@@ -12,6 +12,7 @@ from espnet2.utils.build_dataclass import build_dataclass
 
 from espnet2_taste.io.file_names import file_name
 from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.text.segmenters import SEGMENTERS
 
 
 @dataclass
@@ -19,6 +20,7 @@ class TasteTrainerOptions(TrainerOptions):
     """ESPnet's options and the validation set, whose transcripts label the maps."""
 
     valid_data_path_and_name_and_type: list
+    segmenter = "whitespace"  # no field: not every task has it
 
 
 class TasteTrainer(Trainer):
@@ -34,7 +36,9 @@ class TasteTrainer(Trainer):
     @classmethod
     def build_options(cls, args) -> TasteTrainerOptions:
         """See ESPnet's."""
-        return build_dataclass(TasteTrainerOptions, args)
+        options = build_dataclass(TasteTrainerOptions, args)
+        options.segmenter = getattr(args, "segmenter", None) or options.segmenter
+        return options
 
     @classmethod
     def train_one_epoch(cls, model, reporter, options, **others) -> bool:
@@ -75,7 +79,7 @@ class TasteTrainer(Trainer):
         for keys, batch in iterator:
             batch = to_device(batch, "cuda" if options.ngpu > 0 else "cpu")
             for key, attention in zip(keys, model.attention_maps(**batch), strict=True):
-                words = texts[key].split()
+                words = SEGMENTERS[options.segmenter].words(texts[key])
                 title = f"{key}, epoch {epoch}"
                 picture = draw_attention(attention.cpu().numpy(), words, title)
                 path = Path(output_dir) / file_name(key, f"/{epoch}ep.png")

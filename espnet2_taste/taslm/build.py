@@ -2,18 +2,22 @@
 
 import argparse
 import logging
-from pathlib import Path
 
-import yaml
+import torch
 
-from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.checkpoint import load_state, read_arguments
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead
-from espnet2_taste.taste.build import build_quantizer, fusion_choices
-from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
-from espnet2_taste.text.tokenizers import text_vocab_size
+from espnet2_taste.taste.build import build_quantizer, fusion_choices, text_views
+from espnet2_taste.taste.taste_spec import TasteSpec
+from espnet2_taste.text.tokenizers import (
+    build_text_tokenizer,
+    same_vocabulary,
+    text_vocab_size,
+)
+from espnet2_taste.text.view import MAIN
 
 lm_choices = ClassChoices(
     "lm",
@@ -32,9 +36,10 @@ FUSION_DEFAULTS = {"weighted_sum": {"weights": [-2.0, 2.0], "project": True}}
 
 
 def build_taslm_model(args: argparse.Namespace) -> TaslmModel:
-    """Build a model from training options (the command line's or config.yaml's)."""
+    """A model by the options in a config.yaml; random weights, codebooks included."""
     vocab_size = text_vocab_size(args)
-    quantizer = build_taste_quantizer(args)
+    quantizer = build_quantizer(args.quantizer, args.quantizer_dim, args.quantizer_conf)
+    granularity = getattr(args, "granularity", None) or "word"
     lm = lm_choices.get_class(args.lm)(vocab_size=vocab_size, **args.lm_conf)
     args.fusion_conf = FUSION_DEFAULTS.get(args.fusion, {}) | args.fusion_conf
     fusion = fusion_choices.get_class(args.fusion)(
@@ -43,7 +48,9 @@ def build_taslm_model(args: argparse.Namespace) -> TaslmModel:
     speech_head = speech_head_choices.get_class(args.speech_head)(
         lm.size, quantizer, **args.speech_head_conf
     )
-    model = TaslmModel(lm, fusion, speech_head, quantizer, **args.model_conf)
+    model = TaslmModel(
+        lm, fusion, speech_head, quantizer, granularity, **args.model_conf
+    )
     parts = {"LM": lm, "fusion and pads": model.inputs, "head": speech_head}
     for part, module in parts.items():
         count = sum(p.numel() for p in module.parameters() if p.requires_grad)
@@ -51,47 +58,86 @@ def build_taslm_model(args: argparse.Namespace) -> TaslmModel:
     return model
 
 
-def build_taste_quantizer(args: argparse.Namespace) -> AbsQuantizer:
-    """The TASTE model's quantizer.
+def build_new_taslm(args: argparse.Namespace) -> TaslmModel:
+    """A model to be trained: form and weights of the codebooks are the TASTE model's.
 
-    When training, its class, arguments, width and weights come from ``taste_config``
-    and ``taste_model``; the first three are written into ``args`` and so to
-    config.yaml, the weights into the TASLM's checkpoint. From then on (and at
-    inference) the TASTE folder is not needed.
+    What :func:`taste_options` finds is written into ``args``, and so into config.yaml,
+    the weights into the TASLM's checkpoint: the TASTE folder is not needed again.
 
     Raises:
-        ValueError: neither given nor known, or a TASTE model without quantizer.
-        FileNotFoundError: the TASTE files do not exist.
+        ValueError, FileNotFoundError: see :func:`taste_options`.
         RuntimeError: the checkpoint has no fitting quantizer.
     """
-    if args.quantizer_dim is not None:
-        return build_quantizer(args.quantizer, args.quantizer_dim, args.quantizer_conf)
-    if args.taste_config is None or args.taste_model is None:
-        raise ValueError("give --taste_config and --taste_model")
-    if not Path(args.taste_config).is_file():
-        raise FileNotFoundError(f"no TASTE configuration at {args.taste_config}")
-    taste = yaml.safe_load(Path(args.taste_config).read_text(encoding="utf-8"))
-    name, conf = taste["quantizer"], dict(taste["quantizer_conf"])
-    if name in (None, "none"):
-        raise ValueError(
-            f"{args.taste_config} has no quantizer, so no codes to model: use the "
-            "model of the last sub-stage"
-        )
+    vars(args).update(taste_options(args))
     state = {
         k.removeprefix("quantizer."): v
         for k, v in load_state(args.taste_model).items()
         if k.startswith("quantizer.")
     }
-    dim = _quantizer_dim(state, conf)
-    quantizer = build_quantizer(name, dim, conf)
+    args.quantizer_dim = _quantizer_dim(state, args.quantizer_conf)
+    model = build_taslm_model(args)
     try:
-        quantizer.load_state_dict(state)
+        model.quantizer.load_state_dict(state)
     except RuntimeError as error:
         raise RuntimeError(
             f"{args.taste_model} does not fit {args.taste_config}: {error}"
         ) from None
-    args.quantizer, args.quantizer_conf, args.quantizer_dim = name, conf, dim
-    return quantizer
+    return model
+
+
+def taste_options(args: argparse.Namespace) -> dict:
+    """What a TASLM takes over from the TASTE model whose codes it models.
+
+    Returns:
+        quantizer and quantizer_conf, granularity of the codes, segmenter of the words.
+
+    Raises:
+        ValueError: the TASTE model is not given, has no quantizer, or (granularity
+            token) has other tokens than the TASLM.
+        FileNotFoundError: its configuration does not exist.
+    """
+    if args.taste_config is None or args.taste_model is None:
+        raise ValueError("give --taste_config and --taste_model")
+    taste = read_arguments(args.taste_config)
+    if taste.quantizer in (None, "none"):
+        raise ValueError(
+            f"{args.taste_config} has no quantizer, so no codes to model: use the "
+            "model of the last sub-stage"
+        )
+    model_conf = getattr(taste, "model_conf", {})
+    granularity = model_conf.get("granularity", "word")
+    if granularity == "token":
+        vocabulary = text_views(taste)["aggregator"]
+        own = vars(taste) if vocabulary == MAIN else taste.vocabularies[vocabulary]
+        wanted, given = own["token_type"], own.get("token_model")
+        if not same_vocabulary(
+            build_text_tokenizer(wanted, given),
+            build_text_tokenizer(args.token_type, args.token_model),
+        ):
+            raise ValueError(
+                f"granularity token: codes belong to the tokens of {wanted} {given}, "
+                f"the TASLM has {args.token_type} {args.token_model}: give it the same"
+            )
+    return {
+        "quantizer": taste.quantizer,
+        "quantizer_conf": dict(taste.quantizer_conf),
+        "granularity": granularity,
+        "segmenter": getattr(taste, "segmenter", "whitespace"),
+    }
+
+
+def taste_spec(args: argparse.Namespace) -> TasteSpec:
+    """Form of the codes that are to be modelled; builds and loads no model.
+
+    Raises:
+        ValueError, FileNotFoundError: see :func:`taste_options`.
+    """
+    found = taste_options(args)
+    with torch.random.fork_rng(devices=[]):
+        quantizer = build_quantizer(found["quantizer"], 1, found["quantizer_conf"])
+    return TasteSpec(
+        quantizer.num_codebooks, quantizer.codebook_size, found["granularity"]
+    )
 
 
 def _quantizer_dim(state: dict, conf: dict) -> int:

@@ -10,6 +10,7 @@ from espnet2_taste.taslm.heads import AbsSpeechHead, SpeechHeadOutput
 from espnet2_taste.taslm.inputs import InputAssembler, TaslmInputs
 from espnet2_taste.taslm.token_likelihood import TokenLikelihoods, token_likelihoods
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.text.view import TextView
 
 
 class TaslmModel(AbsESPnetModel):
@@ -23,7 +24,8 @@ class TaslmModel(AbsESPnetModel):
         fusion: joins text and TASTE vectors.
         speech_head: hidden states -> codes.
         quantizer: the TASTE tokenizer's; frozen here, in eval mode always.
-        delay: words (tokens) by which the audio follows the text.
+        granularity: of the codes: one row per ``word``, or per ``token`` of the text.
+        delay: segments (tokens) by which the audio follows the text.
         delay_level: ``word`` or ``token``.
         loss_weights: w_0 (text), w_1 (taste).
         text_kl_weight: k; needs LoRA, whose base is the KL's target (paper: 0.9).
@@ -38,6 +40,7 @@ class TaslmModel(AbsESPnetModel):
         fusion: AbsFusion,
         speech_head: AbsSpeechHead,
         quantizer: AbsQuantizer,
+        granularity: str,
         delay: int = 1,
         delay_level: str = "word",
         loss_weights: tuple[float, float] | list[float] = (0.5, 0.5),
@@ -57,6 +60,7 @@ class TaslmModel(AbsESPnetModel):
         if len(loss_weights) != 2 or abs(sum(loss_weights) - 1) > 1e-6:
             raise ValueError(f"loss_weights {loss_weights} must be two that sum to 1")
         self.lm = lm
+        self.granularity = granularity
         self.inputs = InputAssembler(fusion, delay, delay_level)
         self.speech_head = speech_head
         self.quantizer = quantizer.requires_grad_(False).eval()
@@ -70,59 +74,41 @@ class TaslmModel(AbsESPnetModel):
         self.quantizer.eval()
         return self
 
-    def assemble(
-        self,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        word_ids: torch.Tensor,
-        taste: torch.Tensor,
-    ) -> TaslmInputs:
-        """Inputs and labels of a batch; shapes as in :meth:`forward`."""
+    def assemble(self, text: TextView, taste: torch.Tensor) -> TaslmInputs:
+        """Inputs and labels of a batch of texts and their (B, S, R) codes."""
         return self.inputs(
-            self.lm,
-            self.quantizer,
-            text,
-            text_lengths,
-            word_ids,
-            taste,
-            end_label=self.end_symbol,
+            self.lm, self.quantizer, text, taste, end_label=self.end_symbol
         )
 
+    def view(self, batch: dict[str, torch.Tensor]) -> TextView:
+        """The text of a batch as the LM reads it."""
+        return TextView.of(batch, self.granularity)
+
     def forward(
-        self,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        word_ids: torch.Tensor,
-        word_ids_lengths: torch.Tensor,
-        taste: torch.Tensor,
-        taste_lengths: torch.Tensor,
-        **kwargs,
+        self, taste: torch.Tensor, taste_lengths: torch.Tensor, **batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Loss of a batch.
 
         Args:
-            text: (B, N) int64 token ids, padded by any id.
-            text_lengths: (B,) int64.
-            word_ids: (B, N) int64 word of each token.
-            word_ids_lengths: equal to ``text_lengths``.
-            taste: (B, W, R) int64 codes of each word.
-            taste_lengths: (B,) int64 words.
-            kwargs: ignored (``utt_id``).
+            taste: (B, S, R) int64 codes of each segment; taste_lengths: (B,).
+            batch: ``text``, ``text_lengths``, ``word_ids``, see
+                :class:`~espnet2_taste.text.view.TextView`; the rest is ignored.
 
         Returns:
             loss, statistics (what they mean:
             :data:`~espnet2_taste.tasks.statistics.MEANINGS`; the keys depend on the
             configuration only) and the batch size.
         """
-        inputs = self.assemble(text, text_lengths, word_ids, taste)
+        text = self.view(batch)
+        inputs = self.assemble(text, taste)
         hidden = self.lm(inputs.embeds).hidden  # causal: right padding is never read
-        text_loss, stats = self.text_loss(hidden, inputs, text, text_lengths)
+        text_loss, stats = self.text_loss(hidden, inputs, text)
         head = self.predict_taste(hidden, inputs)
         loss = self.loss_weights[0] * text_loss + self.loss_weights[1] * head.loss
         # A copy, as the trainer scales the loss in place.
         stats |= {"loss": loss.detach().clone(), "taste_loss": head.loss.detach()}
         stats |= self.code_statistics(hidden, inputs, head)
-        return force_gatherable((loss, stats, len(text)), loss.device)
+        return force_gatherable((loss, stats, len(taste)), loss.device)
 
     def predict_taste(
         self, hidden: torch.Tensor, inputs: TaslmInputs
@@ -148,18 +134,17 @@ class TaslmModel(AbsESPnetModel):
         self,
         hidden: torch.Tensor,
         inputs: TaslmInputs,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
+        text: TextView,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Text loss of (B, L, size) hidden states, and its statistics."""
         base = None
         if self.text_kl_weight > 0:
-            base = self._base_hidden(inputs, text)
+            base = self._base_hidden(inputs, text.ids)
         scores = token_likelihoods(self.lm, hidden, inputs.text_labels, base)
         loss = scores.ce.mean()
         stats = {"text_ce": loss.detach(), "text_acc": scores.correct.float().mean()}
         if base is not None:
-            kl = self._text_kl(scores, text_lengths)
+            kl = self._text_kl(scores, text.lengths)
             loss = self.text_kl_weight * kl + (1 - self.text_kl_weight) * loss
             stats["text_kl"] = kl.detach()
         return loss, stats | {"text_loss": loss.detach()}

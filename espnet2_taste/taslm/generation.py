@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 
@@ -10,6 +11,7 @@ from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.sampler import Sampler, SamplingOptions, random_streams
 from espnet2_taste.taslm.vocabulary import Vocabulary
+from espnet2_taste.text.view import TextView
 
 MODES = ("zero", "text", "audio", "instruct")
 #: Steps between two looks at whether all items have ended (each waits for the GPU).
@@ -24,18 +26,14 @@ class Prompt:
         mode: ``zero`` nothing but the start symbol; ``text`` token embeddings without
             start symbol or audio; ``audio`` text with its TASTE vectors; ``instruct``
             the same between two strings of plain text.
-        text: (B, N) int64 tokens (unused for ``zero``, where only B counts).
-        text_lengths: (B,) int64.
-        word_ids: (B, N) int64 (``audio``, ``instruct``).
-        taste: (B, W, R) int64 (``audio``, ``instruct``).
+        text: the prompts (unused for ``zero``, where only B counts).
+        taste: (B, S, R) int64 codes of their segments (``audio``, ``instruct``).
         prefix: (P,) int64 tokens before an instruct prompt.
         suffix: (S,) int64 tokens after it.
     """
 
     mode: str
-    text: torch.Tensor
-    text_lengths: torch.Tensor
-    word_ids: torch.Tensor | None = None
+    text: TextView
     taste: torch.Tensor | None = None
     prefix: torch.Tensor | None = None
     suffix: torch.Tensor | None = None
@@ -57,6 +55,7 @@ class Generated:
         text: (B, S) int64 tokens chosen, also those never emitted.
         emitted: (B, S) bool, token belongs to the continuation.
         starts: (B, S) bool, start of a word (also while waiting for codes).
+        granularity: what the codes of a step belong to: a word or the token.
         codes: (B, S, R) int64 codes predicted at a step, -1 where none were.
         done: (B, S) bool, item had ended after that step.
     """
@@ -66,11 +65,12 @@ class Generated:
     starts: torch.Tensor
     codes: torch.Tensor
     done: torch.Tensor
+    granularity: str = "word"
 
     def words(self, item: int) -> tuple[list[list[int]], torch.Tensor]:
-        """Tokens of each word and their codes (W, R) of one item.
+        """Tokens of each word of one item, and (S, R) codes of the words' segments.
 
-        A word without codes (the step limit was hit) is left out.
+        A word that lacks codes (the step limit was hit) is left out.
         """
         emitted = self.emitted[item]
         words: list[list[int]] = []
@@ -84,8 +84,9 @@ class Generated:
                 words.append([])
             words[-1].append(token)
         codes = self.codes[item][self.codes[item, :, 0] >= 0]
-        count = min(len(words), len(codes))
-        return words[:count], codes[:count]
+        rows = (len(w) if self.granularity == "token" else 1 for w in words)
+        ends = [end for end in accumulate(rows) if end <= len(codes)]
+        return words[: len(ends)], codes[: ends[-1] if ends else 0]
 
 
 @torch.inference_mode()
@@ -119,7 +120,13 @@ def generate(
     ).to(device)
     seen = _seen_tokens(prompt, lm.vocab_size)
     sampler = Sampler(
-        options, vocabulary.to(device), delay, inputs.delay_level, lm.eos_id, seen
+        options,
+        vocabulary.to(device),
+        delay,
+        inputs.delay_level,
+        lm.eos_id,
+        seen,
+        model.granularity,
     )
     audio = inputs.pad_audio.expand(batch, -1)
     stopped = torch.zeros(batch, dtype=torch.bool, device=device)
@@ -161,7 +168,7 @@ def generate(
             reading = new if use_cache else embeds
     columns = [torch.stack(column, 1).cpu() for column in zip(*history, strict=True)]
     used = int((~columns[-1].all(0)).sum()) + 1  # up to where the last item ended
-    return Generated(*(column[:, :used] for column in columns))
+    return Generated(*(column[:, :used] for column in columns), model.granularity)
 
 
 def prompt_embeddings(
@@ -170,23 +177,17 @@ def prompt_embeddings(
     """(B, L, size) left-padded vectors, their (B, L) mask, and in audio mode the
     (B, delay, audio_size) TASTE vectors of the prompt that are still to be read."""
     lm, inputs = model.lm, model.inputs
-    lengths, pending = prompt.text_lengths, None
+    lengths, pending = prompt.text.lengths, None
     if prompt.mode == "zero":
-        sos = torch.full_like(prompt.text_lengths, lm.sos_id)[:, None]
+        sos = torch.full_like(lengths, lm.sos_id)[:, None]
         return lm.embed(sos), torch.ones_like(sos, dtype=torch.bool), None
     if prompt.mode == "text":
-        embeds = lm.embed(prompt.text)
+        embeds = lm.embed(prompt.text.ids)
     else:
         assembled = inputs(
-            lm,
-            model.quantizer,
-            prompt.text,
-            lengths,
-            prompt.word_ids,
-            prompt.taste,
-            end_label=True,
+            lm, model.quantizer, prompt.text, prompt.taste, end_label=True
         )
-        embeds = assembled.embeds[:, : prompt.text.size(1) + 1]
+        embeds = assembled.embeds[:, : prompt.text.ids.size(1) + 1]
         if prompt.mode == "audio":
             index = torch.arange(inputs.delay, device=lengths.device)
             index = (lengths[:, None] + index)[..., None]
@@ -223,10 +224,10 @@ def _use_pending(
 ) -> torch.Tensor:
     """The prompt's next unread TASTE vector where codes are not yet predicted."""
     if sampler.delay_level == "word":
-        count, due = sampler.words, decision.starts
+        count, due = sampler.segments, decision.begins
     else:
-        count = torch.full_like(sampler.words, sampler.steps)
-        due = torch.ones_like(decision.starts)
+        count = torch.full_like(sampler.segments, sampler.steps)
+        due = torch.ones_like(decision.begins)
     rows = torch.arange(len(audio), device=audio.device)
     following = pending[rows, (count - 1).clamp(0, pending.size(1) - 1)]
     return torch.where((due & ~decision.sampling)[:, None], following, audio)
@@ -234,14 +235,14 @@ def _use_pending(
 
 def _seen_tokens(prompt: Prompt, vocab_size: int) -> torch.Tensor:
     """(B, V) bool, tokens of the prompt."""
-    lengths = prompt.text_lengths
+    ids, lengths = prompt.text.ids, prompt.text.lengths
     seen = torch.zeros(
         len(lengths), vocab_size, dtype=torch.bool, device=lengths.device
     )
     if prompt.mode == "zero":
         return seen
-    valid = length_mask(lengths, prompt.text.size(1))
-    counts = seen.long().scatter_add(1, prompt.text * valid, valid.long())
+    valid = length_mask(lengths, ids.size(1))
+    counts = seen.long().scatter_add(1, ids * valid, valid.long())
     seen = counts > 0
     if prompt.mode == "instruct":
         seen[:, prompt.prefix] = True

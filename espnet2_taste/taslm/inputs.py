@@ -7,8 +7,9 @@ from functools import cached_property
 import torch
 
 from espnet2_taste.nn.fusion import AbsFusion
-from espnet2_taste.nn.segments import count_words, length_mask, spread_words
+from espnet2_taste.nn.segments import count_segments, length_mask, spread_segments
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
+from espnet2_taste.text.view import TextView
 
 
 @dataclass
@@ -39,17 +40,18 @@ class TaslmInputs:
 
 
 class InputAssembler(torch.nn.Module):
-    """Puts text tokens and the TASTE vectors of ``delay`` words earlier side by side.
+    """Puts text tokens beside the TASTE vectors of ``delay`` segments earlier.
 
-    A text of N tokens and W words is followed by ``delay`` padding tokens, each a
-    virtual word of its own (W, W + 1, ...). Then one rule covers everything: where
-    word v is read, the audio is that of word v - delay (``pad_audio`` if negative),
-    and where word v starts to be predicted, word v - delay's codes are the label.
+    A text of N tokens and S segments (words, in the paper) is followed by ``delay``
+    padding tokens, each a virtual segment of its own (S, S + 1, ...). Then one rule
+    covers everything: where segment v is read, the audio is that of segment v - delay
+    (``pad_audio`` if negative), and where segment v starts to be predicted, segment
+    v - delay's codes are the label.
 
     Args:
         fusion: joins the two streams.
-        delay: D, words (or tokens) by which the audio follows the text.
-        delay_level: ``word``, or ``token`` where audio follows D tokens later.
+        delay: D, segments (or tokens) by which the audio follows the text.
+        delay_level: ``word``: D counts segments; ``token``: it counts tokens.
     """
 
     def __init__(
@@ -75,9 +77,7 @@ class InputAssembler(torch.nn.Module):
         self,
         lm,
         quantizer: AbsQuantizer,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        word_ids: torch.Tensor,
+        text: TextView,
         taste: torch.Tensor,
         end_label: bool = False,
     ) -> TaslmInputs:
@@ -86,29 +86,24 @@ class InputAssembler(torch.nn.Module):
         Args:
             lm: the backbone (for its embedding, ``sos_id`` and ``eos_id``).
             quantizer: turns codes into vectors.
-            text: (B, N) int64 token ids.
-            text_lengths: (B,) int64.
-            word_ids: (B, N) int64 word of each token.
-            taste: (B, W, R) int64 codes of each word.
+            text: of N tokens, in the LM's vocabulary.
+            taste: (B, S, R) int64 codes of each segment.
             end_label: label the position after the last token with ``eos_id``.
         """
-        delay, steps = self.delay, text.size(1) + self.delay
+        size, text_lengths, delay = text.ids.size(1), text.lengths, self.delay
+        steps = size + delay
         # The last position predicts nothing, except eos when there is no delay.
         positions = steps + 1 if delay > 0 or end_label else steps
-        lengths = text_lengths + positions - text.size(1)
-        words = count_words(word_ids, text_lengths)
-        index = torch.arange(positions, device=text.device)
+        lengths = text_lengths + positions - size
+        segments = count_segments(text.segment_ids, text_lengths)
+        index = torch.arange(positions, device=text.ids.device)
         in_text = index < text_lengths[:, None]  # (B, L) both as reader and predictor
 
-        ids = torch.nn.functional.pad(text, (0, positions - text.size(1)))
-        audio_word, starts = self._audio_words(
-            word_ids, text_lengths, words, index, in_text
-        )
+        ids = torch.nn.functional.pad(text.ids, (0, positions - size))
+        heard, starts = self._audio_segments(text, segments, index, in_text)
         vectors = quantizer.codes_to_embeddings(taste)
         audio = torch.where(
-            (audio_word >= 0)[..., None],
-            spread_words(vectors, audio_word),
-            self.pad_audio,
+            (heard >= 0)[..., None], spread_segments(vectors, heard), self.pad_audio
         )
         embedded = lm.embed(ids)
         embedded = torch.where(in_text[..., None], embedded, self.pad_text)
@@ -117,8 +112,8 @@ class InputAssembler(torch.nn.Module):
         mask = length_mask(lengths, positions)
         embeds = torch.cat([sos.to(fused.dtype), fused], 1) * mask[..., None]
 
-        labelled = starts & (audio_word >= 0) & mask
-        labels = spread_words(taste, audio_word)
+        labelled = starts & (heard >= 0) & mask
+        labels = spread_segments(taste, heard)
         taste_labels = torch.where(labelled[..., None], labels, -1)
         text_labels = torch.where(in_text, ids, -1)
         if end_label:
@@ -128,26 +123,24 @@ class InputAssembler(torch.nn.Module):
             embeds, mask, lengths, text_labels, taste_labels, audio[:, : positions - 1]
         )
 
-    def _audio_words(
+    def _audio_segments(
         self,
-        word_ids: torch.Tensor,
-        lengths: torch.Tensor,
-        words: torch.Tensor,
+        text: TextView,
+        segments: torch.Tensor,
         index: torch.Tensor,
         in_text: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, L) word whose audio goes with token s (negative: none, also past the
-        end), and (B, L) bool whether that word's codes are first due there."""
-        extra = len(index) - word_ids.size(1)
-        padded = torch.nn.functional.pad(word_ids, (0, extra))
-        virtual = words[:, None] + index - lengths[:, None]
-        word = torch.where(in_text, padded, virtual)
-        starts = word != torch.nn.functional.pad(word[:, :-1], (1, 0), value=-1)
+        """(B, L) segment whose audio goes with token s (negative: none, also past the
+        end), and (B, L) bool whether that segment's codes are first due there."""
+        extra = len(index) - text.ids.size(1)
+        padded = torch.nn.functional.pad(text.segment_ids, (0, extra))
+        virtual = segments[:, None] + index - text.lengths[:, None]
+        read = torch.where(in_text, padded, virtual)
+        starts = read != torch.nn.functional.pad(read[:, :-1], (1, 0), value=-1)
         if self.delay_level == "word":
-            audio_word = word - self.delay
+            heard = read - self.delay
         else:
             shift = (self.delay, 0)
             starts = torch.nn.functional.pad(starts, shift)[:, : len(index)]
-            audio_word = torch.nn.functional.pad(word, shift, value=-1)
-            audio_word = audio_word[:, : len(index)]
-        return audio_word.where(audio_word < words[:, None], -1), starts
+            heard = torch.nn.functional.pad(read, shift, value=-1)[:, : len(index)]
+        return heard.where(heard < segments[:, None], -1), starts

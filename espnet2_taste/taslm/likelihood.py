@@ -6,6 +6,7 @@ import torch
 
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.token_likelihood import token_likelihoods
+from espnet2_taste.text.view import TextView
 
 
 @dataclass
@@ -14,18 +15,18 @@ class Likelihoods:
 
     Attributes:
         tokens: (B,) int64 text tokens predicted (the end symbol, if trained, too).
-        words: (B,) int64 words whose codes are predicted.
+        segments: (B,) int64 segments (words, or tokens) whose codes are predicted.
         text_nll: (B,) -log p(text).
         code_nll: (B, R) -log p of each codebook's codes, given those of the books
             before it. The latent head's Gaussian is restricted to a book's entries.
-        latent_nll: (B,) -log density of the words' latents; NaN but for the latent
+        latent_nll: (B,) -log density of the segments' latents; NaN but for the latent
             head. A density: it may be negative.
         loss: (B,) training loss of the utterance without KL, the reference's score:
             smaller is likelier.
     """
 
     tokens: torch.Tensor
-    words: torch.Tensor
+    segments: torch.Tensor
     text_nll: torch.Tensor
     code_nll: torch.Tensor
     latent_nll: torch.Tensor
@@ -38,8 +39,8 @@ class Likelihoods:
 
     @property
     def code_ce(self) -> torch.Tensor:
-        """(B, R) mean over words."""
-        return self.code_nll / self.words[:, None]
+        """(B, R) mean over segments."""
+        return self.code_nll / self.segments[:, None]
 
     @property
     def taste_nll(self) -> torch.Tensor:
@@ -48,13 +49,13 @@ class Likelihoods:
 
     @property
     def taste_ce(self) -> torch.Tensor:
-        """(B,) -log p of a word's codes, mean over words."""
+        """(B,) -log p of a segment's codes, mean over segments."""
         return self.code_ce.sum(1)
 
     @property
     def latent_ce(self) -> torch.Tensor:
-        """(B,) mean over words."""
-        return self.latent_nll / self.words
+        """(B,) mean over segments."""
+        return self.latent_nll / self.segments
 
     @property
     def score(self) -> torch.Tensor:
@@ -71,21 +72,17 @@ class Likelihoods:
 @torch.inference_mode()
 def likelihood(
     model: TaslmModel,
-    text: torch.Tensor,
-    text_lengths: torch.Tensor,
-    word_ids: torch.Tensor,
+    text: TextView,
     taste: torch.Tensor,
 ) -> Likelihoods:
     """Likelihoods of utterances, each as if it were alone.
 
     Args:
         model: in eval mode.
-        text: (B, N) int64 tokens.
-        text_lengths: (B,) int64.
-        word_ids: (B, N) int64.
-        taste: (B, W, R) int64 codes.
+        text: in the LM's vocabulary.
+        taste: (B, S, R) int64 codes of each segment.
     """
-    inputs = model.assemble(text, text_lengths, word_ids, taste)
+    inputs = model.assemble(text, taste)
     hidden = model.lm(inputs.embeds).hidden
     tokens = token_likelihoods(model.lm, hidden, inputs.text_labels)
     head = model.predict_taste(hidden, inputs)
@@ -95,17 +92,17 @@ def likelihood(
     density = model.speech_head.latent_log_density(states, head.labels, quantizer)
 
     def total(values: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-        sums = values.new_zeros(len(text), *values.shape[1:])
+        sums = values.new_zeros(len(taste), *values.shape[1:])
         return sums.index_add(0, items, values)
 
     num_tokens = total(torch.ones_like(tokens.item), tokens.item)
-    num_words = total(torch.ones_like(item), item)
+    num_segments = total(torch.ones_like(item), item)
     text_nll = total(tokens.ce, tokens.item)
-    taste_loss = total(head.losses, item) / num_words
+    taste_loss = total(head.losses, item) / num_segments
     text_weight, taste_weight = model.loss_weights
     return Likelihoods(
         tokens=num_tokens,
-        words=num_words,
+        segments=num_segments,
         text_nll=text_nll,
         code_nll=total(code_nll, item),
         latent_nll=total(-density, item),

@@ -7,64 +7,45 @@ import numpy as np
 
 from espnet2_taste.io.ctm import read_ctm
 from espnet2_taste.io.kaldi import read_codes
+from espnet2_taste.text.segmenters import AbsSegmenter
 
 
-def first_words(
-    text: dict[str, str], counts: dict[str, int], limit: str
-) -> dict[str, list[str]]:
-    """Prompts that leave at least one word to say; the same rule for every row.
-
-    Args:
-        text: of the utterances.
-        counts: words of each one's prompt.
-        limit: what the counts come from, for messages.
-
-    Raises:
-        ValueError: no utterance is long enough.
-    """
-    words = {name: value.split() for name, value in text.items()}
-    prompts = {u: row[: counts[u]] for u, row in words.items() if len(row) > counts[u]}
-    if not prompts:
-        raise ValueError(f"no utterance is longer than {limit}")
-    if len(prompts) < len(text):
-        logging.info(
-            "%d of %d utterances left out: no longer than %s",
-            len(text) - len(prompts),
-            len(text),
-            limit,
-        )
-    return prompts
-
-
-def words_within(text: dict[str, str], ctm: Path, seconds: float) -> dict[str, int]:
+def words_within(
+    words: dict[str, list[str]], ctm: Path, seconds: float
+) -> dict[str, int]:
     """Words of each utterance that end within its first ``seconds``, at least one.
 
     Raises:
-        ValueError: an utterance's words are not those of its text.
+        ValueError: an utterance's words are not those of the CTM.
     """
     half_step = 0.0005  # CTMs have milliseconds
     times, counts = read_ctm(ctm), {}
-    for name, value in text.items():
-        words = times.get(name, [])
-        said = " ".join(timed.word for timed in words)
-        if said.split() != value.split():
+    for name, expected in words.items():
+        timed = times.get(name, [])
+        said = [word.word for word in timed]
+        if said != expected:
             raise ValueError(
-                f"{ctm}: {name} has the words '{said}', its text is '{value}'"
+                f"{ctm}: {name} has the words '{' '.join(said)}', its text is "
+                f"'{' '.join(expected)}'"
             )
-        within = sum(timed.end <= seconds + half_step for timed in words)
+        within = sum(word.end <= seconds + half_step for word in timed)
         counts[name] = max(1, within)
     return counts
 
 
 def choose_prompts(
+    segmenter: AbsSegmenter,
     text: dict[str, str],
     words: int | None = None,
     seconds: float | None = None,
     ctm: Path | None = None,
-) -> dict[str, list[str]]:
-    """Words of each prompt; utterances that make none are left out.
+) -> dict[str, int]:
+    """How many words each prompt has; utterances that make none are left out.
+
+    A prompt that is cut leaves at least one word to say; the same rule for every row.
 
     Args:
+        segmenter: tells the words of a text.
         text: of the utterances.
         words: this many; or
         seconds: those that end by then, by the times in ``ctm``; neither: all.
@@ -73,23 +54,33 @@ def choose_prompts(
     Raises:
         ValueError: none is left.
     """
+    split = {name: segmenter.words(value) for name, value in text.items()}
+    sizes = {name: len(row) for name, row in split.items()}
     if seconds is not None:
         if ctm is None or seconds <= 0:
             raise ValueError("--prompt_seconds needs --ctm, and is above 0")
-        counts = words_within(text, ctm, seconds)
-        return first_words(text, counts, f"{seconds:g} s")
-    if words is not None:
-        return first_words(text, dict.fromkeys(text, words), f"{words} words")
-    return {name: value.split() for name, value in text.items()}
+        counts, limit = words_within(split, ctm, seconds), f"{seconds:g} s"
+    elif words is not None:
+        counts, limit = dict.fromkeys(text, words), f"{words} words"
+    else:
+        return sizes
+    prompts = {name: n for name, n in counts.items() if sizes[name] > n}
+    if not prompts:
+        raise ValueError(f"no utterance is longer than {limit}")
+    left_out, whole = len(text) - len(prompts), len(text)
+    if left_out:
+        what = "%d of %d utterances left out: no longer than %s"
+        logging.info(what, left_out, whole, limit)
+    return prompts
 
 
 def shuffle_codes(
     codes: dict[str, np.ndarray], lengths: dict[str, int], seed: int
 ) -> dict[str, np.ndarray]:
-    """Codes of random words of other utterances, one draw per word.
+    """Random rows of other utterances' codes, one draw per row.
 
     Args:
-        codes: utterance -> (W, R).
+        codes: utterance -> (S, R).
         lengths: rows wanted for each utterance.
         seed: with the utterance's id, of its draws (sharding changes nothing).
     """
@@ -110,36 +101,38 @@ def shuffle_codes(
 
 
 def prompt_codes(
+    preprocess,
     path: Path,
-    num_codebooks: int,
     text: dict[str, str],
-    lengths: dict[str, int],
+    counts: dict[str, int],
     shuffle_seed: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Codes of each prompt's words.
+    """Codes of each prompt.
 
     Args:
+        preprocess: the TASLM's; knows the form of the codes and what they belong to.
         path: taste.scp.
-        num_codebooks: R.
         text: of whole utterances.
-        lengths: words of each prompt.
+        counts: words of each prompt.
         shuffle_seed: codes are those of other utterances, see :func:`shuffle_codes`;
             None: the prompts' own.
 
     Returns:
-        (W, R) int64 by utterance.
+        (S, R) int64 by utterance, a row per word or token of the prompt.
 
     Raises:
-        ValueError: an utterance has no codes, or other ones than words.
+        ValueError: an utterance has no codes, or not those of its text.
     """
-    codes = read_codes(path, num_codebooks, lengths)
-    for name in lengths:
-        words = len(text[name].split())
-        if len(codes[name]) != words:
+    spec, lengths = preprocess.spec, {}
+    codes = read_codes(path, spec.num_codebooks, counts)
+    for name, count in counts.items():
+        segments = preprocess.segments(text[name])
+        if len(codes[name]) != len(segments):
             raise ValueError(
-                f"{path}: {name} has codes of {len(codes[name])} words, its text has "
-                f"{words}"
+                f"{path}: {name} has codes of {len(codes[name])} {spec.granularity}s, "
+                f"its text has {len(segments)}"
             )
+        lengths[name] = sum(word < count for word in segments)
     if shuffle_seed is not None:
         codes = shuffle_codes(codes, lengths, shuffle_seed)
     return {name: codes[name][:length] for name, length in lengths.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.nn.random_streams import item_generator
-from espnet2_taste.taslm.vocabulary import Vocabulary
+from espnet2_taste.taslm.vocabulary import CHARACTER, Vocabulary
 
 #: Logit of what may not be chosen (finite: penalties multiply it).
 BANNED = -1e5
@@ -118,6 +118,7 @@ class Decision:
         text: int64 chosen token; fed back to the LM.
         emitted: bool, the token is part of the text.
         starts: bool, the step counts as the start of a word.
+        begins: bool, it counts as the start of a segment, which codes belong to.
         stopped: bool, the text ended here by a symbol or the word limit.
         sampling: bool, codes have begun to be predicted.
         taste: bool, codes are predicted at this very step.
@@ -127,6 +128,7 @@ class Decision:
     text: torch.Tensor
     emitted: torch.Tensor
     starts: torch.Tensor
+    begins: torch.Tensor
     stopped: torch.Tensor
     sampling: torch.Tensor
     taste: torch.Tensor
@@ -136,8 +138,9 @@ class Decision:
 class Sampler:
     """State machine of a batch of continuations.
 
-    The text of the last words comes ``delay`` words before their codes, so after its
-    end a continuation waits ``delay`` steps, each counted as the start of a word.
+    The text of the last segments comes ``delay`` of them before their codes, so after
+    its end a continuation waits ``delay`` steps, each counted as the start of a word
+    and of a segment.
 
     Args:
         options: see :class:`SamplingOptions`.
@@ -146,6 +149,7 @@ class Sampler:
         delay_level: of the model.
         eos_id: ends the text if ``options.end_symbol``.
         seen: (B, V) bool tokens of the prompts.
+        granularity: of the model: a segment is a ``word`` or a ``token``.
     """
 
     def __init__(
@@ -156,21 +160,26 @@ class Sampler:
         delay_level: str,
         eos_id: int,
         seen: torch.Tensor,
+        granularity: str = "word",
     ):
         self.options = options
         self.vocabulary = vocabulary
         self.delay = delay
         self.delay_level = delay_level
         self.seen = seen
+        self.every_token = granularity == "token"
         zeros = torch.zeros(len(seen), dtype=torch.long, device=seen.device)
         self.words = zeros
+        self.segments = zeros
         self.wait = zeros + delay
         self.ended = zeros.bool()
         self.done = zeros.bool()
         self.after_blank = zeros.bool()
         self.word_length = zeros
+        # of the last letter of the word so far; anything may follow a text's beginning
+        self.last = zeros + CHARACTER
         self.steps = 0
-        self.recent: deque[torch.Tensor] = deque(maxlen=delay + 1)  # word starts
+        self.recent: deque[torch.Tensor] = deque(maxlen=delay + 1)
         stops = [options.stop_id] if options.stop_id is not None else []
         if options.end_symbol:
             stops.append(eos_id)
@@ -183,7 +192,7 @@ class Sampler:
         options = self.options
         first = self.steps == 0 and options.first_starts_word
         banned = self.banned
-        breaks = self.vocabulary.starts_word | self.stops
+        breaks = self.vocabulary.begins(slice(None), self.last[:, None]) | self.stops
         if first:
             banned = banned | ~breaks
         too_early = (self.words < options.min_words)[:, None] & self.stops
@@ -199,13 +208,22 @@ class Sampler:
             logits = penalise_repetition(logits, self.seen, options.repetition_penalty)
         return draw(logits / options.text_temperature, uniforms)
 
+    def _remember(self, text: torch.Tensor, starts: torch.Tensor) -> None:
+        """What the tokens say of where the word may end."""
+        self.after_blank = self.vocabulary.blank[text]
+        if self.vocabulary.last is not None:
+            last = self.vocabulary.last[text].long()
+            before = self.last.masked_fill(starts, 0)
+            self.last = torch.where(last > 0, last, before)
+            room = self.word_length < self.options.max_tokens_per_word
+            self.after_blank = (self.last == 0) & room
+
     def step(self, logits: torch.Tensor, uniforms: torch.Tensor) -> Decision:
         """Choose the next token of each item and decide what follows."""
         text = self.choose(logits, uniforms)
         self.seen[torch.arange(len(text), device=text.device), text] = True
-        self.after_blank = self.vocabulary.blank[text]
         options, waiting = self.options, self.ended
-        starts = (self.words == 0) | waiting | self.vocabulary.starts_word[text]
+        starts = (self.words == 0) | waiting | self.vocabulary.begins(text, self.last)
         stop = self.stops[text]
         if options.max_words is not None:
             stop = stop | (starts & (self.words >= options.max_words))
@@ -220,13 +238,16 @@ class Sampler:
             last = last | (enough & full) | (self.words >= 3 * options.extra_words)
         self.ended = waiting | last
         self.word_length = torch.where(starts, 1, self.word_length + 1)
+        self._remember(text, starts)
         self.words = self.words + starts
+        begins = torch.ones_like(starts) if self.every_token else starts
+        self.segments = self.segments + begins
         self.steps += 1
-        self.recent.append(starts)
+        self.recent.append(begins)
 
         if self.delay_level == "word":
-            sampling = self.words > self.delay
-            taste = sampling & starts
+            sampling = self.segments > self.delay
+            taste = sampling & begins
         else:
             started = self.steps > self.delay
             sampling = torch.full_like(starts, started)
@@ -237,6 +258,7 @@ class Sampler:
             text=text,
             emitted=active & ~waiting & ~stop,
             starts=starts,
+            begins=begins,
             stopped=stop,
             sampling=sampling,
             taste=active & taste,

@@ -6,11 +6,24 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.text.segmenters import SEGMENTERS, first_kind, kind_of
 from espnet2_taste.text.tokenizers import AbsWordTokenizer
 
 #: Pieces that stand for something else than their letters.
 SPECIAL = frozenset(["<unk>", "<s>", "</s>", "<pad>"])
+#: What the letters of a piece are, see :func:`~espnet2_taste.text.segmenters.kind_of`.
+KINDS = (None, "letter", "character")
+CHARACTER = KINDS.index("character")
 _BUILT: dict[tuple, "Vocabulary"] = {}
+
+
+def _is_part(piece: str) -> bool:
+    """Whether a piece belongs to one word, whatever it follows: not where a word would
+    begin inside of it (``'s`` after a character that is a word)."""
+    if len(SEGMENTERS["characters"].words(piece)) > 1:
+        return False
+    begins = piece.startswith(" ") or kind_of(piece[:1] or " ") is not None
+    return begins or first_kind(piece) is None
 
 
 @dataclass
@@ -18,16 +31,35 @@ class Vocabulary:
     """(V,) bool tables over the LM's ids.
 
     Attributes:
-        starts_word: the piece begins a word.
+        starts_word: the piece begins a word, as it begins with a space.
         ends_sentence: the piece contains a full stop.
         banned: the piece is never written.
         blank: the piece is a word mark alone, so the word must go on after it.
+        first: (V,) int8 index in ``KINDS`` of the piece's first letter, where words
+            begin without spaces, too; None: nowhere.
+        last: likewise, of its last letter.
     """
 
     starts_word: torch.Tensor
     ends_sentence: torch.Tensor
     banned: torch.Tensor
     blank: torch.Tensor
+    first: torch.Tensor | None = None
+    last: torch.Tensor | None = None
+
+    def begins(self, ids, last: torch.Tensor) -> torch.Tensor:
+        """Whether tokens begin a word.
+
+        Args:
+            ids: index into the tables.
+            last: index in ``KINDS`` of the last letter of the word before them.
+        """
+        begins = self.starts_word[ids]
+        if self.first is not None:
+            first = self.first[ids]
+            alone = (first == CHARACTER) | (first > 0) & (last == CHARACTER)
+            begins = begins | (last > 0) & alone
+        return begins
 
     @classmethod
     def build(
@@ -36,6 +68,7 @@ class Vocabulary:
         num_pieces: int,
         piece: Callable[[int], str],
         ban: str = "empty",
+        segmenter: str = "whitespace",
     ) -> "Vocabulary":
         """Look at every piece once.
 
@@ -47,6 +80,7 @@ class Vocabulary:
             ban: ``empty`` bans pieces that write nothing or a line break; ``non_latin``
                 (the reference's rule) every piece without a Latin letter, a digit or
                 one of ``.,'``, too.
+            segmenter: of ``SEGMENTERS``; with ``given`` every token is a word.
         """
         if ban not in ("empty", "non_latin"):
             raise ValueError(f"ban must be empty or non_latin, not {ban!r}")
@@ -56,28 +90,43 @@ class Vocabulary:
         silent = [not writes.search(p) or "\n" in p or p in SPECIAL for p in pieces]
         if ban == "empty":  # " " alone may begin a word that letters follow
             silent = [s and p != " " for s, p in zip(silent, pieces, strict=True)]
+        kinds = [None, None]
+        if segmenter == "characters":
+            both = zip(silent, pieces, strict=True)
+            silent = [s or not _is_part(p) for s, p in both]
+            for place, texts in enumerate((pieces, [p[::-1] for p in pieces])):
+                found = [KINDS.index(first_kind(text)) for text in texts]
+                kinds[place] = torch.tensor(found + [0] * len(missing)).to(torch.int8)
+        given = segmenter == "given"
         return cls(
-            torch.tensor([p.startswith(" ") for p in pieces] + missing),
+            torch.tensor([given or p.startswith(" ") for p in pieces] + missing),
             torch.tensor(["." in p for p in pieces] + [False] * len(missing)),
             torch.tensor(silent + missing),
             torch.tensor([p == " " for p in pieces] + [False] * len(missing)),
+            *kinds,
         )
 
     @classmethod
     def of(
-        cls, tokenizer: AbsWordTokenizer, size: int, ban: str = "empty"
+        cls,
+        tokenizer: AbsWordTokenizer,
+        size: int,
+        ban: str = "empty",
+        segmenter: str = "whitespace",
     ) -> "Vocabulary":
         """Tables of a tokenizer, built once in a process for each vocabulary.
 
         Reading 128k pieces takes half a second, however often models are loaded.
         """
+        arguments = (size, tokenizer.vocab_size, tokenizer.piece, ban, segmenter)
         if tokenizer.identity is None:
-            return cls.build(size, tokenizer.vocab_size, tokenizer.piece, ban)
-        key = (tokenizer.identity, size, ban)
+            return cls.build(*arguments)
+        key = (tokenizer.identity, size, ban, segmenter)
         if key not in _BUILT:
-            _BUILT[key] = cls.build(size, tokenizer.vocab_size, tokenizer.piece, ban)
+            _BUILT[key] = cls.build(*arguments)
         return _BUILT[key]
 
     def to(self, device: torch.device | str) -> "Vocabulary":
         """The tables on another device."""
-        return Vocabulary(*(table.to(device) for table in vars(self).values()))
+        tables = vars(self).values()
+        return Vocabulary(*(None if t is None else t.to(device) for t in tables))

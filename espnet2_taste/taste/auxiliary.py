@@ -6,7 +6,7 @@ They make small models and small corpora learn within minutes (weights in
 
 import torch
 
-from espnet2_taste.nn.segments import length_mask, pool_words, word_starts
+from espnet2_taste.nn.segments import length_mask, pool_segments
 
 
 def attention_guidance_loss(
@@ -65,7 +65,7 @@ class WordProsodyLoss(torch.nn.Module):
         num_words: torch.Tensor,
     ) -> torch.Tensor:
         """(B, L, D) token latents and (B, W, P) word targets -> scalar."""
-        words = pool_words(latent, word_ids, text_lengths, prosody.size(1))
+        words = pool_segments(latent, word_ids, text_lengths, prosody.size(1))
         mask = length_mask(num_words, prosody.size(1))
         target = self.standardise(prosody[mask].float())
         return torch.nn.functional.mse_loss(self.head(words[mask]), target)
@@ -121,18 +121,3 @@ def unit_accuracy(
     hit = (best == targets[..., None]) & mask[..., None]
     count = mask.sum().clamp(min=1)
     return hit[..., 0].sum() / count, hit.sum() / count
-
-
-def first_token_codes(
-    codes: torch.Tensor, word_ids: torch.Tensor, lengths: torch.Tensor
-) -> torch.Tensor:
-    """(B, L, R) token codes -> (B, W, R) codes of each word's first token, -1 padded.
-
-    All tokens of a word carry the same vector, hence the same codes.
-    """
-    starts = word_starts(word_ids, lengths)
-    num_words = int(starts.sum(1).max())
-    # what is no word's first token lands in a column that is cut off
-    place = word_ids.where(starts, num_words)[..., None].expand_as(codes)
-    out = codes.new_full((len(codes), num_words + 1, codes.size(2)), -1)
-    return out.scatter(1, place, codes)[:, :-1]

@@ -15,7 +15,7 @@ from espnet2_taste.asr.mel_pitch import MelPitchFrontend
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
-from espnet2_taste.taste.espnet_model import TasteModel
+from espnet2_taste.taste.espnet_model import READERS, TasteModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
@@ -31,6 +31,7 @@ from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 from espnet2_taste.taste.tokenizer.whisper_encoder import WhisperEncoder
 from espnet2_taste.taste.tokenizer.whisper_mel import WhisperMelFrontend
 from espnet2_taste.text.tokenizers import text_vocab_size
+from espnet2_taste.text.view import MAIN
 from espnet2_taste.units.unit_spec import UnitSpec
 
 frontend_choices = ClassChoices(
@@ -95,16 +96,41 @@ def frontend_rate(name: str, conf: dict) -> int:
     return parse_rate(conf.get("fs", known["fs"].default))
 
 
+def text_views(args: argparse.Namespace) -> dict[str, str]:
+    """Which vocabulary each of ``READERS`` reads, by training options, old ones too.
+
+    Raises:
+        ValueError: there is no such reader or vocabulary.
+    """
+    views = getattr(args, "text_views", None) or {}
+    names = {MAIN, *(getattr(args, "vocabularies", None) or {})}
+    for reader, name in views.items():
+        if reader not in READERS or name not in names:
+            raise ValueError(
+                f"text_views: {reader}={name}: expected one of {', '.join(READERS)} "
+                f"and one of the vocabularies {', '.join(sorted(names))}"
+            )
+    return dict.fromkeys(READERS, MAIN) | views
+
+
+def _vocab_size(args: argparse.Namespace, vocabulary: str) -> int:
+    if vocabulary == MAIN:
+        return text_vocab_size(args)
+    conf = {"token_model": None} | args.vocabularies[vocabulary]
+    return text_vocab_size(argparse.Namespace(**conf))
+
+
 def build_taste_model(args: argparse.Namespace) -> TasteModel:
     """Build a model from training options (the command line's or config.yaml's)."""
-    vocab_size = text_vocab_size(args)
+    views = text_views(args)
+    sizes = {name: _vocab_size(args, name) for name in set(views.values())}
     frontend = frontend_choices.get_class(args.frontend)(**args.frontend_conf)
     encoder_class = encoder_choices.get_class(args.encoder)
     # Saved to config.yaml: inference needs no ASR folder.
     args.encoder_conf = encoder_class.resolve_conf(args.encoder_conf, frontend)
     encoder = encoder_class(input_size=frontend.output_size(), **args.encoder_conf)
     aggregator = aggregator_choices.get_class(args.aggregator)(
-        vocab_size=vocab_size,
+        vocab_size=sizes[views["aggregator"]],
         key_size=encoder.key_size,
         value_size=encoder.value_size,
         num_values=encoder.num_values,
@@ -114,7 +140,7 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
         args.quantizer, aggregator.output_size, args.quantizer_conf
     )
     speech_decoder = speech_decoder_choices.get_class(args.speech_decoder)(
-        vocab_size=vocab_size,
+        vocab_size=sizes[views["speech_decoder"]],
         audio_size=quantizer.dim,
         num_units=UnitSpec.of(args).num_units,
         spk_embed_dim=args.spk_embed_dim,
@@ -129,6 +155,7 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
         aggregator=aggregator,
         quantizer=quantizer,
         speech_decoder=speech_decoder,
-        vocab_size=vocab_size,
+        vocab_size=sizes[views["ctc"]],
+        views=views,
         **args.model_conf,
     )

@@ -8,18 +8,18 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet2_taste.nn.segments import (
-    average_words,
-    count_words,
+    average_segments,
+    count_segments,
+    first_of_segments,
     length_mask,
-    pool_words,
-    spread_words,
-    word_starts,
+    pool_segments,
+    segment_starts,
+    spread_segments,
 )
 from espnet2_taste.taste.auxiliary import (
     EncoderCTCLoss,
     WordProsodyLoss,
     attention_guidance_loss,
-    first_token_codes,
     unit_accuracy,
 )
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
@@ -30,8 +30,10 @@ from espnet2_taste.taste.tokenizer.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.tokenizer.abs_encoder import AbsTasteEncoder, EncoderOutput
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer, QuantizerOutput
 from espnet2_taste.taste.tokenizer.code_usage import CodeCounter
+from espnet2_taste.text.view import GRANULARITIES, TextView
 
-GRANULARITIES = ("word", "token")
+#: What of a model reads text, each in a vocabulary of its choice.
+READERS = ("aggregator", "ctc", "speech_decoder")
 
 
 @dataclass
@@ -58,9 +60,11 @@ class TasteModel(AbsESPnetModel):
         aggregator: keys, values and text -> one vector per token.
         quantizer: token vectors -> codes and embeddings.
         speech_decoder: text, embeddings and speaker -> units.
-        vocab_size: text tokens (for the CTC loss).
+        vocab_size: tokens of the vocabulary that the CTC loss reads.
+        views: each of ``READERS`` -> name of its vocabulary.
         text_only: sub-stage 1: the decoder sees no audio, the tokenizer is not run.
-        granularity: ``word`` (paper: mean over a word's tokens) or ``token``.
+        granularity: what a row of codes stands for: a ``word`` (paper: mean over its
+            tokens) or a ``token`` of the aggregator's vocabulary.
         commit_weight: of the quantiser's commitment loss.
         prosody_weight: of :class:`WordProsodyLoss` (0 = off, as in the paper).
         guidance_weight: of :func:`attention_guidance_loss` (0 = off).
@@ -77,6 +81,7 @@ class TasteModel(AbsESPnetModel):
         quantizer: AbsQuantizer,
         speech_decoder: AbsSpeechDecoder,
         vocab_size: int,
+        views: dict[str, str],
         text_only: bool = False,
         granularity: str = "word",
         commit_weight: float = 1.0,
@@ -88,6 +93,13 @@ class TasteModel(AbsESPnetModel):
         super().__init__()
         if granularity not in GRANULARITIES:
             raise ValueError(f"granularity {granularity!r} is not in {GRANULARITIES}")
+        self.views = views
+        hears, speaks = self.views["aggregator"], self.views["speech_decoder"]
+        if granularity == "token" and hears != speaks:
+            raise ValueError(
+                f"granularity token: the speech decoder must read the vocabulary of "
+                f"the codes, {hears}, not {speaks} (tokens meet only in words)"
+            )
         self.frontend = frontend
         self.encoder = encoder
         self.aggregator = aggregator
@@ -113,9 +125,6 @@ class TasteModel(AbsESPnetModel):
 
     def forward(
         self,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        word_ids: torch.Tensor,
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         spk_emb: torch.Tensor,
@@ -126,13 +135,11 @@ class TasteModel(AbsESPnetModel):
         durations: torch.Tensor | None = None,
         prosody: torch.Tensor | None = None,
         prosody_lengths: torch.Tensor | None = None,
-        **kwargs,
+        **text,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Training loss.
 
         Args:
-            text: (B, L) int64 token ids; text_lengths: (B,).
-            word_ids: (B, L) int64.
             units: (B, U) int64; units_lengths: (B,).
             spk_emb: (B, S) float.
             speech: (B, N) float samples; speech_lengths: (B,). Not for text only.
@@ -140,7 +147,9 @@ class TasteModel(AbsESPnetModel):
                 speech; feats_lengths: (B,).
             durations: (B, W) int64 units per word, where a part needs them.
             prosody: (B, W, 3) float word prosody; prosody_lengths: (B,) words.
-            kwargs: utt_id and lengths that are not used.
+            text: ``text``, ``text_lengths``, ``word_ids`` (and those of further
+                vocabularies), see :class:`~espnet2_taste.text.view.TextView`; utt_id
+                and lengths that are not used.
 
         Returns:
             loss, stats, batch size. The keys depend on the configuration only (ranks
@@ -148,21 +157,17 @@ class TasteModel(AbsESPnetModel):
             :data:`~espnet2_taste.tasks.statistics.MEANINGS`.
         """
         stats, losses = {}, []
+        view = self.view(text, "aggregator")
         if self.text_only:
             taste, audio = None, None
         else:
             if feats is None:
                 feats, feats_lengths = self.extract_feats(speech, speech_lengths)
             taste = self.tokenize_feats(
-                feats,
-                feats_lengths,
-                text,
-                text_lengths,
-                word_ids,
-                need_attention=self.guidance_weight > 0,
+                feats, feats_lengths, view, need_attention=self.guidance_weight > 0
             )
             audio = taste.quantizer.embeddings
-        cond = Conditioning(text, text_lengths, word_ids, audio, spk_emb)
+        cond = self.condition(text, audio, spk_emb)
         decoded = self.speech_decoder(cond, units, units_lengths, durations)
         losses.append(decoded.loss)
         stats["ce"] = decoded.loss.detach()
@@ -172,90 +177,113 @@ class TasteModel(AbsESPnetModel):
             )
         if taste is not None:
             weighted = self.tokenizer_losses(
-                taste, text, text_lengths, word_ids, durations, prosody, prosody_lengths
+                taste, text, durations, prosody, prosody_lengths
             )
             for name, (weight, value) in weighted.items():
                 losses.append(weight * value)
                 stats[name] = value.detach()
-            if self.code_counter is not None:
-                counted = taste.quantizer.codes
-                if self.granularity == "word":  # all tokens of a word have the same
-                    starts = word_starts(word_ids, text_lengths)
-                    counted = counted.masked_fill(~starts[..., None], -1)
-                self.code_counter.add(counted)
+            if self.code_counter is not None:  # a segment's tokens have the same codes
+                starts = segment_starts(view.segment_ids, view.lengths)
+                codes = taste.quantizer.codes.masked_fill(~starts[..., None], -1)
+                self.code_counter.add(codes)
         loss = torch.stack(losses).sum()
         if not self.training and "commit" in stats:
             stats["commit"] = loss.new_tensor(torch.nan)  # computed in training only
         stats["loss"] = loss.detach().clone()  # the trainer scales the loss in place
-        return force_gatherable((loss, stats, len(text)), loss.device)
+        return force_gatherable((loss, stats, len(units)), loss.device)
+
+    def view(self, batch: dict[str, torch.Tensor], reader: str) -> TextView:
+        """The text of a batch as one of ``READERS`` reads it."""
+        return TextView.of(batch, self.granularity, self.views[reader])
+
+    def condition(
+        self,
+        batch: dict[str, torch.Tensor],
+        audio: torch.Tensor | None,
+        spk_emb: torch.Tensor,
+    ) -> Conditioning:
+        """What the speech decoder reads.
+
+        Args:
+            batch: with the vocabularies of the aggregator and of the decoder.
+            audio: (B, L, D) TASTE embeddings of the aggregator's tokens, or None.
+            spk_emb: (B, S).
+        """
+        view = self.view(batch, "speech_decoder")
+        same = self.views["speech_decoder"] == self.views["aggregator"]
+        if audio is not None and not same:
+            hears = self.view(batch, "aggregator")
+            audio = first_of_segments(audio, hears.segment_ids, hears.lengths)
+            audio = spread_segments(audio, view.segment_ids)
+        return Conditioning(view, audio, spk_emb)
 
     def tokenizer_losses(
-        self, taste, text, text_lengths, word_ids, durations, prosody, prosody_lengths
+        self, taste: TasteOutput, batch: dict, durations, prosody, prosody_lengths
     ) -> dict[str, tuple[float, torch.Tensor]]:
         """{name: (weight, loss)} of the tokenizer half; keys depend on weights only."""
-        losses = {}
+        losses, text = {}, self.view(batch, "aggregator")
         if self.quantizer.num_codebooks:
             losses["commit"] = self.commit_weight, taste.quantizer.loss
         if self.prosody_loss is not None:
-            self._require(prosody, "prosody")
             losses["prosody"] = (
                 self.prosody_weight,
                 self.prosody_loss(
                     taste.quantizer.latent,
-                    word_ids,
-                    text_lengths,
+                    text.word_ids,
+                    text.lengths,
                     prosody,
                     prosody_lengths,
                 ),
             )
         if self.guidance_weight:
-            self._require(durations, "durations")
             losses["guidance"] = (
                 self.guidance_weight,
                 attention_guidance_loss(
                     taste.attention,
-                    word_ids,
-                    text_lengths,
+                    text.word_ids,
+                    text.lengths,
                     taste.encoder.lengths,
                     durations,
                 ),
             )
         if self.ctc_loss is not None:
-            encoded = taste.encoder
+            encoded, text = taste.encoder, self.view(batch, "ctc")
             losses["ctc"] = (
                 self.ctc_weight,
-                self.ctc_loss(encoded.keys, encoded.lengths, text, text_lengths),
+                self.ctc_loss(encoded.keys, encoded.lengths, text.ids, text.lengths),
             )
         return losses
 
-    @staticmethod
-    def _require(value: torch.Tensor | None, name: str) -> None:
-        if value is None:
-            raise RuntimeError(
-                f"this configuration needs {name}, which was not passed to training "
-                "(stage 3 makes it)"
-            )
+    def required_data(self) -> list[tuple[str, ...]]:
+        """Names of the data that training needs besides text, units and speakers; one
+        of each tuple."""
+        hears = not self.text_only
+        needed = [("speech", "feats")] * hears
+        if self.speech_decoder.requires_durations or (hears and self.guidance_weight):
+            needed.append(("durations",))
+        return needed + [("prosody",)] * bool(hears and self.prosody_weight)
 
     def run_tokenizer(
         self,
         speech: torch.Tensor,
         speech_lengths: torch.Tensor,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        word_ids: torch.Tensor,
+        text: TextView,
         need_attention: bool = False,
     ) -> TasteOutput:
-        """Speech and transcript -> quantised token vectors (shapes as in forward)."""
+        """Speech and transcript -> quantised token vectors.
+
+        Args:
+            speech: (B, N) float samples; speech_lengths: (B,).
+            text: as the aggregator reads it.
+            need_attention: also give the aggregator's attention.
+        """
         feats, feats_lengths = self.extract_feats(speech, speech_lengths)
-        return self.tokenize_feats(
-            feats, feats_lengths, text, text_lengths, word_ids, need_attention
-        )
+        return self.tokenize_feats(feats, feats_lengths, text, need_attention)
 
     def extract_feats(
         self, speech: torch.Tensor | None, speech_lengths: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, N) samples -> (B, T, D) features and (B,) lengths."""
-        self._require(speech, "speech (wav.scp) or feats")
         trained = any(p.requires_grad for p in self.frontend.parameters())
         with contextlib.nullcontext() if trained else torch.no_grad():
             return self.frontend(speech, speech_lengths)
@@ -264,37 +292,35 @@ class TasteModel(AbsESPnetModel):
         self,
         feats: torch.Tensor,
         feats_lengths: torch.Tensor,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        word_ids: torch.Tensor,
+        text: TextView,
         need_attention: bool = False,
     ) -> TasteOutput:
-        """Features and transcript -> quantised token vectors."""
+        """(B, T, D) features and transcript -> quantised token vectors."""
         encoded = self.encoder(feats, feats_lengths)
-        aggregated = self.aggregator(text, text_lengths, encoded, need_attention)
+        aggregated = self.aggregator(text.ids, text.lengths, encoded, need_attention)
         hidden = aggregated.hidden
         if self.granularity == "word":
-            hidden = average_words(hidden, word_ids, text_lengths)
-        mask = length_mask(text_lengths, text.size(1))
+            hidden = average_segments(hidden, text.segment_ids, text.lengths)
+        mask = length_mask(text.lengths, text.ids.size(1))
         return TasteOutput(encoded, self.quantizer(hidden, mask), aggregated.attention)
 
-    def word_codes(
-        self, taste: TasteOutput, word_ids: torch.Tensor, text_lengths: torch.Tensor
-    ) -> torch.Tensor:
-        """(B, W, R) codes per word (``granularity: token``: per token), -1 padded."""
+    def segment_codes(self, taste: TasteOutput, text: TextView) -> torch.Tensor:
+        """(B, S, R) codes of each segment, -1 padded; text as the aggregator reads it.
+
+        Raises:
+            RuntimeError: there is no quantiser.
+        """
         if taste.quantizer.codes is None:
             raise RuntimeError("this model has no quantiser, hence no TASTE codes")
-        if self.granularity == "token":
-            return taste.quantizer.codes
-        return first_token_codes(taste.quantizer.codes, word_ids, text_lengths)
+        return first_of_segments(taste.quantizer.codes, text.segment_ids, text.lengths)
 
-    def word_attention(
-        self, taste: TasteOutput, word_ids: torch.Tensor, text_lengths: torch.Tensor
-    ) -> list[torch.Tensor]:
+    def word_attention(self, taste: TasteOutput, text: TextView) -> list[torch.Tensor]:
         """For each utterance (W, F): the aggregator's attention to its frames, mean
         over the tokens of a word."""
-        num_words = count_words(word_ids, text_lengths).tolist()
-        maps = pool_words(taste.attention, word_ids, text_lengths, max(num_words))
+        num_words = count_segments(text.word_ids, text.lengths).tolist()
+        maps = pool_segments(
+            taste.attention, text.word_ids, text.lengths, max(num_words)
+        )
         frames = taste.encoder.lengths.tolist()
         return [m[:w, :f] for m, w, f in zip(maps, num_words, frames, strict=True)]
 
@@ -315,30 +341,23 @@ class TasteModel(AbsESPnetModel):
 
     def attention_maps(
         self,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        word_ids: torch.Tensor,
         speech: torch.Tensor | None = None,
         speech_lengths: torch.Tensor | None = None,
         feats: torch.Tensor | None = None,
         feats_lengths: torch.Tensor | None = None,
-        **kwargs,
+        **text,
     ) -> list[torch.Tensor]:
         """:meth:`word_attention` of a training batch, as given to :meth:`forward`."""
         if feats is None:
             feats, feats_lengths = self.extract_feats(speech, speech_lengths)
-        inputs = (feats, feats_lengths, text, text_lengths, word_ids)
-        taste = self.tokenize_feats(*inputs, need_attention=True)
-        return self.word_attention(taste, word_ids, text_lengths)
+        view = self.view(text, "aggregator")
+        taste = self.tokenize_feats(feats, feats_lengths, view, need_attention=True)
+        return self.word_attention(taste, view)
 
-    def codes_to_embeddings(
-        self, codes: torch.Tensor, word_ids: torch.Tensor
-    ) -> torch.Tensor:
-        """(B, W, R) codes as made by :meth:`word_codes` -> (B, L, D) per token."""
+    def codes_to_embeddings(self, codes: torch.Tensor, text: TextView) -> torch.Tensor:
+        """(B, S, R) codes of segments -> (B, L, D) embeddings of the view's tokens."""
         embeddings = self.quantizer.codes_to_embeddings(codes)
-        if self.granularity == "word":
-            embeddings = spread_words(embeddings, word_ids)
-        return embeddings
+        return spread_segments(embeddings, text.segment_ids)
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing to collect: features are computed on the fly."""

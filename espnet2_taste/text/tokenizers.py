@@ -1,15 +1,14 @@
 """Text tokenizers that know words: every vocabulary is reached through words.
 
-A transcript is split into words once, at white space. Each word is then tokenised on
-its own, so that any two vocabularies (the tokenizer's, an LLM's) meet at word indices.
+A transcript is split into words once (:mod:`~espnet2_taste.text.segmenters`). Each word
+is then tokenised on its own, so that any two vocabularies (the tokenizer's, an LLM's)
+meet at word indices.
 """
 
 import argparse
 import functools
 from abc import ABC, abstractmethod
 from pathlib import Path
-
-import torch
 
 #: Marks the start of a word in sentencepiece and character vocabularies.
 WORD_START = "\u2581"
@@ -29,7 +28,8 @@ class AbsWordTokenizer(ABC):
         self._encode_cached = functools.lru_cache(maxsize=100_000)(self._encode)
 
     def __getstate__(self):
-        return {k: v for k, v in self.__dict__.items() if k != "_encode_cached"}
+        cached = ("_encode_cached", "processors")
+        return {k: v for k, v in self.__dict__.items() if k not in cached}
 
     def __setstate__(self, state):
         self.__dict__.update(state)
@@ -41,8 +41,9 @@ class AbsWordTokenizer(ABC):
         """Number of token ids."""
 
     @abstractmethod
-    def _encode(self, word: str) -> tuple[int, ...]:
-        """Ids of one word; () when nothing of it is in the vocabulary."""
+    def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
+        """Ids of one word, with or without a space before it; () when nothing of it is
+        in the vocabulary."""
 
     @abstractmethod
     def decode(self, ids: list[int]) -> str:
@@ -56,18 +57,14 @@ class AbsWordTokenizer(ABC):
         """Ids of plain text, which may hold whatever the vocabulary knows; "" is []."""
         return self.encode_words(text.split())[0] if text.split() else []
 
-    @functools.cached_property
-    def starts_word(self) -> torch.Tensor:
-        """(vocab_size,) bool, True where the piece begins a word."""
-        return torch.tensor(
-            [self.piece(i).startswith(" ") for i in range(self.vocab_size)]
-        )
-
-    def encode_words(self, words: list[str]) -> tuple[list[int], list[int]]:
+    def encode_words(
+        self, words: list[str], spaced: list[bool] | None = None
+    ) -> tuple[list[int], list[int]]:
         """Tokenise word by word.
 
         Args:
             words: of one utterance, none of them empty.
+            spaced: whether there is a space before each; default: before all of them.
 
         Returns:
             token ids and, of the same length, the word index of each token.
@@ -78,8 +75,9 @@ class AbsWordTokenizer(ABC):
         if not words:
             raise ValueError("empty text")
         ids, word_ids = [], []
-        for index, word in enumerate(words):
-            tokens = self._encode_cached(word)
+        spaced = spaced or [True] * len(words)
+        for index, (word, space) in enumerate(zip(words, spaced, strict=True)):
+            tokens = self._encode_cached(word, space)
             if not tokens:
                 raise ValueError(
                     f"word {word!r} has no known token; normalise the text or extend "
@@ -95,18 +93,28 @@ class SentencePieceTokenizer(AbsWordTokenizer):
 
     def __init__(self, model: str):
         super().__init__()
-        import sentencepiece
-
         if not Path(model).is_file():
             raise FileNotFoundError(f"no sentencepiece model at {model} (stage 4)")
-        self.processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+        self.proto = Path(model).read_bytes()
+        self.processor = self.processors[True]
+
+    @functools.cached_property
+    def processors(self) -> dict:
+        """Those that put a space before a word (True), and not (False)."""
+        from sentencepiece import SentencePieceProcessor
+
+        made = {}
+        for spaced in (True, False):
+            made[spaced] = SentencePieceProcessor(model_proto=self.proto)
+            made[spaced].override_normalizer_spec(add_dummy_prefix=spaced)
+        return made
 
     @property
     def vocab_size(self) -> int:
         return self.processor.get_piece_size()
 
-    def _encode(self, word: str) -> tuple[int, ...]:
-        ids = self.processor.encode(word)
+    def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
+        ids = self.processors[spaced].encode(word)
         empty = {self.processor.unk_id(), self.processor.piece_to_id(WORD_START)}
         return tuple(ids) if set(ids) - empty else ()
 
@@ -118,7 +126,8 @@ class SentencePieceTokenizer(AbsWordTokenizer):
 
 
 class CharTokenizer(AbsWordTokenizer):
-    """``token_type: char``: a token list; each word is the word mark + characters."""
+    """``token_type: char``: a token list; a word is its characters, and where it has a
+    space before it the word mark first."""
 
     def __init__(self, model: str):
         super().__init__()
@@ -135,12 +144,12 @@ class CharTokenizer(AbsWordTokenizer):
     def vocab_size(self) -> int:
         return len(self.pieces)
 
-    def _encode(self, word: str) -> tuple[int, ...]:
+    def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
         if not any(c in self.index for c in word):
             return ()
         unknown = self.index[UNKNOWN]
         chars = (self.index.get(c, unknown) for c in word)
-        return (self.index[WORD_START], *chars)
+        return (*([self.index[WORD_START]] * spaced), *chars)
 
     def decode(self, ids: list[int]) -> str:
         return "".join(self.pieces[i] for i in ids).replace(WORD_START, " ").strip()
@@ -176,8 +185,8 @@ class WhisperTokenizer(AbsWordTokenizer):
     def vocab_size(self) -> int:
         return self.encoding.n_vocab
 
-    def _encode(self, word: str) -> tuple[int, ...]:
-        return tuple(self.encoding.encode(" " + word, disallowed_special=()))
+    def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
+        return tuple(self.encoding.encode(" " * spaced + word, disallowed_special=()))
 
     def decode(self, ids: list[int]) -> str:
         return self.encoding.decode(list(ids)).strip()
@@ -199,8 +208,9 @@ class HFTokenizer(AbsWordTokenizer):
     def vocab_size(self) -> int:
         return len(self.tokenizer)
 
-    def _encode(self, word: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer.encode(" " + word, add_special_tokens=False))
+    def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
+        text = " " * spaced + word
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
     def encode_text(self, text: str) -> list[int]:
         """As it stands: spaces, line breaks and special tokens such as a chat's."""
@@ -247,6 +257,16 @@ def _state(model: str | None) -> tuple:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     stats = [(f.name, f.stat()) for f in files if f.is_file()]
     return tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats)
+
+
+def same_vocabulary(first: AbsWordTokenizer, second: AbsWordTokenizer) -> bool:
+    """Whether every id has the same text in both."""
+    if first.identity is not None and first.identity == second.identity:
+        return True
+    size = first.vocab_size
+    return size == second.vocab_size and all(
+        first.piece(i) == second.piece(i) for i in range(size)
+    )
 
 
 def text_vocab_size(args: argparse.Namespace) -> int:

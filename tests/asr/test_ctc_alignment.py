@@ -23,13 +23,13 @@ def peaked(frames, vocab=6):
 def test_word_starts_are_the_first_frames_of_first_characters():
     # words [2, 3] and [3, 3], space 1, blank 0
     frames = [0, 2, 2, 0, 3, 1, 0, 3, 0, 3, 3, 0]
-    starts = align_words(peaked(frames), [[2, 3], [3, 3]], space=1)
+    starts = align_words(peaked(frames), [[2, 3], [3, 3]], [1, 1])
     assert starts.tolist() == [1, 7]
 
 
 def test_too_few_frames_is_an_error():
     with pytest.raises(ValueError, match="2 frames cannot hold 3 tokens"):
-        align_words(peaked([2, 3]), [[2, 3, 4]], space=1)
+        align_words(peaked([2, 3]), [[2, 3, 4]], [1])
 
 
 def test_pauses_are_silences_between_words_and_closures_are_not():

@@ -50,7 +50,7 @@ def test_a_decoder_that_does_not_learn_is_refused(tmp_path):
     "benchmark, way",
     [
         ("units", "generate_units"),
-        ("kernels", "average_words"),
+        ("kernels", "average_segments"),
         ("kernels", "assemble"),
         ("kernels", "eager_attention"),
     ],

@@ -58,8 +58,8 @@ def rows(spoken_data, tmp_path_factory):
     )
     codes = root / "taste"
     codes.mkdir()
-    (codes / "num_codebooks").write_text("2\n")
-    (codes / "codebook_size").write_text("4\n")
+    spec = "num_codebooks: 2\ncodebook_size: 4\ngranularity: word\n"
+    (codes / "taste_spec.yaml").write_text(spec)
     arrays = {u: np.array([0, 1] * len(texts[u].split()), np.int32) for u in ids}
     kaldiio.save_ark(str(codes / "taste.ark"), arrays, str(codes / "taste.scp"))
     return root
@@ -310,7 +310,7 @@ def test_test_sets_alone(tmp_path):
         (["--rows", "x={copy}", "x={copy}"], "row x is given twice"),
         (["--rows", "x={foreign}"], "nobody of .* is not in the reference set's text"),
         (["--continuation_rows", "x={copy}"], "no file .*prompt_text"),
-        (["--taste", "{copy}/wav.scp"], "no file .*num_codebooks"),
+        (["--taste", "{copy}/wav.scp"], "taste_spec.yaml"),
         (["--asr_conf", "beam=3"], "recogniser pocketsphinx: .*'beam'"),
         (["--bitrate_of", "x=y"], "expected row=codes or row=units"),
         (["--rows", "../x={copy}"], "row '../x': a name is letters, digits"),

@@ -20,6 +20,7 @@ from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
 from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.io.rtf import read_rtf
+from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.units.unit_spec import UnitSpec
 
 
@@ -187,7 +188,8 @@ def test_tokenise_then_synthesise(tiny_taste, data, tmp_path, monkeypatch):
     assert {k: len(v) for k, v in codes.items()} == {
         k: 2 * len(t.split()) for k, t in texts.items()
     }
-    assert (tmp_path / "codes" / "num_codebooks").read_text() == "2\n"
+    spec = TasteSpec.beside(tmp_path / "codes" / "taste.scp")
+    assert spec == TasteSpec(num_codebooks=2, codebook_size=8, granularity="word")
     (path,) = (tmp_path / "codes" / "attention").iterdir()  # the named one only
     plot = np.load(path)
     assert path.stem == "utt0" and plot["words"].tolist() == texts["utt0"].split()

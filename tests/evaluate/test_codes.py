@@ -9,6 +9,7 @@ from espnet2_taste.evaluate.codes import (
     score_codes,
     score_units,
 )
+from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.units.unit_spec import UnitSpec
 
 
@@ -51,12 +52,12 @@ def test_sizes_and_codes_must_fit(tmp_path):
     arrays = {"a": np.array([0, 1, 2, 3], np.int32)}
     scp = tmp_path / "taste.scp"
     kaldiio.save_ark(str(tmp_path / "t.ark"), arrays, str(scp))
-    with pytest.raises(FileNotFoundError, match="num_codebooks"):
-        read_code_set(scp, [4])
-    (tmp_path / "num_codebooks").write_text("2\n")
-    codes, sizes = read_code_set(scp, [4])
+    with pytest.raises(FileNotFoundError, match="taste_spec.yaml"):
+        read_code_set(scp)
+    (tmp_path / "taste_spec.yaml").write_text(TasteSpec(2, 4, "token").text())
+    assert TasteSpec.beside(scp) == TasteSpec(2, 4, "token")
+    codes, sizes = read_code_set(scp)
     assert codes["a"].tolist() == [[0, 1], [2, 3]] and sizes == [4, 4]
-    with pytest.raises(ValueError, match="give --codebook_size"):
-        read_code_set(scp, None)
-    with pytest.raises(ValueError, match="2 codebooks and 3 codebook sizes"):
-        read_code_set(scp, [4, 4, 4])
+    (tmp_path / "taste_spec.yaml").write_text("codebooks: 2")
+    with pytest.raises(ValueError, match="taste_spec.yaml: expected num_codebooks, co"):
+        read_code_set(scp)

@@ -57,7 +57,7 @@ def test_base_models_left_out(
     tokens = [SpeechToTaste.from_pretrained(x)(wav, TEXT) for x in (packed, whole)]
     assert torch.equal(tokens[0].codes, tokens[1].codes)
     more = [
-        TaslmGenerate.from_pretrained(x, max_words=2)([t.words], [t.codes])[0]
+        TaslmGenerate.from_pretrained(x, max_words=2)([" ".join(t.words)], [t.codes])[0]
         for x, t in zip((packed, whole), tokens, strict=True)
     ]
     assert more[0].words == more[1].words

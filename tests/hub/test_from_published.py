@@ -69,9 +69,9 @@ def test_packed_model_computes_what_the_weights_say(
     assert TasteToSpeech.from_pretrained(moved, vocoder=None).vocoder is None
 
     generate = TaslmGenerate.from_pretrained(moved, max_words=3)
-    more = generate([tokens.words], [tokens.codes])[0]
+    more = generate([" ".join(tokens.words)], [tokens.codes])[0]
     generate.model = taslm
-    again = generate([tokens.words], [tokens.codes])[0]
+    again = generate([" ".join(tokens.words)], [tokens.codes])[0]
     assert again.words == more.words and torch.equal(again.codes, more.codes)
     embedding = generate.model.lm.causal_lm.get_input_embeddings().weight
     assert embedding.dtype == torch.bfloat16

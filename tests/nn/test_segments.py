@@ -3,12 +3,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.nn.segments import (
-    average_words,
-    count_words,
+    average_segments,
+    count_segments,
     length_mask,
-    pool_words,
-    spread_words,
-    word_starts,
+    pool_segments,
+    segment_starts,
+    spread_segments,
 )
 
 word_lengths = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), min_size=1)
@@ -27,9 +27,9 @@ def test_pooling_matches_a_loop_whatever_the_padding(items, pad):
     word_ids, lengths = make_batch(items, pad)
     hidden = torch.randn(*word_ids.shape, 2, dtype=torch.double)
     num_words = max(map(len, items))
-    pooled = pool_words(hidden, word_ids, lengths, num_words)
-    averaged = average_words(hidden, word_ids, lengths)
-    starts = word_starts(word_ids, lengths)
+    pooled = pool_segments(hidden, word_ids, lengths, num_words)
+    averaged = average_segments(hidden, word_ids, lengths)
+    starts = segment_starts(word_ids, lengths)
     for b, item in enumerate(items):
         position = 0
         for w, n in enumerate(item):
@@ -45,10 +45,10 @@ def test_pooling_matches_a_loop_whatever_the_padding(items, pad):
         assert not pooled[b, len(item) :].any()
         torch.testing.assert_close(averaged[b, position:], hidden[b, position:])
         assert not starts[b, position:].any()
-    assert count_words(word_ids, lengths).tolist() == [len(item) for item in items]
+    assert count_segments(word_ids, lengths).tolist() == [len(item) for item in items]
     valid = length_mask(lengths)
     torch.testing.assert_close(
-        spread_words(pooled, word_ids)[valid], averaged[valid], rtol=0, atol=1e-12
+        spread_segments(pooled, word_ids)[valid], averaged[valid], rtol=0, atol=1e-12
     )
 
 
@@ -56,5 +56,5 @@ def test_single_word_utterance_is_averaged_despite_zero_padding():
     """The reference mixes padding into it (its quirk Q2)."""
     word_ids, lengths = make_batch([[2], [3, 2]], pad=0)
     hidden = torch.arange(10.0).reshape(2, 5, 1)
-    averaged = average_words(hidden, word_ids, lengths)
+    averaged = average_segments(hidden, word_ids, lengths)
     assert averaged[0, :2, 0].tolist() == [0.5, 0.5]

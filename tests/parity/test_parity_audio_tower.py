@@ -6,7 +6,7 @@ from parity.compare import Result, assert_same, check_tensor
 from parity.computed.audio_tower import FILES, single_word_item
 from parity.models import taste_model
 
-from espnet2_taste.nn.segments import average_words, length_mask
+from espnet2_taste.nn.segments import average_segments, length_mask
 
 
 @pytest.mark.tensors(*FILES)
@@ -40,7 +40,7 @@ def test_padding_of_the_text_changes_nothing(parity, tower):
         got = maps[int(match[1])][:, :, start:-1, :: int(match[2])].transpose(1, 2)
         expected = want[match[0]][:, :, start:-1].transpose(1, 2)
         assert_same(Result(got, valid), expected)
-    averaged = average_words(hidden, words, lengths)
+    averaged = average_segments(hidden, words, lengths)
     assert_same(Result(averaged, valid), want["tower_novq_audio_unit_embeds"])
     quantized = model.quantizer(averaged, valid)
     assert torch.equal(quantized.codes, want["tower_vq_quantized_indices"])
@@ -57,7 +57,7 @@ def test_one_word_is_averaged_whatever_the_padding(parity, tower):
     want, item = parity.load("a_audio_tower"), single_word_item(parity)
     hidden = model.aggregator(text, lengths, encoder_out).hidden
     words = want["singleword_word_ids"].long()
-    ours = average_words(hidden, words, lengths)[item, : lengths[item]]
+    ours = average_segments(hidden, words, lengths)[item, : lengths[item]]
     expected = want["singleword_pad0_embeds"][0]
     assert_same(ours, expected)
     for match in parity.match("a_audio_tower", r"singleword_pad([1-9]\d*)_embeds"):

@@ -14,6 +14,7 @@ from parity.models import taslm_model, taste_model  # noqa: E402
 
 from espnet2_taste.taslm.generation import Prompt, generate  # noqa: E402
 from espnet2_taste.taslm.sampler import SamplingOptions  # noqa: E402
+from espnet2_taste.text.view import TextView  # noqa: E402
 
 
 @torch.no_grad()
@@ -29,14 +30,13 @@ def test_tokenizer_without_padding_to_30s(parity):
         for name in ("token_ids", "token_lengths", "word_ids")
     )
     words[-1] = 0
-    together = model.tokenize_feats(feats, frames, text, lengths, words).quantizer.codes
+    view = TextView(text, lengths, words)
+    together = model.tokenize_feats(feats, frames, view).quantizer.codes
     for i, (frame, size) in enumerate(zip(frames, lengths, strict=True)):
         alone = model.tokenize_feats(
             feats[[i], :frame],
             frame[None],
-            text[[i], :size],
-            size[None],
-            words[[i], :size],
+            TextView(text[[i], :size], size[None], words[[i], :size]),
         )
         assert torch.equal(alone.quantizer.codes[0], together[i, :size])
         assert (together[i, size:] == -1).all()
@@ -49,7 +49,8 @@ def test_taslm_generation(parity, mode, top_p):
     """The items of ``d_spoken_lm``, the last of one word, each with its own seed."""
     model = taslm_model(parity)
     vocabulary = generation.vocabulary(parity)
-    text, lengths, word_ids, taste, words = taslm.batch_of(parity)
+    text, taste, words = taslm.batch_of(parity)
+    lengths = text.lengths
     options = SamplingOptions(
         max_words=4,
         max_tokens_per_word=4,
@@ -63,14 +64,14 @@ def test_taslm_generation(parity, mode, top_p):
         size, count = int(lengths[rows].max()), int(words[rows].max())
         prompt = Prompt(
             mode=mode,
-            text=text[rows, :size],
-            text_lengths=lengths[rows],
-            word_ids=word_ids[rows, :size],
+            text=TextView(
+                text.ids[rows, :size], lengths[rows], text.word_ids[rows, :size]
+            ),
             taste=taste[rows, :count],
         )
         return generate(model, vocabulary, prompt, options, seeds)
 
-    seeds = [7 + i for i in range(len(text))]
+    seeds = [7 + i for i in range(len(taste))]
     together = continued(slice(None), seeds)
     for i, seed in enumerate(seeds):
         want, codes = continued(slice(i, i + 1), [seed]).words(0)

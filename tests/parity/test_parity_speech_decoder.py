@@ -10,6 +10,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     Sampling,
 )
+from espnet2_taste.text.view import TextView
 
 
 @pytest.mark.tensors(*FILES)
@@ -34,11 +35,13 @@ def test_padding_changes_nothing(parity, mode):
     model, data = taste_model(parity).speech_decoder, parity.load("c_speech_decoder")
     batch = conditioning(parity, mode == "full")
     units, lengths = data["speech_token_ids"], data["speech_token_lengths"].long()
-    for item, length in enumerate(batch.text_lengths.tolist()):
+    for item, length in enumerate(batch.text.lengths.tolist()):
         cond = Conditioning(
-            batch.text[[item], :length],
-            batch.text_lengths[[item]],
-            batch.word_ids[[item], :length],
+            TextView(
+                batch.text.ids[[item], :length],
+                batch.text.lengths[[item]],
+                batch.text.word_ids[[item], :length],
+            ),
             None if batch.audio is None else batch.audio[[item], :length],
             batch.spk_emb[[item]],
         )

@@ -25,20 +25,21 @@ def test_forward(parity, head, kl):
     """The model's own forward says the same as its parts (and as index.json)."""
     options = {} if kl == "kl" else {"text_kl_weight": 0.0}
     model = taslm_model(parity, head, padding_labels=True, **options)
-    text, lengths, word_ids, taste, words = taslm.batch_of(parity)
-    loss, _, weight = model(text, lengths, word_ids, lengths, taste, words)
+    text, taste, words = taslm.batch_of(parity)
+    batch = {"text": text.ids, "text_lengths": text.lengths, "word_ids": text.word_ids}
+    loss, _, weight = model(taste, words, **batch)
     case, data = f"{head}_eval_{kl}", parity.load(taslm.FILE)
     assert_same(loss[0], data[f"{case}_loss"])
     listed = parity.case(taslm.FILE)["losses"][case]
     assert loss.item() == pytest.approx(listed, rel=TOLERANCE)
-    assert weight.item() == len(text)
+    assert weight.item() == len(taste)
 
 
 def test_labels_of_padded_texts(parity):
     """By default nothing is learnt in the padding (the reference's quirk Q1)."""
     model, batch = taslm_model(parity), taslm.batch_of(parity)
-    text, lengths = batch[:2]
-    labels = model.assemble(*batch[:4]).text_labels
+    text, lengths = batch[0].ids, batch[0].lengths
+    labels = model.assemble(*batch[:2]).text_labels
     inside = torch.arange(labels.size(1)) < lengths[:, None]
     assert torch.equal(labels[inside], text[inside[:, : text.size(1)]])
     assert (labels[~inside] == -1).all()

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from espnet2_taste.tasks.collate import TasteCollate
-from espnet2_taste.tasks.preprocessor import TaslmPreprocessor, TastePreprocessor
+from espnet2_taste.tasks.preprocessor import TastePreprocessor
+from espnet2_taste.taste.taste_spec import TasteSpec
 
 PREPROCESS = TastePreprocessor("whisper")
 GOOD = {
@@ -37,11 +38,18 @@ def test_bad_utterances_are_named(change, message):
 
 
 def test_taslm_codes_become_rows_and_must_fit_the_words():
-    preprocess = TaslmPreprocessor("whisper", num_codebooks=2)
+    preprocess = TastePreprocessor("whisper", spec=TasteSpec(2, 8))
     data = {"text": "red lamps", "taste": np.arange(4, dtype=np.int32)}
     assert preprocess("u", data)["taste"].tolist() == [[0, 1], [2, 3]]
     with pytest.raises(ValueError, match="utterance u: 4 TASTE codes for 1 words"):
         preprocess("u", {**data, "text": "red"})
+    each = TastePreprocessor("whisper", spec=TasteSpec(2, 8, "token"))
+    data = {"text": "red lampshades", "taste": np.arange(8, dtype=np.int32)}
+    out = each("u", data)
+    assert len(out["taste"]) == len(out["text"]) == 4
+    assert each.segments("red lampshades") == out["word_ids"].tolist() == [0, 1, 1, 1]
+    with pytest.raises(ValueError, match="utterance u: 8 TASTE codes for 1 tokens x 2"):
+        each("u", {**data, "text": "red"})
 
 
 def test_collate_pads_and_counts():

@@ -1,5 +1,6 @@
 """TaslmTask end to end on fake data: train, resume, reload, generate."""
 
+import argparse
 import json
 
 import numpy as np
@@ -83,6 +84,26 @@ def train(folder, output, *options, epochs=1):
 def experiment(folder):
     train(folder, folder / "exp")
     return folder / "exp"
+
+
+def test_building_twice_gives_the_same_codebooks(folder):
+    """Nothing remembers that it was called before."""
+    from tiny_system import TASLM
+
+    from espnet2_taste.taslm.build import build_new_taslm, taste_spec
+
+    options = TASLM | {"taste_config": f"{folder}/taste.yaml"}
+    options |= {"taste_model": f"{folder}/taste.pth", "token_model": f"{folder}/chars"}
+    args = argparse.Namespace(**options)
+    spec = taste_spec(args)
+    assert (spec.num_codebooks, spec.codebook_size, spec.granularity) == (2, 8, "word")
+    assert args.quantizer is None  # nothing is written by asking
+    books = [build_new_taslm(args).quantizer.state_dict() for _ in range(2)]
+    assert taste_spec(args) == spec and args.quantizer_dim == 6
+    trained = torch.load(folder / "taste.pth", weights_only=True)
+    for name, value in books[0].items():
+        assert torch.equal(value, books[1][name])
+        assert torch.equal(value, trained[f"quantizer.{name}"])
 
 
 def test_resumed_training_equals_uninterrupted(folder, experiment):
@@ -232,9 +253,9 @@ def test_what_does_not_fit_is_named_when_scoring(folder, experiment, tmp_path):
     taslm = TaslmLikelihood.from_pretrained(experiment)
     codes = np.zeros((2, 2), dtype=np.int64)
     with pytest.raises(ValueError, match="utterance a: 4 TASTE codes for 1 words x 2"):
-        taslm([["ab"]], [codes], ["a"])
+        taslm(["ab"], [codes], ["a"])
     with pytest.raises(ValueError, match="utterance 0: empty text"):
-        taslm([[]], [codes[:0]])
+        taslm([""], [codes[:0]])
     # A checkpoint of another size.
     config = yaml.safe_load((experiment / "config.yaml").read_text())
     config["lm_conf"]["config"]["hidden_size"] = 32
@@ -248,7 +269,7 @@ def test_python_interface(folder, experiment):
 
     taslm = TaslmGenerate(model_file=experiment / "1epoch.pth", max_words=2)
     codes = [np.zeros((2, 2), dtype=np.int64), np.ones((1, 2), dtype=np.int64)]
-    prompts = [["ab", "c"], ["h"]]
+    prompts = ["ab c", "h"]
     for mode in ("zero", "text", "audio"):
         results = taslm(prompts, codes, mode=mode, min_words=2)
         assert [len(r.words) for r in results] == [2, 2]
@@ -260,9 +281,9 @@ def test_python_interface(folder, experiment):
     again = TaslmGenerate(model_file=experiment / "1epoch.pth")
     assert again.vocabulary.banned is taslm.vocabulary.banned  # built once
     with pytest.raises(ValueError, match="utterance u1"):
-        taslm([["ab"]], [codes[0]], names=["u1"])
+        taslm(["ab"], [codes[0]], names=["u1"])
     with pytest.raises(ValueError, match="needs the codes"):
-        taslm([["ab"]])
+        taslm(["ab"])
 
 
 @pytest.mark.parametrize(

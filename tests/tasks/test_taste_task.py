@@ -22,6 +22,19 @@ def test_training_writes_a_model_that_loads_strictly(tiny_taste):
     assert args.quantizer == "rvq"
 
 
+def test_missing_data_is_named_before_training(tiny_taste):
+    from espnet2_taste.tasks.taste import check_required_data
+
+    model, args = build_model_from_file(
+        build_taste_model, None, tiny_taste / "valid.acc.best.pth"
+    )
+    check_required_data(args, model)
+    data = args.valid_data_path_and_name_and_type
+    data[:] = [row for row in data if row[1] != "durations"]
+    with pytest.raises(ValueError, match="needs durations: add it to --valid_data_"):
+        check_required_data(args, model)
+
+
 def test_resumed_training_equals_uninterrupted(train_taste, tiny_taste, tmp_path):
     train_taste(tmp_path, None, "--max_epoch", "1")
     train_taste(tmp_path, None, "--resume", "true")

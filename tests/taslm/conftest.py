@@ -14,7 +14,7 @@ def make_model():
     from espnet2_taste.taslm.heads import LatentHead, TokenHead
     from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 
-    def make(head="token", lm_conf=None, **conf):
+    def make(head="token", lm_conf=None, granularity="word", **conf):
         torch.manual_seed(0)
         config = {
             "model_type": "llama",
@@ -32,10 +32,18 @@ def make_model():
         fusion = WeightedSumFusion(lm.size, quantizer.dim, weights=[0.0, 0.0])
         head_class = TokenHead if head == "token" else LatentHead
         return TaslmModel(
-            lm, fusion, head_class(lm.size, quantizer), quantizer, **conf
+            *(lm, fusion, head_class(lm.size, quantizer), quantizer, granularity),
+            **conf,
         ).eval()
 
     return make
+
+
+@pytest.fixture
+def token_batch(batch):
+    """The same texts with codes for each token (granularity: token)."""
+    codes = torch.randint(8, (3, 5, 2), generator=torch.Generator().manual_seed(2))
+    return batch | {"taste": codes, "taste_lengths": batch["text_lengths"]}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from rows import cut
 
 from espnet2_taste.taslm.generation import Prompt, generate
 from espnet2_taste.taslm.sampler import (
@@ -9,6 +10,7 @@ from espnet2_taste.taslm.sampler import (
     top_p_filter,
 )
 from espnet2_taste.taslm.vocabulary import Vocabulary
+from espnet2_taste.text.view import TextView
 
 PIECES = ["<unk>", " ", *" a: b:c:d: e:f:g:h:.".split(":")]
 SAMPLED = {"text_top_p": 0.95, "taste_top_p": 0.9, "repetition_penalty": 1.2}
@@ -18,18 +20,10 @@ def vocabulary(model):
     return Vocabulary.build(model.lm.vocab_size, len(PIECES), PIECES.__getitem__)
 
 
-def prompt(batch, mode, rows=slice(None)):
+def prompt(batch, mode, rows=slice(None), granularity="word"):
     around = torch.tensor([3, 4]), torch.tensor([5])
-    text_lengths = batch["text_lengths"][rows]
-    size, words = text_lengths.max(), batch["taste_lengths"][rows].max()
-    return Prompt(
-        mode,
-        batch["text"][rows, :size],
-        text_lengths,
-        batch["word_ids"][rows, :size],
-        batch["taste"][rows, :words],
-        *around,
-    )
+    batch, taste = cut(batch, rows)
+    return Prompt(mode, TextView.of(batch, granularity), taste, *around)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +52,27 @@ def test_batch_equals_single_and_cached_equals_uncached(
             assert other[0] == words and torch.equal(other[1], codes)
         assert len(words) == len(codes) <= 3
     assert len({str(together.words(i)) for i in range(3)}) > 1
+
+
+@pytest.mark.parametrize("mode,delay", [("zero", 1), ("audio", 0), ("audio", 2)])
+def test_codes_of_tokens(make_model, token_batch, mode, delay):
+    """As many rows as tokens; batch = single, cached = uncached."""
+    model = make_model(granularity="token", delay=delay)
+    options = SamplingOptions(
+        max_words=3, min_words=2, max_tokens_per_word=6, seed=3, **SAMPLED
+    )
+    args = model, vocabulary(model)
+
+    def of(rows):
+        return prompt(token_batch, mode, rows, "token")
+
+    together = generate(*args, of(slice(None)), options, [5, 6, 7])
+    slow = generate(*args, of(slice(None)), options, [5, 6, 7], use_cache=False)
+    for i in range(3):
+        words, codes = generate(*args, of(slice(i, i + 1)), options, [5 + i]).words(0)
+        assert 2 <= len(words) <= 3 and len(codes) == sum(map(len, words)) > 0
+        for other in (together.words(i), slow.words(i)):
+            assert other[0] == words and torch.equal(other[1], codes)
 
 
 def test_seed_changes_the_text(make_model, batch):

@@ -2,19 +2,16 @@ import math
 
 import pytest
 import torch
+from rows import cut
 
 from espnet2_taste.taslm.likelihood import likelihood
+from espnet2_taste.text.view import TextView
 
-NAMES = ("text", "text_lengths", "word_ids", "taste")
 
-
-def rows_of(batch, rows):
-    rows = list(rows)
-    out = {name: batch[name][rows] for name in NAMES}
-    tokens, words = out["text_lengths"].max(), batch["taste_lengths"][rows].max()
-    out["text"], out["word_ids"] = out["text"][:, :tokens], out["word_ids"][:, :tokens]
-    out["taste"] = out["taste"][:, :words]
-    return [out[name] for name in NAMES]
+def rows_of(model, batch, rows):
+    """The model's view of some utterances, and their codes."""
+    batch, taste = cut(batch, list(rows))
+    return model.view(batch), taste
 
 
 def columns(scores):
@@ -29,13 +26,13 @@ def test_a_model_that_knows_nothing_is_uniform(make_model, batch, multi_linear):
     for layer in (model.lm.lm.lm_head, model.speech_head.linear):
         torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(model.speech_head.linear.bias)
-    found = likelihood(model, *rows_of(batch, range(3)))
+    found = likelihood(model, *rows_of(model, batch, range(3)))
     text, code = math.log(model.lm.vocab_size), math.log(8)
-    assert found.tokens.tolist() == [5, 3, 1] and found.words.tolist() == [3, 3, 1]
+    assert found.tokens.tolist() == [5, 3, 1] and found.segments.tolist() == [3, 3, 1]
     torch.testing.assert_close(found.text_ce, torch.full((3,), text))
     torch.testing.assert_close(found.code_ce, torch.full((3, 2), code))
     torch.testing.assert_close(found.score, torch.full((3,), -text - 2 * code))
-    expected = -found.tokens * text - found.words * 2 * code
+    expected = -found.tokens * text - found.segments * 2 * code
     torch.testing.assert_close(found.score_sum, expected)
     assert found.latent_nll.isnan().all()
     if not multi_linear:
@@ -45,7 +42,7 @@ def test_a_model_that_knows_nothing_is_uniform(make_model, batch, multi_linear):
 def test_the_end_symbol_is_part_of_the_text(make_model, batch):
     model = make_model(end_symbol=True)
     torch.nn.init.zeros_(model.lm.lm.lm_head.weight)
-    found = likelihood(model, *rows_of(batch, range(3)))
+    found = likelihood(model, *rows_of(model, batch, range(3)))
     assert found.tokens.tolist() == [6, 4, 2]
     expected = found.tokens * math.log(model.lm.vocab_size)
     torch.testing.assert_close(found.text_nll, expected)
@@ -59,7 +56,7 @@ def test_latent_head_by_hand(make_model, batch):
     head.fc_mu.bias.data = torch.linspace(-1, 1, 6)
     head.logvar.data = torch.linspace(-2, 1, 6)
     mu, sigma = head.fc_mu.bias, (head.logvar / 2).exp()
-    found = likelihood(model, *rows_of(batch, range(3)))
+    found = likelihood(model, *rows_of(model, batch, range(3)))
     for item, words in enumerate((3, 3, 1)):
         density, first, second = 0.0, 0.0, 0.0
         for k, j in batch["taste"][item, :words].tolist():
@@ -75,14 +72,11 @@ def test_latent_head_by_hand(make_model, batch):
 @pytest.mark.parametrize("head", ["token", "latent"])
 def test_loss_is_the_training_loss_of_the_utterance(make_model, batch, head):
     model = make_model(head, loss_weights=[0.3, 0.7])
-    found = likelihood(model, *rows_of(batch, range(3)))
+    found = likelihood(model, *rows_of(model, batch, range(3)))
     for item in range(3):
-        args = dict(zip(NAMES, rows_of(batch, [item]), strict=True))
-        lengths = {
-            "word_ids_lengths": args["text_lengths"],
-            "taste_lengths": batch["taste_lengths"][item : item + 1],
-        }
-        loss = model(**args, **lengths)[0].squeeze()
+        one, taste = cut(batch, [item])
+        one["taste_lengths"] = batch["taste_lengths"][item : item + 1]
+        loss = model(**one, taste=taste)[0].squeeze()
         torch.testing.assert_close(found.loss[item], loss, rtol=1e-5, atol=1e-6)
 
 
@@ -90,9 +84,9 @@ def test_loss_is_the_training_loss_of_the_utterance(make_model, batch, head):
 @pytest.mark.parametrize("head", ["token", "latent"])
 def test_batch_and_order_do_not_matter(make_model, batch, head, level, delay):
     model = make_model(head, delay=delay, delay_level=level)
-    together = columns(likelihood(model, *rows_of(batch, [2, 0, 1])))
+    together = columns(likelihood(model, *rows_of(model, batch, [2, 0, 1])))
     for place, item in enumerate([2, 0, 1]):
-        alone = columns(likelihood(model, *rows_of(batch, [item])))
+        alone = columns(likelihood(model, *rows_of(model, batch, [item])))
         for name, value in together.items():
             torch.testing.assert_close(
                 value[place], alone[name][0], rtol=1e-5, atol=1e-5, equal_nan=True
@@ -108,6 +102,7 @@ def test_all_utterances_of_a_word_are_certain_together(make_model, head, level, 
         torch.arange(model.lm.vocab_size), torch.arange(8), torch.arange(8)
     ).T
     ones, taste = torch.ones_like(text), torch.stack(codes, -1)[:, None]
-    found = likelihood(model, text[:, None], ones, ones[:, None] - 1, taste)
+    text = TextView(text[:, None], ones, ones[:, None] - 1)
+    found = likelihood(model, text, taste)
     total = found.score_sum.double().exp().sum()
     assert total.item() == pytest.approx(1, abs=1e-5)

@@ -39,9 +39,7 @@ def test_statistics_of_codes_and_text(make_model, batch, head):
     assert stats["text_ce"] == stats["text_loss"]  # without KL
     each = torch.stack([stats["taste_acc0"], stats["taste_acc1"]])
     torch.testing.assert_close(stats["taste_acc"], each.mean())
-    inputs = model.assemble(
-        *(batch[k] for k in ("text", "text_lengths", "word_ids", "taste"))
-    )
+    inputs = model.assemble(model.view(batch), batch["taste"])
     states = model.lm(inputs.embeds).hidden[inputs.taste_labels[..., 0] >= 0]
     entries = torch.cartesian_prod(torch.arange(8), torch.arange(8))
     if head == "token":
@@ -55,11 +53,26 @@ def test_statistics_of_codes_and_text(make_model, batch, head):
             torch.testing.assert_close(total, torch.tensor(1.0))
 
 
+def test_labels_of_tokens_by_hand(make_model, token_batch):
+    """Codes per token, a token late: each position predicts those of the one before."""
+    model = make_model(granularity="token", delay=1)
+    inputs = model.assemble(model.view(token_batch), token_batch["taste"])
+    codes, none = token_batch["taste"], torch.tensor([-1, -1])
+    assert torch.equal(inputs.taste_labels[0], torch.stack([none, *codes[0], none]))
+    assert torch.equal(
+        inputs.taste_labels[1], torch.stack([none, *codes[1, :3], *[none] * 3])
+    )
+    _, stats, _ = model(**token_batch)
+    singles = [model(**single(token_batch, i))[1] for i in range(3)]
+    values = torch.stack([s["taste_loss"] for s in singles]).squeeze()
+    count = token_batch["text_lengths"]
+    mean = (values * count).sum() / count.sum()
+    torch.testing.assert_close(stats["taste_loss"].squeeze(), mean)
+
+
 def test_labels_by_hand(make_model, batch):
     model = make_model(delay=1)
-    inputs = model.assemble(
-        *(batch[k] for k in ("text", "text_lengths", "word_ids", "taste"))
-    )
+    inputs = model.assemble(model.view(batch), batch["taste"])
     end = model.lm.eos_id
     assert inputs.text_labels.tolist() == [
         [1, 2, 3, 1, 4, end, -1],

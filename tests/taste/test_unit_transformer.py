@@ -17,6 +17,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
 from espnet2_taste.taste.speech_decoder.unit_transformer import (
     UnitTransformerDecoder,
 )
+from espnet2_taste.text.view import TextView
 
 UNITS = 20
 TINY = {
@@ -45,9 +46,11 @@ def make_batch(audio=True, lengths=(4, 1, 2), units_lengths=(6, 7, 3)):
     torch.manual_seed(1)
     size, longest = len(lengths), max(lengths)
     cond = Conditioning(
-        text=torch.randint(0, 30, (size, longest)),
-        text_lengths=torch.tensor(lengths),
-        word_ids=torch.arange(longest).expand(size, -1),
+        text=TextView(
+            torch.randint(0, 30, (size, longest)),
+            torch.tensor(lengths),
+            torch.arange(longest).expand(size, -1),
+        ),
         audio=torch.randn(size, longest, 6) if audio else None,
         spk_emb=torch.randn(size, 5),
     )
@@ -56,16 +59,13 @@ def make_batch(audio=True, lengths=(4, 1, 2), units_lengths=(6, 7, 3)):
 
 
 def select(cond, item):
-    length = int(cond.text_lengths[item])
-    one = slice(item, item + 1)
+    text, one = cond.text, slice(item, item + 1)
+    length = int(text.lengths[item])
     audio = None if cond.audio is None else cond.audio[one, :length]
-    return Conditioning(
-        cond.text[one, :length],
-        cond.text_lengths[one],
-        cond.word_ids[one, :length],
-        audio,
-        cond.spk_emb[one],
+    text = TextView(
+        text.ids[one, :length], text.lengths[one], text.word_ids[one, :length]
     )
+    return Conditioning(text, audio, cond.spk_emb[one])
 
 
 @settings(max_examples=20, deadline=None)

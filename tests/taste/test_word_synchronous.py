@@ -11,6 +11,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
 from espnet2_taste.taste.speech_decoder.word_layout import word_layout
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
+from espnet2_taste.text.view import TextView
 
 UNITS = 20
 
@@ -27,9 +28,7 @@ def make_batch(audio=True):
     torch.manual_seed(1)
     word_ids = torch.tensor([[0, 1, 1, 2], [0, 0, 0, 0], [0, 1, 0, 0]])
     cond = Conditioning(
-        text=torch.randint(0, 30, (3, 4)),
-        text_lengths=torch.tensor([4, 1, 2]),
-        word_ids=word_ids,
+        text=TextView(torch.randint(0, 30, (3, 4)), torch.tensor([4, 1, 2]), word_ids),
         audio=None,
         spk_emb=torch.randn(3, 5),
     )
@@ -42,14 +41,12 @@ def make_batch(audio=True):
 
 def select(cond, item, length):
     """One utterance without padding."""
-    audio = None if cond.audio is None else cond.audio[item : item + 1, :length]
-    return Conditioning(
-        cond.text[item : item + 1, :length],
-        cond.text_lengths[item : item + 1],
-        cond.word_ids[item : item + 1, :length],
-        audio,
-        cond.spk_emb[item : item + 1],
+    text, one = cond.text, slice(item, item + 1)
+    audio = None if cond.audio is None else cond.audio[one, :length]
+    text = TextView(
+        text.ids[one, :length], text.lengths[one], text.word_ids[one, :length]
     )
+    return Conditioning(text, audio, cond.spk_emb[one])
 
 
 @settings(max_examples=60, deadline=None)
@@ -117,7 +114,7 @@ def test_batch_equals_single_teacher_forced():
     for item, words in enumerate([3, 1, 2]):
         size = int(lengths[item])
         single = decoder(
-            select(cond, item, int(cond.text_lengths[item])),
+            select(cond, item, int(cond.text.lengths[item])),
             units[item : item + 1, :size],
             lengths[item : item + 1],
             durations[item : item + 1, :words],
@@ -136,7 +133,7 @@ def test_batch_equals_single_generation(top_k, audio):
     assert batch.durations.sum(1).tolist() == batch.lengths.tolist()
     assert batch.units.max() < UNITS
     for item, words in enumerate([3, 1, 2]):
-        single = select(cond, item, int(cond.text_lengths[item]))
+        single = select(cond, item, int(cond.text.lengths[item]))
         alone = decoder.generate(single, sampling, [4 + item])
         size = int(alone.lengths)
         assert torch.equal(batch.units[item, :size], alone.units[0])
@@ -176,7 +173,7 @@ def test_stream_equals_generate_and_looks_one_word_ahead(audio):
         for start, end in ((0, 1), (1, 3), (3, 4)):
             arrived.append(start)
             vector = cond.audio[0, start] if audio else None
-            yield cond.text[0, start:end], vector
+            yield cond.text.ids[0, start:end], vector
 
     chunks, seen = [], []
     for chunk in decoder.stream(words(), cond.spk_emb[0], sampling, 7):
@@ -200,7 +197,7 @@ def test_word_limits_hold():
 
 def test_text_without_words_gives_no_units():
     cond = make_batch()[0]
-    cond.text_lengths = torch.zeros(3, dtype=torch.long)
+    cond.text.lengths = torch.zeros(3, dtype=torch.long)
     made = build().generate(cond, Sampling(5, seed=0))
     assert made.lengths.tolist() == [0, 0, 0]
     assert made.units.shape == (3, 0)

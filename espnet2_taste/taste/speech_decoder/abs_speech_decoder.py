@@ -5,23 +5,21 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.text.view import TextView
+
 
 @dataclass
 class Conditioning:
     """What an utterance says (text), how (TASTE), and in whose voice (speaker).
 
     Attributes:
-        text: (B, L) int64 token ids.
-        text_lengths: (B,) int64.
-        word_ids: (B, L) int64, word index of each token, 0, 0, 1, ... W-1.
-        audio: (B, L, D) quantised TASTE embeddings, one per *token* (a word's vector
+        text: in the decoder's vocabulary, L tokens.
+        audio: (B, L, D) quantised TASTE embeddings, one per *token* (a segment's vector
             repeated over its tokens), or None: text only.
         spk_emb: (B, S) float speaker embeddings.
     """
 
-    text: torch.Tensor
-    text_lengths: torch.Tensor
-    word_ids: torch.Tensor
+    text: TextView
     audio: torch.Tensor | None
     spk_emb: torch.Tensor
 

@@ -140,7 +140,7 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         prompt = self._prompt(cond)
         sequence = torch.cat([prompt, self.speech_embedding(safe)], dim=1)
         # squeeze out the padding between fused text and task
-        prefix = (cond.text_lengths + 2)[:, None]
+        prefix = (cond.text.lengths + 2)[:, None]
         gap = prompt.size(1) - 1 - prefix
         position = torch.arange(sequence.size(1), device=units.device)
         order = torch.where(position < prefix, position, position + gap)
@@ -170,7 +170,7 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         """
         prompt = self._prompt(cond)
         # move each prompt to the right end: every item's next unit has one position
-        lengths = cond.text_lengths + 3
+        lengths = cond.text.lengths + 3
         padding = lengths.max() - lengths
         size = int(lengths.max())
         index = torch.arange(size, device=prompt.device) - padding[:, None]
@@ -208,7 +208,7 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
 
     def _prompt(self, cond: Conditioning) -> torch.Tensor:
         """[sos, speaker, fused text (padded), task]: (B, T + 3, llm_size)."""
-        text = self.text_encoder(self.text_embedding(cond.text))
+        text = self.text_encoder(self.text_embedding(cond.text.ids))
         fused = self.text_encoder_affine_layer(text)
         if cond.audio is not None:
             audio = self.audio_embed_affine_layer(cond.audio)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from espnet2_taste.nn.fusion import AbsFusion
 from espnet2_taste.nn.kv_cache import KVCache
-from espnet2_taste.nn.segments import count_words, pool_words
+from espnet2_taste.nn.segments import count_segments, pool_segments
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -134,7 +134,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
                 "word_synchronous needs durations (units per word) in training: "
                 "add durations.scp to the data"
             )
-        num_words = count_words(cond.word_ids, cond.text_lengths)
+        num_words = count_segments(cond.text.word_ids, cond.text.lengths)
         layout = word_layout(units, units_lengths, durations, num_words, self.num_units)
         fused = self._fused_words(cond, num_words)
         context = self._context(fused, num_words, cond)
@@ -177,7 +177,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         Returns:
             units without ADVANCE, their number, and units per word (B, W).
         """
-        num_words = count_words(cond.word_ids, cond.text_lengths)
+        num_words = count_segments(cond.text.word_ids, cond.text.lengths)
         fused = self._fused_words(cond, num_words)
         context = self._context(fused, num_words, cond)
         expected = self._log_durations(fused).exp()
@@ -269,12 +269,12 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
     def _fused_words(self, cond: Conditioning, num_words: torch.Tensor) -> torch.Tensor:
         """Causal text encoding of each word, fused with its TASTE vector: (B, W, D)."""
         slots = max(int(num_words.max()), 1)
-        text = self.text_embedding(cond.text)
-        text = pool_words(text, cond.word_ids, cond.text_lengths, slots)
+        words = (cond.text.word_ids, cond.text.lengths, slots)
+        text = pool_segments(self.text_embedding(cond.text.ids), *words)
         text = self.text_encoder(self.dropout(text))
         if cond.audio is None:
             return text
-        audio = pool_words(cond.audio, cond.word_ids, cond.text_lengths, slots)
+        audio = pool_segments(cond.audio, *words)
         return self.fusion(text, audio)
 
     def _speaker(self, spk_emb: torch.Tensor) -> torch.Tensor:

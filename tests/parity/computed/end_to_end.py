@@ -18,6 +18,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Sampling,
 )
 from espnet2_taste.text.tokenizers import build_text_tokenizer
+from espnet2_taste.text.view import TextView
 
 FILE = "h_end_to_end"
 #: name of a gradient -> our parameter
@@ -37,10 +38,9 @@ def end_to_end(parity) -> dict:
 def inference(parity) -> dict:
     """Everything without gradients."""
     model, spoken = taste_model(parity), taslm_model(parity, padding_labels=True)
-    _, lengths, word_ids = asr(parity)
-    codes = model.word_codes(tokenize(parity, model), word_ids, lengths)
-    llm = llm_batch(parity)
-    inputs = spoken.assemble(*llm, codes)
+    codes = model.segment_codes(tokenize(parity, model), TextView(*asr(parity)))
+    llm = TextView(*llm_batch(parity))
+    inputs = spoken.assemble(llm, codes)
     hidden = spoken.lm(inputs.embeds, inputs.mask).hidden
     head = spoken.speech_head(hidden, inputs.taste_labels, spoken.quantizer)
     labelled = inputs.taste_labels[..., 0] >= 0
@@ -68,16 +68,14 @@ def stage1_training(parity) -> dict[str, torch.Tensor]:
     model = build_taste_model(args)
     model.load_state_dict(taste_state(parity.model))
     inputs, (units, units_lengths, spk_emb) = parity.load("inputs"), target(parity)
-    text, text_lengths, word_ids = asr(parity)
+    names = ("text", "text_lengths", "word_ids")
     loss, _, _ = model.train()(
-        text,
-        text_lengths,
-        word_ids,
         units,
         units_lengths,
         spk_emb,
         feats=inputs["audio_features"],
         feats_lengths=inputs["audio_feature_lengths"].long(),
+        **dict(zip(names, asr(parity), strict=True)),
     )
     loss.backward()
     named = dict(model.named_parameters())
@@ -117,9 +115,9 @@ def target(parity) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def conditioning(parity, model: TasteModel, codes: torch.Tensor) -> Conditioning:
     """What the speech decoder reads, from the codes of each word."""
-    text, lengths, word_ids = asr(parity)
-    audio = model.codes_to_embeddings(codes, word_ids)
-    return Conditioning(text, lengths, word_ids, audio, target(parity)[2])
+    text = TextView(*asr(parity))
+    audio = model.codes_to_embeddings(codes, text)
+    return Conditioning(text, audio, target(parity)[2])
 
 
 def speech_logits(parity, model: TasteModel, cond: Conditioning) -> Result:
@@ -129,7 +127,7 @@ def speech_logits(parity, model: TasteModel, cond: Conditioning) -> Result:
     hook = decoder.llm.register_forward_hook(lambda _, args, out: seen.append(out))
     decoder(cond, units, lengths)
     hook.remove()
-    valid = length_mask(cond.text_lengths + 3 + lengths, seen[0].size(1))
+    valid = length_mask(cond.text.lengths + 3 + lengths, seen[0].size(1))
     return Result(decoder.llm_decoder(seen[0]), valid)
 
 
@@ -139,12 +137,12 @@ def greedy_units(model: TasteModel, cond: Conditioning, item: int = 0) -> torch.
     return made.units[item : item + 1, : made.lengths[item]]
 
 
-def scoring_loss(spoken, llm: tuple, codes: torch.Tensor) -> torch.Tensor:
+def scoring_loss(spoken, llm: TextView, codes: torch.Tensor) -> torch.Tensor:
     """Loss of the batch without KL, padding labels as the reference has them (Q1)."""
     spoken.text_kl_weight = 0.0
-    text, lengths, word_ids = llm
     words = (codes >= 0).all(-1).sum(1)
-    loss, _, _ = spoken(text, lengths, word_ids, lengths, codes, words)
+    text = {"text": llm.ids, "text_lengths": llm.lengths, "word_ids": llm.word_ids}
+    loss, _, _ = spoken(codes, words, **text)
     return loss.squeeze()
 
 
@@ -165,14 +163,9 @@ def completion(parity, model: TasteModel, codes: torch.Tensor):
         [prompt_word_ids[:1, :length], torch.tensor([word_ids]) + words], 1
     )
     whole_codes = torch.cat([codes[:1, :words], generated[None].to(codes)], 1)
-    cond = Conditioning(
-        whole,
-        torch.tensor([whole.size(1)]),
-        whole_word_ids,
-        model.codes_to_embeddings(whole_codes, whole_word_ids),
-        target(parity)[2][:1],
-    )
-    return greedy_units(model, cond)
+    text = TextView(whole, torch.tensor([whole.size(1)]), whole_word_ids)
+    audio = model.codes_to_embeddings(whole_codes, text)
+    return greedy_units(model, Conditioning(text, audio, target(parity)[2][:1]))
 
 
 FILES = {FILE: end_to_end}

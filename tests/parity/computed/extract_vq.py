@@ -3,8 +3,9 @@
 import torch
 from parity.models import taste_model
 
-from espnet2_taste.nn.segments import length_mask, spread_words, word_starts
+from espnet2_taste.nn.segments import length_mask, segment_starts, spread_segments
 from espnet2_taste.taste.espnet_model import TasteModel, TasteOutput
+from espnet2_taste.text.view import TextView
 
 FILE = "f_extract_vq"
 
@@ -20,8 +21,9 @@ def extract_vq(parity) -> dict[str, torch.Tensor]:
         inputs[f"llm_{name}"].long() for name in ("token_lengths", "word_ids")
     )
     taste = tokenize(parity, model)
-    codes = model.word_codes(taste, word_ids, lengths)
-    embeds = model.codes_to_embeddings(codes, word_ids)
+    text = TextView(inputs["asr_token_ids"], lengths, word_ids)
+    codes = model.segment_codes(taste, text)
+    embeds = model.codes_to_embeddings(codes, text)
     valid = length_mask(lengths, embeds.size(1))
     # Word ids alone: every position counts.
     source, target = data["map2_src_word_ids"], data["map2_tgt_word_ids"]
@@ -44,9 +46,11 @@ def tokenize(parity, model: TasteModel) -> TasteOutput:
     return model.tokenize_feats(
         inputs["audio_features"],
         inputs["audio_feature_lengths"].long(),
-        inputs["asr_token_ids"],
-        inputs["asr_token_lengths"].long(),
-        inputs["asr_word_ids"].long(),
+        TextView(
+            inputs["asr_token_ids"],
+            inputs["asr_token_lengths"].long(),
+            inputs["asr_word_ids"].long(),
+        ),
     )
 
 
@@ -67,16 +71,16 @@ def first_token_map(
         moves what is known of the words' first tokens from M to L positions.
     """
     same = word_ids[:, :, None] == other_word_ids[:, None]
-    starts = word_starts(word_ids, lengths)[:, :, None]
-    return same & starts & word_starts(other_word_ids, other_lengths)[:, None]
+    starts = segment_starts(word_ids, lengths)[:, :, None]
+    return same & starts & segment_starts(other_word_ids, other_lengths)[:, None]
 
 
 def place_at_word_starts(
     words: torch.Tensor, word_ids: torch.Tensor, lengths: torch.Tensor, fill: int
 ) -> torch.Tensor:
     """(B, W, R) -> (B, L, R): a word's entry at its first token, ``fill`` elsewhere."""
-    starts = word_starts(word_ids, lengths)[..., None]
-    return torch.where(starts, spread_words(words, word_ids), fill)
+    starts = segment_starts(word_ids, lengths)[..., None]
+    return torch.where(starts, spread_segments(words, word_ids), fill)
 
 
 FILES = {FILE: extract_vq}

@@ -11,6 +11,7 @@ from espnet2_taste.taslm.sampler import (
     penalise_repetition,
     top_p_filter,
 )
+from espnet2_taste.text.view import TextView
 
 FILE = "e_generate"
 
@@ -85,9 +86,11 @@ def prompt_of(parity, name: str) -> Prompt:
     }
     return Prompt(
         mode=facts["mode"],
-        text=inputs["llm_token_ids"][item, :length][None],
-        text_lengths=length[None],
-        word_ids=inputs["llm_word_ids"][item, :length].long()[None],
+        text=TextView(
+            inputs["llm_token_ids"][item, :length][None],
+            length[None],
+            inputs["llm_word_ids"][item, :length].long()[None],
+        ),
         taste=codes[codes[:, 0] >= 0][None],
         **around,
     )

@@ -10,6 +10,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Sampling,
 )
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
+from espnet2_taste.text.view import TextView
 
 FILE = "c_speech_decoder"
 
@@ -29,9 +30,11 @@ def conditioning(parity, audio: bool = True) -> Conditioning:
     """The fixture's batch; without ``audio`` text only (skip_audio)."""
     data = parity.load(FILE)
     return Conditioning(
-        text=data["asr_token_ids"],
-        text_lengths=data["asr_token_lengths"].long(),
-        word_ids=parity.load("inputs")["asr_word_ids"].long(),
+        text=TextView(
+            data["asr_token_ids"],
+            data["asr_token_lengths"].long(),
+            parity.load("inputs")["asr_word_ids"].long(),
+        ),
         audio=data["audio_unit_embeds"] if audio else None,
         spk_emb=data["speaker_embeds"],
     )
@@ -41,8 +44,8 @@ def conditioning(parity, audio: bool = True) -> Conditioning:
 def encoders(parity, model: UnitTransformerDecoder) -> dict:
     """What text and TASTE vectors become before they are fused."""
     cond = conditioning(parity)
-    valid = length_mask(cond.text_lengths, cond.text.size(1))
-    text = model.text_encoder(model.text_embedding(cond.text))
+    valid = length_mask(cond.text.lengths, cond.text.ids.size(1))
+    text = model.text_encoder(model.text_embedding(cond.text.ids))
     audio = model.audio_token_encoder(model.audio_embed_affine_layer(cond.audio))
     affine = model.text_encoder_affine_layer, model.audio_token_encoder_affine_layer
     return {
@@ -68,12 +71,12 @@ def teacher_forced(parity, model: UnitTransformerDecoder, mode: str) -> dict:
     hook.remove()
     (read,), hidden = seen[0]
     prompt = model._prompt(cond)
-    valid = length_mask(cond.text_lengths, cond.text.size(1))
-    total = cond.text_lengths + 3 + lengths
+    valid = length_mask(cond.text.lengths, cond.text.ids.size(1))
+    total = cond.text.lengths + 3 + lengths
     inside = length_mask(total, read.size(1))
     # Targets lie from the task symbol on; the reference's padding is -1 throughout.
     labels = torch.full(inside.shape, -1)
-    slots = torch.arange(output.targets.size(1)) + cond.text_lengths[:, None] + 2
+    slots = torch.arange(output.targets.size(1)) + cond.text.lengths[:, None] + 2
     real = output.targets >= 0
     rows = torch.arange(len(labels))[:, None].expand_as(slots)
     labels[rows[real], slots[real]] = output.targets[real]
@@ -81,7 +84,7 @@ def teacher_forced(parity, model: UnitTransformerDecoder, mode: str) -> dict:
         "sos_eos_emb": prompt[:1, :1],
         "speaker": prompt[:, 1:2],
         "fused": Result(prompt[:, 2:-1], valid),
-        "fused_len": cond.text_lengths,
+        "fused_len": cond.text.lengths,
         "task_id_emb": prompt[:1, -1:],
         "lm_input": read.masked_fill(~inside[..., None], -1.0),
         "lm_input_len": total,
@@ -130,7 +133,7 @@ def generate(parity, model: UnitTransformerDecoder) -> tuple[list, list]:
     cond = conditioning(parity)
     made = model.generate(cond, Sampling(top_k=1))
     hook.remove()
-    scores, longest = torch.stack(steps, 1), (cond.text_lengths + 3) * model.max_ratio
+    scores, longest = torch.stack(steps, 1), (cond.text.lengths + 3) * model.max_ratio
     units, log_probs = [], []
     for item, length in enumerate(made.lengths.tolist()):
         units.append(made.units[item, :length])

@@ -7,6 +7,7 @@ from parity.models import HEADS, taslm_model
 from espnet2_taste.hub.published_arguments import TEXT_KL_WEIGHT
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.inputs import TaslmInputs
+from espnet2_taste.text.view import TextView
 
 FILE = "d_spoken_lm"
 DELAYS = r"delay(\d+)_(word|token)_inputs_embeds"
@@ -20,13 +21,9 @@ def batch_of(parity) -> tuple[torch.Tensor, ...]:
     taste = torch.nn.utils.rnn.pad_sequence(
         [item[row] for item, row in zip(indices, rows, strict=True)], batch_first=True
     )
-    return (
-        data["llm_token_ids"],
-        data["llm_token_lengths"].long(),
-        data["llm_word_ids"].long(),
-        taste,
-        rows.sum(1),
-    )
+    names = ("token_ids", "token_lengths", "word_ids")
+    text = TextView(*(data[f"llm_{name}"].long() for name in names))
+    return text, taste, rows.sum(1)
 
 
 def delays(parity) -> dict:
@@ -35,7 +32,7 @@ def delays(parity) -> dict:
     for match in parity.match("d2_delays", DELAYS):
         delay, level = int(match[1]), match[2]
         model = taslm_model(parity, delay=delay, delay_level=level)
-        inputs = model.assemble(*batch_of(parity)[:4])
+        inputs = model.assemble(*batch_of(parity)[:2])
         results |= {
             f"delay{delay}_{level}_inputs_embeds": inputs.embeds,
             f"delay{delay}_{level}_attention_mask": inputs.mask,
@@ -48,10 +45,10 @@ def delays(parity) -> dict:
 def spoken_lm(parity) -> dict:
     """``d_spoken_lm``: inputs, then every head in both modes."""
     model, batch = taslm_model(parity, "cont", padding_labels=True), batch_of(parity)
-    inputs = model.assemble(*batch[:4])
+    inputs = model.assemble(*batch[:2])
     hidden = model.lm(inputs.embeds, inputs.mask).hidden
     # The base reads the text alone, and as the reference the padding after it.
-    ids = torch.nn.functional.pad(batch[0], (1, 0), value=model.lm.sos_id)
+    ids = torch.nn.functional.pad(batch[0].ids, (1, 0), value=model.lm.sos_id)
     read = inputs.mask[:, : ids.size(1)]
     base = model.lm.base_hidden(model.lm.embed(ids), read)
     mu = model.speech_head.fc_mu(hidden)
@@ -78,7 +75,7 @@ def head_in_mode(parity, head: str, mode: str) -> dict:
     """Logits, labels, losses with and without text KL, and gradients."""
     model = taslm_model(parity, head, padding_labels=True)
     model.train(mode == "train")
-    inputs = model.assemble(*batch_of(parity)[:4])
+    inputs = model.assemble(*batch_of(parity)[:2])
     hidden = model.lm(inputs.embeds, inputs.mask).hidden
     latent = head == "cont"
     noise = parity.load(FILE)[f"{head}_{mode}_eps"] if latent and model.training else 0
@@ -116,13 +113,13 @@ def text_losses(
     parity, model: TaslmModel, hidden: torch.Tensor, inputs: TaslmInputs, weight: float
 ) -> dict[str, torch.Tensor]:
     """The text loss with a KL of this weight, and its terms."""
-    text, lengths = batch_of(parity)[:2]
+    text = batch_of(parity)[0]
     model.text_kl_weight = 0.0
-    ce, _ = model.text_loss(hidden, inputs, text, lengths)
+    ce, _ = model.text_loss(hidden, inputs, text)
     if not weight:
         return {"text": ce, "text_ce": ce}
     model.text_kl_weight = weight
-    loss, stats = model.text_loss(hidden, inputs, text, lengths)
+    loss, stats = model.text_loss(hidden, inputs, text)
     return {"text": loss, "text_ce": ce, "text_kl": stats["text_kl"]}
 
 
