@@ -1,1 +1,1 @@
-"""Whole systems: packed, uploaded, converted from and to published ones."""
+"""Packing whole systems, and converting them from and to published weights."""

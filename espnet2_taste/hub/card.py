@@ -1,4 +1,4 @@
-"""README.md of a packed model: a model card in Hugging Face's form.
+"""Writing the model card (README.md) of a packed model, in Hugging Face's form.
 
 It says what the parts, the results and the command line say. What none of them says is
 "not given"; what was not measured is "not computed".

@@ -1,4 +1,4 @@
-"""A packed folder is opened before it is handed on: what it is, and that it fits."""
+"""Opening a packed folder before it is handed on, to describe and check its parts."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ from espnet2_taste.units.unit_spec import check_fit
 
 
 def open_parts(folder: Path) -> dict[str, str]:
-    """Open every part, and see that they are of one system.
+    """Open every part and check that they belong to one system.
 
     Args:
         folder: of the packed model.

@@ -1,4 +1,4 @@
-"""Which published tensor becomes which of ours, checked before anything is read."""
+"""Planning a conversion: which published tensor becomes which of ours."""
 
 import argparse
 import copy
@@ -114,7 +114,7 @@ def _part(
 
 
 def _lm_dtype(info: Mapping[str, torch.Tensor]) -> str:
-    """bfloat16 where it is published so; other precisions compute in float32."""
+    """bfloat16 if the LM is published in it, else float32."""
     embedding = info.get(EMBED_TOKENS)
     bfloat16 = embedding is not None and embedding.dtype == torch.bfloat16
     return "bfloat16" if bfloat16 else "float32"

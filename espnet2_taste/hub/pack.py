@@ -1,8 +1,9 @@
-"""What of an experiment folder travels: options, files they name, weights.
+"""Writing a packed model (see :mod:`espnet2_taste.io.models`).
 
-Options are chosen by name: what builds the model, and how it was trained. So nothing of
-the machine goes along that somebody forgot to leave out: data paths, output folders,
-distributed settings. What ``taste/config.yaml`` names beside itself starts with ``./``.
+Of a training configuration only listed options go along: those that build the model,
+and those that say how it was trained. Data paths, output folders and distributed
+settings of the machine therefore stay behind. Files that a packed ``config.yaml`` names
+lie beside it, and their names start with ``./``.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def option_names(part: str) -> list[str]:
 
 
 def builder(part: str) -> Callable[[argparse.Namespace], torch.nn.Module]:
-    """Options -> model."""
+    """The function that builds a part from its options."""
     if part == "taste":
         from espnet2_taste.taste.build import build_taste_model
 
@@ -168,7 +169,9 @@ def write_parts(folder: Path, parts: dict[str, str]) -> None:
 
 
 def write_zip(folder: Path, path: Path) -> None:
-    """Everything in ``folder``, uncompressed (weights do not shrink), by rename.
+    """Zip everything in ``folder``, uncompressed because weights do not shrink.
+
+    The same files give the same bytes.
 
     Args:
         folder: whose content becomes the top level.

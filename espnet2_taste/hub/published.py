@@ -1,4 +1,4 @@
-"""What lies in the folders and files that others publish."""
+"""Finding out what a folder or file with published weights contains."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

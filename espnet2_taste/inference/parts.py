@@ -1,4 +1,4 @@
-"""Opening the parts of a packed model that are no models of ESPnet's."""
+"""Opening the units, speaker encoder or vocoder of a packed model."""
 
 from pathlib import Path
 

@@ -33,9 +33,7 @@ class TaslmGenerate(TaslmInference):
     """A trained TASLM that continues prompts.
 
     Args:
-        train_config: see :class:`TaslmInference`.
-        model_file: likewise.
-        device: likewise.
+        train_config, model_file, device: see :class:`TaslmInference`.
         ban: pieces never written, see
             :meth:`~espnet2_taste.taslm.vocabulary.Vocabulary.build`.
         options: fields of :class:`~espnet2_taste.taslm.sampler.SamplingOptions`.

@@ -38,9 +38,7 @@ class TasteToSpeech(TasteInference):
     """Synthesise speech.
 
     Args:
-        train_config: see :class:`TasteInference`.
-        model_file: likewise.
-        device: likewise.
+        train_config, model_file, device: see :class:`TasteInference`.
         vocoder: turns units into sound; None: units only.
         sampling: how units are drawn; default: with seed 0, so that the same call gives
             the same speech.

@@ -25,7 +25,7 @@ class Carrier:
         self.folder = folder
 
     def find(self, name: str) -> Path:
-        """The path called ``name``; as it is if there is nothing, like a hub id."""
+        """The existing path that ``name`` means, else ``name`` itself (a hub id)."""
         found = (base / name for base in self.bases if (base / name).exists())
         return next(found, Path(name))
 
@@ -53,7 +53,10 @@ class Carrier:
         return (self.folder / value).exists()
 
     def copy(self, path: Path) -> str:
-        """Copy a file; its name in the folder, another if there is another such."""
+        """Copy a file and return its name in the folder.
+
+        A number is appended where another file has that name already.
+        """
         name, number = path.name, 1
         while (self.folder / name).exists():
             if filecmp.cmp(path, self.folder / name, shallow=False):
@@ -65,7 +68,10 @@ class Carrier:
 
 
 def axis_names(choices: Iterable) -> list[str]:
-    """The two options of each of ESPnet's ClassChoices, whatever else there is."""
+    """Names of the two options (``encoder``, ``encoder_conf``) of each ClassChoices.
+
+    Whatever else is among ``choices`` is passed over.
+    """
     axes = [c.name for c in choices if isinstance(c, ClassChoices)]
     return [*axes, *(f"{axis}_conf" for axis in axes)]
 

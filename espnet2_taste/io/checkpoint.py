@@ -1,4 +1,4 @@
-"""Checkpoints, checked as ESPnet does not: loading, initialisation, freezing."""
+"""Loading checkpoints and configurations, with checks that ESPnet does not make."""
 
 import argparse
 import zipfile
@@ -124,7 +124,7 @@ def _resolve(value: Any, folder: Path) -> Any:
 def describe_mismatch(
     wanted: Mapping[str, torch.Size], given: Mapping[str, torch.Size], limit: int = 5
 ) -> str:
-    """What is wrong with the tensors of a checkpoint, all kinds at once.
+    """Say how the tensors of a checkpoint differ from those that a model wants.
 
     Args:
         wanted: name -> shape of the model's.

@@ -1,4 +1,4 @@
-"""Packages of extras, imported where used."""
+"""Importing optional packages, which the extras of setup.py install."""
 
 from importlib import import_module
 from types import ModuleType

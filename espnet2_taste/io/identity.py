@@ -1,4 +1,4 @@
-"""What identifies the weights that measured something."""
+"""A short name for weights, to say in results which ones measured something."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Named classes of the inference axes, imported only when asked for.
+"""Classes that are chosen by name and imported only when they are used.
 
 ESPnet's ClassChoices holds classes, so it imports every implementation (and its
 dependencies) to offer one. Units, vocoders and speaker encoders are chosen in bins
@@ -60,7 +60,11 @@ class LazyChoices:
         return opener(path, **conf)
 
     def pack(self, name: str, path: str, folder, **conf) -> None:
-        """``pack(path, folder, **conf)`` of the class called ``name``, likewise."""
+        """``pack(path, folder, **conf)`` of the class called ``name``.
+
+        Raises:
+            ValueError: an option that the class does not know.
+        """
         packer = self.get_class(name).pack
         self.check_conf(name, packer, conf)
         packer(path, folder, **conf)

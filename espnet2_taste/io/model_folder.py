@@ -1,4 +1,4 @@
-"""A trained small model on disk: ``config.yaml`` and ``model.pth`` in one folder.
+"""Saving and loading a small model: a folder with ``config.yaml`` and ``model.pth``.
 
 Units, vocoders and speaker encoders that a recipe trains without ESPnet's trainer.
 """

@@ -1,4 +1,4 @@
-"""Published ONNX files: found by name in a folder, refused when they are not there."""
+"""Finding and copying published ONNX files, which have one of a few known names."""
 
 import shutil
 from pathlib import Path

@@ -6,7 +6,7 @@ import torch
 
 
 class AbsFusion(torch.nn.Module, ABC):
-    """Joins a text vector and an audio vector into one.
+    """Joins the text vector and the audio vector of a position into one.
 
     Args:
         size: width of the text vectors and of the result.

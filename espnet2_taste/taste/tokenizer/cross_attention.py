@@ -113,7 +113,7 @@ class CrossAttentionAggregator(AbsAggregator):
 
     @property
     def output_size(self) -> int:
-        """d_model."""
+        """Width of the vectors it returns (``d_model``)."""
         return self.layer_norm.normalized_shape[0]
 
     def forward(

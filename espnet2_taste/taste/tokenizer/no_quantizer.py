@@ -17,12 +17,12 @@ class NoQuantizer(AbsQuantizer):
 
     @property
     def num_codebooks(self) -> int:
-        """0."""
+        """There are no codes."""
         return 0
 
     @property
     def codebook_size(self) -> int:
-        """0."""
+        """There are no codes."""
         return 0
 
     def quantize(

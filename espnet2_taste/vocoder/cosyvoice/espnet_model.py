@@ -95,7 +95,11 @@ class FlowModel(AbsESPnetModel):
         frames: torch.Tensor,
         generator: torch.Generator | None,
     ) -> torch.Tensor:
-        """The starts that are told, zeros elsewhere: (B, mel_size, T)."""
+        """Mel frames that the model is given as a prompt, zeros elsewhere.
+
+        Returns:
+            (B, mel_size, T).
+        """
         if self.prompt_rate == 0:
             return torch.zeros_like(mel)
         told, part = torch.rand(

@@ -12,11 +12,11 @@ from espnet2_taste.vocoder.cosyvoice.source import NUM_HARMONICS
 
 
 class VoiceGenerator(torch.nn.Module):
-    """What has weights; :class:`CosyVoiceVocoder` runs it.
+    """The two networks of the vocoder; :class:`CosyVoiceVocoder` runs them.
 
     Args:
         flow_conf: arguments of :class:`Flow`; None: the published sizes.
-        hift_conf: arguments of :class:`HiFT`, likewise.
+        hift_conf: arguments of :class:`HiFT`; None: the published sizes.
     """
 
     def __init__(self, flow_conf: dict | None = None, hift_conf: dict | None = None):

@@ -40,7 +40,7 @@ class TargetMel(nn.Module):
     def forward(
         self, speech: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute.
+        """Compute the mel of a batch.
 
         Args:
             speech: (B, N) float waveforms in [-1, 1], zeros in the padding.

@@ -40,7 +40,7 @@ class MaskedGroupNorm(torch.nn.GroupNorm):
 
 @dataclass
 class Padding:
-    """What a U-Net level does about padding.
+    """How one resolution of the U-Net keeps padding out of its results.
 
     Attributes:
         conv: (B, 1, T), multiplies the input of every convolution.

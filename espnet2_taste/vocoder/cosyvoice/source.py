@@ -56,7 +56,7 @@ class HarmonicSource(torch.nn.Module):
     def forward(
         self, f0: torch.Tensor, offsets: torch.Tensor, noise: torch.Tensor
     ) -> torch.Tensor:
-        """Excite.
+        """Make the excitation signal.
 
         Args:
             f0: (B, T) Hz by frame.
