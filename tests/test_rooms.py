@@ -59,8 +59,3 @@ def test_imports_only_go_down():
 def test_every_room_is_on_a_floor():
     rooms = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
     assert rooms == {room for rooms in FLOORS for room in rooms}
-
-
-def test_exceptions_are_used():
-    pairs = {(room, other) for _, room, other in arrows()}
-    assert pairs >= BESIDE | EXCEPTIONS
