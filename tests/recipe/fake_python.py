@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Stands for Python in taste.sh: notes each program in ``calls``, fakes what it makes.
+"""Stands for Python in taste.sh: notes each program in ``calls`` and, with its options,
+in ``command_lines``; fakes what it makes.
 
 What a program makes depends on the content of its inputs only through ``weights``, a
 file that a test may change: trained models contain it.
@@ -39,7 +40,7 @@ def keys_of(table):
 def main(words):
     if words[0] != "-m":
         os.execvp("python3", ["python3", *words])
-    module, words = words[1], words[2:]
+    asked, module, words = words, words[1], words[2:]
     name = module.rpartition(".")[2]
     options = {k: v for k, v in zip(words, words[1:], strict=False) if k[0] == "-"}
     out = Path(options.get("--output_dir", "nowhere"))
@@ -67,7 +68,7 @@ def main(words):
         write(options["--output"])
     elif name == "extract_speakers" and "--average" in options:
         for table in ("spk_emb.scp", "spk_embed_dim", "speakers.scp"):
-            write(out / table)
+            write(out / table, "8\n")
     elif name == "align" and "--speaker_mean" in options:
         write(out / "relative/prosody.scp")
         write(out / "speakers.scp")
@@ -88,6 +89,10 @@ def main(words):
         for file in FILES.get(name, []):
             write(out / file)
         write(out / ".done", json.dumps({}))
+    with open("command_lines", "a") as file:
+        file.write(
+            json.dumps(words[words.index("-m") :] if "-m" in words else asked) + "\n"
+        )
     what = options.get("--data_dir", str(out))
     if name == "format_wav":
         what = words[0]

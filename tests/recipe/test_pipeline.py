@@ -1,11 +1,15 @@
 """What the stages of taste.sh run again, and what not; the programs are fakes."""
 
+import importlib
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from espnet2_taste.tasks.train import parse
 
 ROOT = Path(__file__).parents[2]
 FAKE = Path(__file__).with_name("fake_python.py")
@@ -24,6 +28,9 @@ OPTIONS = {
     "vocoder_type": "world_vq",
     "asr_config": "conf/train_asr.yaml",
     "testsets": "",
+    "units_conf": "a=1",
+    "vocoder_conf": "b=2 c=3",
+    "grammar": "run.sh",
     "sampling_seeds": "0",
 }
 
@@ -57,10 +64,29 @@ def names(calls):
     return {call.split()[0] for call in calls}
 
 
-def test_from_data_to_pack_and_what_runs_again(taste, recipe):
+def check_command_lines(recipe, monkeypatch):
+    """The programs have the options that they were called with."""
+    monkeypatch.chdir(recipe)
+    lines = {}
+    for line in (recipe / "command_lines").read_text().splitlines():
+        words = json.loads(line)
+        options = tuple(word for word in words if word.startswith("--"))
+        lines[words[1], options] = words
+    assert len({module for module, _ in lines}) > 12
+    for (name, _), words in lines.items():
+        module = importlib.import_module(name)
+        tasks = [value for key, value in vars(module).items() if key.endswith("Task")]
+        if tasks:
+            parse(tasks[0].get_parser(), words[2:])
+        else:
+            module.get_parser().parse_args(words[2:])
+
+
+def test_from_data_to_pack_and_what_runs_again(taste, recipe, monkeypatch):
     first = taste()
     assert {"data", "asr_train", "taste_train", "taslm_train", "pack"} <= names(first)
     assert taste() == []
+    check_command_lines(recipe, monkeypatch)
 
     copy = recipe.parent / "renamed"
     shutil.copytree(recipe, copy, symlinks=True, copy_function=shutil.copy)
@@ -83,14 +109,16 @@ def test_from_data_to_pack_and_what_runs_again(taste, recipe):
     assert taste() == []
     conf.write_text(conf.read_text().replace("max_epoch: 1", "max_epoch: 2"))
     assert taste() == ["taste_train exp/taste_rvq"]
-    # Other weights: what is made with them, and nothing else.
+    # Other weights: what is made with them; but no model that knew the old is lost.
     (recipe / "weights").write_text("2")
     conf.write_text(conf.read_text().replace("max_epoch: 2", "max_epoch: 3"))
-    after = taste()
-    assert names(after) >= {"taste_train", "tokenize", "synthesize", "score", "pack"}
-    assert not names(after) & {"extract_units", "align", "asr_train"}
-    made_again = {c for c in after if c.startswith("synthesize")}
-    assert made_again and not any("copy" in call for call in made_again)
+    stopped = taste(fails="exp/taslm was trained with other contents of exp/taste_rvq/")
+    assert names(stopped) == {"taste_train", "tokenize", "synthesize"}
+    assert not any("copy" in call for call in stopped)
+    assert (recipe / "exp/taslm/checkpoint.pth").read_text() == "1"
+    after = names(taste(overwrite="true"))
+    assert after >= {"taslm_train", "taslm_generate", "score", "report", "pack"}
+    assert not after & {"extract_units", "align", "asr_train", "taste_train"}
 
 
 def test_data_that_changed_stop_a_training(taste, recipe):
