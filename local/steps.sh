@@ -21,7 +21,11 @@ run_stage() {
 # need <file> <stage>: fail with the stage that makes a missing file.
 need() { [ -e "$1" ] || die "no $1: run stage $2 first (--stage $2)"; }
 # there <file...>: those that are
-there() { local file; for file in "$@"; do if [ -e "${file}" ]; then echo -n "${file} "; fi; done; }
+there() {
+    local file found=()
+    for file in "$@"; do if [ -e "${file}" ]; then found+=("${file}"); fi; done
+    echo "${found[*]}"
+}
 
 # run_step <mark> "<inputs>" "<outputs>" <command...>: skipped when it ended before with
 # this command line, and with these contents of inputs and outputs (mark.py says which).

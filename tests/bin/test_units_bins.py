@@ -103,6 +103,27 @@ def test_embeddings_of_utterances_and_speakers(trained):
     assert not np.array_equal(averaged["a0"], averaged["b0"])
 
 
+def test_speakers_of_the_training_set_keep_their_embedding(trained, tmp_path):
+    """In another set, with other utterances of one of them and a new speaker."""
+    root, _ = trained
+    means = load(root / "avg/speakers.scp")
+    (tmp_path / "utt2spk").write_text("x1 a\nx2 new\n")
+    vectors = {"x1": np.ones(6, "f"), "x2": np.ones(6, "f")}
+    spk_emb = tmp_path / "spk_emb.scp"
+    kaldiio.save_ark(f"{tmp_path}/spk_emb.ark", vectors, str(spk_emb))
+    run(
+        extract_speakers,
+        average="speaker",
+        spk_emb=spk_emb,
+        data_dir=tmp_path,
+        known=root / "avg/speakers.scp",
+        output_dir=tmp_path / "avg",
+    )
+    averaged = load(tmp_path / "avg/spk_emb.scp")
+    np.testing.assert_array_equal(averaged["x1"], means["a"])
+    np.testing.assert_allclose(averaged["x2"], 6**-0.5, rtol=1e-6)
+
+
 def test_training_again_gives_the_same_files(trained):
     root, _ = trained
     train_units_into(root, root / "again", 1)

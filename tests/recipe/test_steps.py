@@ -220,3 +220,8 @@ def test_help_names_every_option_and_stage(recipe):
     assert len(options) > 40
     assert all(f"  --{name} " in shown for name in options)
     assert all(re.search(rf"\b{stage} \w", shown) for stage in range(1, 12))
+
+
+def test_local_path_sh_is_sourced(recipe):
+    (recipe / "local/path.sh").write_text("echo module load something >&2\n")
+    assert "module load something" in run_recipe(recipe, "--stage", "2").stderr

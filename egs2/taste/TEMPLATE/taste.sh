@@ -79,19 +79,21 @@ align() { # <set> [<speakers.scp of the training set>]
     datadir merge "${dir}" "${dir}"
     "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}
 }
+# of_training <set> <file of the training set>: for other sets, if it is there
+of_training() { if [ "$1" != "${train_set}" ]; then there "$2"; fi; }
 speakers_and_units() {
-    local set dir known=""
+    local set dir known
     if [ -z "${speaker_model}" ] && ! "${skip_train}"; then
         run_step "${speaker_exp}/.done" "$(merged "${speaker_config}") ${org}/${train_set}/wav.scp" \
             "${speaker_exp}/model.pth" train_speaker "${fast_steps[@]}"
     fi
     for set in ${sets}; do
         dir=${dumpdir}/spk_emb/${set}/averaged
+        known=$(of_training "${set}" "${dumpdir}/spk_emb/${train_set}/averaged/speakers.scp")
         run_step "${dumpdir}/spk_emb/${set}/.done" \
             "${org}/${set}/wav.scp ${org}/${set}/utt2spk ${speaker_file} ${known}" \
             "${dir}/spk_emb.scp ${dir}/spk_embed_dim ${dir}/speakers.scp" \
             extract_speakers "${set}" ${known:+"${known}"}
-        if [ "${set}" = "${train_set}" ]; then known=${dir}/speakers.scp; fi
     done
     if [ -z "${units_model}" ] && ! "${skip_train}"; then
         run_step "${units_exp}/.done" "$(merged "${units_config}") ${org}/${train_set}/wav.scp \
@@ -125,7 +127,7 @@ joined() {
     datadir fix "${raw}/$1"
 }
 stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
-    local set files known="" org_set aligned
+    local set files known org_set aligned
     for set in ${sets}; do need "${org}/${set}/utt2num_samples" 2; done
     background speakers_and_units
     if [ -n "${asr_config}" ] && ! "${skip_train}"; then background recogniser_of_words; fi
@@ -133,11 +135,11 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
     for set in ${sets}; do
         [ -n "${asr_config}" ] || break
         aligned=${dumpdir}/align/${set}
+        known=$(of_training "${set}" "${dumpdir}/align/${train_set}/speakers.scp")
         run_step "${aligned}/.done" \
             "${org}/${set}/wav.scp ${org}/${set}/text ${dumpdir}/units/${set}/units.scp ${asr_file} ${known}" \
             "${aligned}/durations.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm ${aligned}/speakers.scp" \
             align "${set}" ${known:+"${known}"}
-        if [ "${set}" = "${train_set}" ]; then known=${aligned}/speakers.scp; fi
     done
     for set in ${sets}; do
         org_set=${org}/${set} aligned=${dumpdir}/align/${set}
