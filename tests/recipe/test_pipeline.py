@@ -90,7 +90,7 @@ def test_from_data_to_pack_and_what_runs_again(taste, recipe, monkeypatch):
 
     copy = recipe.parent / "renamed"
     shutil.copytree(recipe, copy, symlinks=True, copy_function=shutil.copy)
-    assert taste(copy) == []
+    assert taste(copy) == ["report nowhere"]  # its title is the name
 
     # A test set that is added costs itself, and the report. No training.
     added = taste(test_sets="test test2")
