@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from parity.models import taslm_state, taste_state
 from published_names import EMBED, LM_HEAD, TINY, config
 from safetensors.torch import load_file
 
 from espnet2_taste.bin import convert as bin_convert
 from espnet2_taste.hub import from_published
 from espnet2_taste.hub.published_arguments import taslm_arguments, taste_arguments
-from espnet2_taste.hub.published_names import taslm_state, taste_state
 from espnet2_taste.inference import (
     SpeechToTaste,
     TaslmGenerate,

@@ -6,10 +6,9 @@ import torch
 from parity.compare import Result, Unknown
 from parity.computed.extract_vq import tokenize
 from parity.computed.generation import run, runs
-from parity.models import taslm_model, taste_model
+from parity.models import taslm_model, taste_model, taste_state
 
 from espnet2_taste.hub.published_arguments import taste_arguments
-from espnet2_taste.hub.published_names import taste_state
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.build import build_taste_model
 from espnet2_taste.taste.espnet_model import TasteModel
