@@ -51,6 +51,7 @@ asr_config=            # ESPnet CTC model: aligner, `espnet` encoder; empty: non
 asr_args=              # Added to its training.
 # Tokenizer (stages 4 to 6)
 vocab_size=500         # Text pieces, at most.
+segmenter=whitespace   # What words are: whitespace, characters (Chinese, Thai ...), given.
 feats_type=raw         # extracted: the frontend runs once, in stage 4 (more disk).
 taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq [text_only_matched].
 taste_args=            # Added to each sub-stage.

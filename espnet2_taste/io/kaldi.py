@@ -89,7 +89,7 @@ def first_array(path: str | Path) -> np.ndarray:
 def read_codes(
     path: str | Path, num_codebooks: int, wanted: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
-    """taste.scp -> utterance -> (W, R) int64.
+    """taste.scp -> utterance -> (S, R) int64.
 
     Args:
         path: of the table.
@@ -97,7 +97,7 @@ def read_codes(
         wanted: utterances that must be among them.
 
     Raises:
-        ValueError: an utterance is missing, or its codes are not whole words; the
+        ValueError: an utterance is missing, or its codes are not whole rows; the
             message names it.
     """
     codes = {}

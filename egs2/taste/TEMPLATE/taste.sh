@@ -75,7 +75,7 @@ align() { # <set> [<speakers.scp of the training set>]
     local dir=${dumpdir}/align/$1
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.align --data_dir "${org}/$1" \
         --units "${dumpdir}/units/$1/units.scp" --asr_config "${asr_exp}/config.yaml" \
-        --asr_model "${asr_file}" --device "${device}"
+        --asr_model "${asr_file}" --device "${device}" --segmenter "${segmenter}"
     datadir merge "${dir}" "${dir}"
     "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}
 }
@@ -177,7 +177,7 @@ stage_4() { # text pieces, lengths, features
     if "${skip_train}"; then return; fi
     for set in "${train_set}" "${valid_set}"; do need "${raw}/${set}/.done" 3; done
     run_step "${bpe%/*}/.done" "${raw}/${train_set}/text" "${bpe}" "${python}" -m espnet2_taste.bin.train_tokenizer \
-        --data_dir "${raw}/${train_set}" --vocab_size "${vocab_size}" --output "${bpe}"
+        --data_dir "${raw}/${train_set}" --vocab_size "${vocab_size}" --segmenter "${segmenter}" --output "${bpe}"
     files=$(printf "${expdir}/stats/%s " {"${train_set}","${valid_set}"}/{speech,words}_shape)
     run_step "${expdir}/stats/.done" "$(tables_of "${raw}" text utt2num_samples)" "${files}" write_shapes
     if [ "${feats_type}" = extracted ]; then
@@ -213,7 +213,7 @@ sub_stage() {
     # shellcheck disable=SC2046,SC2086
     run_step "${dir}/.done" "$(merged "${config}") ${files} ${asr_config:+${asr_file}}" "${dir}/${taste_model}" \
         train "${dir}" "${files}" espnet2_taste.bin.taste_train --seed "${seed}" \
-        --config "${config}" --bpe_model "${bpe}" \
+        --config "${config}" --bpe_model "${bpe}" --segmenter "${segmenter}" \
         --spk_embed_dim "$(<"${raw}/${train_set}/spk_embed_dim")" \
         --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
         --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
