@@ -7,8 +7,10 @@ the reference's configuration classes.
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 
 from espnet2_taste.hub.published_names import AGGREGATOR, ENCODER, count_layers
+from espnet2_taste.units.unit_spec import S3
 
 #: Whisper vocabulary size -> our ``token_model``
 WHISPER_VOCABULARIES = {51866: "multilingual", 51865: "multilingual-v2", 51864: "en"}
@@ -64,6 +66,7 @@ def taste_arguments(config: dict, names: Iterable[str] = ()) -> argparse.Namespa
         token_type="whisper",
         token_model=WHISPER_VOCABULARIES.get(whisper["vocab_size"]),
         vocab_size=whisper["vocab_size"],
+        unit_spec=asdict(replace(S3, num_units=conf["speech_token_size"])),
         num_units=conf["speech_token_size"],
         spk_embed_dim=conf["spk_embed_dim"],
         frontend="whisper_mel",

@@ -1,5 +1,6 @@
 """The flow's training: target mel, ESPnet model, task."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import kaldiio
@@ -11,12 +12,15 @@ import yaml
 from tiny_vocoder import TINY, tiny_voice_generator
 
 from espnet2_taste.io.checkpoint import load_state
-from espnet2_taste.tasks.vocoder import VocoderPreprocessor
+from espnet2_taste.tasks.vocoder import VocoderPreprocessor, VocoderTask
+from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder import load_vocoder
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
+from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 from espnet2_taste.vocoder.cosyvoice.mel import TargetMel
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
+from espnet2_taste.vocoder.cosyvoice.vocoder import CosyVoiceVocoder
 
 #: CosyVoice 2's
 TOY = MelSpec(24000, n_fft=1920, hop=480, win=1920)
@@ -94,6 +98,50 @@ def test_it_learns():
     assert model.eval()(**batch)[0] < 0.7 * before
 
 
+def test_24_khz_and_25_units_a_second_are_other_numbers():
+    """CosyVoice 2's rates, from configuration alone, in training and speech."""
+    mel = vars(TOY)
+    flow = TINY["flow_conf"] | {"unit_rate": 25.0, "mel_spec": mel}
+    hift = TINY["hift_conf"] | {
+        "mel_spec": mel,
+        "upsample_rates": [8, 5, 3],
+        "upsample_kernels": [16, 11, 7],
+        "source_kernels": [7, 7, 11],
+    }
+    torch.manual_seed(0)
+    model = FlowModel(flow)
+    assert FlowModel.rates(flow) == (24000, 25.0)
+    batch = make_batch() | {
+        "speech": noise(2, 9600),
+        "speech_lengths": torch.tensor([9600, 4800]),
+        "units": torch.randint(0, 24, (2, 10)),
+        "units_lengths": torch.tensor([10, 5]),
+    }
+    assert torch.isfinite(model(**batch)[0])
+    vocoder = CosyVoiceVocoder(VoiceGenerator(flow, hift))
+    assert vocoder.sample_rate == 24000 and vocoder.unit_spec == UnitSpec(24, 25.0)
+    units, speakers = [torch.arange(9), torch.arange(4)], torch.randn(2, 6)
+    wavs = vocoder(units, speakers)
+    assert [len(wav) for wav in wavs] == [9 * 960, 4 * 960]
+    alone = vocoder(units[1:], speakers[1:])[0]
+    torch.testing.assert_close(wavs[1], alone, atol=1e-4, rtol=1e-3)
+
+
+OTHER_MELS = {
+    "sample_rate": ({"sample_rate": 24000}, "sample_rate 22050 and 24000"),
+    "fmax": ({"fmax": 11025.0}, "fmax 8000.0 and 11025.0"),
+    "hop": ({"hop": 480}, "make 256 samples a frame, not 480"),
+}
+
+
+@pytest.mark.parametrize("other", OTHER_MELS)
+def test_flow_and_hift_of_other_mels(other):
+    spec, words = OTHER_MELS[other]
+    hift = TINY["hift_conf"] | {"mel_spec": spec}
+    with pytest.raises(ValueError, match=words):
+        VoiceGenerator(TINY["flow_conf"], hift)
+
+
 def test_prompts_are_starts_of_the_mel():
     model, frames = tiny_model(prompt_rate=0.5), torch.full((400,), 40)
     frames[1::2] = 20
@@ -126,6 +174,30 @@ def test_units_of_other_speech_are_refused(units, samples, message):
     }
     with pytest.raises(ValueError, match=message):
         VocoderPreprocessor(16000, 50)("u1", data)
+
+
+OTHERS = {
+    "num_units": (UnitSpec(25, 50.0), 6, "units.scp .*: 25 units instead of 24"),
+    "unit_rate": (UnitSpec(24, 25.0), 6, "units.scp .*: 25 units a second instead of"),
+    "spk_embed_dim": (UnitSpec(24, 50.0), 7, "spk_emb.scp .* of 7 dimensions inst"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_data_of_another_kind_is_refused(tmp_path, other):
+    spec, width, words = OTHERS[other]
+    (tmp_path / UnitSpec.FILE).write_text(spec.text())
+    speakers = {"u": np.zeros(width, np.float32)}
+    kaldiio.save_ark(f"{tmp_path}/s.ark", speakers, scp=f"{tmp_path}/spk_emb.scp")
+    data = [(f"{tmp_path}/{n}.scp", n, "kaldi_ark") for n in ("units", "spk_emb")]
+    args = Namespace(
+        vocoder="cosyvoice_flow",
+        vocoder_conf={"flow_conf": TINY["flow_conf"]},
+        train_data_path_and_name_and_type=data,
+        valid_data_path_and_name_and_type=data,
+    )
+    with pytest.raises(ValueError, match=words):
+        VocoderTask.build_model(args)
 
 
 def test_published_configuration():
