@@ -89,7 +89,8 @@ class TasteEdit(SpeechToTaste, TasteToSpeech):
     Example:
         >>> editor = TasteEdit.from_pretrained("exp/taste_rvq", vocoder=vocoder)
         >>> slow, fast = editor(slow_reading, fast_reading, words=[2, 3])
-        >>> soundfile.write("out.wav", slow.edited_speech.wav, 22050)
+        >>> said = slow.edited_speech
+        >>> soundfile.write("out.wav", said.wav, said.sample_rate)
     """
 
     def __call__(

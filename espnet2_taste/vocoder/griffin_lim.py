@@ -120,5 +120,5 @@ class GriffinLimVocoder(AbsVocoder):
 def _filterbank() -> torch.Tensor:
     """(N_FFT // 2 + 1, NUM_MELS) mel filters."""
     return torchaudio.functional.melscale_fbanks(
-        N_FFT // 2 + 1, 0.0, 8000.0, NUM_MELS, 16000
+        N_FFT // 2 + 1, 0.0, 8000.0, NUM_MELS, GriffinLimVocoder.sample_rate
     )
