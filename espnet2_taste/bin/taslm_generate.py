@@ -11,6 +11,7 @@ random one of another utterance.
 """
 
 import argparse
+import logging
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
@@ -113,7 +114,8 @@ def main(args: argparse.Namespace) -> None:
             )
         for name, result in zip(names, results, strict=True):
             if not result.words:
-                shard.skip(name, "nothing generated")
+                logging.warning("%s: nothing generated; left out", name)
+                shard.write(name, {}, audio_s=None)
                 continue
             row = {key: np.array(table[name]) for key, table in arks.items()}
             row["taste"] = result.codes.flatten().numpy().astype(np.int32)

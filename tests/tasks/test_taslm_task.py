@@ -184,6 +184,7 @@ def test_generate_command_names_what_does_not_fit(folder, experiment, tmp_path):
     (data / "spk_emb.scp").write_text("".join(speakers[1:]))
     with pytest.raises(ValueError, match=r"spk_emb.scp: utt00 is missing \(1 of"):
         main(command)
+    (data / "spk_emb.scp").write_text("".join(speakers))
     (data / "text").write_text((data / "text").read_text().replace("\n", " more\n"))
     with pytest.raises(ValueError, match=r"taste.scp: utt\d+ has codes of \d+ words"):
         main(command)
