@@ -73,7 +73,7 @@ def average(args: argparse.Namespace) -> None:
     import kaldiio
 
     from espnet2_taste.io.kaldi import ArkWriter, read_table
-    from espnet2_taste.speaker.training import speaker_means
+    from espnet2_taste.speaker.average import speaker_means
 
     if Path(args.spk_emb).resolve().parent == args.output_dir.resolve():
         raise ValueError(

@@ -1,9 +1,7 @@
-"""Speech units of a data directory: units.{ark,scp} (int32, 1-D) and unit_spec.yaml.
-
-Units of the training set that training kept beside the model are not made again.
-"""
+"""Speech units of a data directory: units.scp (1-D int32) and unit_spec.yaml."""
 
 import argparse
+from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
@@ -25,6 +23,9 @@ def get_parser() -> argparse.ArgumentParser:
         required=True,
         help="folder or file of the unit extractor, or packed model",
     )
+    parser.add_argument(
+        "--feats", type=Path, help="feats.scp of bin.extract_world: not analysed again"
+    )
     add_data_options(parser, "wav.scp [utt2num_samples]")
     add_batch_options(parser, batch_size=16)
     add_device_option(parser)
@@ -36,10 +37,10 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
+    from espnet2_taste.io.kaldi import read_arks
     from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.units import load_unit_extractor
-    from espnet2_taste.units.cache import UnitCache
     from espnet2_taste.units.reading import WavDir
     from espnet2_taste.units.unit_spec import UnitSpec
 
@@ -50,13 +51,15 @@ def main(args: argparse.Namespace) -> None:
     extractor = load_unit_extractor(choice, path, device=args.device, **args.units_conf)
     shard.files[UnitSpec.FILE] = extractor.spec.text()
     data = WavDir(args.data_dir, args.key_file, extractor.sample_rate)
-    cache = UnitCache(path)
+    feats = read_arks(args.feats, ()) if args.feats else {}
     for keys in shard.batches(sorted(data.wavs)):
-        cached = {key: cache.get(key, data.wavs[key]) for key in keys}
-        for key, units in cached.items():
-            if units is not None:
-                shard.write(key, {"units": np.array(units)})
-        wavs = data.read([key for key in keys if cached[key] is None], shard)
+        known = [key for key in keys if key in feats]
+        results = extractor.encode_features([feats[key] for key in known])
+        for key, units in zip(known, results, strict=True):
+            shard.write(key, {"units": units.numpy().astype(np.int32)})
+        wavs = data.read([key for key in keys if key not in feats], shard)
+        if not wavs:
+            continue
         with shard.clock("unit_extractor"):
             results = extractor([torch.from_numpy(wav) for wav in wavs.values()])
         for (key, wav), units in zip(wavs.items(), results, strict=True):

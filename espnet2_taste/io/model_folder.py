@@ -1,8 +1,10 @@
-"""Saving and loading a small model: a folder with ``config.yaml`` and ``model.pth``.
+"""Saving and loading a small model: an ESPnet experiment folder, or ``model.pth``.
 
-Units, vocoders and speaker encoders that a recipe trains without ESPnet's trainer.
+Units, vocoders and speaker encoders that a recipe trains: ``config.yaml`` with
+``model_conf``, and the weights in one of ``CHECKPOINTS`` beside it.
 """
 
+import inspect
 from pathlib import Path
 
 import torch
@@ -11,21 +13,8 @@ import yaml
 from espnet2_taste.io.atomic import replacing, write_text
 from espnet2_taste.io.checkpoint import load_state
 
-#: of a training configuration
-SECTIONS = ("model_conf", "train_conf", "griffin_lim_conf")
-
-
-def read_config(path: Path) -> dict:
-    """A training configuration, with empty sections where it has none.
-
-    Raises:
-        ValueError: a section that no trainer knows; the message names it.
-    """
-    config = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    unknown = sorted(set(config) - set(SECTIONS))
-    if unknown:
-        raise ValueError(f"{path}: unknown section {unknown[0]}; known: {SECTIONS}")
-    return {name: config.get(name) or {} for name in SECTIONS}
+#: looked for in this order: of training, of packed models
+CHECKPOINTS = ("valid.loss.best.pth", "model.pth")
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -69,28 +58,61 @@ def save_state(output_dir: Path, state: dict[str, torch.Tensor], config: dict) -
     write_text(output_dir / "config.yaml", yaml.safe_dump(config, sort_keys=False))
 
 
-def load_model(path: str, cls: type, made_by: str, device: str) -> torch.nn.Module:
-    """Rebuild ``cls(**config["model_conf"])`` with its weights, in eval mode.
+def read_model(
+    path: str | Path, cls: type, made_by: str, part: str | None = None
+) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Arguments and weights of a trained model.
+
+    Args:
+        path: its folder.
+        cls: of the model.
+        made_by: program that makes such a folder, for messages.
+        part: attribute of what was trained, where that is more than the model.
+
+    Raises:
+        FileNotFoundError: ``path`` holds no complete model.
+        RuntimeError: not a file of tensors.
+    """
+    config_file = Path(path) / "config.yaml"
+    if not config_file.is_file():
+        raise FileNotFoundError(f"{config_file} does not exist: {made_by} makes it")
+    conf = yaml.safe_load(config_file.read_text(encoding="utf-8"))["model_conf"]
+    files = [Path(path) / name for name in CHECKPOINTS]
+    file = next((file for file in files if file.is_file()), files[-1])
+    state = load_tensors(file, made_by)
+    own = {
+        k.removeprefix(f"{part}."): v
+        for k, v in state.items()
+        if k.startswith(f"{part}.")
+    }
+    if own:
+        known = inspect.signature(cls).parameters
+        conf = {name: value for name, value in conf.items() if name in known}
+    return conf, own or state
+
+
+def load_model(
+    path: str, cls: type, made_by: str, device: str, part: str | None = None
+) -> torch.nn.Module:
+    """Rebuild a trained model, in eval mode; see :func:`read_model`.
 
     Raises:
         FileNotFoundError: ``path`` holds no complete model.
         RuntimeError: weights that do not fit the configuration.
     """
-    config_file = Path(path) / "config.yaml"
-    if not config_file.is_file():
-        raise FileNotFoundError(f"{config_file} does not exist: {made_by} makes it")
-    config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
-    model = cls(**config["model_conf"])
-    model.load_state_dict(load_tensors(Path(path) / "model.pth", made_by))
+    conf, state = read_model(path, cls, made_by, part)
+    model = cls(**conf)
+    model.load_state_dict(state)
     return model.to(device).eval()
 
 
-def copy_model(path: str | Path, folder: Path, made_by: str) -> None:
+def copy_model(
+    path: str | Path, folder: Path, cls: type, made_by: str, part: str | None = None
+) -> None:
     """Copy a trained model alone, without what else training left there.
 
     Raises:
-        FileNotFoundError, RuntimeError: see :func:`load_tensors`.
+        FileNotFoundError, RuntimeError: see :func:`read_model`.
     """
-    path = Path(path)
-    state = load_tensors(path / "model.pth", made_by)
-    save_state(folder, state, read_config(path / "config.yaml"))
+    conf, state = read_model(path, cls, made_by, part)
+    save_state(folder, state, {"model_conf": conf})

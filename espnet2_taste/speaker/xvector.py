@@ -18,6 +18,7 @@ from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 SAMPLE_RATE = 16000
 HOP = 160
+MADE_BY = "bin/speaker_train.py"
 POWER_FLOOR = 1e-5  # hides digital silence and the dither of 16 bits
 
 
@@ -127,12 +128,12 @@ class XVectorSpeakerEncoder(AbsSpeakerEncoder):
 
     @classmethod
     def from_pretrained(cls, path: str, device: str = "cpu") -> "XVectorSpeakerEncoder":
-        """Load the folder that bin/train_speaker.py wrote."""
-        return cls(load_model(path, XVector, "bin/train_speaker.py", device))
+        """Load the folder that bin/speaker_train.py wrote."""
+        return cls(load_model(path, XVector, MADE_BY, device, part="xvector"))
 
     @classmethod
     def pack(cls, path: str, folder: Path) -> None:
-        copy_model(path, folder, "bin/train_speaker.py")
+        copy_model(path, folder, XVector, MADE_BY, part="xvector")
 
     @torch.no_grad()
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:

@@ -127,3 +127,9 @@ def complete_tokens(args: argparse.Namespace) -> None:
     bpe_model = vars(args).pop("bpe_model")
     if args.token_type == "bpe" and args.token_model is None:
         args.token_model = bpe_model
+
+
+def data_files(args: argparse.Namespace) -> dict[str, str]:
+    """Name of the data in a batch -> its file, of the training set."""
+    paths = args.train_data_path_and_name_and_type
+    return {name: path for path, name, _ in paths}

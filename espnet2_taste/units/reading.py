@@ -35,11 +35,6 @@ class WavDir:
         counts = Path(data_dir) / "utt2num_samples"
         self.num_samples = read_table(counts) if counts.is_file() else {}
 
-    def items(self) -> list[tuple[str, str, int | None]]:
-        """(key, path, expected samples) of each utterance, sorted by key."""
-        expected = {key: int(value) for key, value in self.num_samples.items()}
-        return [(key, self.wavs[key], expected.get(key)) for key in sorted(self.wavs)]
-
     def read(self, keys: list[str], shard: Shard) -> dict[str, np.ndarray]:
         """(N,) float32 of each key; the shard skips what cannot be used."""
         found = {}

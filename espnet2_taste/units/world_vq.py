@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
@@ -22,6 +24,7 @@ from espnet2_taste.units import world
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.analysis import (
     FRAMES_PER_UNIT,
+    NUM_CEPS,
     SAMPLES_PER_UNIT,
     world_features,
 )
@@ -43,8 +46,11 @@ class ResidualConv(nn.Module):
         return x + self.project(hidden)
 
 
-class WorldVQ(nn.Module):
+class WorldVQ(AbsESPnetModel):
     """Conv autoencoder over WORLD features with an EMA codebook.
+
+    With several processes the codebook's start (k-means of the first batch) and its
+    moving averages are of all processes' batches.
 
     Args:
         num_units: codebook size.
@@ -54,12 +60,17 @@ class WorldVQ(nn.Module):
         encoder_blocks, decoder_blocks, kernel_size: depth and context.
         code_dim: width of a codebook vector.
         decay: of the codebook's moving average.
+        f0_weight: of the log-F0 error against the cepstral one, in training.
+        ceps_exponent: cepstral coefficients are weighted by std ** this: 0 weighs all
+            alike, 1 is the log-spectral distance.
+        spk_noise: standard deviation of noise on each dimension of the embeddings in
+            training, so that unseen speakers are not far from what the decoder knows.
     """
 
     def __init__(
         self,
         num_units: int = 512,
-        num_ceps: int = 24,
+        num_ceps: int = NUM_CEPS,
         spk_embed_dim: int = 64,
         hidden_size: int = 160,
         encoder_blocks: int = 2,
@@ -67,8 +78,14 @@ class WorldVQ(nn.Module):
         kernel_size: int = 5,
         code_dim: int = 32,
         decay: float = 0.98,
+        f0_weight: float = 4.0,
+        ceps_exponent: float = 0.5,
+        spk_noise: float = 0.05,
     ):
         super().__init__()
+        self.f0_weight = f0_weight
+        self.ceps_exponent = ceps_exponent
+        self.spk_noise = spk_noise
         self.num_units = num_units
         self.num_ceps = num_ceps
         self.spk_embed_dim = spk_embed_dim
@@ -133,31 +150,31 @@ class WorldVQ(nn.Module):
 
     def forward(
         self,
-        features: torch.Tensor,
-        lengths: torch.Tensor,
-        spk_emb: torch.Tensor | None,
-        f0_weight: float = 4.0,
-        ceps_exponent: float = 0.5,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        feats: torch.Tensor,
+        feats_lengths: torch.Tensor,
+        spk_emb: torch.Tensor | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """Training loss.
 
         Args:
-            features: (B, 2 U, D) WORLD features, padded with anything.
-            lengths: (B,) int64 units of each row.
-            spk_emb: (B, S) speaker embeddings, or None without conditioning.
-            f0_weight: of the log-F0 error against the cepstral one.
-            ceps_exponent: cepstral coefficients are weighted by std ** this:
-                0 weighs all alike, 1 is the log-spectral distance.
+            feats: (B, 2 U, D) WORLD features, padded with anything.
+            feats_lengths: (B,) int64 frames of each row, two per unit.
+            spk_emb: (B, S) speaker embeddings; not needed without conditioning.
+            kwargs: ignored (``utt_id``).
 
         Returns:
-            Scalar loss and its parts by name (detached).
+            loss, statistics and the batch size.
         """
-        mask = length_mask(lengths, features.shape[1] // FRAMES_PER_UNIT)
-        codes, indices, commit = self.quantizer(
-            self.latents(features, mask.unsqueeze(-1)), mask=mask
+        lengths = feats_lengths // FRAMES_PER_UNIT
+        mask = length_mask(lengths, feats.shape[1] // FRAMES_PER_UNIT)
+        codes, _, commit = self.quantizer(
+            self.latents(feats, mask.unsqueeze(-1)), mask=mask
         )
+        if self.training and self.speaker is not None:
+            spk_emb = spk_emb + self.spk_noise * torch.randn_like(spk_emb)
         output = self.reconstruct(codes, spk_emb, mask.unsqueeze(-1))
-        target = (features - self.mean) / self.scale
+        target = (feats - self.mean) / self.scale
         frames = mask.repeat_interleave(FRAMES_PER_UNIT, dim=1)
         output, target = output[frames], target[frames]  # (frames, D)
 
@@ -168,12 +185,18 @@ class WorldVQ(nn.Module):
         f0 = (trust * (output[:, :pitch] - target[:, :pitch]) ** 2).mean()
         voicing = F.binary_cross_entropy_with_logits(output[:, pitch:voice], voiced)
         # c0 spans silence to speech and would drown the rest in any power of its std.
-        weights = self.scale[voice:].clamp(max=2.0) ** (2 * ceps_exponent)
+        weights = self.scale[voice:].clamp(max=2.0) ** (2 * self.ceps_exponent)
         error = (output[:, voice:] - target[:, voice:]) ** 2
         ceps = (error * (weights / weights.mean())).mean()
-        loss = ceps + f0_weight * f0 + voicing + commit.sum()
+        loss = ceps + self.f0_weight * f0 + voicing + commit.sum()
         parts = {"ceps": ceps, "f0": f0, "voicing": voicing, "commit": commit.sum()}
-        return loss, {name: value.detach() for name, value in parts.items()}
+        stats = {name: value.detach() for name, value in parts.items()}
+        stats["loss"] = loss.detach().clone()  # the trainer scales it in place
+        return force_gatherable((loss, stats, len(feats)), loss.device)
+
+    def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Nothing needs statistics of ESPnet's."""
+        return {}
 
     @torch.no_grad()
     def encode(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -214,12 +237,12 @@ class WorldVQUnitExtractor(AbsUnitExtractor):
 
     @classmethod
     def from_pretrained(cls, path: str, device: str = "cpu") -> "WorldVQUnitExtractor":
-        """Load the folder that bin/train_units.py wrote."""
-        return cls(load_model(path, WorldVQ, "bin/train_units.py", device))
+        """Load the folder that bin/units_train.py wrote."""
+        return cls(load_model(path, WorldVQ, "bin/units_train.py", device))
 
     @classmethod
     def pack(cls, path: str, folder: Path) -> None:
-        copy_model(path, folder, "bin/train_units.py")
+        copy_model(path, folder, WorldVQ, "bin/units_train.py")
 
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:
         """1-D float waveforms at 16 kHz -> 1-D int64 units, ceil(N / 640) each."""

@@ -48,7 +48,7 @@ class GriffinLimVocoder(AbsVocoder):
         file = Path(path)
         if file.is_dir():
             file = file / FILE_NAME
-        return cls(load_tensors(file, "bin/train_units.py")["table"].to(device))
+        return cls(load_tensors(file, "bin/fit_griffin_lim.py")["table"].to(device))
 
     @classmethod
     def pack(cls, path: str, folder: Path) -> None:

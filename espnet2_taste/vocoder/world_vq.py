@@ -29,12 +29,12 @@ class WorldVQVocoder(AbsVocoder):
 
     @classmethod
     def from_pretrained(cls, path: str, device: str = "cpu") -> "WorldVQVocoder":
-        """Load the folder that bin/train_units.py wrote."""
-        return cls(load_model(path, WorldVQ, "bin/train_units.py", device))
+        """Load the folder that bin/units_train.py wrote."""
+        return cls(load_model(path, WorldVQ, "bin/units_train.py", device))
 
     @classmethod
     def pack(cls, path: str, folder: Path) -> None:
-        copy_model(path, folder, "bin/train_units.py")
+        copy_model(path, folder, WorldVQ, "bin/units_train.py")
 
     def __call__(
         self, units: list[torch.Tensor], spk_emb: torch.Tensor

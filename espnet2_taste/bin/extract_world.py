@@ -1,0 +1,46 @@
+"""WORLD features of a data directory, of which `world_vq` units are made.
+
+Writes feats.scp and feats_shape (frames of each utterance).
+Analysis is the slow part of these units: it is done once for ``bin.units_train`` and
+``bin.extract_units --feats``.
+"""
+
+import argparse
+from pathlib import Path
+
+from espnet2_taste.bin import command, run
+from espnet2_taste.bin.options import add_batch_options, add_data_options
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Command-line options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--config", type=Path, required=True, help="of training: model_conf num_ceps"
+    )
+    add_data_options(parser, "wav.scp [utt2num_samples]")
+    add_batch_options(parser)
+    return parser
+
+
+@command(get_parser)
+def main(args: argparse.Namespace) -> None:
+    from espnet2_taste.io.checkpoint import read_yaml
+    from espnet2_taste.io.shards import Shard
+    from espnet2_taste.units.analysis import NUM_CEPS, world_features
+    from espnet2_taste.units.reading import WavDir
+    from espnet2_taste.units.world import SAMPLE_RATE
+
+    shard = Shard(args, arks=["feats"], tables=["feats_shape"])
+    if shard.done:
+        return
+    conf = read_yaml(args.config).get("model_conf") or {}
+    data = WavDir(args.data_dir, args.key_file, SAMPLE_RATE)
+    for keys in shard.batches(sorted(data.wavs)):
+        for key, wav in data.read(keys, shard).items():
+            feats = world_features(wav, conf.get("num_ceps", NUM_CEPS))
+            shard.write(key, {"feats": feats, "feats_shape": str(len(feats))})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,111 @@
+"""ESPnet task of the x-vector speaker encoder."""
+
+import argparse
+
+import numpy as np
+from espnet2.tasks.abs_task import AbsTask
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+from espnet2_taste.io.checkpoint import check_init_freeze
+from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.speaker.espnet_model import SpeakerModel
+from espnet2_taste.speaker.xvector import SAMPLE_RATE
+from espnet2_taste.tasks.collate import TasteCollate
+from espnet2_taste.tasks.options import data_files
+from espnet2_taste.tasks.trainer import TasteTrainer
+
+
+class SpeakerPreprocessor:
+    """``(uid, data) -> data``: a crop of the speech, and the number of its speaker.
+
+    Args:
+        names: training speakers, in the order of their numbers.
+        crop_s: seconds of the crops; short utterances are repeated.
+        train: whether crops are random; else they are from the middle.
+    """
+
+    def __init__(self, names: list[str], crop_s: float, train: bool):
+        self.numbers = {name: i for i, name in enumerate(names)}
+        self.size = int(crop_s * SAMPLE_RATE)
+        self.train = train
+
+    def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
+        """Raises ValueError on a bad utterance, naming it."""
+        speech, name = data["speech"], str(data["speaker"])
+        if name not in self.numbers:
+            raise ValueError(f"utterance {uid}: {name} is no training speaker")
+        if speech.ndim != 1 or not len(speech) or not np.isfinite(speech).all():
+            raise ValueError(f"utterance {uid}: no mono audio of finite samples")
+        room = max(len(speech) - self.size, 0)
+        start = np.random.randint(room + 1) if self.train else room // 2
+        speech = np.resize(speech[start : start + self.size], self.size)
+        speaker = np.array([self.numbers[name]])
+        return {"speech": speech.astype(np.float32), "speaker": speaker}
+
+
+class SpeakerTask(AbsTask):
+    """Builds and trains :class:`~espnet2_taste.speaker.espnet_model.SpeakerModel`.
+
+    The validation set holds other utterances of the training speakers.
+    """
+
+    num_optimizers = 1
+    class_choices_list = []
+    trainer = TasteTrainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group(description="Task related")
+        group.add_argument(
+            "--model_conf",
+            action=NestedDictAction,
+            default={},
+            help="The keyword arguments for model class; num_speakers is read from "
+            "the training data.",
+        )
+        group.add_argument(
+            "--crop_s", type=float, default=1.5, help="Seconds of each utterance"
+        )
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool):
+        return TasteCollate()
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
+        return SpeakerPreprocessor(training_speakers(args), args.crop_s, train)
+
+    @classmethod
+    def required_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        return ("speech", "speaker")
+
+    @classmethod
+    def optional_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> SpeakerModel:
+        args.model_conf["num_speakers"] = len(training_speakers(args))
+        model = SpeakerModel(**args.model_conf)
+        check_init_freeze(args, model)
+        return model
+
+
+def training_speakers(args: argparse.Namespace) -> list[str]:
+    """Their names, sorted.
+
+    Raises:
+        ValueError: fewer than two.
+    """
+    path = data_files(args)["speaker"]
+    names = sorted(set(read_table(path).values()))
+    if len(names) < 2:
+        raise ValueError(
+            f"{path} has {len(names)} speaker(s); a speaker encoder needs two or more "
+            "to tell apart"
+        )
+    return names

@@ -1,0 +1,122 @@
+"""ESPnet task of the `world_vq` units and their vocoder: WORLD features -> units."""
+
+import argparse
+
+import kaldiio
+import numpy as np
+import torch
+from espnet2.tasks.abs_task import AbsTask
+from espnet2.utils.get_default_kwargs import get_default_kwargs
+from espnet2.utils.nested_dict_action import NestedDictAction
+
+from espnet2_taste.io.checkpoint import check_init_freeze
+from espnet2_taste.tasks.collate import TasteCollate
+from espnet2_taste.tasks.options import data_files
+from espnet2_taste.tasks.trainer import TasteTrainer
+from espnet2_taste.units.analysis import FRAMES_PER_UNIT
+from espnet2_taste.units.world_vq import WorldVQ
+
+STATISTICS_OF = 5000  # utterances, at most
+
+
+class UnitsPreprocessor:
+    """``(uid, data) -> data``: a random crop of the features.
+
+    Args:
+        crop_units: its length; shorter utterances stay whole. None: no crop.
+    """
+
+    def __init__(self, crop_units: int | None):
+        self.crop_units = crop_units
+
+    def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
+        """Raises ValueError on features that are no numbers, naming the utterance."""
+        for name, array in data.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"utterance {uid}: {name} has NaN or infinite values")
+        units = len(data["feats"]) // FRAMES_PER_UNIT
+        if self.crop_units is None or units <= self.crop_units:
+            return data
+        start = np.random.randint(units - self.crop_units + 1) * FRAMES_PER_UNIT
+        end = start + self.crop_units * FRAMES_PER_UNIT
+        return {**data, "feats": data["feats"][start:end]}
+
+
+class UnitsTask(AbsTask):
+    """Builds and trains :class:`~espnet2_taste.units.world_vq.WorldVQ`."""
+
+    num_optimizers = 1
+    class_choices_list = []
+    trainer = TasteTrainer
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        group = parser.add_argument_group(description="Task related")
+        group.add_argument(
+            "--model_conf",
+            action=NestedDictAction,
+            default=get_default_kwargs(WorldVQ),
+            help="The keyword arguments for model class; spk_embed_dim is read from "
+            "the training data.",
+        )
+        group.add_argument(
+            "--crop_units", type=int, default=32, help="Longest crop in training"
+        )
+
+    @classmethod
+    def build_collate_fn(cls, args: argparse.Namespace, train: bool):
+        return TasteCollate()
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
+        return UnitsPreprocessor(args.crop_units if train else None)
+
+    @classmethod
+    def required_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        return ("feats",)
+
+    @classmethod
+    def optional_data_names(
+        cls, train: bool = True, inference: bool = False
+    ) -> tuple[str, ...]:
+        return ("spk_emb",)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> WorldVQ:
+        files = data_files(args)
+        width = 0
+        if "spk_emb" in files:
+            width = len(next(iter(kaldiio.load_scp(files["spk_emb"]).values())))
+        args.model_conf["spk_embed_dim"] = width
+        model = WorldVQ(**args.model_conf)
+        model.set_statistics(*feature_statistics(files["feats"], model.feature_dim))
+        check_init_freeze(args, model)
+        return model
+
+
+def feature_statistics(scp: str, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation (D,) of WORLD features, of many utterances at most.
+
+    Raises:
+        ValueError: features of another width, or none at all.
+    """
+    table = kaldiio.load_scp(scp)
+    keys = sorted(table)
+    frames, total, squares = 0, np.zeros(width), np.zeros(width)
+    for key in keys[:: -(-len(keys) // STATISTICS_OF) or 1]:
+        rows = np.asarray(table[key], dtype=np.float64)
+        if rows.shape[1] != width:
+            raise ValueError(
+                f"{scp}: {key} has features of width {rows.shape[1]}, this model takes "
+                f"{width}: run bin.extract_world with the same --config"
+            )
+        frames += len(rows)
+        total += rows.sum(0)
+        squares += (rows**2).sum(0)
+    if not frames:
+        raise ValueError(f"{scp}: no utterance to train units on")
+    mean = total / frames
+    std = np.sqrt(np.maximum(squares / frames - mean**2, 0))
+    return torch.from_numpy(mean), torch.from_numpy(std)
