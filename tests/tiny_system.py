@@ -124,7 +124,6 @@ def make_system(root, monkeypatch, taste=TASTE, taslm=TASLM):
     units = {"num_units": UNITS, "num_ceps": 8, "spk_embed_dim": SPEAKER}
     units |= {"hidden_size": 16, "code_dim": 8}
     save_model(exp / "units", WorldVQ(**units), {"model_conf": units})
-    (exp / "units" / "train_units.sources").write_text(f"a 1 2 {root}/a.wav\n")
     speaker = {"embed_dim": SPEAKER, "hidden_size": 16, "num_mels": 20}
     save_model(exp / "speaker", XVector(**speaker), {"model_conf": speaker})
     return root

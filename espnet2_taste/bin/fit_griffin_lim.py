@@ -22,8 +22,9 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.kaldi import read_arks, read_table
     from espnet2_taste.units.reading import try_read
     from espnet2_taste.units.unit_spec import UnitSpec
-    from espnet2_taste.vocoder.griffin_lim import SAMPLE_RATE, GriffinLimVocoder
+    from espnet2_taste.vocoder.griffin_lim import GriffinLimVocoder
 
+    rate = GriffinLimVocoder.sample_rate
     wavs = read_table(args.data_dir / "wav.scp")
     units = read_arks(args.data_dir / "units.scp", ())
     spec = UnitSpec.read(args.data_dir / UnitSpec.FILE)
@@ -32,9 +33,9 @@ def main(args: argparse.Namespace) -> None:
     pairs = (
         (torch.from_numpy(np.array(units[key])).long(), torch.from_numpy(wav))
         for key in keys[::stride]
-        if (wav := try_read(wavs[key], key, SAMPLE_RATE)[0]) is not None
+        if (wav := try_read(wavs[key], key, rate)[0]) is not None
     )
-    samples_per_unit = round(SAMPLE_RATE / spec.unit_rate)
+    samples_per_unit = round(rate / spec.unit_rate)
     vocoder = GriffinLimVocoder.fit(pairs, spec.num_units, samples_per_unit)
     vocoder.save(args.output_dir)
 

@@ -6,6 +6,7 @@ import numpy as np
 from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.nested_dict_action import NestedDictAction
 
+from espnet2_taste.io.audio import audio_rate, resample
 from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.speaker.espnet_model import SpeakerModel
@@ -20,13 +21,15 @@ class SpeakerPreprocessor:
 
     Args:
         names: training speakers, in the order of their numbers.
+        sample_rate: of the speech, Hz.
         crop_s: seconds of the crops; short utterances are repeated.
         train: whether crops are random; else they are from the middle.
     """
 
-    def __init__(self, names: list[str], crop_s: float, train: bool):
+    def __init__(self, names: list[str], sample_rate: int, crop_s: float, train: bool):
         self.numbers = {name: i for i, name in enumerate(names)}
-        self.size = int(crop_s * SAMPLE_RATE)
+        self.sample_rate = sample_rate
+        self.size = int(crop_s * sample_rate)
         self.train = train
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
@@ -39,8 +42,8 @@ class SpeakerPreprocessor:
         room = max(len(speech) - self.size, 0)
         start = np.random.randint(room + 1) if self.train else room // 2
         speech = np.resize(speech[start : start + self.size], self.size)
-        speaker = np.array([self.numbers[name]])
-        return {"speech": speech.astype(np.float32), "speaker": speaker}
+        speech = resample(speech.astype(np.float32), self.sample_rate, SAMPLE_RATE)
+        return {"speech": speech, "speaker": np.array([self.numbers[name]])}
 
 
 class SpeakerTask(AbsTask):
@@ -73,7 +76,9 @@ class SpeakerTask(AbsTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
-        return SpeakerPreprocessor(training_speakers(args), args.crop_s, train)
+        first = next(iter(read_table(data_files(args)["speech"]).values()))
+        names = training_speakers(args)
+        return SpeakerPreprocessor(names, audio_rate(first), args.crop_s, train)
 
     @classmethod
     def required_data_names(

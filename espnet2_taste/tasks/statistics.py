@@ -30,6 +30,11 @@ MEANINGS = {
     "taste_ce": "-ln p(code), mean of the codebooks (nats)",
     "taste_acc": "codes that are the most likely ones, mean of the codebooks (0..1)",
     r"taste_acc\d+": "the same of one codebook",
+    # The recipe's own units and speaker encoder
+    "ceps": "squared error of the cepstrum, standardised and weighted (WorldVQ)",
+    "f0": "squared error of the standardised log-F0, a tenth where unvoiced (WorldVQ)",
+    "voicing": "binary cross-entropy of voicing (nats, WorldVQ)",
+    "accuracy": "utterances whose training speaker is found (0..1)",
     # Of training itself
     "effective_batch_size": "utterances per update: mean batch x accum_grad, all ranks",
     "trainable_parameters": "parameters that training changes",

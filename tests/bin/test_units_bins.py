@@ -1,31 +1,48 @@
+import argparse
+import shutil
 import sys
 
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 from tiny_onnx import write_campplus, write_s3
 
 from espnet2_taste.bin import (
     extract_speakers,
     extract_units,
+    extract_world,
+    fit_griffin_lim,
+    speaker_train,
     synthesize,
-    train_speaker,
-    train_units,
+    units_train,
 )
 from espnet2_taste.bin import run as bin_run
 from espnet2_taste.io.rtf import read_rtf
+from espnet2_taste.tasks.speaker import SpeakerPreprocessor, training_speakers
+from espnet2_taste.tasks.units import UnitsPreprocessor, UnitsTask
 from espnet2_taste.units.unit_spec import UnitSpec
 
-UNITS_CONFIG = {
-    "model_conf": {"num_units": 16, "num_ceps": 8, "hidden_size": 16, "code_dim": 8},
-    "train_conf": {"max_steps": 3, "batch_size": 8, "crop_units": 8},
-    "griffin_lim_conf": {"num_utterances": 2},
+COMMON = {
+    "batch_type": "sorted",
+    "batch_size": 3,
+    "max_epoch": 2,
+    "keep_nbest_models": 1,
+    "best_model_criterion": [["valid", "loss", "min"]],
+    "num_workers": 0,
+    "use_tensorboard": False,
+    "use_matplotlib": False,
+    "num_att_plot": 0,
 }
-SPEAKER_CONFIG = {
+UNITS_CONFIG = COMMON | {
+    "model_conf": {"num_units": 16, "num_ceps": 8, "hidden_size": 16, "code_dim": 8},
+    "crop_units": 8,
+}
+SPEAKER_CONFIG = COMMON | {
     "model_conf": {"embed_dim": 6, "hidden_size": 8, "num_mels": 20},
-    "train_conf": {"max_steps": 2, "batch_size": 2, "crop_s": 0.3},
+    "crop_s": 0.3,
 }
 
 
@@ -61,6 +78,25 @@ def load(path):
     return {k: np.array(v) for k, v in kaldiio.load_scp(str(path)).items()}
 
 
+def train(module, config, output_dir, shapes, *more, **data):
+    """Run a training on the same data for training and validation."""
+    options = ["--config", str(config), "--output_dir", str(output_dir), *more]
+    for name, (path, kind) in data.items():
+        for split in ("train", "valid"):
+            item = f"{path},{name},{kind}"
+            options += [f"--{split}_data_path_and_name_and_type", item]
+    for split in ("train", "valid"):
+        options += [f"--{split}_shape_file", str(shapes)]
+    module.main(options)
+
+
+def train_units(root, output_dir, *more):
+    feats, speakers = root / "world/feats.scp", root / "avg/spk_emb.scp"
+    data = {"feats": (feats, "kaldi_ark"), "spk_emb": (speakers, "kaldi_ark")}
+    shapes = root / "world/feats_shape"
+    train(units_train, root / "units.yaml", output_dir, shapes, *more, **data)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Everything stage 3 makes for a training set: the root folder and lengths."""
@@ -69,7 +105,10 @@ def trained(tmp_path_factory):
     for name, config in (("units", UNITS_CONFIG), ("spk", SPEAKER_CONFIG)):
         (root / f"{name}.yaml").write_text(yaml.safe_dump(config))
     data = root / "train"
-    run(train_speaker, config=root / "spk.yaml", data_dir=data, output_dir=root / "spk")
+    spoken = {"speech": (data / "wav.scp", "sound")}
+    spoken["speaker"] = (data / "utt2spk", "text")
+    shapes = data / "utt2num_samples"
+    train(speaker_train, root / "spk.yaml", root / "spk", shapes, **spoken)
     run(extract_speakers, model=root / "spk", data_dir=data, output_dir=root / "utt")
     run(
         extract_speakers,
@@ -78,19 +117,15 @@ def trained(tmp_path_factory):
         data_dir=data,
         output_dir=root / "avg",
     )
-    train_units_into(root, root / "units", 2)
+    world = root / "world"
+    run(extract_world, config=root / "units.yaml", data_dir=data, output_dir=world)
+    train_units(root, root / "units")
+    options = dict(model=root / "units", data_dir=data, feats=world / "feats.scp")
+    run(extract_units, **options, output_dir=root / "from_feats")
+    shutil.copy(data / "wav.scp", root / "from_feats")
+    options = dict(data_dir=root / "from_feats", output_dir=root / "units")
+    run(fit_griffin_lim, **options, num_utterances=2)
     return root, lengths
-
-
-def train_units_into(root, output_dir, nj):
-    run(
-        train_units,
-        config=root / "units.yaml",
-        data_dir=root / "train",
-        spk_emb=root / "avg/spk_emb.scp",
-        output_dir=output_dir,
-        nj=nj,
-    )
 
 
 def test_embeddings_of_utterances_and_speakers(trained):
@@ -124,25 +159,74 @@ def test_speakers_of_the_training_set_keep_their_embedding(trained, tmp_path):
     np.testing.assert_allclose(averaged["x2"], 6**-0.5, rtol=1e-6)
 
 
-def test_training_again_gives_the_same_files(trained):
+def test_resumed_training_equals_uninterrupted(trained):
     root, _ = trained
-    train_units_into(root, root / "again", 1)
-    for name in ("model.pth", "config.yaml", "griffin_lim.pth", "train_units.ark"):
-        assert (root / "again" / name).read_bytes() == (
-            root / "units" / name
-        ).read_bytes(), name
+    train_units(root, root / "resumed", "--max_epoch", "1")
+    train_units(root, root / "resumed", "--resume", "true")
+    states = [
+        torch.load(root / name / "2epoch.pth", weights_only=True)
+        for name in ("units", "resumed")
+    ]
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+    rows = np.concatenate(list(load(root / "world/feats.scp").values()))
+    mean = states[0]["mean"]
+    np.testing.assert_allclose(mean[4:], rows.mean(0)[4:], rtol=1e-3)
+    assert (mean[2:4] == 0.5).all()  # voicing
 
 
-def test_units_from_cache_and_from_audio_agree(trained):
+def test_features_of_another_width_are_refused(trained, tmp_path):
+    root, _ = trained
+    conf = {"model_conf": UNITS_CONFIG["model_conf"] | {"num_ceps": 9}}
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(UNITS_CONFIG | conf))
+    args = argparse.Namespace(
+        train_data_path_and_name_and_type=[(f"{root}/world/feats.scp", "feats", "x")],
+        **conf,
+    )
+    with pytest.raises(ValueError, match="width 12, this model takes 13: run"):
+        UnitsTask.build_model(args)
+
+
+def test_crops_stay_inside_utterances():
+    feats = np.arange(40, dtype=np.float32)[:, None]
+    crop = UnitsPreprocessor(7)
+    starts = set()
+    for _ in range(60):
+        found = crop("a", {"feats": feats})["feats"][:, 0]
+        assert len(found) == 14 and (np.diff(found) == 1).all() and found[0] % 2 == 0
+        starts.add(int(found[0]) // 2)
+    assert starts == set(range(14))
+    assert len(crop("a", {"feats": feats[:6]})["feats"]) == 6
+    assert len(UnitsPreprocessor(None)("a", {"feats": feats})["feats"]) == 40
+    with pytest.raises(ValueError, match="utterance a: feats has NaN"):
+        crop("a", {"feats": feats * np.nan})
+
+
+def test_speech_is_cropped_or_repeated_and_its_speaker_is_known():
+    prepare = SpeakerPreprocessor(["a", "b"], 8000, 0.5, train=False)
+    found = prepare("u", {"speech": np.arange(5000) / 1e4, "speaker": "b"})
+    assert found["speech"].shape == (8000,) and found["speaker"].tolist() == [1]
+    found = prepare("u", {"speech": np.ones(100), "speaker": "a"})
+    assert found["speech"].shape == (8000,) and found["speech"][4000] > 0.9
+    with pytest.raises(ValueError, match="utterance u: c is no training speaker"):
+        prepare("u", {"speech": np.ones(9), "speaker": "c"})
+    with pytest.raises(ValueError, match="utterance u: no mono audio"):
+        prepare("u", {"speech": np.ones(0), "speaker": "a"})
+
+
+def test_one_speaker_is_an_error(tmp_path):
+    (tmp_path / "utt2spk").write_text("u x\nv x\n")
+    data = [(str(tmp_path / "utt2spk"), "speaker", "text")]
+    args = argparse.Namespace(train_data_path_and_name_and_type=data)
+    with pytest.raises(ValueError, match=r"1 speaker\(s\)"):
+        training_speakers(args)
+
+
+def test_units_from_features_and_from_audio_agree(trained):
     root, lengths = trained
     options = dict(model=root / "units", data_dir=root / "train")
-    run(extract_units, **options, output_dir=root / "cached")
-    cached = load(root / "cached/units.scp")
-    (root / "units/train_units.scp").rename(root / "hidden")
-    try:
-        run(extract_units, **options, output_dir=root / "fresh", batch_size=2)
-    finally:
-        (root / "hidden").rename(root / "units/train_units.scp")
+    cached = load(root / "from_feats/units.scp")
+    run(extract_units, **options, output_dir=root / "fresh", batch_size=2)
     fresh = load(root / "fresh/units.scp")
     assert list(cached) == list(fresh) == sorted(lengths)
     for key, samples in lengths.items():
@@ -201,15 +285,13 @@ def test_nothing_readable_is_an_error(trained, tmp_path):
     shard = dict(options, output_dir=tmp_path / "shard", key_file=tmp_path / "keys")
     run(extract_speakers, model=root / "spk", **shard)
     assert (tmp_path / "shard/spk_emb.scp").read_text() == ""
-    with pytest.raises(RuntimeError, match="no utterance to train units on"):
-        run(train_units, config=root / "units.yaml", **options)
 
 
 @pytest.mark.parametrize("vocoder", ["world_vq", "griffin_lim"])
 def test_resynthesis(trained, tmp_path, vocoder):
     root, lengths = trained
     out = tmp_path / "syn"
-    units = load(root / "units/train_units.scp")
+    units = load(root / "from_feats/units.scp")
     units["a0"] = np.zeros(0, np.int32)
     kaldiio.save_ark(str(tmp_path / "u.ark"), units, scp=str(tmp_path / "u.scp"))
     run(

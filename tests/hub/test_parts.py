@@ -26,7 +26,7 @@ def test_griffin_lim(tmp_path, target):
 
     vocoder = GriffinLimVocoder(torch.randn(UNITS, 4, 80))
     vocoder.save(tmp_path / "units")
-    (tmp_path / "units" / "train_units.ark").touch()
+    (tmp_path / "units" / "checkpoint.pth").touch()
     cls = vocoder_choices.get_class("griffin_lim")
     cls.pack(tmp_path / "units", target)
     assert names(target) == ["griffin_lim.pth"]

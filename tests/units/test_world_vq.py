@@ -1,11 +1,13 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from espnet2_taste.io.model_folder import read_config, save_model
+from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.units import load_unit_extractor, unit_extractor_choices, world
-from espnet2_taste.units.analysis import FRAMES_PER_UNIT, count_units
-from espnet2_taste.units.training import CropSampler, train_world_vq
+from espnet2_taste.units.analysis import FRAMES_PER_UNIT
 from espnet2_taste.units.world_vq import WorldVQ, WorldVQUnitExtractor
 
 TINY = dict(num_units=16, num_ceps=8, spk_embed_dim=4, hidden_size=16, code_dim=8)
@@ -25,45 +27,53 @@ def fake_features(num=6, num_ceps=8, seed=0):
     return features
 
 
-def fake_speakers(features):
-    rng = np.random.default_rng(1)
-    return {key: rng.normal(size=4).astype(np.float32) for key in features}
+def train(steps=4, **conf) -> WorldVQ:
+    """A model that saw all utterances a few times."""
+    torch.manual_seed(0)
+    features = [torch.from_numpy(x) for x in fake_features().values()]
+    model = WorldVQ(**(TINY | conf))
+    rows = torch.cat(features)
+    model.set_statistics(rows.mean(0), rows.std(0))
+    batch = {
+        "feats": torch.nn.utils.rnn.pad_sequence(features, batch_first=True),
+        "feats_lengths": torch.tensor([len(x) for x in features]),
+        "spk_emb": torch.randn(len(features), 4),
+    }
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(**batch)[0].backward()
+        optimizer.step()
+    return model.eval()
 
 
-def train(**kwargs):
-    features = fake_features()
-    options = dict(max_steps=4, batch_size=8, crop_units=6, warmup_steps=2)
-    return train_world_vq(features, fake_speakers(features), TINY, **(options | kwargs))
+def test_training_lowers_the_loss_and_noise_is_of_training():
+    features = [torch.from_numpy(x) for x in fake_features(seed=3).values()]
+    feats = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
+    batch = {
+        "feats": feats,
+        "feats_lengths": torch.tensor([len(x) for x in features]),
+        "spk_emb": torch.randn(len(features), 4),
+    }
+    with torch.no_grad():
+        early, late = (train(steps, spk_noise=5.0) for steps in (1, 60))
+        (first, stats, weight), (again, *_) = early(**batch), early(**batch)
+        assert first == again and weight == len(features)
+        assert {"loss", "ceps", "f0", "voicing", "commit"} == stats.keys()
+        assert late(**batch)[1]["loss"] < 0.8 * first
+        late.train()
+        assert late(**batch)[1]["ceps"] != late(**batch)[1]["ceps"]
 
 
-@pytest.mark.parametrize(
-    "samples, units", [(0, 0), (1, 1), (640, 1), (641, 2), (54400, 85)]
-)
-def test_unit_count_rule(samples, units):
-    assert count_units(samples) == units
-
-
-def test_training_is_deterministic():
-    first, second = train().state_dict(), train().state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    other = train(seed=1).state_dict()
-    assert not torch.equal(first["decoder_in.weight"], other["decoder_in.weight"])
-
-
-def test_training_lowers_the_loss():
-    features = fake_features()
-    keys = sorted(features)
-    sampler = CropSampler([features[key] for key in keys], None, 12)
-    conf = dict(TINY, spk_embed_dim=0, hidden_size=32)
-
-    def loss_of(model):
-        crops, lengths, _ = sampler.draw(32, torch.Generator().manual_seed(5))
-        with torch.no_grad():
-            return model(crops, lengths, None)[1]["ceps"]
-
-    short = train_world_vq(features, None, conf, 2, 16, 12, warmup_steps=1)
-    trained = train_world_vq(features, None, conf, 150, 16, 12, warmup_steps=5)
-    assert loss_of(trained) < 0.7 * loss_of(short)
+def test_padding_does_not_matter_to_the_loss():
+    model = train()
+    x = torch.from_numpy(fake_features()["utt3"])[None]
+    long = torch.nn.functional.pad(x, (0, 0, 0, 6), value=7.0)
+    lengths, speaker = torch.tensor([x.shape[1]]), torch.randn(1, 4)
+    alone, padded = (model(feats, lengths, speaker)[1] for feats in (x, long))
+    for name, value in alone.items():
+        torch.testing.assert_close(padded[name], value, msg=name)
 
 
 def test_padding_does_not_matter_to_encode_or_decode():
@@ -82,19 +92,6 @@ def test_padding_does_not_matter_to_encode_or_decode():
         torch.testing.assert_close(
             decoded[i, : FRAMES_PER_UNIT * length], features[0], rtol=1e-4, atol=1e-4
         )
-
-
-def test_crops_stay_inside_utterances():
-    lengths = [3, 9, 20]
-    features = [
-        np.full((FRAMES_PER_UNIT * n, 5), i + 1, "f") for i, n in enumerate(lengths)
-    ]
-    spk_emb = torch.arange(1.0, 4.0)[:, None]
-    sampler = CropSampler(features, spk_emb, 8)
-    crops, units, speakers = sampler.draw(200, torch.Generator().manual_seed(0))
-    for crop, length, speaker in zip(crops, units, speakers, strict=True):
-        assert (crop[: FRAMES_PER_UNIT * length] == speaker).all()
-    assert set(units.tolist()) == {3, 8}
 
 
 def test_extractor_round_trip(tmp_path):
@@ -117,11 +114,8 @@ def test_extractor_round_trip(tmp_path):
 def test_errors_name_the_way_out(tmp_path):
     with pytest.raises(ValueError, match="s5 is no unit extractor.*world_vq"):
         unit_extractor_choices.get_class("s5")
-    with pytest.raises(FileNotFoundError, match="bin/train_units.py"):
+    with pytest.raises(FileNotFoundError, match="bin/units_train.py"):
         load_unit_extractor("world_vq", str(tmp_path))
-    (tmp_path / "train.yaml").write_text("modelconf: {}\n")
-    with pytest.raises(ValueError, match="unknown section modelconf"):
-        read_config(tmp_path / "train.yaml")
 
 
 def test_checkpoint_with_code_is_refused(tmp_path):
@@ -134,3 +128,45 @@ def test_checkpoint_with_code_is_refused(tmp_path):
     torch.save({"weights": Evil()}, tmp_path / "model.pth")
     with pytest.raises(RuntimeError, match="model.pth is not a plain checkpoint"):
         load_unit_extractor("world_vq", str(tmp_path))
+
+
+PROGRAM = """
+import os, sys
+import torch
+from espnet2_taste.units.world_vq import WorldVQ
+rank = 0 if os.fork() else 1
+torch.set_num_threads(1)
+file = f"file://{sys.argv[1]}/init"
+torch.distributed.init_process_group("gloo", file, rank=rank, world_size=2)
+torch.manual_seed(rank)
+model = WorldVQ(num_units=16, num_ceps=8, spk_embed_dim=4, hidden_size=16, code_dim=8)
+start = model.quantizer.codebook.clone()
+wrapped = torch.nn.parallel.DistributedDataParallel(model)
+feats = torch.randn(4, 24, 12) + 3 * rank  # other data in each
+optimizer = torch.optim.Adam(model.parameters())
+states = []
+for _ in range(3):
+    optimizer.zero_grad()
+    wrapped(feats, torch.full((4,), 24), torch.randn(4, 4))[0].backward()
+    optimizer.step()
+    states.append({k: v.clone() for k, v in model.state_dict().items()})
+torch.save(states, f"{sys.argv[1]}/{rank}.pth")
+torch.distributed.barrier()
+os._exit(0)
+"""
+
+
+def test_processes_share_one_codebook(tmp_path):
+    """Its k-means start, moving averages and replaced codes, in every step."""
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    ranks = [torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1)]
+    for one, other in zip(*ranks, strict=True):
+        for name, value in one.items():
+            assert torch.equal(value, other[name]), name
+        # k-means and averages counted the vectors of both: 2 x 4 x 12
+        (sizes,) = (v for k, v in one.items() if k.endswith("cluster_size"))
+        assert torch.isfinite(sizes).all()
+    (first,) = (v for k, v in ranks[0][0].items() if k.endswith("cluster_size"))
+    assert 90 < first.sum() < 150

@@ -79,7 +79,7 @@ def test_griffin_lim_keeps_pitch_of_a_tone():
 
 
 def test_griffin_lim_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match="bin/train_units.py"):
+    with pytest.raises(FileNotFoundError, match="bin/fit_griffin_lim.py"):
         load_vocoder("griffin_lim", str(tmp_path))
     with pytest.raises(ValueError, match="no units"):
         GriffinLimVocoder.fit([], 4, 640)

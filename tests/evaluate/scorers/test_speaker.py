@@ -111,7 +111,7 @@ def test_unavailable(tmp_path, record):
     with pytest.raises(ValueError, match="choose from xvector"):
         SpeakerMeter("ecapa", str(tmp_path))
     entry = record(voice(200.0))
-    with pytest.raises(Unavailable, match="speaker encoder xvector: .*train_speaker"):
+    with pytest.raises(Unavailable, match="speaker encoder xvector: .*speaker_train"):
         SpeakerMeter("xvector", str(tmp_path))([Recording("u", entry, (), entry)])
 
 
