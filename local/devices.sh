@@ -1,7 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # What the stages compute on, from --ngpu and --gpu_inference: sets both where they are
-# auto, device and infer_cmd for inference, train_device and own_train_cmd for what the
-# recipe trains without ESPnet (speech units, speaker encoder).
+# auto, and device and infer_cmd for inference.
 
 # check_gpus <option> <count>
 check_gpus() {
@@ -32,6 +31,5 @@ if [ "${gpu_inference}" = auto ]; then
     if [ "${ngpu}" != 0 ]; then gpu_inference=true; fi
 fi
 
-device=cpu train_device=cpu infer_cmd=${decode_cmd} own_train_cmd=${train_cmd}
+device=cpu infer_cmd=${decode_cmd}
 if "${gpu_inference}"; then device=cuda infer_cmd="${cuda_cmd} --gpu 1"; fi
-if [ "${ngpu}" != 0 ]; then train_device=cuda own_train_cmd="${cuda_cmd} --gpu 1"; fi

@@ -127,11 +127,11 @@ if [ -n "${download_model}" ]; then
     : "${vocoder_model:=${download_model}}"
     asr_config="" rows="copy taste"
 fi
-data=data fast_train=() fast_steps=()
+data=data fast_train=()
 if "${fast}"; then
     data=data/fast # a subset of data/
     local_data_opts="${fast_data_opts} ${local_data_opts}"
-    fast_steps=(--max_steps 20) fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
+    fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
     sampling_seeds=${sampling_seeds%% *}
 fi
 if "${fast}" || [ -n "${download_model}" ]; then # nobody's RESULTS.md is overwritten
@@ -169,9 +169,9 @@ fi
 asr_exp=${expdir}/asr units_exp=${expdir}/units speaker_exp=${expdir}/speaker
 units=${units_model:-${units_exp}} vocoder=${vocoder_model:-${units_exp}} speaker=${speaker_model:-${speaker_exp}}
 given_or() { if [ -z "$1" ]; then echo "$2"; elif [ -e "$1" ]; then echo "$1"; fi; } # hub: nothing
-units_file=$(given_or "${units_model}" "${units_exp}/model.pth")
-vocoder_file=$(given_or "${vocoder_model}" "${units_exp}/model.pth")
-speaker_file=$(given_or "${speaker_model}" "${speaker_exp}/model.pth")
+units_file=$(given_or "${units_model}" "${units_exp}/valid.loss.best.pth")
+vocoder_file=$(given_or "${vocoder_model}" "${units_exp}/valid.loss.best.pth")
+speaker_file=$(given_or "${speaker_model}" "${speaker_exp}/valid.loss.best.pth")
 asr_file=${asr_exp}/valid.loss.best.pth
 taste_file=${taste_exp}/${taste_model} taslm_file=${taslm_exp}/${taslm_model}
 taste=(--train_config "${taste_exp}/config.yaml" --model_file "${taste_file}")

@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    from espnet2_taste.io.checkpoint import read_yaml
+    from espnet2_taste.io.config import read_training_config
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.units.analysis import NUM_CEPS, world_features
     from espnet2_taste.units.reading import WavDir
@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> None:
     shard = Shard(args, arks=["feats"], tables=["feats_shape"])
     if shard.done:
         return
-    conf = read_yaml(args.config).get("model_conf") or {}
+    conf = read_training_config(args.config).get("model_conf") or {}
     data = WavDir(args.data_dir, args.key_file, SAMPLE_RATE)
     for keys in shard.batches(sorted(data.wavs)):
         for key, wav in data.read(keys, shard).items():

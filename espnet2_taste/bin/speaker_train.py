@@ -2,10 +2,11 @@
 
 from espnet2_taste.bin import run
 from espnet2_taste.tasks.speaker import SpeakerTask
+from espnet2_taste.tasks.train import train
 
 
 def main(cmd: list[str] | None = None) -> None:
-    SpeakerTask.main(cmd=cmd)
+    train(SpeakerTask, cmd)
 
 
 if __name__ == "__main__":

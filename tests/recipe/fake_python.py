@@ -15,6 +15,7 @@ from pathlib import Path
 TABLES = {
     "extract_speakers": ["spk_emb.scp"],
     "extract_units": ["units.scp"],
+    "extract_world": ["feats.scp", "feats_shape"],
     "align": ["f0_sum.scp", "prosody.scp", "durations.scp", "words.ctm"],
     "extract_feats": ["feats.scp"],
     "tokenize": ["taste.scp"],
@@ -62,8 +63,6 @@ def main(words):
         out = Path(words[1])
         write(out / "sample_rate")
         shutil.copy(out / "text", out / "utt2num_samples")
-    elif name in ("train_speaker", "train_units"):
-        write(out / "model.pth", weights)
     elif name == "train_tokenizer":
         write(options["--output"])
     elif name == "extract_speakers" and "--average" in options:

@@ -44,16 +44,28 @@ tables() { echo "$1/text $1/utt2spk $1/utt2num_samples"; } # <folder>
 # Stage 3 works on one set at a time, the training set first: a test set that is added
 # later costs itself only. What a speaker has in the training set (mean embedding, mean
 # F0) holds in every set.
-train_speaker() {
-    job "${own_train_cmd}" "${speaker_exp}/train.log" "${python}" -m espnet2_taste.bin.train_speaker \
-        --config "${speaker_config}" --data_dir "${org}/${train_set}" \
-        --output_dir "${speaker_exp}" --device "${train_device}" "$@"
+# shellcheck disable=SC2046
+train_speaker() { # every 20th utterance is for validation: of the same speakers
+    local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker
+    mkdir -p "${shapes}"
+    awk 'NR % 20 != 1' "${org_set}/utt2num_samples" > "${shapes}/train"
+    awk 'NR % 20 == 1' "${org_set}/utt2num_samples" > "${shapes}/valid"
+    train "${speaker_exp}" "${org_set}/wav.scp ${org_set}/utt2spk" espnet2_taste.bin.speaker_train \
+        --config "${speaker_config}" --train_shape_file "${shapes}/train" --valid_shape_file "${shapes}/valid" \
+        $(both_sets "speech:${org_set}/wav.scp:${sound}" "speaker:${org_set}/utt2spk:text") "${fast_train[@]}"
 }
-train_units() {
-    job "${own_train_cmd}" "${units_exp}/train.log" "${python}" -m espnet2_taste.bin.train_units --nj "${nj}" \
-        --config "${units_config}" --data_dir "${org}/${train_set}" \
-        --spk_emb "${dumpdir}/spk_emb/${train_set}/averaged/spk_emb.scp" \
-        --output_dir "${units_exp}" --device "${train_device}" "$@"
+extract_world() { # <set>: what units are trained on
+    local dir=${dumpdir}/world/$1
+    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_world \
+        --config "${units_config}" --data_dir "${org}/$1"
+    datadir merge "${dir}" "${dir}"
+}
+# shellcheck disable=SC2046
+train_units() { # <data files>
+    local world=${dumpdir}/world
+    train "${units_exp}" "$1" espnet2_taste.bin.units_train --config "${units_config}" \
+        --train_shape_file "${world}/${train_set}/feats_shape" \
+        --valid_shape_file "${world}/${valid_set}/feats_shape" $(both_sets "${unit_data[@]}") "${fast_train[@]}"
 }
 # shellcheck disable=SC2046
 extract_speakers() { # <set> [<speakers.scp of the training set>]
@@ -66,9 +78,10 @@ extract_speakers() { # <set> [<speakers.scp of the training set>]
 }
 # shellcheck disable=SC2046
 extract_units() { # <set>
-    local dir=${dumpdir}/units/$1
+    local dir=${dumpdir}/units/$1 analysed=()
+    if [ -z "${units_model}" ] && trains "$1"; then analysed=(--feats "${dumpdir}/world/$1/feats.scp"); fi
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_units --data_dir "${org}/$1" \
-        --model_type "${unit_type}" --model "${units}" --device "${device}" $(part_conf units_conf)
+        --model_type "${unit_type}" --model "${units}" --device "${device}" $(part_conf units_conf) "${analysed[@]}"
     datadir merge "${dir}" "${dir}"
 }
 align() { # <set> [<speakers.scp of the training set>]
@@ -82,10 +95,12 @@ align() { # <set> [<speakers.scp of the training set>]
 # of_training <set> <file of the training set>: for other sets, if it is there
 of_training() { if [ "$1" != "${train_set}" ]; then there "$2"; fi; }
 speakers_and_units() {
-    local set dir known
+    local set dir files unit_data known
+    unit_data=("feats:${dumpdir}/world/SET/feats.scp:kaldi_ark"
+        "spk_emb:${dumpdir}/spk_emb/SET/averaged/spk_emb.scp:kaldi_ark")
     if [ -z "${speaker_model}" ] && ! "${skip_train}"; then
-        run_step "${speaker_exp}/.done" "$(merged "${speaker_config}") ${org}/${train_set}/wav.scp" \
-            "${speaker_exp}/model.pth" train_speaker "${fast_steps[@]}"
+        run_step "${speaker_exp}/.done" "$(merged "${speaker_config}") ${org}/${train_set}/wav.scp \
+            ${org}/${train_set}/utt2spk" "${speaker_file}" train_speaker
     fi
     for set in ${sets}; do
         dir=${dumpdir}/spk_emb/${set}/averaged
@@ -96,9 +111,12 @@ speakers_and_units() {
             extract_speakers "${set}" ${known:+"${known}"}
     done
     if [ -z "${units_model}" ] && ! "${skip_train}"; then
-        run_step "${units_exp}/.done" "$(merged "${units_config}") ${org}/${train_set}/wav.scp \
-            ${dumpdir}/spk_emb/${train_set}/averaged/spk_emb.scp" "${units_exp}/model.pth" \
-            train_units "${fast_steps[@]}"
+        for set in "${train_set}" "${valid_set}"; do
+            run_step "${dumpdir}/world/${set}/.done" "$(merged "${units_config}") ${org}/${set}/wav.scp" \
+                "${dumpdir}/world/${set}/feats.scp" extract_world "${set}"
+        done
+        files=$(files_of "${unit_data[@]}")
+        run_step "${units_exp}/.done" "$(merged "${units_config}") ${files}" "${units_file}" train_units "${files}"
     fi
     for set in ${sets}; do
         dir=${dumpdir}/units/${set}
@@ -154,6 +172,10 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
             "${raw}/${set}/units.scp ${raw}/${set}/wav.scp $(tables "${raw}/${set}")" \
             joined "${set}" ${files}
     done
+    if [ "${vocoder_type}" = griffin_lim ] && [ -z "${vocoder_model}" ]; then
+        run_step "${units_exp}/.done_griffin_lim" "${raw}/${train_set}/units.scp" "${units_exp}/griffin_lim.pth" \
+            "${python}" -m espnet2_taste.bin.fit_griffin_lim --data_dir "${raw}/${train_set}" --output_dir "${units_exp}"
+    fi
 }
 
 write_shapes() {
