@@ -53,8 +53,8 @@ def main(args: argparse.Namespace) -> None:
     data = WavDir(args.data_dir, args.key_file, extractor.sample_rate)
     feats = read_arks(args.feats, ()) if args.feats else {}
     for keys in shard.batches(sorted(data.wavs)):
-        known = [key for key in keys if key in feats]
-        results = extractor.encode_features([feats[key] for key in known])
+        known = {key: np.array(feats[key]) for key in keys if key in feats}
+        results = extractor.encode_features(list(known.values())) if known else []
         for key, units in zip(known, results, strict=True):
             shard.write(key, {"units": units.numpy().astype(np.int32)})
         wavs = data.read([key for key in keys if key not in feats], shard)

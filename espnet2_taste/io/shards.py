@@ -349,7 +349,7 @@ def device_name(device: str) -> str:
         return device
     import torch  # seconds
 
-    return torch.cuda.get_device_name(device)
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else device
 
 
 def signature(args: Namespace, outputs: tuple = ()) -> str:
