@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# What trained models make of a data folder, in inference_nj jobs.
+# What trained models make of a data folder, in inference_nj jobs; training of units and
+# speaker encoder.
 
 # tokenize <dir> <data dir> <bin.tokenize args...>: its TASTE codes
 tokenize() {
@@ -22,4 +23,28 @@ generate() {
         --data_dir "$2" --taste "$3" --seed "$4" --config "${taslm_inference_config}" \
         --device "${device}" "${@:5}" ${taslm_inference_args}
     datadir merge "$1" "$1"
+}
+
+# shellcheck disable=SC2046
+train_speaker() { # every 20th utterance is for validation: of the same speakers
+    local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker
+    mkdir -p "${shapes}"
+    awk 'NR % 20 != 1' "${org_set}/utt2num_samples" > "${shapes}/train"
+    awk 'NR % 20 == 1' "${org_set}/utt2num_samples" > "${shapes}/valid"
+    train "${speaker_exp}" "${org_set}/wav.scp ${org_set}/utt2spk" espnet2_taste.bin.speaker_train \
+        --config "${speaker_config}" --train_shape_file "${shapes}/train" --valid_shape_file "${shapes}/valid" \
+        $(both_sets "speech:${org_set}/wav.scp:${sound}" "speaker:${org_set}/utt2spk:text") "${fast_train[@]}"
+}
+extract_world() { # <set>: what units are trained on
+    local dir=${dumpdir}/world/$1
+    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_world \
+        --config "${units_config}" --data_dir "${org}/$1"
+    datadir merge "${dir}" "${dir}"
+}
+# shellcheck disable=SC2046
+train_units() { # <data files>
+    local world=${dumpdir}/world
+    train "${units_exp}" "$1" espnet2_taste.bin.units_train --config "${units_config}" \
+        --train_shape_file "${world}/${train_set}/feats_shape" \
+        --valid_shape_file "${world}/${valid_set}/feats_shape" $(both_sets "${unit_data[@]}") "${fast_train[@]}"
 }

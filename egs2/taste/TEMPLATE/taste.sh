@@ -4,7 +4,7 @@ set -e -u -o pipefail
 
 SECONDS=0
 . utils/options.sh # all options, and the names of what the stages make
-. utils/models.sh  # tokenize, synthesize, generate
+. utils/models.sh  # train_speaker, train_units; tokenize, synthesize, generate
 export TASTE_COMMAND; TASTE_COMMAND="$0 $(printf '%q ' "${arguments[@]}")"
 
 stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
@@ -44,29 +44,6 @@ tables() { echo "$1/text $1/utt2spk $1/utt2num_samples"; } # <folder>
 # Stage 3 works on one set at a time, the training set first: a test set that is added
 # later costs itself only. What a speaker has in the training set (mean embedding, mean
 # F0) holds in every set.
-# shellcheck disable=SC2046
-train_speaker() { # every 20th utterance is for validation: of the same speakers
-    local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker
-    mkdir -p "${shapes}"
-    awk 'NR % 20 != 1' "${org_set}/utt2num_samples" > "${shapes}/train"
-    awk 'NR % 20 == 1' "${org_set}/utt2num_samples" > "${shapes}/valid"
-    train "${speaker_exp}" "${org_set}/wav.scp ${org_set}/utt2spk" espnet2_taste.bin.speaker_train \
-        --config "${speaker_config}" --train_shape_file "${shapes}/train" --valid_shape_file "${shapes}/valid" \
-        $(both_sets "speech:${org_set}/wav.scp:${sound}" "speaker:${org_set}/utt2spk:text") "${fast_train[@]}"
-}
-extract_world() { # <set>: what units are trained on
-    local dir=${dumpdir}/world/$1
-    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_world \
-        --config "${units_config}" --data_dir "${org}/$1"
-    datadir merge "${dir}" "${dir}"
-}
-# shellcheck disable=SC2046
-train_units() { # <data files>
-    local world=${dumpdir}/world
-    train "${units_exp}" "$1" espnet2_taste.bin.units_train --config "${units_config}" \
-        --train_shape_file "${world}/${train_set}/feats_shape" \
-        --valid_shape_file "${world}/${valid_set}/feats_shape" $(both_sets "${unit_data[@]}") "${fast_train[@]}"
-}
 # shellcheck disable=SC2046
 extract_speakers() { # <set> [<speakers.scp of the training set>]
     local dir=${dumpdir}/spk_emb/$1
