@@ -56,7 +56,9 @@ extract_speakers() { # <set> [<speakers.scp of the training set>]
 # shellcheck disable=SC2046
 extract_units() { # <set>
     local dir=${dumpdir}/units/$1 analysed=()
-    if [ -z "${units_model}" ] && trains "$1"; then analysed=(--feats "${dumpdir}/world/$1/feats.scp"); fi
+    if [ -z "${units_model}" ] && [ -e "${dumpdir}/world/$1/feats.scp" ]; then
+        analysed=(--feats "${dumpdir}/world/$1/feats.scp")
+    fi
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_units --data_dir "${org}/$1" \
         --model_type "${unit_type}" --model "${units}" --device "${device}" $(part_conf units_conf) "${analysed[@]}"
     datadir merge "${dir}" "${dir}"
