@@ -10,6 +10,9 @@ import numpy as np
 _ARK = re.compile(r"^(.+):(\d+)$")
 
 
+NO_SAMPLES = "has no samples"
+
+
 class AudioError(ValueError):
     """Audio that cannot be used.
 
@@ -91,7 +94,7 @@ def load_audio(
         reason = " ".join(str(error).split())
         raise AudioError(utt, name, "is not readable audio", f" ({reason})") from None
     if not len(wav):
-        raise AudioError(utt, name, "has no samples")
+        raise AudioError(utt, name, NO_SAMPLES)
     if len(wav) < wanted:
         raise AudioError(utt, name, "is truncated")
     if not np.isfinite(wav).all():

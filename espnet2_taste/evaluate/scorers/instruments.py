@@ -14,7 +14,7 @@ from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.evaluate.scorers.abs_meter import Recording
 from espnet2_taste.evaluate.scorers.meters import meter_choices
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE
-from espnet2_taste.io.audio import read_audio
+from espnet2_taste.io.audio import NO_SAMPLES, read_audio
 from espnet2_taste.units.world import f0_contour, world
 
 MIN_SAMPLES = 1600  # 0.1 s: less holds no word
@@ -130,6 +130,8 @@ def _read_all(
             wavs[i] = read_audio(recording.entry, recording.utt, SAMPLE_RATE)
         except (FileNotFoundError, ValueError) as error:
             logging.warning("%s", error)
+            if getattr(error, "problem", "") == NO_SAMPLES:
+                wavs[i] = np.zeros(0, np.float32)  # a failure of another name
     return [{"failure": "unreadable audio"} for _ in recordings], wavs
 
 
