@@ -96,13 +96,13 @@ def main(args: argparse.Namespace) -> None:
         name: taslm.preprocess.segmenter.first(text[name], count)
         for name, count in counts.items()
     }
-    speakers = read_table(args.data_dir / "utt2spk")
-    check_keys(args.data_dir / "utt2spk", speakers, prompts)
-    arks = {"spk_emb": read_arks(voices, prompts)} if voices.is_file() else {}
     codes = None
     if spoken:
         seed = args.seed if args.prompt_codes == "shuffled" else None
         codes = prompt_codes(taslm.preprocess, args.taste, text, counts, seed)
+    speakers = read_table(args.data_dir / "utt2spk")
+    check_keys(args.data_dir / "utt2spk", speakers, prompts)
+    arks = {"spk_emb": read_arks(voices, prompts)} if voices.is_file() else {}
     for names in shard.batches(sorted(prompts)):
         with shard.clock("taslm"):
             results = taslm(

@@ -197,7 +197,9 @@ def test_generate_command_in_other_modes(folder, experiment, tmp_path, mode):
 
     command = ["--model_file", str(experiment / "1epoch.pth"), "--mode", mode]
     command += ["--data_dir", str(folder), "--prompt_words", "3"]
-    (tmp_path / "decode.yaml").write_text("{extra_words: 1, max_tokens_per_word: 2}")
+    (tmp_path / "decode.yaml").write_text(
+        "{extra_words: 1, min_words: 1, max_tokens_per_word: 2}"
+    )
     command += ["--config", str(tmp_path / "decode.yaml")]
     if mode == "instruct":
         with pytest.raises(ValueError, match="--mode instruct needs --taste"):
