@@ -5,7 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-import yaml
+
+from espnet2_taste.io.config import read_training_config
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = Path(__file__).parent / "conf"
@@ -19,7 +20,7 @@ def read_conf(path: Path) -> dict:
 
     Keys beside ``from`` are merged over it; files are named from the repository root.
     """
-    return _expand(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return _expand(read_training_config(path))
 
 
 def _expand(conf):

@@ -184,7 +184,7 @@ def test_what_is_not_there(tiny_system, pack):
         pack(parts=["--taste", "exp/nothing"])
     with pytest.raises(FileNotFoundError, match="has no .pth file"):
         pack(parts=["--taste", "exp"])
-    with pytest.raises(FileNotFoundError, match="gone/model.pth does not exist"):
+    with pytest.raises(FileNotFoundError, match="gone/config.yaml does not exist"):
         pack("--vocoder", "exp/gone")
     with pytest.raises(FileNotFoundError, match="results.json: run .*score first"):
         pack("--results", "test=exp")

@@ -65,7 +65,7 @@ def test_synthesis_of_a_batch_equals_one_by_one(
 def test_codes_that_do_not_fit_the_words_are_named(synthesizer):
     with pytest.raises(ValueError, match="utterance 0: 6 TASTE codes for 2 words"):
         synthesizer("red lamp", np.zeros(8), torch.zeros(3, 2, dtype=torch.long))
-    with pytest.raises(ValueError, match="utterance 0: 5 TASTE codes are no multiple"):
+    with pytest.raises(ValueError, match="utterance 0: 5 TASTE codes for 2 words x 2"):
         synthesizer("red lamp", np.zeros(8), torch.zeros(5, dtype=torch.long))
 
 

@@ -154,7 +154,7 @@ def test_too_few_gpus(machine, monkeypatch, gpus, variable, count, message):
 def run_recipe(recipe: Path, *arguments: str, **environment: str):
     """``run.sh``, without a stage unless the arguments name one."""
     return subprocess.run(
-        ["./run.sh", "--stage", "99", *arguments],
+        ["./run.sh", "--stage", "11", "--skip_stages", "11", *arguments],
         cwd=recipe,
         env={**os.environ, **environment},
         capture_output=True,
@@ -221,7 +221,7 @@ from pathlib import Path
 
 _, flag, *rest = sys.argv
 module = rest[0].rpartition(".")[2]
-if flag != "-m" or module == "datadir":
+if flag != "-m" or module in ("config", "datadir"):
     os.environ["PYTHONPATH"] += ":{root}"
     os.execv("{python}", ["{python}", *sys.argv[1:]])
 options = dict(zip(rest, rest[1:]))
@@ -229,11 +229,12 @@ device = options.get("--device") or "ngpu " + options.get("--ngpu", "0")
 with open("calls", "a") as calls:
     print(module, device, os.environ.get("CUDA_VISIBLE_DEVICES", "-"), file=calls)
 folder = Path(options.get("--output_dir") or Path(options.get("--output", "")).parent)
-folder.mkdir(parents=True, exist_ok=True)
+(folder / "relative").mkdir(parents=True, exist_ok=True)
 keys = [line.split()[0] for line in open("dump/raw/org/train/wav.scp")]
 tables = ["spk_emb.scp", "units.scp", "f0_sum.scp", "prosody.scp", "durations.scp"]
-tables += ["words.ctm", "feats.scp", "feats_shape"]
-for name in [*tables, "unit_spec.yaml", "spk_embed_dim", "char.txt"]:
+tables += ["words.ctm", "feats.scp", "feats_shape", "speakers.scp", "relative/prosody.scp"]
+models = ["valid.loss.best.pth"] if module == "launch" else []
+for name in [*tables, "unit_spec.yaml", "spk_embed_dim", "char.txt", *models]:
     (folder / name).write_text("".join(f"{{key}} 1\\n" for key in keys))
 done = dict(tables=tables, files=["unit_spec.yaml"])
 (folder / ".done").write_text(json.dumps(done))

@@ -259,6 +259,7 @@ row() { # <row key> <set>
 }
 stage_6() { # codes of all sets; resynthesis of the test sets
     local set key attention
+    if "${skip_train}" && "${skip_eval}"; then return; fi # nobody reads codes
     [ -n "${download_model}" ] || need "${taste_file}" 5
     for set in ${sets}; do
         need "${raw}/${set}/.done" 3
