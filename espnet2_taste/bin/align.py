@@ -11,8 +11,7 @@ import argparse
 import kaldiio
 import numpy as np
 
-from espnet2_taste.asr.ctc_aligner import CTCAligner, subtract_speaker_mean
-from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
+from espnet2_taste.asr.speaker_mean import subtract_speaker_mean
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
     add_batch_options,
@@ -24,7 +23,6 @@ from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
 from espnet2_taste.text.segmenters import SEGMENTERS
-from espnet2_taste.units.world import f0_contour
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -47,6 +45,10 @@ def main(args: argparse.Namespace) -> None:
     if args.speaker_mean:
         subtract_speaker_mean(args.data_dir, args.output_dir, args.known)
         return
+    from espnet2_taste.asr.ctc_aligner import CTCAligner
+    from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
+    from espnet2_taste.units.world import f0_contour
+
     shard = Shard(args, ["durations", "prosody", "f0_sum"], ["words.ctm"])
     if shard.done:
         return

@@ -232,7 +232,8 @@ folder = Path(options.get("--output_dir") or Path(options.get("--output", "")).p
 (folder / "relative").mkdir(parents=True, exist_ok=True)
 keys = [line.split()[0] for line in open("dump/raw/org/train/wav.scp")]
 tables = ["spk_emb.scp", "units.scp", "f0_sum.scp", "prosody.scp", "durations.scp"]
-tables += ["words.ctm", "feats.scp", "feats_shape", "speakers.scp", "relative/prosody.scp"]
+tables += ["words.ctm", "feats.scp", "feats_shape", "speakers.scp"]
+tables += ["relative/prosody.scp"]
 models = ["valid.loss.best.pth"] if module == "launch" else []
 for name in [*tables, "unit_spec.yaml", "spk_embed_dim", "char.txt", *models]:
     (folder / name).write_text("".join(f"{{key}} 1\\n" for key in keys))

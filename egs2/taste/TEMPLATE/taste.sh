@@ -71,6 +71,8 @@ align() { # <set> [<speakers.scp of the training set>]
     datadir merge "${dir}" "${dir}"
     "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}
 }
+# for_set <set> <command...>: the training set's first, other sets' side by side
+for_set() { if [ "$1" = "${train_set}" ]; then "${@:2}"; else background "${@:2}"; fi; }
 # of_training <set> <file of the training set>: for other sets, if it is there
 of_training() { if [ "$1" != "${train_set}" ]; then there "$2"; fi; }
 speakers_and_units() {
@@ -84,11 +86,12 @@ speakers_and_units() {
     for set in ${sets}; do
         dir=${dumpdir}/spk_emb/${set}/averaged
         known=$(of_training "${set}" "${dumpdir}/spk_emb/${train_set}/averaged/speakers.scp")
-        run_step "${dumpdir}/spk_emb/${set}/.done" \
+        for_set "${set}" run_step "${dumpdir}/spk_emb/${set}/.done" \
             "${org}/${set}/wav.scp ${org}/${set}/utt2spk ${speaker_file} ${known}" \
             "${dir}/spk_emb.scp ${dir}/spk_embed_dim ${dir}/speakers.scp" \
             extract_speakers "${set}" ${known:+"${known}"}
     done
+    wait_for_all
     if [ -z "${units_model}" ] && ! "${skip_train}"; then
         for set in "${train_set}" "${valid_set}"; do
             run_step "${dumpdir}/world/${set}/.done" "$(merged "${units_config}") ${org}/${set}/wav.scp" \
@@ -99,9 +102,10 @@ speakers_and_units() {
     fi
     for set in ${sets}; do
         dir=${dumpdir}/units/${set}
-        run_step "${dir}/.done" "${org}/${set}/wav.scp ${units_file}" \
+        for_set "${set}" run_step "${dir}/.done" "${org}/${set}/wav.scp ${units_file}" \
             "${dir}/units.scp ${dir}/unit_spec.yaml" extract_units "${set}"
     done
+    wait_for_all
 }
 recogniser_of_words() {
     local files
@@ -133,11 +137,12 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
         [ -n "${asr_config}" ] || break
         aligned=${dumpdir}/align/${set}
         known=$(of_training "${set}" "${dumpdir}/align/${train_set}/speakers.scp")
-        run_step "${aligned}/.done" \
+        for_set "${set}" run_step "${aligned}/.done" \
             "${org}/${set}/wav.scp ${org}/${set}/text ${dumpdir}/units/${set}/units.scp ${asr_file} ${known}" \
             "${aligned}/durations.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm ${aligned}/speakers.scp" \
             align "${set}" ${known:+"${known}"}
     done
+    wait_for_all
     for set in ${sets}; do
         org_set=${org}/${set} aligned=${dumpdir}/align/${set}
         files="${org_set}/wav.scp ${org_set}/sample_rate $(tables "${org_set}") ${dumpdir}/units/${set}/units.scp"
@@ -184,9 +189,10 @@ stage_4() { # text pieces, lengths, features
     if [ "${feats_type}" = extracted ]; then
         name_feats
         for set in "${train_set}" "${valid_set}"; do
-            run_step "${feats}/${set}/.done" "${raw}/${set}/wav.scp" "${feats}/${set}/feats.scp" \
+            background run_step "${feats}/${set}/.done" "${raw}/${set}/wav.scp" "${feats}/${set}/feats.scp" \
                 extract_feats "${set}"
         done
+        wait_for_all
     fi
 }
 
