@@ -1,7 +1,7 @@
 """The mini recipe with few steps: copied, killed and resumed; then to the end.
 
-What makes speech is run first, uninterrupted (``finished``), and a part of it again with
-kills. The first goes on to all rows, scores and the packed model.
+What makes speech is run first, uninterrupted (``finished``), and a part of it again
+with kills. The first goes on to all rows, scores and the packed model.
 """
 
 import contextlib
