@@ -114,6 +114,7 @@ def kill(recipe: Path, said: str, seconds: float) -> None:
     time.sleep(2)  # jobs notice that the recipe has gone
 
 
+@pytest.mark.nightly
 def test_killed_and_resumed(finished):
     """Most of what was made is deleted; then SIGKILL at five moments: all is as before.
 
