@@ -1,6 +1,7 @@
 """Speech at the rate that a model takes, whatever the dump has."""
 
 import argparse
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -55,16 +56,16 @@ def at_rate(
     return Resampled(preprocess, given, wanted)
 
 
-class CountsBins:
+class CountsBins(ABC):
     """Mix-in of tasks: ``--batch_bins`` counts samples at the rate the model takes.
 
     The shape files count those of the dump: half as fast again, half as many again.
     """
 
     @classmethod
+    @abstractmethod
     def sample_rate(cls, args: argparse.Namespace) -> int:
         """Hz of the speech that the model takes."""
-        raise NotImplementedError
 
     @classmethod
     def build_iter_options(cls, args, distributed_option, mode):
