@@ -3,6 +3,8 @@ PYTHON ?=# of the environment; empty: the newest here that fits
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Containers often set it; then every process would compile all it imports (20 s, not 10).
+unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -e -u -o pipefail -c
 .DEFAULT_GOAL := help

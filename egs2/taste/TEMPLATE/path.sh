@@ -10,6 +10,7 @@ export PYTHONPATH="${TASTE_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 export PYTHONIOENCODING=UTF-8
 export LC_ALL=C  # one order of ids everywhere
+unset PYTHONDONTWRITEBYTECODE  # else every process compiles all it imports
 # An ESPnet clone only adds: its tools (sclite) and, behind ours, its utilities.
 if [ -n "${ESPNET_ROOT:-}" ]; then
     if [ -f "${ESPNET_ROOT}/tools/extra_path.sh" ]; then
