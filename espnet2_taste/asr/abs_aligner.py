@@ -20,21 +20,24 @@ class WordTimes:
     """Word times of one utterance: W words.
 
     Attributes:
-        starts: (W,) float64, s.
-        durations: (W,) float64, s, without the pause after the word.
-        pauses: (W,) float64, s, silence between a word and the next; nan after the
-            last word, where silence is no pause.
+        starts: (W,) float64, s, increasing.
+        ends: (W,) float64, s, without the pause that may follow.
+        total: s, of the utterance; nan where silence after its last word is no pause.
     """
 
     starts: np.ndarray
-    durations: np.ndarray
-    pauses: np.ndarray
+    ends: np.ndarray
+    total: float = np.nan
 
-    @classmethod
-    def between(cls, starts: np.ndarray, ends: np.ndarray) -> "WordTimes":
-        """From (W,) starts and ends in s, W > 0."""
-        starts, ends = np.asarray(starts, np.float64), np.asarray(ends, np.float64)
-        return cls(starts, ends - starts, np.append(starts[1:] - ends[:-1], np.nan))
+    @property
+    def durations(self) -> np.ndarray:
+        """(W,) float64, s, of the words."""
+        return self.ends - self.starts
+
+    @property
+    def pauses(self) -> np.ndarray:
+        """(W,) float64, s, silence after each word."""
+        return np.append(self.starts[1:], self.total) - self.ends
 
 
 class AbsAligner(ABC):

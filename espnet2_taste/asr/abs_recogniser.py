@@ -17,7 +17,7 @@ class AbsRecogniser(ABC):
         on_device: batched in one process on a device, rather than one recording at a
             time in a pool of processes.
         sample_rate: Hz of the recordings it takes.
-        cleaner: of ``words.CLEANERS``: what its texts are compared after, unless told.
+        cleaner: of ``text.normalise``: what its texts are compared after, unless told.
     """
 
     on_device: bool = False

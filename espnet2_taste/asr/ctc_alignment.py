@@ -1,10 +1,10 @@
 """Word times by forced alignment with a CTC model, and what is derived from them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torchaudio
+
+from espnet2_taste.asr.abs_aligner import WordTimes
 
 #: A word's tail is pause where the level is this far below the utterance's peak (dB).
 PAUSE_LEVEL_DB = -35.0
@@ -15,26 +15,6 @@ LEVEL_PERIOD_S = 0.01
 PAUSE_REACH_S = 0.1
 #: CTC emits a character inside it, not at its onset (s; measured on the mini corpus).
 CTC_LATENCY_S = 0.045
-
-
-@dataclass
-class WordTimes:
-    """Where the words of an utterance are.
-
-    Attributes:
-        starts: (W,) seconds, increasing.
-        ends: (W,) seconds, without the pause that may follow.
-        duration: seconds of the utterance.
-    """
-
-    starts: np.ndarray
-    ends: np.ndarray
-    duration: float
-
-    @property
-    def pauses(self) -> np.ndarray:
-        """(W,) silence after each word, in seconds."""
-        return np.append(self.starts[1:], self.duration) - self.ends
 
 
 def align_words(
@@ -143,7 +123,7 @@ def unit_durations(times: WordTimes, num_units: int) -> np.ndarray:
     count = len(times.starts)
     if num_units < count:
         raise ValueError(f"{num_units} units cannot cover {count} words")
-    rate = num_units / times.duration
+    rate = num_units / times.total
     bounds = np.round(times.starts[1:] * rate).astype(np.int64)
     bounds = np.concatenate([[0], bounds, [num_units]])
     index = np.arange(count + 1)

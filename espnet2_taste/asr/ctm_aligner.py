@@ -54,4 +54,4 @@ class CtmAligner(AbsAligner):
             return AlignmentError(f"other words in {FILE}")
         if any(len(words) > 1 or b <= a for a, b, words in spoken):
             return AlignmentError(f"no time for each word in {FILE}")
-        return WordTimes.between(*np.array([entry[:2] for entry in spoken]).T)
+        return WordTimes(*np.array([entry[:2] for entry in spoken]).T)

@@ -16,7 +16,7 @@ from espnet2_taste.io.models import find_checkpoint
 
 
 class EspnetAligner(AbsAligner):
-    """A CTC model on characters (see ``data.ctc_aligner``), pauses by level.
+    """A CTC model on characters (see ``asr.ctc_aligner``), pauses by level.
 
     Do not score with the model that stage 3 aligned the training data with: it is no
     independent witness of a ``word_synchronous`` decoder's durations.
@@ -68,5 +68,5 @@ class EspnetAligner(AbsAligner):
             if (times.ends <= times.starts).any():
                 results.append(AlignmentError("not alignable"))
                 continue
-            results.append(WordTimes.between(times.starts, times.ends))
+            results.append(WordTimes(times.starts, times.ends))
         return results

@@ -60,4 +60,4 @@ class PocketsphinxAligner(AbsAligner):
         # A second pronunciation is written "word(2)".
         if [word.split("(")[0] for word, _, _ in segments] != words:
             raise AlignmentError("not alignable")
-        return WordTimes.between(*np.array([s[1:] for s in segments]).T * FRAME_SHIFT)
+        return WordTimes(*np.array([s[1:] for s in segments]).T * FRAME_SHIFT)

@@ -14,7 +14,7 @@ class Recording:
     Attributes:
         utt: id.
         entry: of ``wav.scp``.
-        words: its own, normalised (see ``words``).
+        words: its own, normalised.
         reference: ``wav.scp`` entry of the recording to compare with; None: none.
         same_words: what ``reference`` says. False: only its speaker is the same (the
             recording a continuation's prompt is from).

@@ -7,7 +7,26 @@ dotted path is a choice: ``my_package.my_module.MyUnits`` needs no entry here.
 """
 
 import inspect
+from abc import ABC, abstractmethod
 from importlib import import_module
+from pathlib import Path
+
+
+class AbsPart(ABC):
+    """What a choice is: a class that opens its own folders or files."""
+
+    @classmethod
+    @abstractmethod
+    def from_pretrained(cls, path: str, device: str = "cpu") -> "AbsPart":
+        """Load from a folder or file made by training (or published weights)."""
+
+    @classmethod
+    @abstractmethod
+    def pack(cls, path: str, folder: Path) -> None:
+        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more.
+
+        It may take those options of ``from_pretrained`` that change what is packed.
+        """
 
 
 class LazyChoices:

@@ -1,12 +1,13 @@
 """What every speaker encoder offers: one embedding per utterance."""
 
-from abc import ABC, abstractmethod
-from pathlib import Path
+from abc import abstractmethod
 
 import torch
 
+from espnet2_taste.io.lazy_choices import AbsPart
 
-class AbsSpeakerEncoder(ABC):
+
+class AbsSpeakerEncoder(AbsPart):
     """Speech -> speaker embedding.
 
     Attributes:
@@ -17,19 +18,12 @@ class AbsSpeakerEncoder(ABC):
     embed_dim: int
     sample_rate: int
 
-    @classmethod
-    @abstractmethod
-    def from_pretrained(cls, path: str, device: str = "cpu") -> "AbsSpeakerEncoder":
-        """Load from a folder or file made by training (or published weights)."""
-
-    @classmethod
-    @abstractmethod
-    def pack(cls, path: str, folder: Path) -> None:
-        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more.
-
-        It may take those options of ``from_pretrained`` that change what is packed.
-        """
-
     @abstractmethod
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:
-        """1-D float waveforms at ``sample_rate`` -> (B, embed_dim) float32."""
+        """1-D float waveforms at ``sample_rate`` -> (B, embed_dim) float32, CPU."""
+
+
+def at_least(wav: torch.Tensor, samples: int) -> torch.Tensor:
+    """(N,) waveform, repeated until it has ``samples``; none at all is silence."""
+    wav = wav if len(wav) else wav.new_zeros(1)
+    return wav.repeat(-(-samples // len(wav))) if len(wav) < samples else wav

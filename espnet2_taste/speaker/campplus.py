@@ -12,7 +12,7 @@ import torch
 
 from espnet2_taste.io.extras import import_extra
 from espnet2_taste.io.onnx_files import EXTRA, copy_onnx, find_onnx
-from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
+from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder, at_least
 
 FILE_NAMES = ("campplus.onnx", "speaker_embed.onnx", "cosyvoice/speaker_embed.onnx")
 NUM_MELS = 80
@@ -108,10 +108,7 @@ def fbank(wav: torch.Tensor) -> np.ndarray:
     """(N,) waveform in [-1, 1] at 16 kHz -> (T, 80) float32, zero mean over time."""
     from torchaudio.compliance import kaldi
 
-    wav = wav.cpu().float()
-    if len(wav) < MIN_SAMPLES:
-        wav = wav if len(wav) else torch.zeros(1)
-        wav = wav.repeat(-(-MIN_SAMPLES // len(wav)))
+    wav = at_least(wav.cpu().float(), MIN_SAMPLES)
     features = kaldi.fbank(
         wav.unsqueeze(0), num_mel_bins=NUM_MELS, dither=0.0, sample_frequency=16000
     )

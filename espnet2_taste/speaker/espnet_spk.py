@@ -11,7 +11,7 @@ import torch
 from espnet2_taste.io.carrier import axis_names, pack_espnet_model
 from espnet2_taste.io.checkpoint import build_model_from_file
 from espnet2_taste.io.models import download, find_checkpoint
-from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
+from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder, at_least
 
 MIN_SAMPLES = 16000  # encoders pool over time; a second suits all of them
 
@@ -76,9 +76,7 @@ class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
     def _embed(self, wav: torch.Tensor) -> torch.Tensor:
         """(N,) -> (embed_dim,)."""
         device = next(self.model.parameters()).device
-        wav = wav if len(wav) else torch.zeros(1)
-        wav = wav.repeat(-(-MIN_SAMPLES // len(wav))) if len(wav) < MIN_SAMPLES else wav
-        speech = wav.to(device, torch.float32).unsqueeze(0)
+        speech = at_least(wav.to(device, torch.float32), MIN_SAMPLES).unsqueeze(0)
         return self.model(speech=speech, extract_embd=True)[0].float().cpu()
 
 

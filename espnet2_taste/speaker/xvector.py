@@ -14,7 +14,7 @@ from torch import nn
 
 from espnet2_taste.io.model_folder import copy_model, load_model
 from espnet2_taste.nn.segments import length_mask
-from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
+from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder, at_least
 
 SAMPLE_RATE = 16000
 HOP = 160
@@ -137,16 +137,16 @@ class XVectorSpeakerEncoder(AbsSpeakerEncoder):
 
     @torch.no_grad()
     def __call__(self, wavs: list[torch.Tensor]) -> torch.Tensor:
-        """1-D float waveforms (at least one sample) -> (B, embed_dim) float32 on CPU.
+        """1-D float waveforms -> (B, embed_dim) float32 on the CPU.
 
-        Waveforms shorter than the network's context are repeated.
+        Waveforms shorter than the network's context are repeated; no samples count as
+        silence.
         """
         device = self.model.embed.weight.device
         needed = HOP * self.model.min_frames
         features = []
         for wav in wavs:
-            wav = wav.to(device, torch.float32)
-            wav = wav.repeat(-(-needed // max(len(wav), 1)))
+            wav = at_least(wav.to(device, torch.float32), needed)
             features.append(self.model.features(wav.unsqueeze(0))[0])
         lengths = torch.tensor([len(item) for item in features], device=device)
         padded = nn.utils.rnn.pad_sequence(features, batch_first=True)

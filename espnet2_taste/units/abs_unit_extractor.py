@@ -1,14 +1,14 @@
 """What every unit extractor offers: discrete speech units from audio."""
 
-from abc import ABC, abstractmethod
-from pathlib import Path
+from abc import abstractmethod
 
 import torch
 
+from espnet2_taste.io.lazy_choices import AbsPart
 from espnet2_taste.units.unit_spec import UnitSpec
 
 
-class AbsUnitExtractor(ABC):
+class AbsUnitExtractor(AbsPart):
     """Speech -> discrete units at a fixed rate.
 
     Attributes:
@@ -25,19 +25,6 @@ class AbsUnitExtractor(ABC):
     def spec(self) -> UnitSpec:
         """What its units are, for those who take them."""
         return UnitSpec(self.num_units, self.unit_rate, self.sample_rate)
-
-    @classmethod
-    @abstractmethod
-    def from_pretrained(cls, path: str, device: str = "cpu") -> "AbsUnitExtractor":
-        """Load from a folder or file made by training (or published weights)."""
-
-    @classmethod
-    @abstractmethod
-    def pack(cls, path: str, folder: Path) -> None:
-        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more.
-
-        It may take those options of ``from_pretrained`` that change what is packed.
-        """
 
     @abstractmethod
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -1,14 +1,14 @@
 """What every unit vocoder offers: waveforms from speech units."""
 
-from abc import ABC, abstractmethod
-from pathlib import Path
+from abc import abstractmethod
 
 import torch
 
+from espnet2_taste.io.lazy_choices import AbsPart
 from espnet2_taste.units.unit_spec import UnitSpec
 
 
-class AbsVocoder(ABC):
+class AbsVocoder(AbsPart):
     """Units + speaker embedding -> waveform.
 
     Attributes:
@@ -20,19 +20,6 @@ class AbsVocoder(ABC):
     sample_rate: int
     unit_spec: UnitSpec
     spk_embed_dim: int | None = None
-
-    @classmethod
-    @abstractmethod
-    def from_pretrained(cls, path: str, device: str = "cpu") -> "AbsVocoder":
-        """Load from a folder or file made by training (or published weights)."""
-
-    @classmethod
-    @abstractmethod
-    def pack(cls, path: str, folder: Path) -> None:
-        """Write what ``from_pretrained(folder)`` opens like ``path``, and no more.
-
-        It may take those options of ``from_pretrained`` that change what is packed.
-        """
 
     @abstractmethod
     def __call__(

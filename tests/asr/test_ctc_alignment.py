@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espnet2_taste.asr.abs_aligner import WordTimes
 from espnet2_taste.asr.ctc_alignment import (
     CTC_LATENCY_S,
-    WordTimes,
     align_words,
     unit_durations,
     word_prosody,

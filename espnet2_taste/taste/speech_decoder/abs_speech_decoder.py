@@ -89,7 +89,7 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
 
         Args:
             cond: conditioning of the batch.
-            units: (B, U) int64 speech units.
+            units: (B, U) int64 speech units, anything in the padding.
             units_lengths: (B,) int64.
             durations: (B, W) int64 units per word, summing to units_lengths.
         """

@@ -2,7 +2,7 @@
 
     [sos] [speaker] [fused_0 ... fused_(T-1)] [task] [s_0 ... s_(U-1)]
 
-Weight compatible with the published ``speech_decoder.*``, see ``convert/names.py``.
+Weight compatible with the published ``speech_decoder.*``.
 """
 
 from collections.abc import Callable
@@ -122,13 +122,8 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         units_lengths: torch.Tensor,
         durations: torch.Tensor | None = None,
     ) -> SpeechDecoderOutput:
-        """Teacher-forced loss over units and the end of speech.
-
-        Args:
-            cond: conditioning of the batch.
-            units: (B, U) int64, anything in the padding.
-            units_lengths: (B,) int64.
-            durations: not used, alignment is learnt.
+        """Teacher-forced loss over units and the end of speech; durations are not used,
+        alignment is learnt.
 
         Returns:
             logits (B, U + 1, num_units + 1) of the positions that predict: task (the
@@ -162,11 +157,6 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
 
         The end of speech is masked before min_ratio * P units; the reference draws
         again until it gets something else.
-
-        Args:
-            cond: conditioning of the batch.
-            sampling: how to draw.
-            item_seeds: see :class:`AbsSpeechDecoder`.
         """
         prompt = self._prompt(cond)
         # move each prompt to the right end: every item's next unit has one position

@@ -117,12 +117,6 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
     ) -> SpeechDecoderOutput:
         """Teacher-forced loss over units and ADVANCE tokens.
 
-        Args:
-            cond: conditioning of the batch.
-            units: (B, U) int64.
-            units_lengths: (B,) int64.
-            durations: (B, W) int64 units per word, summing to units_lengths.
-
         Returns:
             logits (B, N, num_units + 1) with N = most units plus words of an item.
 
@@ -168,11 +162,6 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         item_seeds: list[int] | None = None,
     ) -> GeneratedUnits:
         """Speak every word of every item: 1 to ``max_units_per_word`` units each.
-
-        Args:
-            cond: conditioning of the batch.
-            sampling: how to draw.
-            item_seeds: see :class:`AbsSpeechDecoder`.
 
         Returns:
             units without ADVANCE, their number, and units per word (B, W).

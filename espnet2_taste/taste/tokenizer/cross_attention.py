@@ -123,13 +123,7 @@ class CrossAttentionAggregator(AbsAggregator):
         encoder_out: EncoderOutput,
         need_attention: bool = False,
     ) -> AggregatorOutput:
-        """Aggregate frames into tokens.
-
-        Args:
-            text: (B, L) int64 token ids (padding: any id), without special tokens.
-            text_lengths: (B,) int64.
-            encoder_out: keys and values.
-            need_attention: also return the last layer's map, averaged over heads.
+        """See :class:`AbsAggregator`.
 
         Raises:
             ValueError: a text longer than ``max_positions``.
