@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
 
     from espnet2_taste.inference.taslm_generate import TaslmGenerate
-    from espnet2_taste.io.checkpoint import read_yaml
+    from espnet2_taste.io.config import read_yaml
     from espnet2_taste.io.kaldi import check_keys, read_arks, read_table, select_keys
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes

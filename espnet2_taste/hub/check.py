@@ -7,7 +7,7 @@ import torch
 
 from espnet2_taste.hub.pack import BACKBONES
 from espnet2_taste.inference import SpeechToTaste, TaslmLikelihood, load_part
-from espnet2_taste.io.checkpoint import read_yaml
+from espnet2_taste.io.config import read_yaml
 from espnet2_taste.io.models import read_parts
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 from espnet2_taste.units.unit_spec import check_fit

@@ -20,11 +20,8 @@ import yaml
 from espnet2_taste import __version__
 from espnet2_taste.io.atomic import replacing, write_text
 from espnet2_taste.io.carrier import Carrier, axis_names
-from espnet2_taste.io.checkpoint import (
-    build_model_from_file,
-    load_state,
-    read_arguments,
-)
+from espnet2_taste.io.checkpoint import build_model_from_file, load_state
+from espnet2_taste.io.config import read_arguments
 from espnet2_taste.io.model_folder import save_state
 from espnet2_taste.io.models import MANIFEST, META, MODELS, TOKENIZER
 from espnet2_taste.text.tokenizers import build_text_tokenizer

@@ -18,7 +18,8 @@ from espnet2_taste.hub.pack import BACKBONES
 from espnet2_taste.hub.published import CONFIG, COSYVOICE, FILES
 from espnet2_taste.hub.published import TOKENIZER as LLAMA_TOKENIZER
 from espnet2_taste.io.atomic import new_folder
-from espnet2_taste.io.checkpoint import load_state, read_arguments
+from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.config import read_arguments
 from espnet2_taste.io.models import MANIFEST, MODELS, PUBLISHED, TOKENIZER, read_parts
 
 #: The option of bin.convert that left out a model's backbone.

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from espnet2.train.class_choices import ClassChoices
 
-from espnet2_taste.io.checkpoint import load_state, read_arguments
+from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.config import read_arguments
 from espnet2_taste.io.model_folder import save_state
 
 

@@ -1,13 +1,13 @@
-"""Loading checkpoints and configurations, with checks that ESPnet does not make."""
+"""Loading checkpoints, with checks that ESPnet does not make."""
 
 import argparse
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
+
+from espnet2_taste.io.config import read_arguments
 
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
@@ -75,50 +75,6 @@ def check_init_freeze(args: argparse.Namespace, model: torch.nn.Module) -> None:
                 f"--init_param {entry}: no key of the file matches the model "
                 f"(top level: {tops})"
             )
-
-
-def read_arguments(config_file: str | Path) -> argparse.Namespace:
-    """Training arguments from config.yaml.
-
-    Paths in it that start with ``./`` and exist beside the file are its own: they are
-    returned so that they can be opened from any folder.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: see :func:`read_yaml`.
-    """
-    if not Path(config_file).is_file():
-        raise FileNotFoundError(f"no training configuration at {config_file}")
-    folder = Path(config_file).absolute().parent  # a hub's cache holds links
-    return argparse.Namespace(**_resolve(read_yaml(config_file), folder))
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Options from a YAML file; an empty file has none.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a mapping of names to values; the message names the file.
-    """
-    try:
-        with Path(path).open(encoding="utf-8") as f:
-            content = yaml.safe_load(f) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is not YAML ({reason})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no options (name: value)")
-    return content
-
-
-def _resolve(value: Any, folder: Path) -> Any:
-    if isinstance(value, dict):
-        return {k: _resolve(v, folder) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_resolve(v, folder) for v in value]
-    if isinstance(value, str) and value.startswith("./"):
-        return str(folder / value) if (folder / value).exists() else value
-    return value
 
 
 def describe_mismatch(

@@ -1,8 +1,54 @@
-"""Training configurations: YAML files that may say what they change of another."""
+"""Configurations: YAML files, of which one may say what it changes of another."""
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+
+def read_arguments(config_file: str | Path) -> argparse.Namespace:
+    """Training arguments from config.yaml.
+
+    Paths in it that start with ``./`` and exist beside the file are its own: they are
+    returned so that they can be opened from any folder.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: see :func:`read_yaml`.
+    """
+    if not Path(config_file).is_file():
+        raise FileNotFoundError(f"no training configuration at {config_file}")
+    folder = Path(config_file).absolute().parent  # a hub's cache holds links
+    return argparse.Namespace(**_resolve(read_yaml(config_file), folder))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Options from a YAML file; an empty file has none.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a mapping of names to values; the message names the file.
+    """
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            content = yaml.safe_load(file) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is not YAML ({reason})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no options (name: value)")
+    return content
+
+
+def _resolve(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {k: _resolve(v, folder) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_resolve(v, folder) for v in value]
+    if isinstance(value, str) and value.startswith("./"):
+        return str(folder / value) if (folder / value).exists() else value
+    return value
 
 
 def read_training_config(path: str | Path) -> dict:
@@ -24,15 +70,9 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict:
     if path.resolve() in (other.resolve() for other in above):
         raise ValueError(f"{path} is its own base, by way of {above[-1]}")
     try:
-        text = path.read_text(encoding="utf-8")
+        conf = read_yaml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"no file {path}{named}") from None
-    try:
-        conf = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}") from None
-    if not isinstance(conf, dict):
-        raise ValueError(f"{path}: expected options, 'name: value' on each line")
     base = conf.pop("base", None)
     return (
         conf

@@ -22,7 +22,7 @@ import zlib
 from pathlib import Path
 
 from espnet2_taste.io.atomic import new_folder
-from espnet2_taste.io.checkpoint import read_yaml
+from espnet2_taste.io.config import read_yaml
 
 #: Lists the parts; a folder without it is not a packed model.
 MANIFEST = "parts.yaml"

@@ -3,17 +3,14 @@
 import argparse
 
 import numpy as np
-from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.io.audio import audio_rate, resample
-from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.speaker.espnet_model import SpeakerModel
 from espnet2_taste.speaker.xvector import SAMPLE_RATE
-from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import data_files
-from espnet2_taste.tasks.trainer import TasteTrainer
+from espnet2_taste.tasks.part_task import PartTask
 
 
 class SpeakerPreprocessor:
@@ -46,15 +43,13 @@ class SpeakerPreprocessor:
         return {"speech": speech, "speaker": np.array([self.numbers[name]])}
 
 
-class SpeakerTask(AbsTask):
+class SpeakerTask(PartTask):
     """Builds and trains :class:`~espnet2_taste.speaker.espnet_model.SpeakerModel`.
 
     The validation set holds other utterances of the training speakers.
     """
 
-    num_optimizers = 1
-    class_choices_list = []
-    trainer = TasteTrainer
+    data_names = ("speech", "speaker")
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -71,33 +66,15 @@ class SpeakerTask(AbsTask):
         )
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool):
-        return TasteCollate()
-
-    @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         first = next(iter(read_table(data_files(args)["speech"]).values()))
         names = training_speakers(args)
         return SpeakerPreprocessor(names, audio_rate(first), args.crop_s, train)
 
     @classmethod
-    def required_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ("speech", "speaker")
-
-    @classmethod
-    def optional_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ()
-
-    @classmethod
-    def build_model(cls, args: argparse.Namespace) -> SpeakerModel:
+    def new_model(cls, args: argparse.Namespace) -> SpeakerModel:
         args.model_conf["num_speakers"] = len(training_speakers(args))
-        model = SpeakerModel(**args.model_conf)
-        check_init_freeze(args, model)
-        return model
+        return SpeakerModel(**args.model_conf)
 
 
 def training_speakers(args: argparse.Namespace) -> list[str]:

@@ -2,16 +2,13 @@
 
 import argparse
 
-from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_taste.io.checkpoint import check_init_freeze
-from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import add_common_arguments, complete_tokens
+from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
-from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taslm.build import (
     build_new_taslm,
     lm_choices,
@@ -23,12 +20,11 @@ from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taste.build import fusion_choices
 
 
-class TaslmTask(AbsTask):
+class TaslmTask(PartTask):
     """Builds and trains :class:`~espnet2_taste.taslm.espnet_model.TaslmModel`."""
 
-    num_optimizers = 1
     class_choices_list = [lm_choices, fusion_choices, speech_head_choices]
-    trainer = TasteTrainer
+    data_names = ("text", "taste")
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -62,10 +58,6 @@ class TaslmTask(AbsTask):
         complete_tokens(args)
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool):
-        return TasteCollate()
-
-    @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         if not args.use_preprocessor:
             return None
@@ -74,19 +66,5 @@ class TaslmTask(AbsTask):
         return TastePreprocessor.of(found, taste_spec(args))
 
     @classmethod
-    def required_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ("text",) if inference else ("text", "taste")
-
-    @classmethod
-    def optional_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ("taste",) if inference else ()
-
-    @classmethod
-    def build_model(cls, args: argparse.Namespace) -> TaslmModel:
-        model = build_new_taslm(args)
-        check_init_freeze(args, model)
-        return model
+    def new_model(cls, args: argparse.Namespace) -> TaslmModel:
+        return build_new_taslm(args)

@@ -2,22 +2,19 @@
 
 import argparse
 
-from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
-from espnet2_taste.io.checkpoint import check_init_freeze
-from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import (
     add_common_arguments,
     add_unit_arguments,
     complete_tokens,
     settle_units,
 )
+from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
-from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.taste.build import (
     aggregator_choices,
     build_taste_model,
@@ -32,10 +29,9 @@ from espnet2_taste.taste.espnet_model import TasteModel
 from espnet2_taste.text.segmenters import SEGMENTERS
 
 
-class TasteTask(CountsBins, AbsTask):
+class TasteTask(CountsBins, PartTask):
     """Builds and trains :class:`~espnet2_taste.taste.espnet_model.TasteModel`."""
 
-    num_optimizers = 1
     class_choices_list = [
         frontend_choices,
         encoder_choices,
@@ -44,7 +40,8 @@ class TasteTask(CountsBins, AbsTask):
         fusion_choices,
         speech_decoder_choices,
     ]
-    trainer = TasteTrainer
+    data_names = ("text", "units", "spk_emb")
+    more_data_names = ("speech", "feats", "durations", "prosody", "taste")
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -101,10 +98,6 @@ class TasteTask(CountsBins, AbsTask):
             args.encoder_conf = found | args.encoder_conf
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool):
-        return TasteCollate()
-
-    @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         if not args.use_preprocessor:
             return None
@@ -112,24 +105,9 @@ class TasteTask(CountsBins, AbsTask):
         return at_rate(preprocess, cls.sample_rate(args), args, train)
 
     @classmethod
-    def required_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        if inference:
-            return ("text", "spk_emb")
-        return ("text", "units", "spk_emb")
-
-    @classmethod
-    def optional_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ("speech", "feats", "durations", "prosody", "units", "taste")
-
-    @classmethod
-    def build_model(cls, args: argparse.Namespace) -> TasteModel:
+    def new_model(cls, args: argparse.Namespace) -> TasteModel:
         model = build_taste_model(args)
         check_required_data(args, model)
-        check_init_freeze(args, model)
         return model
 
 

@@ -5,14 +5,11 @@ import argparse
 import kaldiio
 import numpy as np
 import torch
-from espnet2.tasks.abs_task import AbsTask
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 
-from espnet2_taste.io.checkpoint import check_init_freeze
-from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import data_files
-from espnet2_taste.tasks.trainer import TasteTrainer
+from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT
 from espnet2_taste.units.world_vq import WorldVQ
 
@@ -42,12 +39,11 @@ class UnitsPreprocessor:
         return {**data, "feats": data["feats"][start:end]}
 
 
-class UnitsTask(AbsTask):
+class UnitsTask(PartTask):
     """Builds and trains :class:`~espnet2_taste.units.world_vq.WorldVQ`."""
 
-    num_optimizers = 1
-    class_choices_list = []
-    trainer = TasteTrainer
+    data_names = ("feats",)
+    more_data_names = ("spk_emb",)
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -64,27 +60,11 @@ class UnitsTask(AbsTask):
         )
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool):
-        return TasteCollate()
-
-    @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         return UnitsPreprocessor(args.crop_units if train else None)
 
     @classmethod
-    def required_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ("feats",)
-
-    @classmethod
-    def optional_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ("spk_emb",)
-
-    @classmethod
-    def build_model(cls, args: argparse.Namespace) -> WorldVQ:
+    def new_model(cls, args: argparse.Namespace) -> WorldVQ:
         files = data_files(args)
         width = 0
         if "spk_emb" in files:
@@ -92,7 +72,6 @@ class UnitsTask(AbsTask):
         args.model_conf["spk_embed_dim"] = width
         model = WorldVQ(**args.model_conf)
         model.set_statistics(*feature_statistics(files["feats"], model.feature_dim))
-        check_init_freeze(args, model)
         return model
 
 

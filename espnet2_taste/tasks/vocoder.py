@@ -3,15 +3,12 @@
 import argparse
 
 import numpy as np
-from espnet2.tasks.abs_task import AbsTask
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.io.class_choices import ClassChoices
-from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.options import check_data
+from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
-from espnet2_taste.tasks.trainer import TasteTrainer
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
 
 
@@ -64,16 +61,15 @@ vocoder_choices = ClassChoices(
 )
 
 
-class VocoderTask(CountsBins, AbsTask):
+class VocoderTask(CountsBins, PartTask):
     """Builds and trains a model that makes speech, or its mel, of units.
 
     The class has the attributes ``unit_spec`` and ``spk_embed_dim``, and ``rates`` as
     :class:`~espnet2_taste.vocoder.cosyvoice.espnet_model.FlowModel` has it.
     """
 
-    num_optimizers = 1
     class_choices_list = [vocoder_choices]
-    trainer = TasteTrainer
+    data_names = ("speech", "units", "spk_emb")
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -93,32 +89,15 @@ class VocoderTask(CountsBins, AbsTask):
         return cls.rates(args)[0]
 
     @classmethod
-    def build_collate_fn(cls, args: argparse.Namespace, train: bool):
-        return TasteCollate()
-
-    @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         sample_rate, unit_rate = cls.rates(args)
         preprocess = VocoderPreprocessor(sample_rate, unit_rate)
         return at_rate(preprocess, sample_rate, args, train)
 
     @classmethod
-    def required_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ("speech", "units", "spk_emb")
-
-    @classmethod
-    def optional_data_names(
-        cls, train: bool = True, inference: bool = False
-    ) -> tuple[str, ...]:
-        return ()
-
-    @classmethod
-    def build_model(cls, args: argparse.Namespace) -> AbsESPnetModel:
+    def new_model(cls, args: argparse.Namespace) -> AbsESPnetModel:
         model = vocoder_choices.get_class(args.vocoder)(**args.vocoder_conf)
         check_data(
             args, f"--vocoder {args.vocoder}", model.unit_spec, model.spk_embed_dim
         )
-        check_init_freeze(args, model)
         return model

@@ -5,8 +5,9 @@ import logging
 
 import torch
 
-from espnet2_taste.io.checkpoint import load_state, read_arguments
+from espnet2_taste.io.checkpoint import load_state
 from espnet2_taste.io.class_choices import ClassChoices
+from espnet2_taste.io.config import read_arguments
 from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from espnet2_taste.io.checkpoint import read_yaml
+from espnet2_taste.io.config import read_yaml
 
 
 @dataclass(frozen=True)

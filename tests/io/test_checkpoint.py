@@ -1,48 +1,11 @@
 import pytest
 import torch
-import yaml
 
 from espnet2_taste.io.checkpoint import (
     build_model_from_file,
     describe_mismatch,
     load_state,
-    read_arguments,
-    read_yaml,
 )
-
-
-def test_paths_beside_the_configuration(tmp_path, monkeypatch):
-    (tmp_path / "exp" / "tokenizer").mkdir(parents=True)
-    config = tmp_path / "exp" / "config.yaml"
-    values = {
-        "token_model": "./tokenizer",
-        "lm_conf": {"model": "./absent", "config": {"name": "tokenizer"}},
-        "files": ["./config.yaml", "data/bpe.model"],
-    }
-    config.write_text(yaml.safe_dump(values))
-    monkeypatch.chdir(tmp_path)
-    args = read_arguments("exp/config.yaml")
-    monkeypatch.chdir("/")
-    assert args.token_model == str(tmp_path / "exp" / "tokenizer")
-    assert args.lm_conf == values["lm_conf"]
-    assert args.files == [str(config), "data/bpe.model"]
-    with pytest.raises(FileNotFoundError, match="no training configuration at"):
-        read_arguments(tmp_path / "config.yaml")
-
-
-@pytest.mark.parametrize(
-    "content,message",
-    [
-        ("a: [", r"x.yaml is not YAML \(while parsing .*x.yaml\", line 1"),
-        ("- a", "x.yaml holds no options"),
-    ],
-)
-def test_files_that_hold_no_options(tmp_path, content, message):
-    (tmp_path / "x.yaml").write_text(content)
-    with pytest.raises(ValueError, match=message):
-        read_yaml(tmp_path / "x.yaml")
-    (tmp_path / "x.yaml").write_text("# all commented out")
-    assert read_yaml(tmp_path / "x.yaml") == {}
 
 
 def test_configuration_of_another_kind_of_model(tmp_path):
