@@ -13,21 +13,8 @@ from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import add_part_type, named_folders
+from espnet2_taste.inference.parts import CHOICES
 from espnet2_taste.io.atomic import new_folder
-from espnet2_taste.io.lazy_choices import LazyChoices
-
-
-def axes() -> dict[str, LazyChoices]:
-    """Parts that are chosen by name, and among what."""
-    from espnet2_taste.speaker import speaker_choices
-    from espnet2_taste.units import unit_extractor_choices
-    from espnet2_taste.vocoder import vocoder_choices
-
-    return {
-        "vocoder": vocoder_choices,
-        "units": unit_extractor_choices,
-        "speaker": speaker_choices,
-    }
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -38,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--taste", required=True, help="experiment folder or checkpoint")
     add("--taslm", help="likewise, of the language model on its codes")
-    for part, choices in axes().items():
+    for part, choices in CHOICES.items():
         option = f"--{part.removesuffix('s')}_type"
         add_part_type(parser, option, choices, f"--{part}_conf", dest=f"{part}_type")
         add(f"--{part}", help=f"folder or file of this {choices.axis}")
@@ -105,7 +92,7 @@ def fill(folder: Path, args: argparse.Namespace) -> None:
         pack_model(part, checkpoint, folder / part, args.include_backbones)
         parts[part] = "model"
         logging.info("%s: %s", part, checkpoint)
-    for part, choices in axes().items():
+    for part, choices in CHOICES.items():
         source = getattr(args, part)
         if source is None:
             continue

@@ -6,7 +6,6 @@ settings of the machine therefore stay behind. Files that a packed ``config.yaml
 lie beside it, and their names start with ``./``.
 """
 
-import argparse
 import platform
 import shutil
 import zipfile
@@ -41,29 +40,21 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 _ORIGIN = ("transformers_version", "architectures", "dtype", "torch_dtype")
 
 
-def option_names(part: str) -> list[str]:
-    """Names of the options that build a part."""
+def _building(part: str) -> tuple[Callable, list[str]]:
+    """What builds a part from its options, and the names of those that it reads."""
     if part == "taste":
         from espnet2_taste.taste import build
 
-        names = [*COMMON, "unit_spec", "num_units", "spk_embed_dim"]
-        names += ["vocabularies", "text_views"]
+        make, names = build.build_taste_model, ["unit_spec", "num_units"]
+        names += ["spk_embed_dim", "vocabularies", "text_views"]
     else:
         from espnet2_taste.taslm import build
 
-        names = [*COMMON, "quantizer", "quantizer_conf", "quantizer_dim", "granularity"]
-    return list(dict.fromkeys([*names, *axis_names(vars(build).values())]))
-
-
-def builder(part: str) -> Callable[[argparse.Namespace], torch.nn.Module]:
-    """The function that builds a part from its options."""
-    if part == "taste":
-        from espnet2_taste.taste.build import build_taste_model
-
-        return build_taste_model
-    from espnet2_taste.taslm.build import build_taslm_model
-
-    return build_taslm_model
+        make, names = build.build_taslm_model, ["quantizer", "quantizer_conf"]
+        names += ["quantizer_dim", "granularity"]
+    return make, list(
+        dict.fromkeys([*COMMON, *names, *axis_names(vars(build).values())])
+    )
 
 
 def pack_model(
@@ -86,7 +77,7 @@ def pack_model(
     """
     given = vars(read_arguments(checkpoint.parent / "config.yaml"))
     carrier = Carrier(checkpoint.parent, folder)
-    names = [*option_names(part), *TRAINING]
+    names = [*_building(part)[1], *TRAINING]
     config = {name: given[name] for name in names if name in given}
     conf = config.get(BACKBONES[part]) or {}
     conf.pop("asr_model", None)  # resolved by training: the checkpoint has its weights
@@ -125,8 +116,9 @@ def _copy_tokenizer(carrier: Carrier, model: str, include: bool, place: str) -> 
 
 def _take_in(part: str, folder: Path, config: dict) -> None:
     """Put the weights of the network that ``model`` names into ``model.pth``."""
+    build, _ = _building(part)
     model, _ = build_model_from_file(
-        builder(part), folder / "config.yaml", folder / "model.pth"
+        build, folder / "config.yaml", folder / "model.pth"
     )
     network = model.encoder.encoder if part == "taste" else model.lm.causal_lm
     described = {
@@ -142,7 +134,7 @@ def _take_in(part: str, folder: Path, config: dict) -> None:
     tensors |= dict(model.named_buffers(remove_duplicate=False))
     save_state(folder, {}, config)
     with torch.device("meta"):
-        wanted = builder(part)(read_arguments(folder / "config.yaml")).state_dict()
+        wanted = build(read_arguments(folder / "config.yaml")).state_dict()
     save_state(folder, {name: tensors[name].detach() for name in wanted}, config)
 
 
