@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -e -u -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help mini test test-all test-pythons install
+.PHONY: help mini test test-all test-pythons test-slurm install
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -34,6 +34,9 @@ mini: $(STAMP) ## The mini recipe, stages 1 to 10: result tables, report, packed
 
 test-pythons: ## The quick tests on every Python here, each in an environment of its own
 	@read -r _ python < <(local/pythons.sh) && "$$python" local/test_pythons.py $(ARGS)
+
+test-slurm: $(STAMP) ## The fast mini recipe on a Slurm of one node, with a cancelled job
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" local/test_slurm.sh $(ARGS)
 
 test: MARKS = -m "not nightly"
 test: ## Lint, tests, coverage

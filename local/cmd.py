@@ -26,10 +26,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import gpus  # beside this file
+import clusters  # beside this file
+import gpus
 
-BACKENDS = ("run", "slurm", "pbs", "queue")
-REPOSITORY = Path(__file__).resolve().parents[1]
+BACKENDS = ("run", *clusters.SCHEDULERS)
 
 
 def parse(backend: str, argv: list[str]) -> argparse.Namespace:
@@ -162,8 +162,12 @@ class LocalJobs:
         return status
 
 
-def run_local(args: argparse.Namespace) -> list[Path]:
-    """Run the jobs here, ``--max_jobs_run`` at once; return the failed logs."""
+def run_local(args: argparse.Namespace, filled: dict) -> list[Path]:
+    """Run the jobs here, ``--max_jobs_run`` at once; return the failed logs.
+
+    Args:
+        filled: number -> (log, command).
+    """
     try:
         jobs = LocalJobs(args.gpu or 0)
     except ValueError as error:
@@ -173,123 +177,24 @@ def run_local(args: argparse.Namespace) -> list[Path]:
     if "RECIPE_PID" in os.environ:
         pid = int(os.environ["RECIPE_PID"])
         threading.Thread(target=jobs.watch, args=(pid,), daemon=True).start()
-    numbers = range(args.first, args.last + 1)
-    filled = [fill(args, job) for job in numbers]
     with ThreadPoolExecutor(args.max_jobs_run or len(filled)) as pool:
-        statuses = list(pool.map(lambda pair: jobs.run(*pair), filled))
+        statuses = list(pool.map(lambda pair: jobs.run(*pair), filled.values()))
     return [
-        log for (log, _), status in zip(filled, statuses, strict=True) if status != 0
+        log
+        for (log, _), status in zip(filled.values(), statuses, strict=True)
+        if status != 0
     ]
-
-
-def cluster_options(args: argparse.Namespace) -> list[str]:
-    """Submission command and flags from the config's `command` and `option` lines."""
-    path = Path(args.config or f"conf/{args.backend}.conf")
-    if not args.config and not path.is_file():
-        path = REPOSITORY / path  # egs2/taste/TEMPLATE/conf
-    if not path.is_file():
-        raise SystemExit(f"cmd.py: no config file {path}")
-    lines = [line.split("#")[0].split() for line in path.read_text().splitlines()]
-    wanted = {
-        name: str(getattr(args, name))
-        for name in ("gpu", "mem", "time", "num_threads", "num_nodes")
-        if getattr(args, name) is not None
-    }
-    command, options, defaults = [], {}, {}
-    for words in filter(None, lines):
-        if words[0] == "command":
-            command = words[1:]
-        elif words[0] == "default" and "=" in words[1]:
-            name, _, value = words[1].partition("=")
-            defaults[name] = value
-        elif words[0] == "option" and len(words) > 1 and "=" in words[1]:
-            options[words[1]] = words[2:]
-        else:
-            raise SystemExit(f"cmd.py: {path}: cannot read line '{' '.join(words)}'")
-    if not command:
-        raise SystemExit(f"cmd.py: {path} has no 'command' line")
-    for name, value in (defaults | wanted).items():
-        flags = options.get(f"{name}={value}", options.get(f"{name}=*"))
-        if flags is None:
-            raise SystemExit(f"cmd.py: {path} has no option {name}={value}")
-        command += [flag.replace("$0", value) for flag in flags]
-    for flag in "qlp":
-        command += [
-            word for value in getattr(args, flag) for word in (f"-{flag}", value)
-        ]
-    return command
-
-
-def write_script(args: argparse.Namespace, folder: Path) -> Path:
-    """One script for all jobs; every task leaves its exit status in ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    task = {"slurm": "SLURM_ARRAY_TASK_ID", "pbs": "PBS_ARRAY_INDEX"}
-    lines = [
-        "#!/usr/bin/env bash",
-        f"cd {shlex.quote(os.getcwd())} || exit 1",
-        f'case "${{{task.get(args.backend, "SGE_TASK_ID")}:-{args.first}}}" in',
-    ]
-    for job in range(args.first, args.last + 1):
-        log, command = fill(args, job)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        status = folder / f"status.{job}"
-        status.unlink(missing_ok=True)
-        where = shlex.quote(str(log))
-        pattern = job if args.last > args.first else "*"
-        lines.append(
-            f"{pattern}) echo '# Running on' \"$(hostname)\" > {where}; "
-            f"{shlex.join(command)} >> {where} 2>&1; code=$?; "
-            f'echo "# Ended (code $code)" >> {where}; '
-            f"echo $code > {shlex.quote(str(status))}; exit $code ;;"
-        )
-    script = folder / "jobs.sh"
-    script.write_text("\n".join([*lines, "esac", ""]))
-    return script
-
-
-def run_cluster(args: argparse.Namespace) -> list[Path]:
-    """Submit one (array) job, wait for it; return the logs of failed tasks."""
-    log = Path(args.log.replace(args.variable, "ALL") if args.variable else args.log)
-    folder = log.parent / "q" / log.stem
-    script = write_script(args, folder)
-    command = cluster_options(args)
-    tasks = f"{args.first}-{args.last}"
-    limit = args.max_jobs_run
-    scheduler_log = str(folder / "scheduler.log")
-    if args.backend == "slurm":
-        command += ["--wait", "--open-mode=append", "-o", scheduler_log]
-        command += ["-J", (args.name or log.stem)[:40]]
-        if args.last > args.first:
-            command += [f"--array={tasks}" + (f"%{limit}" if limit else "")]
-    elif args.backend == "pbs":
-        command += ["-W", "block=true", "-j", "oe", "-o", scheduler_log]
-        command += ["-N", args.name] if args.name else []
-        if args.last > args.first:
-            command += ["-J", tasks]
-    else:
-        command += ["-sync", "y", "-j", "y", "-o", scheduler_log]
-        command += ["-N", args.name] if args.name else []
-        if args.last > args.first:
-            command += ["-t", tasks] + (["-tc", str(limit)] if limit else [])
-    try:
-        done = subprocess.run([*command, str(script)], check=False)
-    except OSError as error:
-        raise SystemExit(f"cmd.py: cannot submit: {error}") from None
-    failed = []
-    for job in range(args.first, args.last + 1):
-        status = folder / f"status.{job}"
-        if not status.is_file() or status.read_text().strip() != "0":
-            failed.append(fill(args, job)[0])
-    if done.returncode and not failed:
-        print(f"cmd.py: {command[0]} returned {done.returncode}", file=sys.stderr)
-    return failed
 
 
 def main():
     if len(sys.argv) < 2 or sys.argv[1] not in BACKENDS:
         sys.exit(f"Usage: cmd.py run|slurm|pbs|queue ...\n{__doc__}")
     args = parse(sys.argv[1], sys.argv[2:])
-    failed = run_local(args) if args.backend == "run" else run_cluster(args)
+    jobs = {n: fill(args, n) for n in range(args.first, args.last + 1)}
+    if args.backend == "run":
+        failed = run_local(args, jobs)
+    else:
+        failed = clusters.run(args, jobs)
     if failed:
         count = args.last - args.first + 1
         print(

@@ -154,22 +154,29 @@ first, last = (tasks[0].split("%")[0].split("-") if tasks else (1, 1))
 for task in range(int(first), int(last) + 1):
     env = dict(os.environ, {variable}=str(task))
     subprocess.run(["bash", script], env=env if tasks else None)
+print({printed})
 """
 
 
 @pytest.mark.parametrize(
-    "shim, command, variable, flags",
+    "shim, command, variable, printed, flags",
     [
-        ("slurm.pl", "sbatch", "SLURM_ARRAY_TASK_ID", ["--gres=gpu:2", "--array=1-3"]),
-        ("pbs.pl", "qsub", "PBS_ARRAY_INDEX", ["-l ngpus=2", "-J 1-3"]),
-        ("queue.pl", "qsub", "SGE_TASK_ID", ["-l gpu=2", "-t 1-3"]),
+        (
+            "slurm.pl", "sbatch", "SLURM_ARRAY_TASK_ID", "12;here",
+            ["--gres=gpu:2", "--array=1-3", "--parsable"],
+        ),
+        ("pbs.pl", "qsub", "PBS_ARRAY_INDEX", "12[].s", ["-l ngpus=2", "-J 1-3"]),
+        (
+            "queue.pl", "qsub", "SGE_TASK_ID", "12.1-3:1",
+            ["-l gpu=2", "-t 1-3", "-terse"],
+        ),
     ],
-)
-def test_clusters(tmp_path, shim, command, variable, flags):
-    fake = tmp_path / "bin" / command
-    fake.parent.mkdir()
-    fake.write_text(FAKE_SCHEDULER.format(python=sys.executable, variable=variable))
-    fake.chmod(0o755)
+)  # fmt: skip
+def test_clusters(tmp_path, shim, command, variable, printed, flags):
+    source = FAKE_SCHEDULER.format(
+        python=sys.executable, variable=variable, printed=repr(printed)
+    )
+    fake = program(tmp_path / "bin" / command, source)
     path = f"{fake.parent}:{os.environ['PATH']}"
     line = [
         "--gpu",
@@ -193,6 +200,47 @@ def test_clusters(tmp_path, shim, command, variable, flags):
     done = call(LOCAL / shim, *line, "exit $((JOB == 2))", cwd=tmp_path, PATH=path)
     assert done.returncode == 1
     assert "1 of 3 job(s) failed, log is in log/j.2.log" in done.stderr
+
+
+def program(path: Path, source: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(source)
+    path.chmod(0o755)
+    return path
+
+
+def test_cluster_job_that_never_ends(tmp_path):
+    """A cancelled task is named; a launcher's end, and a successor, cancel its job."""
+    fakes = {"sbatch": "echo 7", "scancel": "echo $1 >> cancelled", "squeue": ":"}
+    for name, line in fakes.items():
+        program(tmp_path / "bin" / name, f"#!/bin/bash\n{line}\n")
+    (tmp_path / "quick.py").write_text(
+        f"import sys; sys.path.insert(0, {str(LOCAL)!r})\n"
+        "import clusters, cmd; clusters.ASK_S = clusters.LATE_S = 0.1\n"
+        "sys.argv[1:1] = ['slurm']; cmd.main()\n"
+    )
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    line = [sys.executable, "quick.py", "l/a.log", "true"]
+    done = call(*line, cwd=tmp_path, PATH=path)
+    assert done.returncode == 1
+    assert "job 7 ended without task 1: cancelled, or its node died" in done.stderr
+    program(tmp_path / "bin/squeue", "#!/bin/bash\necho RUNNING\n")
+    noted, cancelled = tmp_path / "l/q/a/job_id", tmp_path / "cancelled"
+    for times, signum in enumerate([signal.SIGTERM, signal.SIGKILL]):
+        launcher = subprocess.Popen(line, cwd=tmp_path, env=dict(os.environ, PATH=path))
+        while not noted.exists() or cancelled_times(cancelled) < 2 * times:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        launcher.send_signal(signum)
+        launcher.wait()
+    assert cancelled_times(cancelled) == 2  # by its end; by its successor
+    program(tmp_path / "bin/squeue", "#!/bin/bash\n:\n")
+    call(*line, cwd=tmp_path, PATH=path)
+    assert cancelled_times(cancelled) == 3
+
+
+def cancelled_times(file: Path) -> int:
+    return len(file.read_text().split()) if file.exists() else 0
 
 
 def test_cluster_config(tmp_path):
