@@ -5,6 +5,8 @@
 set -e -u -o pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export VIRTUAL_ENV=${VIRTUAL_ENV:-${root}/.venv}
+export PATH=${VIRTUAL_ENV}/bin:${PATH}
 work=${1:-$(mktemp -d)} # Recipe copies and Slurm's files; kept.
 mkdir -p "${work}/slurm" && cd "${work}/slurm"
 for program in munged slurmctld slurmd sbatch scancel; do
@@ -61,8 +63,7 @@ sinfo
 recipe() {
     [ -d "${work}/$1" ] || git clone -q "${root}" "${work}/$1"
     cd "${work}/$1/egs2/taste/mini"
-    cmd_backend=$2 VIRTUAL_ENV=${VIRTUAL_ENV:-${root}/.venv} PATH=${VIRTUAL_ENV:-${root}/.venv}/bin:${PATH} \
-        ./run.sh --fast true --nj 2 --inference_nj 2 --stop_stage 9 "${@:3}"
+    cmd_backend=$2 ./run.sh --fast true --nj 2 --inference_nj 2 --stop_stage 9 "${@:3}"
 }
 log=${work}/slurm.log
 (recipe slurm slurm) > "${log}" 2>&1 &
