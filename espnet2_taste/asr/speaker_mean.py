@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 
-from espnet2_taste.io.kaldi import ArkWriter, read_table
+from espnet2_taste.io.arks import ArkWriter, read_arks
+from espnet2_taste.io.tables import read_table
 
 
 def subtract_speaker_mean(
@@ -22,13 +22,13 @@ def subtract_speaker_mean(
         known: ``speakers.scp`` of another set, whose speakers keep their mean.
     """
     utt2spk = read_table(data_dir / "utt2spk")
-    sums = kaldiio.load_scp(str(raw_dir / "f0_sum.scp"))
-    prosody = kaldiio.load_scp(str(raw_dir / "prosody.scp"))
+    sums = read_arks(raw_dir / "f0_sum.scp")
+    prosody = read_arks(raw_dir / "prosody.scp")
     totals: dict[str, np.ndarray] = {}
     for key in sums:
         speaker = utt2spk[key]
         totals[speaker] = totals.get(speaker, np.zeros(2)) + sums[key]
-    others = kaldiio.load_scp(known) if known else {}
+    others = read_arks(known) if known else {}
     for speaker in totals:
         if speaker in others and others[speaker][1]:
             totals[speaker] = others[speaker]

@@ -8,7 +8,6 @@ training set, or for speakers who are not there, of this set.
 
 import argparse
 
-import kaldiio
 import numpy as np
 
 from espnet2_taste.asr.speaker_mean import subtract_speaker_mean
@@ -19,9 +18,10 @@ from espnet2_taste.bin.options import (
     add_device_option,
     add_segmenter_option,
 )
+from espnet2_taste.io.arks import read_arks
 from espnet2_taste.io.audio import read_audio
-from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
+from espnet2_taste.io.tables import read_table, select_keys
 from espnet2_taste.text.segmenters import SEGMENTERS
 
 
@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
         return
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
     texts = read_table(args.data_dir / "text")
-    units = kaldiio.load_scp(str(args.units or args.data_dir / "units.scp"))
+    units = read_arks(args.units or args.data_dir / "units.scp")
     samples = read_table(args.data_dir / "utt2num_samples")
     segmenter = SEGMENTERS[args.segmenter]
     aligner = CTCAligner(args.asr_config, args.asr_model, args.device)

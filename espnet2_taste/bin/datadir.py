@@ -8,6 +8,7 @@ from pathlib import Path
 from espnet2_taste.bin import command, run
 from espnet2_taste.io import datadir
 from espnet2_taste.io.shards import merge_shards
+from espnet2_taste.io.tables import read_table
 
 #: How ``subset`` takes N.
 CHOICES = {
@@ -63,12 +64,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 def choose_keys(args: argparse.Namespace) -> list[str]:
     """The ids that ``subset`` keeps."""
-    utt2spk = datadir.read_lines(args.folder / "utt2spk")
+    utt2spk = read_table(args.folder / "utt2spk")
     if args.key_file:
-        keys = datadir.read_lines(args.key_file)
+        keys = read_table(args.key_file, allow_empty=True)
         return [k for k in keys if k in utt2spk or not args.allow_missing]
     if args.spk_list:
-        wanted = datadir.read_lines(args.spk_list)
+        wanted = read_table(args.spk_list, allow_empty=True)
         return [key for key, speaker in utt2spk.items() if speaker in wanted]
     ids = sorted(utt2spk)
     if args.first or args.last:
@@ -102,7 +103,7 @@ def by_length(folder: Path) -> list[str]:
     """
     for name in ("utt2num_samples", "utt2dur"):
         if (folder / name).is_file():
-            lengths = datadir.read_lines(folder / name)
+            lengths = read_table(folder / name)
             return sorted(lengths, key=lambda key: float(lengths[key]))
     raise FileNotFoundError(f"{folder} has no utt2num_samples and no utt2dur")
 
@@ -142,7 +143,7 @@ def execute(args: argparse.Namespace) -> None:
         count = merge_shards(args.logdir, args.folder, args.name)
         logging.info("%s: %d utterances", args.folder, count)
     else:
-        table = datadir.read_lines(args.file)
+        table = read_table(args.file)
         convert = datadir.invert if args.action.startswith("utt") else datadir.expand
         for key, value in sorted(convert(table).items()):
             print(key, value)

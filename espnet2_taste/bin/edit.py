@@ -35,24 +35,19 @@ def get_parser() -> argparse.ArgumentParser:
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    import kaldiio
     import numpy as np
 
     from espnet2_taste.inference.edit import Reading, TasteEdit
-    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.io.arks import ArkWriter, read_arks
+    from espnet2_taste.io.audio import read_audio, write_wav
     from espnet2_taste.io.file_names import file_name
-    from espnet2_taste.io.kaldi import (
-        ArkWriter,
-        read_table,
-        write_table,
-        write_wav,
-    )
+    from espnet2_taste.io.tables import read_table, write_table
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
     keys = (args.first, args.second)
     texts = read_table(args.data_dir / "text")
     wavs = read_table(args.data_dir / "wav.scp")
-    speakers = kaldiio.load_scp(str(args.data_dir / "spk_emb.scp"))
+    speakers = read_arks(args.data_dir / "spk_emb.scp")
     for key in keys:
         if not (key in texts and key in wavs and key in speakers):
             raise ValueError(

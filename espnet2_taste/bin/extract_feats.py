@@ -17,8 +17,8 @@ from espnet2_taste.bin.options import (
 )
 from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.config import read_training_config
-from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
+from espnet2_taste.io.tables import read_table, select_keys
 from espnet2_taste.nn.segments import length_mask
 
 

@@ -70,9 +70,8 @@ def extract(args: argparse.Namespace) -> None:
 
 def average(args: argparse.Namespace) -> None:
     """The speaker's mean for each utterance."""
-    import kaldiio
-
-    from espnet2_taste.io.kaldi import ArkWriter, read_table
+    from espnet2_taste.io.arks import ArkWriter, read_arks
+    from espnet2_taste.io.tables import read_table
     from espnet2_taste.speaker.average import speaker_means
 
     if Path(args.spk_emb).resolve().parent == args.output_dir.resolve():
@@ -80,11 +79,11 @@ def average(args: argparse.Namespace) -> None:
             f"--output_dir {args.output_dir} holds --spk_emb {args.spk_emb}: a killed "
             "run would destroy it; write elsewhere"
         )
-    embeddings = dict(kaldiio.load_scp(args.spk_emb).items())
+    embeddings = dict(read_arks(args.spk_emb))
     utt2spk = read_table(args.data_dir / "utt2spk")
     means = speaker_means(embeddings, utt2spk)
     if args.known:
-        known = kaldiio.load_scp(args.known)
+        known = read_arks(args.known)
         means |= {speaker: known[speaker] for speaker in means if speaker in known}
     with (
         ArkWriter(args.output_dir, "speakers") as speakers,

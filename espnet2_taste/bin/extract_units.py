@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from espnet2_taste.io.kaldi import read_arks
+    from espnet2_taste.io.arks import read_arks
     from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.units import load_unit_extractor
@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     extractor = load_unit_extractor(choice, path, device=args.device, **args.units_conf)
     shard.files[UnitSpec.FILE] = extractor.spec.text()
     data = WavDir(args.data_dir, args.key_file, extractor.sample_rate)
-    feats = read_arks(args.feats, ()) if args.feats else {}
+    feats = read_arks(args.feats) if args.feats else {}
     for keys in shard.batches(sorted(data.wavs)):
         known = {key: np.array(feats[key]) for key in keys if key in feats}
         results = extractor.encode_features(list(known.values())) if known else []

@@ -19,14 +19,15 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from espnet2_taste.io.kaldi import read_arks, read_table
+    from espnet2_taste.io.arks import read_arks
+    from espnet2_taste.io.tables import read_table
     from espnet2_taste.units.reading import try_read
     from espnet2_taste.units.unit_spec import UnitSpec
     from espnet2_taste.vocoder.griffin_lim import GriffinLimVocoder
 
     rate = GriffinLimVocoder.sample_rate
     wavs = read_table(args.data_dir / "wav.scp")
-    units = read_arks(args.data_dir / "units.scp", ())
+    units = read_arks(args.data_dir / "units.scp")
     spec = UnitSpec.read(args.data_dir / UnitSpec.FILE)
     keys = sorted(wavs.keys() & units.keys())
     stride = max(1, len(keys) // args.num_utterances)  # spread over the speakers

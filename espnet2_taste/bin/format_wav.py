@@ -23,9 +23,16 @@ import numpy as np
 from espnet2_taste.bin import command, run
 from espnet2_taste.io import datadir
 from espnet2_taste.io.atomic import replacing, write_text
-from espnet2_taste.io.audio import AudioError, load_audio, parse_rate, resample, to_mono
+from espnet2_taste.io.audio import (
+    AudioError,
+    load_audio,
+    parse_rate,
+    resample,
+    to_mono,
+    write_wav,
+)
 from espnet2_taste.io.file_names import file_name
-from espnet2_taste.io.kaldi import write_wav
+from espnet2_taste.io.tables import read_table, write_table
 
 NATIVE = "native"
 PART = 500  # utterances a process takes at a time; in an ark, where there are arks
@@ -142,7 +149,7 @@ def format_part(
 def list_jobs(folder: Path) -> tuple[list[tuple], Counter]:
     """(utt_id, source, span or None) of the utterances with text, and what lacks."""
     tables = datadir.read_tables(folder)
-    recordings = datadir.read_lines(folder / "wav.scp")
+    recordings = read_table(folder / "wav.scp", allow_empty=True)
     segments = tables.get("segments")
     dropped: Counter = Counter()
     jobs = []
@@ -239,7 +246,7 @@ def write_directory(args: argparse.Namespace, kept: list[Result]) -> None:
     datadir.write_selection(args.data_dir, tables, keys, args.output_dir)
     write_text(args.output_dir / "sample_rate", f"{kept[0].rate}\n")
     samples = {result.utt_id: str(result.num_samples) for result in kept}
-    datadir.write_table(args.output_dir / "utt2num_samples", samples)
+    write_table(args.output_dir / "utt2num_samples", samples)
 
 
 def rate(text: str) -> int | None:

@@ -42,7 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
     from espnet2_taste.evaluate.judge import TEMPLATE, make_questions
-    from espnet2_taste.io.kaldi import read_table
+    from espnet2_taste.io.tables import read_table
 
     if bool(args.endpoint) != bool(args.model):
         raise ValueError("--endpoint and --model go together")

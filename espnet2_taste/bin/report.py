@@ -30,8 +30,8 @@ from espnet2_taste.evaluate.score_folder import ScoreFolder
 from espnet2_taste.evaluate.scorers.measure import read_measures
 from espnet2_taste.evaluate.scorers.rows import Row
 from espnet2_taste.io.atomic import write_text
-from espnet2_taste.io.datadir import read_lines
 from espnet2_taste.io.file_names import key_of
+from espnet2_taste.io.tables import read_table
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -103,7 +103,7 @@ def collect_utterances(
     folders = scores.results.get("folders", {})
     if not folders:
         return []
-    text = read_lines(Path(scores.results["ref_dir"]) / "text")
+    text = read_table(Path(scores.results["ref_dir"]) / "text", allow_empty=True)
     chosen = choose(sorted(text), set(attention), count)
     wanted: dict[str, set[str]] = {utt: set() for utt in chosen}
     for one in worst:
@@ -114,7 +114,7 @@ def collect_utterances(
     }
     recognised = {key for _, key, metric in scores.statistics if metric == "wer"}
     for number, (key, folder) in enumerate(first_seeds(folders).items()):
-        wavs = read_lines(Row(key, "", Path(folder)).wav_scp)
+        wavs = read_table(Row(key, "", Path(folder)).wav_scp, allow_empty=True)
         measures = read_measures(scores.path / "measures", key)
         for utt, utterance in utterances.items():
             shown = number == 0 or utterance.sample or key in wanted[utt]

@@ -72,17 +72,11 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.io.arks import first_array, read_arks
+    from espnet2_taste.io.audio import read_audio, write_wav
     from espnet2_taste.io.file_names import file_name
-    from espnet2_taste.io.kaldi import (
-        check_keys,
-        first_array,
-        read_arks,
-        read_table,
-        select_keys,
-        write_wav,
-    )
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.tables import check_keys, read_table, select_keys
     from espnet2_taste.nn.random_streams import item_seed
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
     from espnet2_taste.units.unit_spec import UnitSpec, check_fit

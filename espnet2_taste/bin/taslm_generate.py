@@ -65,9 +65,10 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
 
     from espnet2_taste.inference.taslm_generate import TaslmGenerate
+    from espnet2_taste.io.arks import read_arks
     from espnet2_taste.io.config import read_yaml
-    from espnet2_taste.io.kaldi import check_keys, read_arks, read_table, select_keys
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.tables import check_keys, read_table, select_keys
     from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes
     from espnet2_taste.taste.taste_spec import TasteSpec
 

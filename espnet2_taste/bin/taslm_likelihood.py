@@ -29,8 +29,9 @@ def get_parser() -> argparse.ArgumentParser:
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
     from espnet2_taste.inference.taslm_likelihood import TaslmLikelihood
-    from espnet2_taste.io.kaldi import read_codes, read_table, select_keys
+    from espnet2_taste.io.arks import read_codes
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.tables import read_table, select_keys
 
     shard = Shard(args, tables=["score", "score_sum", "likelihoods.jsonl"])
     if shard.done:

@@ -33,8 +33,8 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.inference.speech_to_taste import SpeechToTaste
     from espnet2_taste.io.audio import read_audio
     from espnet2_taste.io.file_names import file_name
-    from espnet2_taste.io.kaldi import check_keys, read_table, select_keys
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.tables import check_keys, read_table, select_keys
     from espnet2_taste.taste.taste_spec import TasteSpec
 
     wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)

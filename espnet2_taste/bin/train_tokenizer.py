@@ -8,6 +8,7 @@ from pathlib import Path
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io.atomic import write_lines
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.text.tokenizers import UNKNOWN, WORD_START
 
@@ -66,8 +67,8 @@ def get_parser() -> argparse.ArgumentParser:
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    lines = (args.data_dir / "text").read_text(encoding="utf-8").splitlines()
-    sentences = [" ".join(line.split()[1:]) for line in lines]
+    text = read_table(args.data_dir / "text", allow_empty=True)
+    sentences = [" ".join(words.split()) for words in text.values()]
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.token_type == "bpe":
         train_bpe(sentences, args.vocab_size, args.output, args.segmenter)

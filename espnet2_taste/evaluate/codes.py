@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 
 from espnet2_taste.evaluate import bitrate, codebook
 from espnet2_taste.evaluate.statistics import Statistics
-from espnet2_taste.io.kaldi import read_codes
+from espnet2_taste.io.arks import read_arks, read_codes
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.units.unit_spec import UnitSpec
 
@@ -60,7 +59,7 @@ def read_units(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
 
     ``unit_spec.yaml`` beside ``units.scp`` says it, else the largest unit seen.
     """
-    units = {utt: u[:, None] for utt, u in kaldiio.load_scp_sequential(str(scp))}
+    units = {utt: u[:, None] for utt, u in read_arks(scp).items()}
     spec = UnitSpec.beside(scp)
     if spec is not None:
         return units, [spec.num_units]

@@ -13,6 +13,8 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from espnet2_taste.io.tables import read_json_lines, read_text
+
 SCALE = (1, 5)
 TEMPLATE = """\
 A speaker began with the words between <prompt> tags. A model then went on with the \
@@ -120,10 +122,8 @@ def read_judgements(path: Path) -> dict[str, Answer]:
         ValueError: another malformed line; the message names it.
     """
     answers: dict[str, Answer] = {}
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        if not line.endswith("\n"):
-            break
+    text = read_text(path) if path.is_file() else ""
+    for number, line in enumerate(text.split("\n")[:-1], 1):
         try:
             answer = Answer(**json.loads(line))
         except (ValueError, TypeError):
@@ -164,8 +164,7 @@ def read_digests(path: Path) -> dict[str, str]:
     """``judge_prompts.jsonl`` -> utterance -> digest of its message; {} if absent."""
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    questions = [Question(**json.loads(line)) for line in lines]
+    questions = [Question(**line) for _, line in read_json_lines(path)]
     return {question.key: question.digest for question in questions}
 
 

@@ -17,7 +17,6 @@ cannot be decided: a tie, so that systems are compared on the same pairs. ``cove
 is the share of pairs that could.
 """
 
-import json
 import logging
 import math
 from collections import Counter, defaultdict
@@ -28,6 +27,7 @@ from espnet2_taste.evaluate.scores import RowScores
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.evaluate.testsets.abs_layout import Pair
 from espnet2_taste.evaluate.testsets.files import read_pairs
+from espnet2_taste.io.tables import read_json_lines
 
 #: Scores closer than this part of their size are equal: float32 sums, whose rounding
 #: depends on what else is in the batch.
@@ -133,9 +133,8 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: see bin.taslm_likelihood")
     scores: dict[str, dict[str, float]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, row in read_json_lines(path):
         try:
-            row = json.loads(line)
             key = row["key"]
             values = {name: float(get(row)) for name, get in LIKELIHOODS.items()}
         except (ValueError, KeyError, TypeError):

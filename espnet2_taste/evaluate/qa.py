@@ -23,7 +23,7 @@ from espnet2_taste.evaluate.scorers.rows import Row
 from espnet2_taste.evaluate.scores import RowScores
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.evaluate.testsets.files import read_answers
-from espnet2_taste.io.datadir import read_lines
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.normalise import normalise_words
 
 ARTICLES = {"a", "an", "the"}
@@ -114,7 +114,7 @@ def score_qa(name: str, folder: Path) -> list[RowScores]:
     answers = read_answers(folder / "answers.jsonl")
     if not (folder / "text").is_file():
         raise FileNotFoundError(f"no file {folder}/text: see bin.taslm_generate")
-    text = read_lines(folder / "text")
+    text = read_table(folder / "text", allow_empty=True)
     if not answers.keys() & text.keys():
         raise ValueError(
             f"{folder}/text has no question of {folder}/answers.jsonl, e.g. not "

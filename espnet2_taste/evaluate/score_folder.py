@@ -1,6 +1,5 @@
 """What ``bin.score`` left in its output folder, read back."""
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from espnet2_taste.evaluate.results import (
 from espnet2_taste.evaluate.scorers.rows import row_key
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.evaluate.statistics_file import Key, read_statistics
+from espnet2_taste.io.tables import read_records
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ class ScoreFolder:
         results = read_results(path)
         statistics = read_statistics(path / STATISTICS)
         utterances: dict[str, dict[str, dict[str, str]]] = {}
-        with open(path / UTTERANCES, encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                key = row_key(line["row"], line["seed"])
-                utterances.setdefault(key, {})[line["utt"]] = line
+        for _, line in read_records(path / UTTERANCES, ("row", "seed", "utt")):
+            key = row_key(line["row"], line["seed"])
+            utterances.setdefault(key, {})[line["utt"]] = line
         return cls(path, results, statistics, utterances)
 
     def row_keys(self, table: str, row: str) -> list[str]:

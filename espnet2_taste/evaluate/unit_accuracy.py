@@ -1,9 +1,9 @@
 """Teacher-forced accuracy of the predicted speech units."""
 
-import json
 from pathlib import Path
 
 from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.io.tables import read_json_lines
 
 
 def read_unit_accuracy(folder: Path) -> dict[str, Statistics]:
@@ -17,8 +17,7 @@ def read_unit_accuracy(folder: Path) -> dict[str, Statistics]:
     path = folder / "unit_accuracy.jsonl"
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    found = {entry.pop("key"): entry for entry in map(json.loads, lines)}
+    found = {entry.pop("key"): entry for _, entry in read_json_lines(path)}
     counts = [float(entry["count"]) for entry in found.values()]
     result = {}
     for key in ("top1", "top5"):

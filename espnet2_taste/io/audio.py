@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.io.atomic import replacing
+
 _ARK = re.compile(r"^(.+):(\d+)$")
 
 
@@ -203,6 +205,19 @@ def parse_rate(text: str | int) -> int:
 def to_pcm16(wav: np.ndarray) -> bytes:
     """(N,) float in [-1, 1] -> little-endian 16-bit samples, clipped."""
     return (np.clip(wav, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes()
+
+
+def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
+    """Write (N,) samples in [-1, 1] as 16-bit wav or flac, by rename; parents are made.
+
+    The format is the file name's ending.
+    """
+    import soundfile
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        soundfile.write(temporary, wav, sample_rate, "PCM_16", format=path.suffix[1:])
 
 
 def audio_identity(entry: str) -> str:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from espnet2_taste.io.tables import read_lines, split_fields
+
 
 class TimedWord(NamedTuple):
     """A word, when it starts and how long it lasts, in seconds."""
@@ -24,13 +26,14 @@ def read_ctm(path: str | Path) -> dict[str, list[TimedWord]]:
         ValueError: a line of another form; the message names it.
     """
     words: dict[str, list[TimedWord]] = {}
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith(";;"):
+    for number, line in read_lines(path):
+        if line.startswith(";;"):
             continue
         try:
-            utt, _, start, duration, word = line.split()[:5]
+            utt, _, start, duration, word = split_fields(line)[:5]
             timed = TimedWord(float(start), float(duration), word)
+            if not 0 <= timed.start <= timed.end < float("inf"):
+                raise ValueError
         except ValueError:
             raise ValueError(
                 f"{path}:{number}: expected 'utt channel start duration word'"

@@ -10,37 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from espnet2_taste.io.atomic import write_lines
+from espnet2_taste.io.tables import read_lines, read_table, split_fields, write_table
 
 NAMED_TABLES = ("text", "utt2spk", "utt2num_samples", "utt2dur", "segments")
-
-
-def read_lines(path: Path) -> dict[str, str]:
-    """Read ``id value`` lines; a value may be empty here.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: an id twice, or text that is not UTF-8.
-    """
-    entries: dict[str, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no file {path}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 ({error.reason})") from None
-    for number, line in enumerate(lines, 1):
-        key, *value = line.split(maxsplit=1)[:2] or [""]
-        if not key:
-            continue
-        if key in entries:
-            raise ValueError(f"{path}:{number}: id {key} appears twice; ids are unique")
-        entries[key] = value[0].strip() if value else ""
-    return entries
-
-
-def write_table(path: str | Path, entries: dict[str, str]) -> None:
-    """Write a table sorted by id (code points sort as LC_ALL=C sorts UTF-8)."""
-    write_lines(path, (f"{key} {entries[key]}".rstrip() for key in sorted(entries)))
 
 
 def table_names(folder: Path) -> list[str]:
@@ -61,7 +33,7 @@ def read_tables(folder: Path, text: bool = True) -> dict[str, dict[str, str]]:
     for name in ("wav.scp", "text", "utt2spk"):
         if not (folder / name).is_file() and (text or name != "text"):
             raise FileNotFoundError(f"{folder}/{name} is missing: run stage 1")
-    return {name: read_lines(folder / name) for name in table_names(folder)}
+    return {n: read_table(folder / n, allow_empty=True) for n in table_names(folder)}
 
 
 def invert(utt2spk: dict[str, str]) -> dict[str, str]:
@@ -104,7 +76,7 @@ def validate(folder: Path, text: bool = True) -> int:
         if list(table) != sorted(table):
             raise ValueError(f"{folder}/{name} is not sorted (LC_ALL=C); {cure}")
     if "segments" in tables:
-        recordings = read_lines(folder / "wav.scp")
+        recordings = read_table(folder / "wav.scp")
         for key, value in tables["segments"].items():
             if value.split()[0] not in recordings:
                 raise ValueError(
@@ -112,7 +84,7 @@ def validate(folder: Path, text: bool = True) -> int:
                     "wav.scp does not have"
                 )
     spk2utt = folder / "spk2utt"
-    if not spk2utt.is_file() or read_lines(spk2utt) != invert(reference):
+    if not spk2utt.is_file() or read_table(spk2utt) != invert(reference):
         raise ValueError(f"{spk2utt} does not match utt2spk; {cure}")
     return len(reference)
 
@@ -126,15 +98,14 @@ def write_selection(
         write_table(target / name, {k: v for k, v in table.items() if k in keys})
     if "segments" in tables:
         used = {tables["segments"][key].split()[0] for key in keys}
-        recordings = read_lines(source / "wav.scp")
+        recordings = read_table(source / "wav.scp")
         kept = {k: v for k, v in recordings.items() if k in used}
         write_table(target / "wav.scp", kept)
     for ctm in sorted(source.glob("*.ctm")):
-        lines = ctm.read_text(encoding="utf-8").splitlines()
-        kept_lines = [line for line in lines if line.split(maxsplit=1)[0] in keys]
+        of = [(split_fields(line, 2)[0], line) for _, line in read_lines(ctm)]
         # Stable: the words of an utterance stay in the order of time.
-        kept_lines.sort(key=lambda line: line.split(maxsplit=1)[0])
-        write_lines(target / ctm.name, kept_lines)
+        of = sorted((pair for pair in of if pair[0] in keys), key=lambda pair: pair[0])
+        write_lines(target / ctm.name, (line for _, line in of))
     speakers = {k: v for k, v in tables["utt2spk"].items() if k in keys}
     write_table(target / "spk2utt", invert(speakers))
 
@@ -206,10 +177,10 @@ def combine(folders: list[Path], target: Path) -> int:
     if all(with_segments):
         recordings: dict[str, str] = {}
         for folder in folders:
-            recordings |= read_lines(folder / "wav.scp")
+            recordings |= read_table(folder / "wav.scp")
         write_table(target / "wav.scp", recordings)
-    write_table(target / "spk2utt", invert(read_lines(target / "utt2spk")))
-    return len(read_lines(target / "utt2spk"))
+    write_table(target / "spk2utt", invert(read_table(target / "utt2spk")))
+    return len(read_table(target / "utt2spk"))
 
 
 def copy(folder: Path, target: Path, utt: tuple[str, str], spk: tuple[str, str]) -> int:
@@ -225,8 +196,8 @@ def copy(folder: Path, target: Path, utt: tuple[str, str], spk: tuple[str, str])
         renamed = {f"{utt[0]}{k}{utt[1]}": v for k, v in table.items()}
         write_table(target / name, renamed)
     if "segments" in tables:
-        write_table(target / "wav.scp", read_lines(folder / "wav.scp"))
-    write_table(target / "spk2utt", invert(read_lines(target / "utt2spk")))
+        write_table(target / "wav.scp", read_table(folder / "wav.scp"))
+    write_table(target / "spk2utt", invert(read_table(target / "utt2spk")))
     return len(speakers)
 
 
@@ -241,13 +212,13 @@ def merge(shards: list[Path], target: Path) -> int:
         raise FileNotFoundError(f"{target}: no shard to merge; see the jobs' logs")
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix in (".ctm", ".jsonl"):
-        lines = [x for s in shards for x in s.read_text(encoding="utf-8").splitlines()]
+        lines = [line for shard in shards for _, line in read_lines(shard)]
         first = slice(1) if target.suffix == ".ctm" else slice(2)  # {"key": "<id>", ...
         write_lines(target, sorted(lines, key=lambda line: line.split()[first]))
         return len(lines)
     joined: dict[str, str] = {}
     for shard in shards:
-        table = read_lines(shard)
+        table = read_table(shard, allow_empty=True)
         twice = joined.keys() & table.keys()
         if twice:
             raise ValueError(f"{shard}: id {min(twice)} is in another shard too")

@@ -27,17 +27,15 @@ import shutil
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import kaldiio
-import numpy as np
-
 from espnet2_taste.io.atomic import write_lines, write_text
 from espnet2_taste.io.datadir import merge
-from espnet2_taste.io.kaldi import length_batches, write_table
+from espnet2_taste.io.journal import Journal
 from espnet2_taste.io.rtf import Work, merge_rtf, write_rtf
+from espnet2_taste.io.tables import write_table
 
 PROGRESS_S = 10  # seconds between lines that say how far it is
 
@@ -79,7 +77,7 @@ class Shard:
         self.work: dict[str, Work] = {}
         self._device = device_name(getattr(args, "device", "cpu"))
         self._batch = new_batch()
-        self._ends = dict.fromkeys(self.arks, 0)
+        self._journal = Journal(self.folder, self.arks)
         self._same = self._read_signature().get("signature") == self.signature
         self.done = self._same and self._file(".done").is_file()
         if self.done:
@@ -115,8 +113,8 @@ class Shard:
             weights = dict.fromkeys(order, 1)
             batches = [order[i : i + size] for i in range(0, len(order), size)]
         try:  # errors of the loop's body do not come here
-            with ExitStack() as stack:
-                self._start(stack)
+            self._start()
+            with self._journal:
                 for batch in self._left(batches, weights):
                     yield batch
                     self._commit(batch)
@@ -172,24 +170,14 @@ class Shard:
         yield
         work[step] = work.get(step, 0.0) + time.perf_counter() - start
 
-    def _start(self, stack: ExitStack) -> None:
-        """Take up what an earlier run left, or clear it, and open the files."""
+    def _start(self) -> None:
+        """Take up what an earlier run left, or clear it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        arks = {name: self._file(f"{name}.ark") for name in self.arks}
-        journal = self._file(".journal")
-        size = 0
-        if self._same:
-            size = self._read_journal(journal, arks)
-        else:
+        if not self._same:
             self._clear()
-        self._open_arks = {}
-        for path in (*arks.values(), journal):
-            path.touch()
-        for name, path in arks.items():
-            os.truncate(path, self._ends[name])
-            self._open_arks[name] = stack.enter_context(open(path, "ab"))
-        os.truncate(journal, size)
-        self._journal = stack.enter_context(open(journal, "ab"))
+            return
+        for batch in self._journal.read():
+            self._take(batch)
 
     def _clear(self) -> None:
         """Remove what a run with other options or inputs wrote."""
@@ -207,29 +195,10 @@ class Shard:
         content = {"signature": self.signature, "outputs": outputs}
         write_text(self._file(".signature"), json.dumps(content))
 
-    def _read_journal(self, journal: Path, arks: dict[str, Path]) -> int:
-        """Take up whole batches; the bytes of the journal that tell of them."""
-        size = 0
-        on_disk = {n: p.stat().st_size if p.exists() else 0 for n, p in arks.items()}
-        if not journal.exists():
-            return size
-        for line in journal.read_bytes().splitlines(keepends=True):
-            try:
-                entry = json.loads(line)
-                lost = [n for n, end in entry["ends"].items() if end > on_disk[n]]
-            except (KeyError, TypeError, ValueError):
-                break
-            if lost or not line.endswith(b"\n"):
-                break
-            self._take(entry)
-            size += len(line)
-        return size
-
     def _take(self, entry: dict) -> None:
         """A batch is done."""
         self.rows |= entry["rows"]
         self.skipped |= entry["skipped"]
-        self._ends = entry["ends"]
         for step, work_s in entry["work"].items():
             size = self.args.batch_size
             done = Work(work_s, entry["audio_s"], self._device, size)
@@ -237,20 +206,10 @@ class Shard:
 
     def _commit(self, keys: list[str]) -> None:
         """Append the batch to arks and journal."""
-        rows = self._batch["rows"]
         for key in keys:
-            if key not in rows and key not in self._batch["skipped"]:
+            if key not in self._batch["rows"] and key not in self._batch["skipped"]:
                 self.skip(key, "no output")
-        for name, ark in self._open_arks.items():
-            for key, values in rows.items():
-                if name in values:
-                    values[name] = _append(ark, key, values[name])
-            ark.flush()
-        self._batch["ends"] = {
-            name: ark.tell() for name, ark in self._open_arks.items()
-        }
-        self._journal.write(json.dumps(self._batch).encode() + b"\n")
-        self._journal.flush()
+        self._journal.append(self._batch)
         self._take(self._batch)
         self._batch = new_batch()
 
@@ -331,16 +290,16 @@ def merge_shards(folder: Path, target: Path, names: Iterable[str] = ()) -> int:
     return max(merge(parts[name], target / name) for name in tables)
 
 
+def length_batches(lengths: dict[str, int], batch_size: int) -> Iterator[list[str]]:
+    """Yield batches of keys of similar length, longest first (memory fails early)."""
+    keys = sorted(lengths, key=lambda key: (-lengths[key], key))
+    for start in range(0, len(keys), batch_size):
+        yield keys[start : start + batch_size]
+
+
 def new_batch() -> dict[str, Any]:
     """What a line of the journal says of a batch, besides where the arks end."""
     return {"rows": {}, "skipped": {}, "work": {}, "audio_s": 0.0}
-
-
-def _append(ark, key: str, array: np.ndarray) -> int:
-    """Write an array to an open ark; its offset, as scp files have it."""
-    offset = ark.tell() + len(f"{key} ".encode())
-    kaldiio.save_ark(ark, {key: array})
-    return offset
 
 
 def device_name(device: str) -> str:

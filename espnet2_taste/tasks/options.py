@@ -6,7 +6,7 @@ from dataclasses import asdict
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool, str_or_none
 
-from espnet2_taste.io.kaldi import first_array
+from espnet2_taste.io.arks import first_array
 from espnet2_taste.text.tokenizers import TOKENIZERS
 from espnet2_taste.units.unit_spec import UnitSpec, check_fit
 

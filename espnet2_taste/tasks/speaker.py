@@ -6,7 +6,7 @@ import numpy as np
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.io.audio import audio_rate, resample
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.speaker.espnet_model import SpeakerModel
 from espnet2_taste.speaker.xvector import SAMPLE_RATE
 from espnet2_taste.tasks.options import data_files

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from espnet2_taste.io.audio import audio_rate, resample
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 
 
 class Resampled:

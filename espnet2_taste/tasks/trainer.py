@@ -11,7 +11,7 @@ from espnet2.train.trainer import Trainer, TrainerOptions
 from espnet2.utils.build_dataclass import build_dataclass
 
 from espnet2_taste.io.file_names import file_name
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.segmenters import SEGMENTERS
 
 

@@ -2,12 +2,12 @@
 
 import argparse
 
-import kaldiio
 import numpy as np
 import torch
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 
+from espnet2_taste.io.arks import first_array, read_arks
 from espnet2_taste.tasks.options import data_files
 from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT
@@ -68,7 +68,7 @@ class UnitsTask(PartTask):
         files = data_files(args)
         width = 0
         if "spk_emb" in files:
-            width = len(next(iter(kaldiio.load_scp(files["spk_emb"]).values())))
+            width = len(first_array(files["spk_emb"]))
         args.model_conf["spk_embed_dim"] = width
         model = WorldVQ(**args.model_conf)
         model.set_statistics(*feature_statistics(files["feats"], model.feature_dim))
@@ -81,7 +81,7 @@ def feature_statistics(scp: str, width: int) -> tuple[torch.Tensor, torch.Tensor
     Raises:
         ValueError: features of another width, or none at all.
     """
-    table = kaldiio.load_scp(scp)
+    table = read_arks(scp)
     keys = sorted(table)
     frames, total, squares = 0, np.zeros(width), np.zeros(width)
     for key in keys[:: -(-len(keys) // STATISTICS_OF) or 1]:

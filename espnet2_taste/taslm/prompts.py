@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.io.arks import read_codes
 from espnet2_taste.io.ctm import read_ctm
-from espnet2_taste.io.kaldi import read_codes
 from espnet2_taste.text.segmenters import AbsSegmenter
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.io.audio import read_audio
-from espnet2_taste.io.kaldi import read_table, select_keys
 from espnet2_taste.io.shards import Shard
+from espnet2_taste.io.tables import read_table, select_keys
 
 
 def try_read(

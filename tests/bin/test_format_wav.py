@@ -9,7 +9,8 @@ from espnet2.train.dataset import DATA_TYPES
 
 from espnet2_taste.bin.format_wav import main
 from espnet2_taste.io.audio import audio_rate, read_audio
-from espnet2_taste.io.datadir import read_lines, validate
+from espnet2_taste.io.datadir import validate
+from espnet2_taste.io.tables import read_table
 
 
 def sine(rate: int, seconds: float, channels: int = 1) -> np.ndarray:
@@ -40,7 +41,7 @@ def test_resample_and_mix(tmp_path, caplog):
     main([str(tmp_path / "in"), str(tmp_path / "out"), "--nj", "2", "--fs", "16k"])
     assert validate(tmp_path / "out") == 4
     peaks = []
-    for path in read_lines(tmp_path / "out" / "wav.scp").values():
+    for path in read_table(tmp_path / "out" / "wav.scp").values():
         info = soundfile.info(path)
         assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
         assert abs(info.frames - 16000) < 10
@@ -79,7 +80,7 @@ def test_bad_input_is_counted(tmp_path, caplog):
             "0.1",
         ]
     )
-    assert list(read_lines(tmp_path / "out" / "utt2num_samples")) == ["good"]
+    assert list(read_table(tmp_path / "out" / "utt2num_samples")) == ["good"]
     for part in (
         "absent: dropped: is missing",
         "text: dropped: is not readable audio",
@@ -103,7 +104,7 @@ def test_segments(tmp_path):
     (tmp_path / "in" / "wav.scp").write_text(f"rec {tmp_path / 'r.wav'}\n")
     (tmp_path / "in" / "segments").write_text("u1 rec 0 1.5\nu2 rec 2 3\nu3 rec 9 10\n")
     main([str(tmp_path / "in"), str(tmp_path / "out")])
-    lengths = read_lines(tmp_path / "out" / "utt2num_samples")
+    lengths = read_table(tmp_path / "out" / "utt2num_samples")
     assert lengths == {"u1": "24000", "u2": "16000"}
     assert validate(tmp_path / "out") == 2
 
@@ -136,8 +137,11 @@ def test_native_rate_and_formats(tmp_path, audio_format):
     out = tmp_path / "out"
     main([str(tmp_path / "in"), str(out), "--audio_format", audio_format])
     assert (out / "sample_rate").read_text() == "24000\n"
-    assert read_lines(out / "utt2num_samples") == {"a": "24000", "b": "24000"}
-    entries = read_lines(out / "wav.scp")
+    assert read_table(out / "utt2num_samples") == {
+        "a": "24000",
+        "b": "24000",
+    }
+    entries = read_table(out / "wav.scp")
     kind = "kaldi_ark" if audio_format == "flac.ark" else "sound"
     espnet = DATA_TYPES[kind]["func"](str(out / "wav.scp"), float_dtype="float32")
     for key, entry in entries.items():
@@ -156,7 +160,7 @@ def test_mixed_rates_become_the_highest(tmp_path, caplog):
     soundfile.write(tmp_path / "b.wav", sine(24000, 1.0), 24000)
     write_dir(tmp_path / "in", {name: tmp_path / f"{name}.wav" for name in "ab"})
     main([str(tmp_path / "in"), str(tmp_path / "out")])
-    assert read_lines(tmp_path / "out" / "utt2num_samples") == dict.fromkeys(
+    assert read_table(tmp_path / "out" / "utt2num_samples") == dict.fromkeys(
         "ab", "24000"
     )
     assert "rates of 16000, 24000 Hz; again, all at 24000 Hz" in caplog.text
@@ -179,7 +183,7 @@ def test_ids_have_files_of_their_own(tmp_path):
         soundfile.write(wavs[key], np.full(1000 + i, 0.1 * i), 16000)
     write_dir(tmp_path / "in", wavs)
     main([str(tmp_path / "in"), str(tmp_path / "out")])
-    entries = read_lines(tmp_path / "out" / "wav.scp")
+    entries = read_table(tmp_path / "out" / "wav.scp")
     for i, key in enumerate(ids):
         assert Path(entries[key]).is_relative_to(tmp_path / "out" / "wav")
         assert ".." not in Path(entries[key]).parts

@@ -240,7 +240,7 @@ def test_commands_take_the_zip(tiny_system, pack, tmp_path):
         taslm_likelihood,
         tokenize,
     )
-    from espnet2_taste.io.kaldi import read_table
+    from espnet2_taste.io.tables import read_table
 
     file = str(pack())
     data = tmp_path / "data"

@@ -17,7 +17,8 @@ from espnet2_taste.bin.taslm_likelihood import main as likelihood
 from espnet2_taste.bin.tokenize import main as tokenize
 from espnet2_taste.bin.train_tokenizer import main as train_tokenizer
 from espnet2_taste.inference import TaslmGenerate
-from espnet2_taste.io.kaldi import read_codes, read_table
+from espnet2_taste.io.arks import read_codes
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 

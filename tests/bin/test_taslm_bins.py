@@ -15,7 +15,7 @@ from espnet2_taste.bin.taslm_generate import main as generate
 from espnet2_taste.bin.taslm_likelihood import main as score
 from espnet2_taste.evaluate.likelihood import score_likelihood
 from espnet2_taste.evaluate.qa import score_qa
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 
 CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
 LM = {

@@ -18,8 +18,8 @@ from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.bin.tokenize import main as tokenize
 from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.io.rtf import read_rtf
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.units.unit_spec import UnitSpec
 

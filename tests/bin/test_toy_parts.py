@@ -120,7 +120,7 @@ def test_the_frontend_gets_16_khz(toy):
     from argparse import Namespace
 
     from espnet2_taste.io.audio import read_audio
-    from espnet2_taste.io.kaldi import read_table
+    from espnet2_taste.io.tables import read_table
     from espnet2_taste.tasks.speech_rate import at_rate
 
     scp = toy / "dump" / "wav.scp"

@@ -8,8 +8,7 @@ import soundfile
 
 from espnet2_taste.bin.format_wav import main as format_wav
 from espnet2_taste.bin.transcribe import main as transcribe
-from espnet2_taste.io.datadir import read_lines
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def test_transcripts_are_heard_and_empty_ones_are_dropped_later(
 ):
     transcribe([*options(spoken_data, data, data), "--batch_size", "2"])
     expected = read_table(spoken_data / "text")
-    heard = read_lines(data / "text")
+    heard = read_table(data / "text", allow_empty=True)
     assert heard == {"f-0": expected["f-0"], "f-1": expected["f-1"], "s": ""}
     assert "nothing recognised in 1 of 3 utterances, e.g. s" in caplog.text
     format_wav([str(data), str(tmp_path / "formatted")])
@@ -51,12 +50,12 @@ def test_known_transcripts_stay(spoken_data, data, tmp_path, caplog):
     shutil.copy(data / "wav.scp", tmp_path / "keys")
     command = [*options(spoken_data, data, tmp_path / "out")]
     transcribe([*command, "--key_file", str(tmp_path / "keys")])
-    heard = read_lines(tmp_path / "out" / "text")
+    heard = read_table(tmp_path / "out" / "text", allow_empty=True)
     assert heard["f-0"] == "what it says here" and heard["s"] == "silence"
     assert heard["f-1"] == read_table(spoken_data / "text")["f-1"]
     assert "1 utterances, by pocketsphinx" in caplog.text
     transcribe([*command, "--overwrite"])
-    assert read_lines(tmp_path / "out" / "text")["s"] == ""
+    assert read_table(tmp_path / "out" / "text", allow_empty=True)["s"] == ""
 
 
 def test_no_recogniser_is_needed_where_all_is_known(spoken_data, data, tmp_path):
@@ -65,7 +64,11 @@ def test_no_recogniser_is_needed_where_all_is_known(spoken_data, data, tmp_path)
         transcribe(command)
     (data / "text").write_text("f-0 a\nf-1 b\ns c\n")
     transcribe(command)
-    assert read_lines(data / "text") == {"f-0": "a", "f-1": "b", "s": "c"}
+    assert read_table(data / "text", allow_empty=True) == {
+        "f-0": "a",
+        "f-1": "b",
+        "s": "c",
+    }
 
 
 def test_unreadable_audio_has_no_transcript(spoken_data, data, caplog):
@@ -73,7 +76,7 @@ def test_unreadable_audio_has_no_transcript(spoken_data, data, caplog):
     with open(data / "wav.scp", "a") as lines:
         lines.write(f"odd {data}/odd.wav\nz {data}/gone.wav\n")
     transcribe(options(spoken_data, data, data))
-    heard = read_lines(data / "text")
+    heard = read_table(data / "text", allow_empty=True)
     assert heard["odd"] == heard["z"] == "" and heard["f-0"]
     assert "no transcript of odd: " in caplog.text
     assert "no transcript of z: no audio file" in caplog.text

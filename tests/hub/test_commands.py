@@ -15,7 +15,7 @@ from espnet2_taste.bin import (
     taslm_likelihood,
     tokenize,
 )
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 
 TEXT = "set the red lamp"
 

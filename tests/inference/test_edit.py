@@ -6,7 +6,7 @@ import torch
 from espnet2_taste.inference.edit import Reading, TasteEdit, exchange_words
 from espnet2_taste.inference.speech_to_taste import TasteTokens
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
 WORDS = "set the red lamp".split()

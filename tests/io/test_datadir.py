@@ -52,7 +52,7 @@ def test_missing_file(folder):
 
 def test_not_utf8(folder):
     (folder / "text").write_bytes(b"a-1 \xff\n")
-    with pytest.raises(ValueError, match="text: not UTF-8"):
+    with pytest.raises(ValueError, match="text:1: not UTF-8"):
         datadir.validate(folder)
 
 

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espnet2_taste.io import shards
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io import journal, shards
 from espnet2_taste.io.rtf import read_rtf
 from espnet2_taste.io.shards import Shard
+from espnet2_taste.io.tables import read_table
 
 LENGTHS = {f"utt{i:02d}": 3 + 7 * i % 11 for i in range(11)}
 BAD = ("utt03", "utt08")
@@ -205,14 +205,14 @@ def test_nothing_usable(tmp_path):
 
 
 def test_full_disk_is_one_line(tmp_path, monkeypatch):
-    append = shards._append
+    append = journal._append
 
     def full(ark, key, array):
         if key == "utt05":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return append(ark, key, array)
 
-    monkeypatch.setattr(shards, "_append", full)
+    monkeypatch.setattr(journal, "_append", full)
     with pytest.raises(OSError, match="No space left on device.*run again"):
         work(options(tmp_path))
     monkeypatch.undo()

@@ -9,7 +9,7 @@ import yaml
 from test_mini import copy_recipes, run
 from tiny_onnx import write_campplus, write_s3
 
-from espnet2_taste.io.kaldi import read_table
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator

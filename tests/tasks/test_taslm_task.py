@@ -9,8 +9,8 @@ import torch
 import yaml
 from on_device import TRAINING
 
-from espnet2_taste.io.kaldi import read_table
 from espnet2_taste.io.rtf import read_rtf
+from espnet2_taste.io.tables import read_table
 
 CHARACTERS = ["<unk>", "\u2581", *"abcdefgh"]
 QUANTIZER = {

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from espnet2_taste.bin.tokenize import main as tokenize
+from espnet2_taste.io.arks import read_codes
 from espnet2_taste.io.checkpoint import load_state
-from espnet2_taste.io.kaldi import read_codes
 from espnet2_taste.tasks.statistics import MEANINGS, meaning
 from espnet2_taste.tasks.trainer import draw_attention
 

@@ -13,7 +13,7 @@ from espnet2_taste.evaluate.scorers.rows import (
     parse_rows,
     row_recordings,
 )
-from espnet2_taste.io.datadir import read_lines
+from espnet2_taste.io.tables import read_lines, read_table, split_fields
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Plan:
             ValueError, FileNotFoundError: a table is not as it should be.
         """
         original = Row(REFERENCE_ROW, "", ref_dir)
-        text = read_lines(ref_dir / "text")
+        text = read_table(ref_dir / "text", allow_empty=True)
         utt2spk = original.read("utt2spk") or {utt: utt for utt in text}
         named = [original, *parse_rows(rows)]
         continuations = parse_rows(continuation_rows)
@@ -71,7 +71,7 @@ class Plan:
         unknown = [utt for utt in text if utt not in utt2spk]
         if unknown:
             raise ValueError(f"{ref_dir}/utt2spk: no speaker for {unknown[0]}")
-        references = read_lines(original.wav_scp)
+        references = read_table(original.wav_scp, allow_empty=True)
         if not references:
             raise ValueError(f"{ref_dir}/wav.scp holds no utterance")
         texts, recordings, prompts, choices = {}, {}, {}, {}
@@ -84,7 +84,7 @@ class Plan:
             )
             choices[row.key] = choose(row, same_words)
         for row in continuations:
-            prompts[row.key] = read_lines(row.folder / "prompt_text")
+            prompts[row.key] = read_table(row.folder / "prompt_text", allow_empty=True)
         return cls(
             named,
             continuations,
@@ -104,8 +104,7 @@ class Plan:
         """
         wanted = set(self.utterances)
         if key_file is not None:
-            lines = Path(key_file).read_text(encoding="utf-8").splitlines()
-            keys = {line.split()[0] for line in lines if line.split()}
+            keys = {split_fields(line)[0] for _, line in read_lines(key_file)}
             if foreign := sorted(keys - wanted):
                 raise ValueError(
                     f"{key_file}: {foreign[0]} is not in the reference set"

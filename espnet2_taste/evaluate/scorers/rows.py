@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.evaluate.scorers.abs_meter import Recording
-from espnet2_taste.io.datadir import read_lines
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.normalise import normalise_words
 
 REFERENCE_ROW = "original"
@@ -59,7 +59,7 @@ class Row:
     def read(self, file: str) -> dict[str, str]:
         """A table of the folder; {} if there is none."""
         path = self.folder / file
-        return read_lines(path) if path.exists() else {}
+        return read_table(path, allow_empty=True) if path.exists() else {}
 
 
 def parse_rows(texts: list[str]) -> list[Row]:
@@ -86,7 +86,7 @@ def row_recordings(
     Raises:
         ValueError: the row has an utterance the reference set has not.
     """
-    wavs = read_lines(row.wav_scp)
+    wavs = read_table(row.wav_scp, allow_empty=True)
     foreign = [utt for utt in wavs if utt not in texts]
     if foreign:
         raise ValueError(

@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from espnet2_taste.io.datadir import read_lines
+from espnet2_taste.io.tables import read_table
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,4 @@ def read_transcripts(root: Path) -> dict[str, str]:
     The public sets of audio have none; whoever knows what is said may add it.
     """
     path = root / "text"
-    return read_lines(path) if path.is_file() else {}
+    return read_table(path, allow_empty=True) if path.is_file() else {}

@@ -1,28 +1,34 @@
 """A test set as a data directory: wav.scp utt2spk spk2utt [text], pairs | answers."""
 
 import json
-from collections.abc import Iterable
+import re
 from pathlib import Path
+from urllib.parse import quote
 
 from espnet2_taste.evaluate.testsets.abs_layout import Pair, TestSet
 from espnet2_taste.io.atomic import write_lines
-from espnet2_taste.io.datadir import invert, write_table
+from espnet2_taste.io.datadir import invert
+from espnet2_taste.io.tables import (
+    read_json_lines,
+    read_lines,
+    split_fields,
+    write_table,
+)
 
 
 def write_testset(found: TestSet, folder: Path, name: str) -> None:
     """Write a data directory whose ids start with ``name`` (sets can be combined).
 
+    White space and ``%`` in an id become ``%XX``, as in URLs.
     ``pairs`` has a line per pair: id, task, positive, negative, item. ``answers.jsonl``
     has a line per question: key, answers. ``text`` has the transcripts there are.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
     def named(key: str) -> str:
-        return f"{name}-" + "_".join(key.split())
+        return f"{name}-" + re.sub(r"[\s%]", lambda found: quote(found[0]), key)
 
     speakers = {named(u): named(found.speakers.get(u, u)) for u in found.wavs}
-    if len(speakers) < len(found.wavs):
-        raise ValueError(f"{folder}: ids differ in white space only")
     pairs = (
         " ".join([named(p.name), p.task, *map(named, (p.positive, p.negative, p.item))])
         for p in sorted(found.pairs, key=lambda pair: named(pair.name))
@@ -53,10 +59,8 @@ def read_pairs(path: Path) -> list[Pair]:
             the message names file and line.
     """
     pairs: dict[str, Pair] = {}
-    for number, line in enumerate(_lines(path), 1):
-        fields = line.split()
-        if not fields:
-            continue
+    for number, line in read_lines(_made(path)):
+        fields = split_fields(line)
         if len(fields) != 5:
             raise ValueError(
                 f"{path}:{number}: expected id, task, positive, negative and item, got "
@@ -81,13 +85,10 @@ def read_answers(path: Path) -> dict[str, list[str]]:
         ValueError: not of that form, a question twice, no answer; names file and line.
     """
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
+    for number, row in read_json_lines(_made(path)):
         try:
-            row = json.loads(line)
             key, answers = str(row["key"]), [str(a) for a in row["answers"]]
-        except (ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             raise ValueError(
                 f'{path}:{number}: expected {{"key": ..., "answers": [...]}}'
             ) from None
@@ -100,7 +101,7 @@ def read_answers(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def _lines(path: Path) -> Iterable[str]:
+def _made(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}: see bin.prepare_testset")
-    return path.read_text(encoding="utf-8").splitlines()
+    return path

@@ -1,11 +1,11 @@
 """Spoken questions with their answers: LLaMA-Questions and WebQuestions."""
 
 import csv
-import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from espnet2_taste.evaluate.testsets.abs_layout import AbsLayout, TestSet
+from espnet2_taste.io.tables import read_json_lines, read_records
 
 
 class Questions(AbsLayout):
@@ -30,15 +30,15 @@ class Questions(AbsLayout):
 
     def read(self, root: Path) -> TestSet:
         table, found = self._table(root), TestSet()
-        for number, row in enumerate(self._rows(table), 1):
+        for number, row in self._rows(table):
             values = {k: self._cell(table, row, number, k) for k in self.columns}
             audio = Path(str(values["audio"]))
             folders = (table.parent, table.parent / "audios", table.parent / "audio")
             path = next((f / audio for f in folders if (f / audio).is_file()), None)
-            utt = audio.with_suffix("").as_posix().replace("/", "-").replace(" ", "_")
+            utt = audio.with_suffix("").as_posix()
             answers = self._answers(values["answers"])
             if utt in found.wavs:
-                raise ValueError(f"{table}: line {number}: {audio} appears twice")
+                raise ValueError(f"{table}:{number}: {audio} appears twice")
             if path is None:
                 found.skipped[f"no file, e.g. {audio}"].append(utt)
             elif not answers:
@@ -59,35 +59,26 @@ class Questions(AbsLayout):
         return tables[0]
 
     @staticmethod
-    def _rows(table: Path) -> list[dict]:
-        with open(table, encoding="utf-8-sig", newline="") as lines:
-            if table.suffix == ".jsonl":
-                rows = Questions._json_rows(table, lines)
-            elif table.suffix == ".tsv":  # quotation marks belong to the questions
-                rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-            else:
-                rows = csv.DictReader(lines)
-            return [{str(k).strip().lower(): v for k, v in r.items()} for r in rows]
-
-    @staticmethod
-    def _json_rows(table: Path, lines: Iterable[str]) -> list[dict]:
-        rows = []
-        for number, line in enumerate(filter(str.strip, lines), 1):
-            try:
-                rows.append(dict(json.loads(line)))
-            except (TypeError, ValueError):
-                raise ValueError(f"{table}: line {number} is no JSON object") from None
-        return rows
+    def _rows(table: Path) -> Iterator[tuple[int, dict]]:
+        """Line number and lower-case columns of each question."""
+        if table.suffix == ".jsonl":
+            rows = read_json_lines(table)
+        elif table.suffix == ".tsv":  # quotation marks belong to the questions
+            rows = read_records(table, delimiter="\t", quoting=csv.QUOTE_NONE)
+        else:
+            rows = read_records(table)
+        for number, row in rows:
+            yield number, {k.strip().lower(): value for k, value in row.items()}
 
     def _cell(self, table: Path, row: dict, number: int, what: str):
         """Value of a column, whatever the release calls it."""
         for name in self.columns[what]:
-            if row.get(name) is not None:
+            if row.get(name) or name in row and what != "audio":
                 return row[name]
         if what == "question":
             return None  # it can be transcribed
         names = " or ".join(self.columns[what])
-        raise ValueError(f"{table}: line {number} has no {names}")
+        raise ValueError(f"{table}:{number}: no {names}")
 
     def _answers(self, value: str | list[str]) -> list[str]:
         if not isinstance(value, list):

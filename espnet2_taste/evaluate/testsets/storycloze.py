@@ -44,11 +44,11 @@ class StoryCloze(AbsLayout):
             if len(sides) < 2:
                 found.skipped["a side of the pair is missing"].append(story)
                 continue
-            name = story.replace("/", "-")
-            ids = f"{name}-correct", f"{name}-incorrect"
+            ids = f"{story}-correct", f"{story}-incorrect"
             files = sides[True][0], sides[False][0]
             found.add_pair(
-                Pair(name, "storycloze", *ids, name), dict(zip(ids, files, strict=True))
+                Pair(story, "storycloze", *ids, story),
+                dict(zip(ids, files, strict=True)),
             )
             for utt, path in zip(ids, files, strict=True):
                 key = path.relative_to(root).with_suffix("").as_posix()

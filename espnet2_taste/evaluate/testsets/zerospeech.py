@@ -1,11 +1,11 @@
 """sWUGGY and sBLIMP of the Zero Resource Speech Challenge 2021 (arXiv 2011.11588)."""
 
-import csv
 from abc import abstractmethod
 from collections import defaultdict
 from pathlib import Path
 
 from espnet2_taste.evaluate.testsets.abs_layout import AbsLayout, Pair, TestSet
+from espnet2_taste.io.tables import read_records
 
 
 class ZeroSpeech(AbsLayout):
@@ -67,14 +67,8 @@ class ZeroSpeech(AbsLayout):
         if folder is None:
             hint = ", which ZeroSpeech keeps to itself" if self.split == "test" else ""
             raise self.missing(root, f"no {tried[0]}/gold.csv{hint}")
-        with open(folder / "gold.csv", encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines)
-            wanted = ("filename", "id", "voice", "correct", *self.columns)
-            absent = [c for c in wanted if c not in (reader.fieldnames or ())]
-            if absent:
-                raise ValueError(f"{folder}/gold.csv has no column {absent[0]}")
-            rows = [{k: (v or "").strip() for k, v in row.items()} for row in reader]
-        return folder, rows
+        wanted = ("filename", "id", "voice", "correct", *self.columns)
+        return folder, [row for _, row in read_records(folder / "gold.csv", wanted)]
 
 
 class Swuggy(ZeroSpeech):

@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.io.kaldi import (
-    ArkWriter,
-    length_batches,
-    read_arks,
-    read_codes,
-    read_table,
-    select_keys,
-    write_wav,
-)
+from espnet2_taste.io.arks import ArkWriter, read_arks, read_codes
+from espnet2_taste.io.audio import write_wav
+from espnet2_taste.io.shards import length_batches
+from espnet2_taste.io.tables import read_table, select_keys
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +42,7 @@ def test_disk_full_is_one_line_and_leaves_nothing(tmp_path):
     code = (
         "import numpy as np, sys\n"
         "from espnet2_taste.bin import run\n"
-        "from espnet2_taste.io.kaldi import ArkWriter\n"
+        "from espnet2_taste.io.arks import ArkWriter\n"
         "def main():\n"
         "    with ArkWriter(sys.argv[1], 'units') as writer:\n"
         "        for i in range(9):\n"

@@ -1,0 +1,165 @@
+"""Tables of lines, as Kaldi has them: what a line, a field and an id are, for all.
+
+Lines end in ``\\n`` or ``\\r\\n``; spaces and tabs separate fields. All other white
+space (U+00A0, U+0085, U+2028 ...) is part of a field. Files are UTF-8; a byte order
+mark and blank lines mean nothing. Errors name the file and the line.
+"""
+
+import codecs
+import csv
+import io
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from espnet2_taste.io.atomic import write_lines
+
+_BLANKS = " \t\v\f\r"
+_BLANK = re.compile(f"[{_BLANKS}]+")
+_BOM = "\ufeff"
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file, without byte order mark.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is not UTF-8.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no file {path}") from None
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if utf16 or b"\0" in data:
+        raise ValueError(f"{path}: not UTF-8 (UTF-16?): iconv -f UTF-16 -t UTF-8")
+    try:
+        return data.decode().removeprefix(_BOM)
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}:{number}: not UTF-8 ({error.reason})") from None
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines that are not blank, blanks around it removed.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_text`; or a line has a carriage
+            return in it, where ESPnet would end it.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        line = line.removeprefix(_BOM).strip(_BLANKS)  # files may have been joined
+        if "\r" in line:
+            raise ValueError(f"{path}:{number}: a carriage return within the line")
+        if line:
+            yield number, line
+
+
+def split_fields(line: str, most: int = 0) -> list[str]:
+    """The fields of a line of :func:`read_lines`; the last of ``most`` is the rest."""
+    return _BLANK.split(line, most - 1 if most else 0)
+
+
+def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
+    """Read ``id value`` lines (wav.scp, text, utt2spk, ...), order kept.
+
+    Args:
+        path: of the table.
+        allow_empty: a value may be empty.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an id without value or twice, or see :func:`read_lines`.
+    """
+    table: dict[str, str] = {}
+    for number, line in read_lines(path):
+        key, *value = split_fields(line, 2)
+        if key in table:
+            raise ValueError(f"{path}:{number}: id {key} appears twice; ids are unique")
+        if not value and not allow_empty:
+            raise ValueError(f"{path}:{number}: {key} has no value")
+        table[key] = "".join(value)
+    return table
+
+
+def write_table(path: str | Path, entries: dict[str, str]) -> None:
+    """Write a table sorted by id (code points sort as LC_ALL=C sorts UTF-8)."""
+    write_lines(path, (f"{key} {entries[key]}".rstrip(" ") for key in sorted(entries)))
+
+
+def read_records(
+    path: str | Path, wanted: Iterable[str] = (), **form
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and columns of a table with a header (csv, tsv).
+
+    Args:
+        path: of the table.
+        wanted: columns that it must have.
+        form: options of ``csv.reader``; none: comma-separated.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_text`; or a column is missing, or
+            a line is not of that form or longer than the header.
+    """
+    text = io.StringIO(read_text(path), newline="")
+    reader = csv.DictReader(text, restval="", **form)
+    try:
+        absent = [name for name in wanted if name not in (reader.fieldnames or ())]
+        if absent:
+            raise csv.Error(f"no column {absent[0]}")
+        for record in reader:
+            if None in record:
+                raise csv.Error("more fields than the header has")
+            columns = {name: value.strip() for name, value in record.items()}
+            yield reader.line_num, columns
+    except csv.Error as error:
+        raise ValueError(f"{path}:{reader.line_num}: {error}") from None
+
+
+def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict]]:
+    """Yield line number and content of a JSON object a line.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_lines`; or a line is none.
+    """
+    for number, line in read_lines(path):
+        try:
+            content = json.loads(line)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise ValueError(f"{path}:{number}: no JSON object")
+        yield number, content
+
+
+def select_keys(table: dict[str, str], key_file: str | Path | None) -> dict[str, str]:
+    """Keep the keys listed first on each line of ``key_file`` (None: all).
+
+    Raises:
+        ValueError: a listed key is not in the table.
+    """
+    if key_file is None:
+        return table
+    keys = [split_fields(line, 2)[0] for _, line in read_lines(key_file)]
+    missing = [key for key in keys if key not in table]
+    if missing:
+        raise ValueError(
+            f"{key_file}: {missing[0]} and {len(missing) - 1} more are "
+            "not in the data directory: run stage 2 again"
+        )
+    return {key: table[key] for key in keys}
+
+
+def check_keys(path: str | Path, table: Collection, wanted: Iterable[str]) -> None:
+    """Refuse a table without one of the ``wanted`` keys.
+
+    Raises:
+        ValueError: names the file, the first missing key and how many are.
+    """
+    wanted = list(wanted)
+    missing = [key for key in wanted if key not in table]
+    if missing:
+        raise ValueError(
+            f"{path}: {missing[0]} is missing ({len(missing)} of {len(wanted)})"
+        )
