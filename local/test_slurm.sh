@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export VIRTUAL_ENV=${VIRTUAL_ENV:-${root}/.venv}
 export PATH=${VIRTUAL_ENV}/bin:${PATH}
 work=${1:-$(mktemp -d)} # Recipe copies and Slurm's files; kept.
-mkdir -p "${work}/slurm" && cd "${work}/slurm"
+mkdir -p "${work}/daemons" && cd "${work}/daemons"
 for program in munged slurmctld slurmd sbatch scancel; do
     command -v "${program}" > /dev/null || {
         echo "no ${program}: apt install slurm-wlm munge" >&2
@@ -47,7 +47,7 @@ munged --force --key-file="${PWD}/munge.key" --socket="${PWD}/munge.socket" \
 stop() {
     scancel --me 2> /dev/null || true
     for daemon in slurmd slurmctld munged; do
-        pkill -F "${work}/slurm/${daemon}.pid" 2> /dev/null || true
+        pkill -F "${work}/daemons/${daemon}.pid" 2> /dev/null || true
     done
 }
 trap stop EXIT
