@@ -1,10 +1,7 @@
 """Word starts by CTC forced alignment with a trained ESPnet ASR model."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
-import yaml
 
 from espnet2_taste.asr.ctc_alignment import align_words
 from espnet2_taste.asr.espnet_asr import (
@@ -15,6 +12,7 @@ from espnet2_taste.asr.espnet_asr import (
     mask_padding,
     read_asr_config,
 )
+from espnet2_taste.io.config import read_yaml
 from espnet2_taste.nn.segments import length_mask
 
 
@@ -34,7 +32,7 @@ class CTCAligner:
         from espnet2_taste.io.audio import parse_rate
         from espnet2_taste.io.checkpoint import load_state
 
-        conf = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+        conf = read_yaml(config)
         asr = read_asr_config(config)
         self.device, self.size = device, asr["asr_input_size"]
         self.sample_rate = parse_rate((conf["frontend_conf"] or {}).get("fs", 16000))

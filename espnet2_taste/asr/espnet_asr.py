@@ -4,9 +4,9 @@ import importlib
 from pathlib import Path
 
 import torch
-import yaml
 
 from espnet2_taste.io.checkpoint import describe_mismatch, load_state
+from espnet2_taste.io.config import read_yaml
 
 #: ESPnet's names. ``espnet2.tasks.asr`` has the full list but takes tens of seconds
 #: to import; it is asked only for a name that is not here.
@@ -157,9 +157,8 @@ def read_asr_config(path: str) -> dict:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"espnet encoder: no asr_config file {path}")
-    with open(path, encoding="utf-8") as file:
-        config = yaml.safe_load(file)
-    if not isinstance(config, dict) or "encoder" not in config:
+    config = read_yaml(path)
+    if "encoder" not in config:
         raise ValueError(
             f"espnet encoder: {path} is not the config.yaml of an ESPnet ASR model"
         )

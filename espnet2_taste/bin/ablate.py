@@ -29,8 +29,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from espnet2_taste.bin import run
 from espnet2_taste.evaluate.comparison import RESAMPLES
 from espnet2_taste.evaluate.report.comparison import comparison_markdown
@@ -39,6 +37,7 @@ from espnet2_taste.evaluate.score_folder import ScoreFolder, average
 from espnet2_taste.evaluate.side_by_side import Side, comparison_results
 from espnet2_taste.evaluate.table import markdown_table, score_cells
 from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.config import read_yaml
 
 SUB_STAGES = ("text_only", "no_vq", "rvq")
 #: The options of ./run.sh that name a trained one.
@@ -55,7 +54,7 @@ def read_choices(path: Path) -> dict:
         ValueError: a choice is not as described above.
     """
     conf = {"seeds": [0], "options": {}, "choices": {}}
-    conf |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    conf |= read_yaml(path)
     for number, (name, choice) in enumerate(conf["choices"].items()):
         stages = list(choice or {})
         if stages if number == 0 else len(stages) != 1 or stages[0] not in SUB_STAGES:
@@ -139,7 +138,7 @@ def main(cmd: list[str] | None = None) -> None:
     recipe = args.expdir / "taste_rvq" / "config.yaml"
     if not recipe.exists():
         raise FileNotFoundError(f"no {recipe}: run ./run.sh --stop_stage 5 first")
-    own = yaml.safe_load(recipe.read_text(encoding="utf-8"))["seed"]
+    own = read_yaml(recipe)["seed"]
     every = {"stage": 5, "stop_stage": 9, "with_taslm": "false", "rows": ROW}
     every |= {"expdir": args.expdir, **conf["options"]}
     done, failed = {}, []

@@ -4,8 +4,6 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from espnet2_taste.asr.aligners import aligner_choices
 from espnet2_taste.asr.ctm_aligner import FILE as CTM
 from espnet2_taste.asr.recognisers import recogniser_choices
@@ -14,6 +12,7 @@ from espnet2_taste.evaluate.scorers.instruments import Choice
 from espnet2_taste.evaluate.scorers.meters import meter_choices
 from espnet2_taste.evaluate.scorers.plan import Plan
 from espnet2_taste.evaluate.scorers.rows import REFERENCE_ROW, Row
+from espnet2_taste.io.config import parse_yaml
 
 NONE = "none"
 
@@ -81,10 +80,7 @@ def read_conf(option: str, items: list[str]) -> dict:
         key, equals, value = item.partition("=")
         if not equals or not key:
             raise ValueError(f"{option} '{item}': expected key=value")
-        try:
-            conf[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"{option} '{item}': the value is not YAML") from None
+        conf[key] = parse_yaml(value, f"{option} '{item}': the value")
     return conf
 
 

@@ -1,5 +1,6 @@
 """Put a packed model on the Hugging Face hub, file by file.
 
+Only the files that bin.pack listed are sent, and the model card, README.md.
 There it opens by its name, in this package's classes and in espnet_model_zoo. The token
 is huggingface_hub's: of ``hf auth login``, or ``HF_TOKEN``.
 """
@@ -29,10 +30,11 @@ def get_parser() -> argparse.ArgumentParser:
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import CommitOperationAdd, HfApi, get_token
     from huggingface_hub.utils import validate_repo_id
 
-    from espnet2_taste.io.models import MANIFEST, META, locate, read_parts
+    from espnet2_taste.hub.pack import listed_files
+    from espnet2_taste.io.models import MANIFEST, locate, read_parts
 
     validate_repo_id(args.repo)
     if "/" not in args.repo:
@@ -40,39 +42,35 @@ def main(args: argparse.Namespace) -> None:
     folder = locate(args.packed)
     if not read_parts(folder):
         raise ValueError(f"{args.packed} is no packed model: it has no {MANIFEST}")
-    if not (folder / META).is_file():
-        raise ValueError(f"{args.packed} has no {META}: pack it again")
+    names = listed_files(folder)
     if args.dry_run:
-        print(summary(folder, args))
+        print(summary(folder, names, args))
         return
-    if get_token() is None:
+    token = get_token()
+    if token is None:
         raise ValueError("no Hugging Face token: run `hf auth login`, or set HF_TOKEN")
     api = HfApi()
     try:
         url = api.create_repo(args.repo, private=args.private or None, exist_ok=True)
         if args.revision:
             api.create_branch(args.repo, branch=args.revision, exist_ok=True)
-        commit = api.upload_folder(
+        commit = api.create_commit(
             repo_id=args.repo,
-            folder_path=folder,
+            operations=[CommitOperationAdd(name, folder / name) for name in names],
             revision=args.revision,
             commit_message="Upload a model packed by espnet2_taste",
         )
     except OSError as error:  # the hub's and the connection's
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).replace(token, "***").split())
         raise ValueError(
             f"{args.repo}: the hub refused the upload ({reason})"
         ) from None
     logging.info("%s: %s", url, commit.oid)
 
 
-def summary(folder: Path, args: argparse.Namespace) -> str:
+def summary(folder: Path, names: list[str], args: argparse.Namespace) -> str:
     """What would be sent where: files with their sizes, and the card's beginning."""
-    sizes = {
-        file.relative_to(folder).as_posix(): file.stat().st_size
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
+    sizes = {name: (folder / name).stat().st_size for name in names}
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else "(no README.md)"
     visibility = "private" if args.private else "public"

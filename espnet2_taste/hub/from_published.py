@@ -50,7 +50,8 @@ def write_packed(source: Published, folder: Path, base_lm: str | None = None) ->
         if part.name == "taslm":
             part.args.token_model = base_lm
             if source.tokenizer is not None:
-                shutil.copytree(source.tokenizer, target / TOKENIZER)
+                hidden = shutil.ignore_patterns(".*")
+                shutil.copytree(source.tokenizer, target / TOKENIZER, ignore=hidden)
                 part.args.token_model = f"./{TOKENIZER}"
         if "token_model" in part.args and part.args.token_model is None:
             logging.warning(

@@ -17,10 +17,12 @@ import torch
 import yaml
 
 from espnet2_taste import __version__
+from espnet2_taste.io.archive import is_inside
 from espnet2_taste.io.atomic import replacing, write_text
 from espnet2_taste.io.carrier import Carrier, axis_names
 from espnet2_taste.io.checkpoint import build_model_from_file, load_state
-from espnet2_taste.io.config import read_arguments
+from espnet2_taste.io.config import read_arguments, read_yaml
+from espnet2_taste.io.identity import digests, sha256
 from espnet2_taste.io.model_folder import save_state
 from espnet2_taste.io.models import MANIFEST, META, MODELS, TOKENIZER
 from espnet2_taste.text.tokenizers import build_text_tokenizer
@@ -34,6 +36,8 @@ TRAINING = (
 )
 #: where a pretrained network is named (``model``) or described (``config``)
 BACKBONES = {"taste": "encoder_conf", "taslm": "lm_conf"}
+#: The model card.
+CARD = "README.md"
 #: The earliest time that a zip can hold; nothing of the machine's clock goes in.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 #: of a transformers configuration: where it came from, not what it is
@@ -142,7 +146,7 @@ def write_parts(folder: Path, parts: dict[str, str]) -> None:
     """Write ``meta.yaml`` and, last, ``parts.yaml``: with it the folder is complete.
 
     The keys of ``meta.yaml`` are what ESPnet passes to a constructor: those of the
-    tokenizer, or of what there is.
+    tokenizer, or of what there is. ``sha256`` lists all files there are so far.
     """
     model = next((part for part in MODELS if part in parts), None)
     meta = {
@@ -150,6 +154,7 @@ def write_parts(folder: Path, parts: dict[str, str]) -> None:
         "espnet2_taste": __version__,
         "files": {"model_file": f"{model}/model.pth"} if model else {},
         "python": platform.python_version(),
+        "sha256": digests(folder),
         "torch": version("torch"),
         "yaml_files": {"train_config": f"{model}/config.yaml"} if model else {},
     }
@@ -157,18 +162,41 @@ def write_parts(folder: Path, parts: dict[str, str]) -> None:
         write_text(folder / name, yaml.safe_dump(content, sort_keys=False))
 
 
+def listed_files(folder: Path) -> list[str]:
+    """Names of the files that a packed model consists of, and no others.
+
+    These are what :func:`write_parts` listed, unchanged, its two lists and the model
+    card; so whatever else came to lie in the folder is not handed on.
+
+    Raises:
+        ValueError: one is missing, changed or a link; or there is no list.
+    """
+    listed = read_yaml(folder / META).get("sha256") if (folder / META).is_file() else 0
+    if not isinstance(listed, dict) or not all(map(is_inside, listed)):
+        raise ValueError(f"{folder} has no list of its files ({META}): pack it again")
+    names = [*listed, META, MANIFEST, *(n for n in (CARD,) if (folder / n).exists())]
+    for name in names:
+        path = folder / name
+        above = [p for p in path.parents if folder in p.parents]
+        if any(p.is_symlink() for p in (path, *above)) or not path.is_file():
+            raise ValueError(f"{path} is not there, or is a link: pack it again")
+        if name in listed and sha256(path) != listed[name]:
+            raise ValueError(f"{path} has changed since it was packed: pack it again")
+    return sorted(names)
+
+
 def write_zip(folder: Path, path: Path) -> None:
-    """Zip everything in ``folder``, uncompressed because weights do not shrink.
+    """Zip a packed model, uncompressed because weights do not shrink.
 
     The same files give the same bytes.
 
     Args:
-        folder: whose content becomes the top level.
+        folder: whose :func:`listed_files` go in.
         path: of the zip; what lies there is replaced when the new one is complete.
     """
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-            name = file.relative_to(folder).as_posix()
+        for name in listed_files(folder):
+            file = folder / name
             info = zipfile.ZipInfo(name, EPOCH)
             info.external_attr = 0o644 << 16
             info.file_size = file.stat().st_size  # decides on zip64

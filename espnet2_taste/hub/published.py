@@ -66,6 +66,7 @@ def open_published(path: str | Path, config: str | Path | None = None) -> Publis
     """
     path = Path(path)
     if path.is_dir():
+        _check_links(path)
         if (path / CONFIG).is_file():
             return _hub_folder(path)
         if holds_weights(path):
@@ -90,6 +91,15 @@ def open_published(path: str | Path, config: str | Path | None = None) -> Publis
         f"{path} is neither a TASTE folder ({CONFIG}, weights), nor a CosyVoice folder "
         f"(flow.pt, hift.pt), nor a STAGE1_TRAIN checkpoint ({', '.join(CHECKPOINTS)})"
     )
+
+
+def _check_links(path: Path) -> None:
+    """Refuse links to files elsewhere, but for those of a hub's cache to its blobs."""
+    own = (path.resolve(), path.resolve().parents[1] / "blobs")
+    for file in path.rglob("*"):
+        target = file.resolve()
+        if file.is_symlink() and not any(top in target.parents for top in own):
+            raise ValueError(f"{file} is a link to {target}: refused")
 
 
 def _hub_folder(path: Path) -> Published:

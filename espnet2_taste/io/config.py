@@ -1,10 +1,16 @@
 """Configurations: YAML files, of which one may say what it changes of another."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+#: The largest file that is read, in bytes: a token list of a million words fits.
+MAX_BYTES = 16 << 20
+#: How many values a file may have where every alias (``*name``) is written out.
+MAX_VALUES = 5_000_000
 
 
 def read_arguments(config_file: str | Path) -> argparse.Namespace:
@@ -30,15 +36,75 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: no such file.
         ValueError: not a mapping of names to values; the message names the file.
     """
+    path = Path(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(
+            f"{path} has {path.stat().st_size >> 20} MB: no configuration is so large"
+        )
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            content = yaml.safe_load(file) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is not YAML ({reason})") from None
-    if not isinstance(content, dict):
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error.reason}): save it so") from None
+    content = parse_yaml(text, str(path))
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):
         raise ValueError(f"{path} holds no options (name: value)")
     return content
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Plain values from YAML, at a cost that its length bounds.
+
+    Aliases that multiply ("billion laughs"), that lead back to themselves, and values
+    nested without end are refused before anything is made of them.
+
+    Args:
+        text: of a file, or of a command line's option.
+        where: the file or option, for messages.
+
+    Raises:
+        ValueError: not YAML, a value that it cannot hold, or a costly one.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        loader.name = where
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {})
+        return loader.construct_document(node)
+    except _Costly as error:
+        raise ValueError(f"{where}: refused, for {error}") from None
+    except RecursionError:
+        raise ValueError(f"{where}: refused, for values are nested too deep") from None
+    except (yaml.YAMLError, ValueError) as error:  # e.g. a 13th month
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            error.problem_mark.buffer = None  # the line itself
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{where} is not YAML ({reason})") from None
+
+
+class _Costly(Exception):
+    pass
+
+
+def _count(node: yaml.Node, counted: dict[int, int | None]) -> int:
+    """Values below a node, each time that an alias repeats them."""
+    if id(node) in counted:
+        if counted[id(node)] is None:
+            raise _Costly("a value that holds itself (&name, *name)")
+        return counted[id(node)]
+    counted[id(node)] = None
+    total = 1
+    if isinstance(node, yaml.MappingNode):
+        total += sum(_count(part, counted) for pair in node.value for part in pair)
+    elif isinstance(node, yaml.SequenceNode):
+        total += sum(_count(part, counted) for part in node.value)
+    if total > MAX_VALUES:
+        raise _Costly("aliases (*name) make millions of values of it")
+    counted[id(node)] = total
+    return total
 
 
 def _resolve(value: Any, folder: Path) -> Any:
@@ -47,7 +113,8 @@ def _resolve(value: Any, folder: Path) -> Any:
     if isinstance(value, list):
         return [_resolve(v, folder) for v in value]
     if isinstance(value, str) and value.startswith("./"):
-        return str(folder / value) if (folder / value).exists() else value
+        inside = not os.path.normpath(value).startswith("..")
+        return str(folder / value) if inside and (folder / value).exists() else value
     return value
 
 

@@ -1,11 +1,27 @@
-"""A short name for weights, to say in results which ones measured something."""
+"""Files by their content: digests, and a short name for weights in results."""
 
 import hashlib
 from pathlib import Path
 
 
+def sha256(*files: str | Path) -> str:
+    """Hex digest of the content of files, one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        with open(file, "rb") as content:
+            while block := content.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Name -> digest of every file below a folder."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
+
+
 def weights_identity(path: str | Path) -> str:
-    """Name and first eight digits of the SHA-1 of a local file or folder's weights.
+    """Name and first 16 digits of the SHA-256 of a local file or folder's weights.
 
     A folder's JSON files are part of it: what tokens mean, how it generates. A name
     that is no path (of a hub) is returned as it is. Folders above are left out, and the
@@ -19,9 +35,4 @@ def weights_identity(path: str | Path) -> str:
         kinds = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.onnx")
         kinds += ("*.json", "config.*")
         files = sorted({file for kind in kinds for file in path.glob(kind)})
-    digest = hashlib.sha1()
-    for file in files:
-        with open(file, "rb") as content:
-            while block := content.read(1 << 24):
-                digest.update(block)
-    return f"{path.resolve().name} ({digest.hexdigest()[:8]})"
+    return f"{path.resolve().name} ({sha256(*files)[:16]})"

@@ -12,6 +12,7 @@ import yaml
 
 from espnet2_taste.io.atomic import replacing, write_text
 from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.config import read_yaml
 
 #: looked for in this order: of training, of packed models
 CHECKPOINTS = ("valid.loss.best.pth", "model.pth")
@@ -71,12 +72,15 @@ def read_model(
 
     Raises:
         FileNotFoundError: ``path`` holds no complete model.
+        ValueError: its configuration is that of something else.
         RuntimeError: not a file of tensors.
     """
     config_file = Path(path) / "config.yaml"
     if not config_file.is_file():
         raise FileNotFoundError(f"{config_file} does not exist: {made_by} makes it")
-    conf = yaml.safe_load(config_file.read_text(encoding="utf-8"))["model_conf"]
+    conf = read_yaml(config_file).get("model_conf")
+    if not isinstance(conf, dict):
+        raise ValueError(f"{config_file} has no model_conf: {made_by} did not make it")
     files = [Path(path) / name for name in CHECKPOINTS]
     file = next((file for file in files if file.is_file()), files[-1])
     state = load_tensors(file, made_by)

@@ -14,15 +14,15 @@ a checkpoint, or a *packed model*: all parts of a system in one folder or zip.
 ``espnet2_taste.hub`` makes packed models; this module finds what is in them.
 """
 
-import hashlib
 import re
-import shutil
-import zipfile
-import zlib
 from pathlib import Path
 
-from espnet2_taste.io.atomic import new_folder
+import yaml
+
+from espnet2_taste.io.archive import is_inside
+from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.config import read_yaml
+from espnet2_taste.io.model_cache import hub_folder, unpacked, zip_behind
 
 #: Lists the parts; a folder without it is not a packed model.
 MANIFEST = "parts.yaml"
@@ -33,8 +33,6 @@ MODELS = ("taste", "taslm")
 PUBLISHED = "published"
 #: Folder of the text tokenizer inside ``taslm/``.
 TOKENIZER = "tokenizer"
-#: Downloads and unpacked zips. espnet_model_zoo's own default may lie in its package.
-CACHE = Path("~/.cache/espnet_model_zoo")
 #: Top folders of a recipe: a name that starts with one is a path even if it is absent.
 _RECIPE_FOLDERS = ("data", "downloads", "dump", "exp")
 
@@ -58,7 +56,8 @@ def locate(source: str | Path, cache_dir: str | None = None) -> Path:
 
     Args:
         source: folder, ``*.pth``, zip, URL of a zip, or tag (``user/name``).
-        cache_dir: of downloads and unpacked zips; default: ESPnet's in the home folder.
+        cache_dir: of downloads and unpacked zips, see
+            :func:`~espnet2_taste.io.model_cache.cache_folder`.
 
     Returns:
         a folder or file as it is; a packed model's folder; the checkpoint of a zip that
@@ -68,26 +67,15 @@ def locate(source: str | Path, cache_dir: str | None = None) -> Path:
         FileNotFoundError: nothing there.
         ValueError: a damaged zip, or one that holds no model; the message names it.
     """
-    path, named = Path(source), str(source)
-    if is_tag(named):
-        path = _fetch(named, cache_dir)
-        if path.is_dir() and (path / MANIFEST).is_file():
-            return path
-    elif not path.exists() and path.suffix != ".pth":
+    path, named = Path(source), is_tag(str(source))
+    if not named and not path.exists() and path.suffix != ".pth":
         raise FileNotFoundError(f"{source} does not exist")
-    elif path.is_dir() or path.suffix != ".zip":
+    if not named and (path.is_dir() or path.suffix != ".zip"):
         return path
-    if path.is_file():
-        with _open_zip(path) as archive:
-            names = set(archive.namelist())
-            if MANIFEST in names:
-                return _unpack(archive, cache_dir)
-        if META not in names:
-            raise ValueError(
-                f"{source} is no packed model, for it has no {MANIFEST}: "
-                "python -m espnet2_taste.bin.pack makes one"
-            )
-    files = download(named, cache_dir)  # ESPnet packed it
+    folder = _packed(source, cache_dir)
+    if (folder / MANIFEST).is_file():
+        return folder
+    files = _espnet_files(folder)
     if "model_file" not in files:
         raise ValueError(f"{source} is of another kind: it has {', '.join(files)}")
     return Path(files["model_file"])
@@ -96,15 +84,70 @@ def locate(source: str | Path, cache_dir: str | None = None) -> Path:
 def download(source: str, cache_dir: str | None = None) -> dict[str, str]:
     """The files of what ESPnet packed (tag, URL or zip), by their names in ESPnet.
 
-    Their configuration is espnet_model_zoo's, which has put in the folder's path where
-    the packed one names other files.
-
     Raises:
         FileNotFoundError: it cannot be had.
+        ValueError: damaged, or something else.
     """
     if not is_tag(source) and not Path(source).exists():
         raise FileNotFoundError(f"{source} does not exist")
-    return _model_zoo("download_and_unpack", source, cache_dir)
+    return _espnet_files(_packed(source, cache_dir))
+
+
+def _packed(source: str | Path, cache_dir: str | None) -> Path:
+    """The folder of a tag, URL or zip."""
+    path = Path(source)
+    if is_tag(str(source)):
+        path = zip_behind(str(source), cache_dir)
+    if path is None:
+        folder = hub_folder(str(source), cache_dir)
+    else:
+        folder = unpacked(path, (MANIFEST, META), cache_dir)
+    if folder is None or not any((folder / n).is_file() for n in (MANIFEST, META)):
+        raise ValueError(
+            f"{source} is no packed model, for it has no {MANIFEST}: "
+            "python -m espnet2_taste.bin.pack makes one"
+        )
+    return folder
+
+
+def _espnet_files(folder: Path) -> dict[str, str]:
+    """Files that ``meta.yaml`` names, by their names in ESPnet.
+
+    Of a configuration a copy is returned, ``<name>.resolved.yaml``, in which the names
+    of files in the folder are paths.
+    """
+    meta, found = read_yaml(folder / META), {}
+    for kind in ("yaml_files", "files"):
+        entries = meta.get(kind)
+        for name, value in (entries if isinstance(entries, dict) else {}).items():
+            if not is_inside(str(value)):
+                raise ValueError(
+                    f"{folder / META}: refused, for {value} leads out of its folder"
+                )
+            path = folder / str(value)
+            if not path.is_file():
+                raise ValueError(f"{folder / META}: {value} is not there")
+            if kind == "yaml_files":
+                copy = path.with_name(f"{path.stem}.resolved.yaml")
+                text = yaml.safe_dump(_with_paths(read_yaml(path), folder))
+                if not copy.is_file() or copy.read_text(encoding="utf-8") != text:
+                    write_text(copy, text)
+                path = copy
+            found[str(name)] = str(path)
+    return found
+
+
+def _with_paths(value, folder: Path):
+    """Strings that name a file of the folder become its path."""
+    if isinstance(value, dict):
+        return {k: _with_paths(v, folder) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_paths(v, folder) for v in value]
+    if isinstance(value, str) and is_inside(value):
+        path = folder / value
+        if path.is_file() or "/" in value and path.is_dir():
+            return str(path)
+    return value
 
 
 def find_checkpoint(source: str | Path, part: str | None = None) -> Path:
@@ -174,67 +217,3 @@ def find_part(
     if part not in parts:
         raise ValueError(f"{source} has no {part}, only {', '.join(parts)}")
     return parts[part], str(folder / part)
-
-
-def _cache_folder(cache_dir: str | Path | None) -> Path:
-    return Path(cache_dir or CACHE).expanduser().absolute()
-
-
-def _fetch(tag: str, cache_dir: str | None) -> Path:
-    """The zip behind a URL as it is published, or a hub's folder.
-
-    A zip that was downloaded before needs no network.
-    """
-    from espnet_model_zoo.downloader import str_to_hash
-
-    kept = _cache_folder(cache_dir) / str_to_hash(tag)
-    if (kept / "url").is_file():  # complete; the zoo would ask for its name again
-        for file in kept.iterdir():
-            if zipfile.is_zipfile(file):
-                return file
-    return Path(_model_zoo("download", tag, cache_dir))
-
-
-def _model_zoo(method: str, tag: str, cache_dir: str | None):
-    from espnet_model_zoo.downloader import ModelDownloader
-
-    zoo = ModelDownloader(cachedir=_cache_folder(cache_dir))
-    try:
-        return getattr(zoo, method)(tag)
-    except (OSError, ValueError) as error:  # requests', httpx's, the hub's
-        reason = " ".join(str(error).split())
-        raise FileNotFoundError(
-            f"{tag} is no path here and could not be downloaded ({reason[:200]})"
-        ) from None
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is no zip or a damaged one ({error})") from None
-
-
-def _unpack(archive: zipfile.ZipFile, cache_dir: str | None) -> Path:
-    """The folder of a packed model's zip, unpacked by whoever comes first.
-
-    It is named by what is in the zip, so that a moved zip is not unpacked again and a
-    changed one is; jobs that read it at the same time do not disturb each other.
-    """
-    from filelock import FileLock
-
-    content = [(i.filename, i.file_size, i.CRC) for i in archive.infolist()]
-    digest = hashlib.sha256(repr(sorted(content)).encode()).hexdigest()[:16]
-    folder = _cache_folder(cache_dir) / f"{Path(archive.filename).stem}-{digest}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not (folder / MANIFEST).is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            with new_folder(folder) as temporary:
-                try:
-                    archive.extractall(temporary)
-                except (zipfile.BadZipFile, zlib.error) as error:
-                    raise ValueError(
-                        f"{archive.filename} is damaged ({error})"
-                    ) from None
-    return folder

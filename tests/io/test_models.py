@@ -59,7 +59,7 @@ def test_paths_and_tags(tmp_path, monkeypatch):
 
 def test_what_is_not_there_is_not_looked_up(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("espnet2_taste.io.models._model_zoo", None)
+    monkeypatch.setattr("espnet2_taste.io.models._packed", None)
     with pytest.raises(FileNotFoundError, match="exp/taste_rvq does not exist"):
         locate("exp/taste_rvq")
 
@@ -177,8 +177,7 @@ def test_url(tiny_system, pack, tmp_path, monkeypatch):
     try:
         url = f"http://127.0.0.1:{server.server_port}/tiny.zip"
         cache = str(tmp_path / "cache")
-        with pytest.warns(UserWarning, match="checksum"):
-            assert_same(packed_outputs(url, cache_dir=cache), expected)
+        assert_same(packed_outputs(url, cache_dir=cache), expected)
         with pytest.raises(FileNotFoundError, match="gone.zip .*not be downloaded"):
             locate(url.replace("tiny", "gone"), cache)
     finally:

@@ -20,10 +20,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import soundfile
-import yaml
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
+from espnet2_taste.io.config import parse_yaml
 
 INSTALL = "pip install git+https://github.com/wavlab-speech/versa"
 #: A checkout's; an installed package has none and needs ``versa.config``.
@@ -127,7 +127,7 @@ class VersaMeter(AbsMeter):
                 "versa.config=<YAML file>"
             )
         self.text = self.config.read_text(encoding="utf-8")
-        entries = yaml.safe_load(self.text)
+        entries = parse_yaml(self.text, str(self.config))
         if not isinstance(entries, list):
             raise ValueError(f"{self.config}: expected a list of metrics (- name: ...)")
         self.fields = metrics_of(entries)

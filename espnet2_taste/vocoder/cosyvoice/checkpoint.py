@@ -9,9 +9,9 @@ them as they are, so that the way back loses nothing; loading folds them.
 from pathlib import Path
 
 import torch
-import yaml
 
 from espnet2_taste.io.checkpoint import describe_mismatch, load_state
+from espnet2_taste.io.config import read_yaml
 from espnet2_taste.io.model_folder import save_state
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 
@@ -158,8 +158,7 @@ def read(path: str | Path) -> tuple[State, dict[str, dict]]:
         state |= from_published(load_state(file))
     conf = {}
     if (folder / "config.yaml").is_file():
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        config = config if isinstance(config, dict) else {}
+        config = read_yaml(folder / "config.yaml")
         conf = config.get("vocoder_conf") or config.get("model_conf") or {}
     return state, {k: conf[k] for k in ("flow_conf", "hift_conf") if k in conf}
 
