@@ -1,13 +1,15 @@
 """The one place that reads audio: any file libsndfile knows, any rate asked for."""
 
 import hashlib
-import io
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.io.arks import load_ark_entry
 from espnet2_taste.io.atomic import replacing
+from espnet2_taste.io.decoding import DamagedAudio, decode, span_frames
 
 _ARK = re.compile(r"^(.+):(\d+)$")
 
@@ -28,10 +30,6 @@ class AudioError(ValueError):
     def __init__(self, utt: str, name: str, problem: str, detail: str = ""):
         super().__init__(f"{utt}: {name} {problem}{detail}")
         self.problem = problem
-
-
-class _Damaged(Exception):
-    """What is wrong with audio, in words that follow its name."""
 
 
 def read_audio(
@@ -65,14 +63,18 @@ def read_audio(
 
 
 def load_audio(
-    entry: str | bytes, utt: str, span: tuple[float, float] | None = None
+    entry: str | bytes,
+    utt: str,
+    span: tuple[float, float | None] | None = None,
+    longest: float = float("inf"),
 ) -> tuple[np.ndarray, int]:
     """Audio as it is stored.
 
     Args:
         entry: path, ``some.ark:offset``, or the bytes of a file.
         utt: its id, for messages.
-        span: start and end in seconds; None: all of it.
+        span: start and end in seconds, None for the end of the file; None: all of it.
+        longest: seconds; of a longer file, one sample more than that is read.
 
     Returns:
         (N, C) float32 in [-1, 1], N at least 1, and its rate in Hz.
@@ -82,78 +84,36 @@ def load_audio(
     """
     name = "its command's output" if isinstance(entry, bytes) else entry
     try:
-        if isinstance(entry, bytes) or Path(entry).exists() or not _ARK.match(entry):
-            wav, rate, wanted = _read_file(entry, span)
+        if isinstance(entry, str) and _ARK.match(entry) and not os.path.exists(entry):
+            wav, rate = _read_ark(entry, span)
         else:
-            wav, rate = _read_ark(entry)
-            start, stop = _bounds(span, rate, len(wav))
-            wav, wanted = wav[start:stop], stop - start
-    except _Damaged as error:
+            wav, rate = decode(entry, span, longest)
+    except DamagedAudio as error:
         raise AudioError(utt, name, str(error)) from None
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{utt}: no audio file {name}") from None
     except Exception as error:  # libsndfile's, kaldiio's
-        if not isinstance(entry, bytes) and not Path(_file_of(entry)).exists():
-            raise FileNotFoundError(f"{utt}: no audio file {entry}") from None
         reason = " ".join(str(error).split())
         raise AudioError(utt, name, "is not readable audio", f" ({reason})") from None
     if not len(wav):
         raise AudioError(utt, name, NO_SAMPLES)
-    if len(wav) < wanted:
-        raise AudioError(utt, name, "is truncated")
     if not np.isfinite(wav).all():
         raise AudioError(utt, name, "holds samples that are no numbers")
     return wav, rate
 
 
-def _read_file(entry: str | bytes, span) -> tuple[np.ndarray, int, int]:
-    """Samples (N, C), rate and how many samples there should be."""
-    import soundfile
-
-    source = io.BytesIO(entry) if isinstance(entry, bytes) else entry
-    with soundfile.SoundFile(source) as f:
-        # libsndfile clips the header's length to the file's; compare the bytes.
-        if isinstance(entry, str) and riff_truncated(entry):
-            raise _Damaged("is truncated")
-        start, stop = _bounds(span, f.samplerate, f.frames)
-        f.seek(start)
-        wav = f.read(stop - start, "float32", always_2d=True)
-        return wav, f.samplerate, stop - start
-
-
-def _read_ark(entry: str) -> tuple[np.ndarray, int]:
-    """Samples (N, C) and rate of an utterance in an ark."""
-    import kaldiio
-
-    first, second = kaldiio.load_mat(entry)
-    wav, rate = (second, first) if np.isscalar(first) else (first, second)
-    if wav.dtype.kind == "i":
-        wav = wav / float(np.iinfo(wav.dtype).max + 1)
-    wav = wav.astype(np.float32)
-    return wav[:, None] if wav.ndim == 1 else wav, int(rate)
-
-
-def _bounds(span, rate: int, frames: int) -> tuple[int, int]:
-    """First sample of a span and the one after its last."""
-    if span is None:
-        return 0, frames
-    start, stop = (round(t * rate) for t in span)
-    if start >= frames or stop > frames + rate // 10:
-        raise _Damaged("ends before its segment does")
-    return start, max(start, min(stop, frames))
-
-
-def _file_of(entry: str) -> str:
-    match = _ARK.match(entry)
-    return match[1] if match else entry
-
-
-def riff_truncated(path: str | Path) -> bool:
-    """Whether a RIFF header promises more than the file holds (streams say 2^32-1)."""
-    path = Path(path)
-    with path.open("rb") as f:
-        head = f.read(8)
-    promised = int.from_bytes(head[4:8], "little") + 8
-    size = path.stat().st_size
-    return head[:4] == b"RIFF" and size < promised - 1 and promised < 2**31
+def _read_ark(entry: str, span) -> tuple[np.ndarray, int]:
+    """Samples (N, C) and rate of a recording in an ark (wav.ark, flac.ark)."""
+    found = load_ark_entry(entry)
+    if not isinstance(found, tuple):
+        raise ValueError("an array, but no audio")
+    wav, rate = found[::-1] if np.isscalar(found[0]) else found
+    if wav.dtype.kind in "iu":
+        scale = 2.0 ** (8 * wav.dtype.itemsize - 1)
+        wav = wav / scale - (wav.dtype.kind == "u")
+    wav = wav.astype(np.float32)[:, None] if wav.ndim == 1 else wav.astype(np.float32)
+    start, stop = span_frames(span, rate, len(wav))
+    return wav[start:stop], int(rate)
 
 
 def to_mono(wav: np.ndarray) -> np.ndarray:

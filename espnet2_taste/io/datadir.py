@@ -5,14 +5,64 @@ tables of a directory have the same ids, because ESPnet reads them in lockstep. 
 ``segments``, ``wav.scp`` is indexed by recording. ``*.ctm`` has a line per word.
 """
 
+import math
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from espnet2_taste.io.atomic import write_lines
-from espnet2_taste.io.tables import read_lines, read_table, split_fields, write_table
+from espnet2_taste.io.tables import (
+    parse_count,
+    read_lines,
+    read_table,
+    split_fields,
+    write_table,
+)
 
 NAMED_TABLES = ("text", "utt2spk", "utt2num_samples", "utt2dur", "segments")
+
+
+class Segment(NamedTuple):
+    """A part of a recording: a line of ``segments``, as Kaldi reads it.
+
+    Attributes:
+        recording: its id in ``wav.scp``.
+        start: seconds.
+        end: seconds; None (-1 in the file): where the recording ends.
+        channel: from 0; None: the mean of all.
+    """
+
+    recording: str
+    start: float
+    end: float | None
+    channel: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Segment":
+        """``recording start end [channel]``.
+
+        Raises:
+            ValueError: another form.
+        """
+        recording, *rest = split_fields(text)
+        try:
+            start, end = map(float, rest[:2])
+            channel = parse_count(rest[2]) if rest[2:] else None
+            if rest[3:] or not math.isfinite(start + end):
+                raise ValueError
+        except ValueError:
+            raise ValueError(
+                "expected 'recording start end [channel]' (seconds, a number from 0), "
+                f"not '{text}'"
+            ) from None
+        return cls(recording, start, None if end == -1 else end, channel)
+
+
+def read_segments(folder: Path) -> dict[str, Segment]:
+    """``segments`` of a directory; {}: it has none."""
+    path = folder / "segments"
+    return read_table(path, parse=Segment.parse) if path.is_file() else {}
 
 
 def table_names(folder: Path) -> list[str]:
@@ -33,7 +83,11 @@ def read_tables(folder: Path, text: bool = True) -> dict[str, dict[str, str]]:
     for name in ("wav.scp", "text", "utt2spk"):
         if not (folder / name).is_file() and (text or name != "text"):
             raise FileNotFoundError(f"{folder}/{name} is missing: run stage 1")
-    return {n: read_table(folder / n, allow_empty=True) for n in table_names(folder)}
+    tables = {n: read_table(folder / n, allow_empty=True) for n in table_names(folder)}
+    for utt, speaker in tables["utt2spk"].items():
+        if len(speaker.split()) > 1:
+            raise ValueError(f"{folder}/utt2spk: {utt}: a space in speaker '{speaker}'")
+    return tables
 
 
 def invert(utt2spk: dict[str, str]) -> dict[str, str]:
@@ -75,14 +129,13 @@ def validate(folder: Path, text: bool = True) -> int:
             )
         if list(table) != sorted(table):
             raise ValueError(f"{folder}/{name} is not sorted (LC_ALL=C); {cure}")
-    if "segments" in tables:
-        recordings = read_table(folder / "wav.scp")
-        for key, value in tables["segments"].items():
-            if value.split()[0] not in recordings:
-                raise ValueError(
-                    f"{folder}/segments: {key} is cut from {value.split()[0]}, which "
-                    "wav.scp does not have"
-                )
+    recordings = read_table(folder / "wav.scp")
+    for key, segment in read_segments(folder).items():
+        if segment.recording not in recordings:
+            raise ValueError(
+                f"{folder}/segments: {key} is cut from {segment.recording}, which "
+                "wav.scp does not have"
+            )
     spk2utt = folder / "spk2utt"
     if not spk2utt.is_file() or read_table(spk2utt) != invert(reference):
         raise ValueError(f"{spk2utt} does not match utt2spk; {cure}")
@@ -97,7 +150,8 @@ def write_selection(
     for name, table in tables.items():
         write_table(target / name, {k: v for k, v in table.items() if k in keys})
     if "segments" in tables:
-        used = {tables["segments"][key].split()[0] for key in keys}
+        segments = read_segments(source)
+        used = {segments[key].recording for key in keys}
         recordings = read_table(source / "wav.scp")
         kept = {k: v for k, v in recordings.items() if k in used}
         write_table(target / "wav.scp", kept)

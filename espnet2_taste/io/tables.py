@@ -10,8 +10,9 @@ import csv
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from espnet2_taste.io.atomic import write_lines
 
@@ -61,26 +62,42 @@ def split_fields(line: str, most: int = 0) -> list[str]:
     return _BLANK.split(line, most - 1 if most else 0)
 
 
-def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
+def read_table(
+    path: str | Path,
+    allow_empty: bool = False,
+    parse: Callable[[str], Any] = str,
+) -> dict[str, Any]:
     """Read ``id value`` lines (wav.scp, text, utt2spk, ...), order kept.
 
     Args:
         path: of the table.
         allow_empty: a value may be empty.
+        parse: makes something else of a value; its ValueError says what is expected.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an id without value or twice, or see :func:`read_lines`.
+        ValueError: an id without value or twice, a value that ``parse`` refuses, or see
+            :func:`read_lines`.
     """
-    table: dict[str, str] = {}
+    table: dict[str, Any] = {}
     for number, line in read_lines(path):
         key, *value = split_fields(line, 2)
         if key in table:
             raise ValueError(f"{path}:{number}: id {key} appears twice; ids are unique")
         if not value and not allow_empty:
             raise ValueError(f"{path}:{number}: {key} has no value")
-        table[key] = "".join(value)
+        try:
+            table[key] = parse("".join(value))
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {key}: {error}") from None
     return table
+
+
+def parse_count(text: str) -> int:
+    """A whole number, 0 or more, for :func:`read_table`."""
+    if not text.isdecimal():
+        raise ValueError(f"expected a whole number, not '{text}'")
+    return int(text)
 
 
 def write_table(path: str | Path, entries: dict[str, str]) -> None:

@@ -1,0 +1,28 @@
+"""Processes that end with the one that started them, however that ends."""
+
+import ctypes
+import multiprocessing
+import signal
+from concurrent.futures import ProcessPoolExecutor
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """Have Linux end this process when its parent has ended; elsewhere do nothing."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    except (AttributeError, OSError, TypeError):  # another system
+        pass
+
+
+def process_pool(nj: int, context: str | None = None) -> ProcessPoolExecutor:
+    """A pool of ``nj`` processes, none of which outlives this one.
+
+    Args:
+        nj: how many.
+        context: how they are started: ``fork``, ``spawn`` ...; None: the usual way.
+    """
+    return ProcessPoolExecutor(
+        nj, multiprocessing.get_context(context), initializer=end_with_parent
+    )
