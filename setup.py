@@ -35,12 +35,15 @@ INSTALL = [
     "pyyaml",
 ]
 EXTRAS = {
+    # corpora in Arrow or parquet files: Hugging Face's, TASTE-Dump
+    "arrow": ["pyarrow>=15"],
     "flash-attn": ["flash-attn"],
     # published speech units (s3) and speaker embeddings (campplus)
     "onnx": ["onnx>=1.16", "onnxruntime>=1.19", "s3tokenizer>=0.3,<0.4"],
     # speechmos: the DNSMOS networks, without dependencies of its own
     "scoring": ["pocketsphinx>=5", "speechmos>=0.0.1", "onnxruntime>=1.19"],
     "test": [
+        "pyarrow>=15",
         "pytest>=8",
         "pytest-cov",
         "pytest-xdist>=3.7",
@@ -60,7 +63,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
-    package_data={"espnet2_taste.evaluate.report": ["*.html", "*.css", "*.js"]},
+    package_data={
+        "espnet2_taste.corpora": ["archives.txt"],
+        "espnet2_taste.evaluate.report": ["*.html", "*.css", "*.js"],
+    },
     install_requires=INSTALL,
     extras_require=EXTRAS,
     classifiers=[

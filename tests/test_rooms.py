@@ -10,7 +10,7 @@ PACKAGE = Path(espnet2_taste.__file__).parent
 FLOORS = (
     ("io",),
     ("nn", "text"),
-    ("asr", "units", "speaker", "vocoder"),
+    ("asr", "corpora", "units", "speaker", "vocoder"),
     ("taste",),
     ("taslm",),
     ("tasks", "inference"),

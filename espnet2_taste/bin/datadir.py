@@ -32,6 +32,11 @@ def get_parser() -> argparse.ArgumentParser:
     sub = action("validate", "fail with one line on the first thing wrong")
     sub.add_argument("folder", type=Path, nargs="+")
     sub.add_argument("--no_text", action="store_true", help="text may lack")
+    sub = action("disjoint", "fail if test sets have what a training set has")
+    sub.add_argument("folder", type=Path, help="the training set")
+    sub.add_argument("test", type=Path, nargs="+")
+    sub.add_argument("--shared_speakers", action="store_true", help="speakers may be")
+    sub.add_argument("--sentences", action="store_true", help="sentences may not be")
     sub = action("fix", "keep the utterances every file has, sorted; report the others")
     sub.add_argument("folder", type=Path, nargs="+")
     sub = action("subset", "copy some utterances")
@@ -120,6 +125,15 @@ def execute(args: argparse.Namespace) -> None:
                 "%s: %d utterances, valid",
                 folder,
                 datadir.validate(folder, not args.no_text),
+            )
+    elif args.action == "disjoint":
+        from espnet2_taste.corpora.overlap import check_disjoint
+
+        for test in args.test:
+            allowed = args.shared_speakers, args.sentences
+            check_disjoint(args.folder, test, *allowed)
+            logging.info(
+                "%s shares nothing with %s that it must not", test, args.folder
             )
     elif args.action == "fix":
         for folder in args.folder:

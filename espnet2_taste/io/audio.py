@@ -12,6 +12,8 @@ from espnet2_taste.io.atomic import replacing
 from espnet2_taste.io.decoding import DamagedAudio, decode, span_frames
 
 _ARK = re.compile(r"^(.+):(\d+)$")
+#: A file inside another (in a tar, in an Arrow file): offset and size in bytes.
+_SLICE = re.compile(r"^(.+):(\d+):(\d+)$")
 
 
 NO_SAMPLES = "has no samples"
@@ -71,7 +73,8 @@ def load_audio(
     """Audio as it is stored.
 
     Args:
-        entry: path, ``some.ark:offset``, or the bytes of a file.
+        entry: path, ``some.ark:offset``, ``some.tar:offset:size`` (a whole audio file
+            inside another file), or the bytes of a file.
         utt: its id, for messages.
         span: start and end in seconds, None for the end of the file; None: all of it.
         longest: seconds; of a longer file, one sample more than that is read.
@@ -84,7 +87,10 @@ def load_audio(
     """
     name = "its command's output" if isinstance(entry, bytes) else entry
     try:
-        if isinstance(entry, str) and _ARK.match(entry) and not os.path.exists(entry):
+        whole = isinstance(entry, bytes) or os.path.exists(entry)
+        if not whole and (match := _SLICE.match(entry)):
+            wav, rate = decode(_read_slice(*match.groups()), span, longest)
+        elif not whole and _ARK.match(entry):
             wav, rate = _read_ark(entry, span)
         else:
             wav, rate = decode(entry, span, longest)
@@ -100,6 +106,16 @@ def load_audio(
     if not np.isfinite(wav).all():
         raise AudioError(utt, name, "holds samples that are no numbers")
     return wav, rate
+
+
+def _read_slice(path: str, start: str, size: str) -> bytes:
+    """The bytes of a file inside another."""
+    with open(path, "rb") as file:
+        file.seek(int(start))
+        content = file.read(int(size))
+    if len(content) < int(size):
+        raise DamagedAudio("is truncated")
+    return content
 
 
 def _read_ark(entry: str, span) -> tuple[np.ndarray, int]:

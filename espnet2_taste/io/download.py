@@ -15,6 +15,7 @@ MAX_BYTES = 100 << 30
 #: s that a server may be silent, and after which it must have sent ``MIN_RATE`` B/s.
 TIMEOUT, MIN_RATE = 30.0, 1000
 TRIES = 3
+_HINTS = {401: " (it wants a token)", 403: " (it has to be asked for, or is gone)"}
 
 
 def shown(url: str) -> str:
@@ -40,7 +41,13 @@ def check_url(url: str) -> None:
         )
 
 
-def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
+def fetch(
+    url: str,
+    path: Path,
+    check: Callable[[Path], object],
+    resume: bool = False,
+    pause: float = 1.0,
+) -> Path:
     """Download a file unless it is there; the name is ours, not the server's.
 
     Args:
@@ -48,44 +55,89 @@ def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
         path: where the file will be.
         check: raises ValueError on a file that is not whole. What lies at ``path`` and
             does not pass is downloaded again.
+        resume: what has come stays in ``<path>.part`` for the next call, and as long as
+            something comes a broken connection is tried again; for large files.
+        pause: seconds before another try.
 
     Raises:
         ValueError: see :func:`check_url`; or not whole even then.
         OSError: no connection, not there, too large or too slow.
     """
     check_url(url)
+    part = path.with_name(f"{path.name}.part")
     if path.is_file():
         try:
             check(path)
             return path
         except ValueError as error:
             logging.warning("%s: downloading again", error)
+            if resume and not part.exists():
+                path.replace(part)  # another program's, perhaps half of it
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in reversed(range(TRIES)):
+    left = TRIES
+    while True:
+        left, before = left - 1, _size(part)
         try:
-            with replacing(path) as temporary:
-                _copy(url, temporary)
-                check(temporary)
+            if resume:
+                _resume(url, part, check)
+                os.replace(part, path)
+            else:
+                with replacing(path) as temporary:
+                    _copy(url, temporary)
+                    check(temporary)
             return path
         except (OSError, ValueError) as error:
-            if not left or not getattr(error, "again", True):
-                raise
+            if resume and _size(part) > before:
+                left = TRIES
+            if left < 1 or not getattr(error, "again", True):
+                if not _size(part) or not resume:
+                    raise
+                raise type(error)(
+                    f"{error}; {_size(part)} bytes are in {part}: run again to go on"
+                ) from None
             logging.warning("%s: %s; again", shown(url), _reason(error))
-    raise AssertionError  # the last try returns or raises
+        time.sleep(pause)
 
 
-def _copy(url: str, path: Path) -> None:
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _resume(url: str, part: Path, check: Callable[[Path], object]) -> None:
+    """Go on with ``part`` until it is whole; what is not whole then is removed."""
+    have = _size(part)
+    if have:
+        try:
+            check(part)
+            return
+        except ValueError:
+            pass
+    _copy(url, part, have)
+    try:
+        check(part)
+    except ValueError:
+        part.unlink()
+        raise
+
+
+def _copy(url: str, path: Path, start: int = 0) -> None:
+    """Write a file, or what of it comes after its first ``start`` bytes behind them."""
     import requests
     from urllib3.exceptions import HTTPError
 
     started, size = time.monotonic(), 0
     headers = {"Accept-Encoding": "identity"}
-    with (
-        requests.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response,
-        path.open("wb") as file,
-    ):
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with requests.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
+        status = response.status_code
+        if status == 416 and start:  # nothing comes after what is here: not its start
+            path.unlink()
+            raise OSError(f"{shown(url)}: {start} bytes of something else; removed")
         if not response.ok:
-            raise _refused(f"{shown(url)}: HTTP {response.status_code}")
+            error = _refused(f"{shown(url)}: HTTP {status}{_HINTS.get(status, '')}")
+            error.again = status >= 500 or status == 429
+            raise error
         if url.startswith("https:") and not response.url.startswith("https:"):
             raise _refused(f"{shown(url)} leads to an unsafe address")
         declared = int(response.headers.get("Content-Length") or 0)
@@ -94,21 +146,24 @@ def _copy(url: str, path: Path) -> None:
             raise _refused(
                 f"{shown(url)} has {declared >> 20} MB: no room in {path.parent}"
             )
-        while True:
-            try:
-                chunk = response.raw.read1(1 << 20)
-            except HTTPError as error:
-                raise OSError(f"{shown(url)}: {_reason(error)}") from None
-            size += file.write(chunk)
-            waited = time.monotonic() - started
-            if not chunk:
-                break
-            if size > MAX_BYTES:
-                raise _refused(f"{shown(url)} does not end: stopped")
-            if waited > TIMEOUT and size < MIN_RATE * waited:
-                raise _refused(f"{shown(url)}: {size} bytes in {waited:.0f} s: stopped")
-        file.flush()
-        os.fsync(file.fileno())
+        with path.open("ab" if status == 206 else "wb") as file:
+            while True:
+                try:
+                    chunk = response.raw.read1(1 << 20)
+                except HTTPError as error:
+                    raise OSError(f"{shown(url)}: {_reason(error)}") from None
+                size += file.write(chunk)
+                waited = time.monotonic() - started
+                if not chunk:
+                    break
+                if size > MAX_BYTES:
+                    raise _refused(f"{shown(url)} does not end: stopped")
+                if waited > TIMEOUT and size < MIN_RATE * waited:
+                    raise _refused(
+                        f"{shown(url)}: {size} bytes in {waited:.0f} s: stopped"
+                    )
+            file.flush()
+            os.fsync(file.fileno())
     if declared and size != declared:
         raise OSError(f"{shown(url)}: {size} of {declared} bytes came")
 

@@ -4,8 +4,10 @@ import pytest
 import soundfile
 
 from espnet2_taste.io.audio import (
+    AudioError,
     audio_identity,
     audio_rate,
+    load_audio,
     parse_rate,
     read_audio,
     to_pcm16,
@@ -115,3 +117,22 @@ def test_rates_as_people_write_them(text, rate):
 def test_no_rate(text):
     with pytest.raises(ValueError, match=f"{text} is no sampling rate"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_a_file_inside_another(tmp_path, suffix):
+    wav = np.sin(np.arange(8000) / 9).astype("f4") / 2
+    soundfile.write(tmp_path / f"a.{suffix}", wav, 16000)
+    content = (tmp_path / f"a.{suffix}").read_bytes()
+    (tmp_path / "b.tar").write_bytes(b"12345" + content + b"67890")
+    entry = f"{tmp_path}/b.tar:5:{len(content)}"
+    expected, rate = load_audio(f"{tmp_path}/a.{suffix}", "u")
+    found, found_rate = load_audio(entry, "u")
+    assert rate == found_rate and np.array_equal(expected, found)
+    assert audio_rate(entry) == 16000
+    assert load_audio(entry, "u", (0.1, 0.2))[0].shape == (1600, 1)
+    (tmp_path / "b.tar").write_bytes(b"12345" + content[:-1])
+    with pytest.raises(AudioError, match="u: .*b.tar:5:.* is truncated"):
+        load_audio(entry, "u")
+    with pytest.raises(FileNotFoundError, match="no audio file .*gone.tar:5:9"):
+        load_audio(f"{tmp_path}/gone.tar:5:9", "u")

@@ -1,0 +1,227 @@
+"""One's own recordings: with a table, with a text file each, or a Kaldi directory."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from espnet2_taste.corpora.abs_corpus import (
+    AUDIO_ENDINGS,
+    NO_AUDIO,
+    NO_TEXT,
+    AbsCorpus,
+    Utterance,
+)
+from espnet2_taste.corpora.splits import DEV, TEST, TRAIN, by_digest, check_parts
+from espnet2_taste.corpora.store import Store
+from espnet2_taste.io.datadir import Segment
+from espnet2_taste.io.tables import read_table
+
+TABLES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
+FILES = "file_name audio file path wav audio_filepath id".split()
+TEXTS = "text transcription transcript sentence normalized_text".split()
+SPEAKERS = "speaker_id speaker client_id".split()
+#: Beside a recording: the first that is there.
+TEXT_ENDINGS = (".normalized.txt", ".txt", ".lab")
+#: Audio that libsndfile does not read.
+OTHER_ENDINGS = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")
+
+
+class Folder(AbsCorpus):
+    """What lies in the folder is seen:
+
+    * ``wav.scp`` and ``text`` [``utt2spk``, ``segments``]: a Kaldi directory;
+    * ``metadata.csv|tsv|jsonl``: with a header (``file_name, text [, speaker_id]``), or
+      LJSpeech's ``id|text[|normalised text]`` lines;
+    * ``x.wav`` (or flac, mp3, ogg ...) with ``x.txt``, ``x.lab`` or
+      ``x.normalized.txt``, in any folders.
+
+    The speaker is the table's, else the first folder on the way to the recording, else
+    the recording. Parts: folders ``train``, ``dev`` and ``test``, if there are; else a
+    digest of the id (or of the speaker) decides, which stays when recordings are added.
+
+    Args:
+        dev, test: shares of the parts.
+        split: ``utterance`` or ``speaker``: what is not divided.
+    """
+
+    files = "wav.scp and text, metadata.{csv,tsv,jsonl}, or x.wav with x.txt"
+    parts = "train, dev, test, or all; or its folders"
+
+    def __init__(self, dev: float = 0.05, test: float = 0.05, split: str = "utterance"):
+        super().__init__()
+        if (
+            split not in ("utterance", "speaker")
+            or not 0 <= float(dev) + float(test) < 1
+        ):
+            raise ValueError("split is utterance or speaker; dev and test are shares")
+        self.dev, self.test, self.split = float(dev), float(test), split
+
+    def read(self, root: Path, parts: list[str], store: Store) -> Iterator[Utterance]:
+        root = Path(root)
+        if not root.is_dir():
+            raise self.missing(root, "no folder")
+        own = [part for part in parts if (root / part).is_dir()]
+        if parts and len(own) == len(parts):
+            for part in parts:
+                yield from self.found(root / part)
+            return
+        check_parts(parts or ["all"], (TRAIN, DEV, TEST, "all"))
+        utterances = list(self.found(root))
+        if not utterances:
+            raise self.missing(root, "no recording with a text")
+        if not parts or "all" in parts:
+            yield from utterances
+            return
+
+        def key(utterance: Utterance) -> str:
+            return utterance.speaker if self.split == "speaker" else utterance.name
+
+        part_of = by_digest(map(key, utterances), self.dev, self.test)
+        yield from (u for u in utterances if part_of[key(u)] in parts)
+
+    def found(self, root: Path) -> Iterator[Utterance]:
+        """All utterances of a folder."""
+        if (root / "wav.scp").is_file():
+            return self.kaldi(root)
+        tables = [root / name for name in TABLES if (root / name).is_file()]
+        if tables:
+            return self.table(tables[0])
+        return self.recordings(root)
+
+    def kaldi(self, root: Path) -> Iterator[Utterance]:
+        """A Kaldi directory."""
+        if not (root / "text").is_file():
+            raise self.missing(root, "no text beside wav.scp")
+        wavs = read_table(root / "wav.scp")
+        text = dict(self.pairs(root / "text"))
+        speakers = dict(self.pairs(root / "utt2spk"))
+        spans = dict(self.pairs(root / "segments"))
+        names = spans or wavs
+        for name in sorted(text.keys() - names.keys()):
+            self.skip(NO_AUDIO, name)
+        for name in names:
+            span, recording = None, name
+            if spans:
+                try:
+                    span = Segment.parse(spans[name])
+                except ValueError:
+                    self.skip("segment without recording, start and end", name)
+                    continue
+                recording = span.recording
+            entry = wavs.get(recording, "")
+            if name not in text:
+                self.skip(NO_TEXT, name)
+            elif not entry:
+                self.skip(NO_AUDIO, name)
+            else:
+                seconds = span.end - span.start if span and span.end else None
+                speaker = speakers.get(name, "")
+                yield Utterance(name, entry, text[name], speaker, seconds, span)
+
+    def pairs(self, path: Path) -> Iterator[tuple[str, str]]:
+        for line in self.read_lines(path) if path.is_file() else ():
+            key, *value = line.split(maxsplit=1)
+            yield key, "".join(value)
+
+    def table(self, path: Path) -> Iterator[Utterance]:
+        """A table of recordings; files are named from its folder, or from its wavs."""
+        for number, row in enumerate(self.rows(path), 1):
+            file, text, speaker = (_first(row, n) for n in (FILES, TEXTS, SPEAKERS))
+            audio = self.locate(path.parent, file)
+            if not file or audio is None:
+                self.skip(NO_AUDIO, file or f"{path.name}: row {number}")
+            elif not text.strip():
+                self.skip(NO_TEXT, file)
+            elif self.good_audio(audio):
+                name = os.path.splitext(file)[0] if audio.suffix in file else file
+                speaker = speaker or _first_folder(audio, path.parent)
+                yield Utterance(name, str(audio), text, speaker)
+
+    def rows(self, path: Path) -> Iterator[dict[str, str]]:
+        lines = self.read_lines(path)
+        if path.suffix == ".jsonl":
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = dict(json.loads(line))
+                except (TypeError, ValueError):
+                    self.skip("damaged json", f"{path.name}:{number}")
+                    continue
+                yield {str(k).lower(): str(v) for k, v in row.items() if v is not None}
+            return
+        separator = "\t" if path.suffix == ".tsv" else ","
+        header = next(csv.reader(lines[:1], delimiter=separator), [])
+        known = {name.strip().lower() for name in header}
+        if known & set(FILES) and known & set(TEXTS):
+            quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
+            for row in csv.DictReader(lines, delimiter=separator, quoting=quoting):
+                yield {k.strip().lower(): v for k, v in row.items() if k and v}
+            return
+        bar = "|" if lines and "|" in lines[0] else separator
+        for line in lines:  # LJSpeech's: no header, no quotation marks
+            fields = line.split(bar) if bar == "|" else line.split(bar, 1)
+            if len(fields) < 2:
+                self.skip(f"line of {path.name} without text", line[:40])
+                continue
+            text = fields[2] if len(fields) > 2 and fields[2].strip() else fields[1]
+            yield {"file_name": fields[0].strip(), "text": text}
+
+    @staticmethod
+    def locate(folder: Path, file: str) -> Path | None:
+        """The recording that a table names, with or without ending."""
+        for place in (folder, folder / "wavs", folder / "wav", folder / "audio"):
+            for ending in ("", *AUDIO_ENDINGS):
+                if file and (path := place / f"{file}{ending}").is_file():
+                    return path
+        return None
+
+    def recordings(self, root: Path) -> Iterator[Utterance]:
+        """Recordings with a text file each."""
+        seen: set[str] = set()
+        for above, folders, names in os.walk(root, followlinks=True):
+            real = os.path.realpath(above)
+            if real in seen:  # a link to a folder above
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            yield from self.beside(root, Path(above), sorted(names))
+
+    def beside(self, root: Path, folder: Path, names: list[str]) -> Iterator[Utterance]:
+        texts = {}
+        for ending in reversed(TEXT_ENDINGS):
+            for name in names:
+                if name.endswith(ending) and not name.startswith("."):
+                    texts[name.removesuffix(ending)] = folder / name
+        for name in names:
+            stem, ending = os.path.splitext(name)
+            path = folder / name
+            if name.startswith("._"):
+                self.skip("macOS resource file", path)
+            elif ending.lower() in OTHER_ENDINGS:
+                texts.pop(stem, None)
+                self.skip(f"{ending} is not read: convert it with ffmpeg", path)
+            elif ending.lower() in AUDIO_ENDINGS and not name.startswith("."):
+                text = texts.pop(stem, None)
+                if text is None:
+                    self.skip(NO_TEXT, path)
+                elif self.good_audio(path):
+                    key = path.relative_to(root).with_suffix("").as_posix()
+                    speaker = _first_folder(path, root)
+                    yield Utterance(key, str(path), self.read_text(text), speaker)
+        for stem, path in sorted(texts.items()):
+            if not stem.endswith(".normalized") and not stem.endswith(".original"):
+                self.skip(NO_AUDIO, path)
+
+
+def _first(row: dict[str, str], names: list[str]) -> str:
+    """The first of some columns that has a value; "": none."""
+    return next((str(row[name]).strip() for name in names if row.get(name)), "")
+
+
+def _first_folder(path: Path, root: Path) -> str:
+    """The first folder on the way from ``root`` to a recording; "": it lies there."""
+    folders = path.relative_to(root).parts[:-1] if path.is_relative_to(root) else ()
+    ordinary = [f for f in folders if f not in ("wavs", "wav", "audio")]
+    return ordinary[0] if ordinary else ""

@@ -1,0 +1,66 @@
+"""What a training set and a test set must not have in common."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from espnet2_taste.io.tables import read_table
+from espnet2_taste.text.normalise import normalise_words
+
+
+def check_disjoint(
+    train: Path, test: Path, shared_speakers: bool = False, sentences: bool = False
+) -> None:
+    """Refuse a test set that was trained on; say how many of its sentences were.
+
+    Args:
+        train, test: Kaldi data directories; the first may be long.
+        shared_speakers: whether speakers may be in both.
+        sentences: whether to refuse sentences that are in both, too; they are compared
+            in lower case and without punctuation.
+
+    Raises:
+        ValueError: an utterance, recording, speaker or sentence of both; names the
+            first.
+    """
+    utt2spk = read_table(test / "utt2spk")
+    wavs = {entry: key for key, entry in read_table(test / "wav.scp").items()}
+    speakers = set(utt2spk.values())
+    for key, speaker in _lines(train / "utt2spk"):
+        if key in utt2spk:
+            raise ValueError(f"{test}: utterance {key} is in {train}, too")
+        if speaker in speakers and not shared_speakers:
+            raise ValueError(
+                f"{test}: speaker {speaker} is in {train}, too (there: {key})"
+            )
+    for _, entry in _lines(train / "wav.scp"):
+        if entry in wavs:
+            raise ValueError(
+                f"{test}: audio {entry} of {wavs[entry]} is in {train}, too"
+            )
+    said = {key: _sentence(text) for key, text in read_table(test / "text").items()}
+    wanted = set(said.values()) - {""}
+    known = {
+        s for _, text in _lines(train / "text") if (s := _sentence(text)) in wanted
+    }
+    shared = [key for key, sentence in said.items() if sentence in known]
+    if shared:
+        message = (
+            f"{test}: {len(shared)} of {len(said)} utterances say a sentence of "
+            f"{train}, e.g. {shared[0]}"
+        )
+        if sentences:
+            raise ValueError(message)
+        logging.warning(message)
+
+
+def _sentence(text: str) -> str:
+    return " ".join(normalise_words(text))
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """(id, value) of a table's lines, one after the other."""
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            key, _, value = line.strip().partition(" ")
+            yield key, value.strip()

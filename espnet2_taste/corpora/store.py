@@ -1,0 +1,42 @@
+"""Audio that a corpus does not keep in files of its own, in the data folder."""
+
+from pathlib import Path
+
+import numpy as np
+
+from espnet2_taste.io.audio import write_wav
+from espnet2_taste.io.file_names import file_name
+
+
+class Store:
+    """Writes audio beside the tables of a data folder.
+
+    Args:
+        written: folder that is being written.
+        final: the same folder's name when all is written: what entries name.
+    """
+
+    def __init__(self, written: Path, final: Path):
+        self.written, self.final = written, final
+        self._pack = None
+
+    def add_bytes(self, content: bytes) -> str:
+        """Append a whole audio file of any format; return its wav.scp entry."""
+        if self._pack is None:
+            self._pack = open(self.written / "audio.pack", "wb")
+        start = self._pack.tell()
+        self._pack.write(content)
+        return f"{self.final / 'audio.pack'}:{start}:{len(content)}"
+
+    def add_wav(self, name: str, wav: np.ndarray, sample_rate: int) -> str:
+        """Write (N,) samples in [-1, 1] as 16-bit wav; return its wav.scp entry."""
+        file = Path("wav") / file_name(name, ".wav")
+        write_wav(self.written / file, wav, sample_rate)
+        return str(self.final / file)
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._pack is not None:
+            self._pack.close()

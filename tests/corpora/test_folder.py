@@ -1,0 +1,153 @@
+"""Recordings of one's own."""
+
+import json
+
+import fake_corpora
+import pytest
+
+from espnet2_taste.io.audio import load_audio
+from espnet2_taste.io.tables import read_table
+
+
+def test_text_files(tmp_path, prepare):
+    root = fake_corpora.own(tmp_path / "my voices", 8)
+    found = prepare("folder", root)
+    assert found.text["speaker1-take_3"] == "This is text 3."
+    assert set(found.speakers.values()) == {"speaker0", "speaker1"}
+    for key, entry in found.wavs.items():
+        assert len(load_audio(entry, key)[0]) > 10000
+
+
+def test_parts_by_digest(tmp_path, prepare):
+    fake_corpora.own(tmp_path / "own", 12)
+    parts = [
+        set(prepare("folder", tmp_path / "own", p).text)
+        for p in ("train", "dev", "test")
+    ]
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == 12
+    for i in range(20):
+        fake_corpora.write_audio(tmp_path / f"more/{i}/a.wav", 0.1)
+        fake_corpora.write(tmp_path / f"more/{i}/a.txt", "text")
+    by_speaker = ("split=speaker", "dev=.3", "test=.3")
+    options = [word for each in by_speaker for word in ("--layout_conf", each)]
+    parts = [
+        set(prepare("folder", tmp_path / "more", part, *options).speakers.values())
+        for part in ("train", "dev", "test")
+    ]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 20
+    with pytest.raises(
+        ValueError, match="no part eval: there are train, dev, test, all"
+    ):
+        prepare("folder", tmp_path / "own", "eval")
+
+
+def test_parts_by_folder(tmp_path, prepare):
+    for part in ("train", "eval"):
+        fake_corpora.own(tmp_path / "own" / part, 4)
+    assert prepare("folder", tmp_path / "own", "eval").count == 4
+    assert "speaker0-take_0" in prepare("folder", tmp_path / "own", "train").text
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("metadata.csv", 'file_name,text,speaker_id\na.wav,"yes, I ""do""",ann\n'),
+        (
+            "metadata.csv",
+            '\ufefffile_name,transcription,speaker\r\na.wav,"yes, I ""do""",ann\r\n',
+        ),
+        ("metadata.tsv", 'Speaker\tAudio\tSentence\nann\ta\tyes, I "do"\n'),
+        (
+            "metadata.jsonl",
+            json.dumps(
+                {"file_name": "a.wav", "text": 'yes, I "do"', "speaker_id": "ann"}
+            ),
+        ),
+        ("metadata.csv", 'a|raw|yes, I "do"\n'),
+        ("metadata.csv", 'a|yes, I "do"\n'),
+        ("metadata.tsv", 'a\tyes, I "do"\n'),
+    ],
+)
+def test_tables(name, content, tmp_path, prepare):
+    fake_corpora.write_audio(tmp_path / "own/wavs/a.wav")
+    fake_corpora.write(tmp_path / "own" / name, content)
+    found = prepare("folder", tmp_path / "own")
+    assert found.text == {"a": 'yes, I "do"'}
+    assert found.speakers == {"a": "ann" if "ann" in content else "a"}
+
+
+def test_bad_rows(tmp_path, prepare):
+    root = tmp_path / "own"
+    fake_corpora.write_audio(root / "a.wav")
+    fake_corpora.write_audio(root / "b.wav")
+    (root / "c.wav").write_bytes(b"")
+    rows = [
+        "file_name,text",
+        "a.wav,one",
+        "a.wav,again",
+        "b.wav,",
+        "c.wav,x",
+        "d.wav,y",
+    ]
+    fake_corpora.write(root / "metadata.csv", "\n".join(rows))
+    found = prepare("folder", root)
+    assert found.count == 1
+    assert found.skipped == {
+        "audio without text": ["b.wav"],
+        "audio file of zero bytes": [str(root / "c.wav")],
+        "text without audio": ["d.wav"],
+        "id that another utterance has, too": ["a"],
+    }
+
+
+def test_kaldi(tmp_path, prepare):
+    root = tmp_path / "kaldi"
+    wav = fake_corpora.write_audio(tmp_path / "long.wav", 3.0)
+    fake_corpora.write(root / "wav.scp", f"b {wav}\na {wav}\nc sox {wav} -t wav - |\n")
+    fake_corpora.write(root / "text", "b two\r\na\tone\tand a half\r\nd lost\r\n")
+    found = prepare("folder", root)
+    assert found.text == {"a": "one and a half", "b": "two"}
+    assert found.speakers == {"a": "a", "b": "b"}
+    assert found.skipped == {
+        "text without audio": ["d"],
+        "audio without text": ["c"],
+    }
+    fake_corpora.write(root / "segments", "u2 a 1.0 2.5 1\nu1 a 0 1\nu3 a\n")
+    fake_corpora.write(root / "text", "u1 one\nu2 two\nu3 three\n")
+    fake_corpora.write(root / "utt2spk", "u1 ann\nu2 bob\n")
+    found = prepare("folder", root)
+    assert found.speakers == {"u1": "ann", "u2": "bob"}
+    assert found.seconds() == {"u1": 1.0, "u2": 1.5}
+    assert found.wavs == {"a": str(wav)}
+    assert read_table(found.folder / "segments")["u2"] == "a 1.000 2.500 1"
+
+
+def test_odd_names(tmp_path, prepare):
+    root = tmp_path / "own"
+    for name in ("a/b c", "a/b_c", ".hidden", "._a", "e\u0301t\xe9"):
+        fake_corpora.write_audio(root / f"{name}.wav")
+        fake_corpora.write(root / f"{name}.txt", "text")
+    fake_corpora.write(root / "a/z.m4a", "x")
+    fake_corpora.write(root / "a/z.txt", "x")
+    fake_corpora.write(root / "a/only.lab", "x")
+    (root / "loop").symlink_to(root)
+    (root / "broken.wav").symlink_to(root / "gone.wav")
+    fake_corpora.write(root / "broken.txt", "x")
+    found = prepare("folder", root)
+    assert set(found.text) == {"a-b_c", "\xe9t\xe9"}
+    assert {reason: len(names) for reason, names in found.skipped.items()} == {
+        "macOS resource file": 2,
+        ".m4a is not read: convert it with ffmpeg": 1,
+        "text without audio": 1,
+        "no such file, or a broken link": 1,
+        "id that another utterance has, too": 1,
+    }
+
+
+def test_nothing_there(tmp_path, prepare):
+    (tmp_path / "own").mkdir()
+    with pytest.raises(FileNotFoundError, match="no recording with a text"):
+        prepare("folder", tmp_path / "own", "train")
+    with pytest.raises(ValueError, match="own train: no utterance is left"):
+        fake_corpora.write_audio(tmp_path / "own/train/a.wav")
+        prepare("folder", tmp_path / "own", "train")
