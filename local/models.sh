@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# What trained models make of a data folder, in inference_nj jobs; training of units and
-# speaker encoder.
+# What trained models make of a data folder, in inference_nj jobs (stages 3, 6 and 8);
+# training of units and speaker encoder.
 
 # tokenize <dir> <data dir> <bin.tokenize args...>: its TASTE codes
 tokenize() {
@@ -26,14 +26,42 @@ generate() {
 }
 
 # shellcheck disable=SC2046
+extract_speakers() { # <set> [<speakers.scp of the training set>]
+    local dir=${dumpdir}/spk_emb/$1
+    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_speakers --data_dir "${org}/$1" \
+        --model_type "${speaker_type}" --model "${speaker}" --device "${device}" $(part_conf speaker_conf)
+    datadir merge "${dir}" "${dir}"
+    "${python}" -m espnet2_taste.bin.extract_speakers --average speaker --data_dir "${org}/$1" \
+        --spk_emb "${dir}/spk_emb.scp" --output_dir "${dir}/averaged" ${2:+--known "$2"}
+}
+# shellcheck disable=SC2046
+extract_units() { # <set>
+    local dir=${dumpdir}/units/$1 analysed=()
+    if [ -z "${units_model}" ] && [ -e "${dumpdir}/world/$1/feats.scp" ]; then
+        analysed=(--feats "${dumpdir}/world/$1/feats.scp")
+    fi
+    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_units --data_dir "${org}/$1" \
+        --model_type "${unit_type}" --model "${units}" --device "${device}" $(part_conf units_conf) "${analysed[@]}"
+    datadir merge "${dir}" "${dir}"
+}
+align() { # <set> [<speakers.scp of the training set>]
+    local dir=${dumpdir}/align/$1
+    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.align --data_dir "${org}/$1" \
+        --units "${dumpdir}/units/$1/units.scp" --asr_config "${asr_exp}/config.yaml" \
+        --asr_model "${asr_file}" --device "${device}" --segmenter "${segmenter}"
+    datadir merge "${dir}" "${dir}"
+    "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}
+}
+# shellcheck disable=SC2046
 train_speaker() { # every 20th utterance is for validation: of the same speakers
-    local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker
+    local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker data
     mkdir -p "${shapes}"
     awk 'NR % 20 != 1' "${org_set}/utt2num_samples" > "${shapes}/train"
     awk 'NR % 20 == 1' "${org_set}/utt2num_samples" > "${shapes}/valid"
+    data=("speech:${org}:wav.scp:${sound}" "speaker:${org}:utt2spk:text")
     train "${speaker_exp}" "${org_set}/wav.scp ${org_set}/utt2spk" espnet2_taste.bin.speaker_train \
         --config "${speaker_config}" --train_shape_file "${shapes}/train" --valid_shape_file "${shapes}/valid" \
-        $(both_sets "speech:${org_set}/wav.scp:${sound}" "speaker:${org_set}/utt2spk:text") "${fast_train[@]}"
+        $(data_args train "${train_set}" "${data[@]}"; data_args valid "${train_set}" "${data[@]}") "${fast_train[@]}"
 }
 extract_world() { # <set>: what units are trained on
     local dir=${dumpdir}/world/$1

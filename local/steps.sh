@@ -43,7 +43,7 @@ run_step() {
 # job <cmd> [JOB=1:n] <log> <command...>: on failure, show the end of a failed log.
 job() {
     local command=$1 logs=$2
-    [[ "$2" != JOB=* ]] || logs=${3/JOB/*}
+    if [[ "$2" =~ ^([A-Z]+)=[0-9] ]]; then logs=${3//${BASH_REMATCH[1]}/*}; fi
     # shellcheck disable=SC2086
     if ! ${command} "${@:2}"; then
         local file
@@ -62,8 +62,9 @@ job() {
 # outputs in <dir>/output.N (--output_dir), which only the command clears: it goes on
 # where it was killed (espnet2_taste/io/shards.py).
 sharded() {
-    local dir=$1 table=$2 n lines keys=() i
+    local dir=$1 table=$2 n lines keys=() i job=JOB
     shift 2
+    while [[ "${dir} $*" = *"${job}"* ]]; do job+=B; done # no word has it
     lines=$(wc -l < "${table}")
     n=$(((lines + shard_size - 1) / shard_size))
     [ "${n}" -le "${inference_nj}" ] || n=${inference_nj}
@@ -74,8 +75,8 @@ sharded() {
     done
     utils/split_scp.pl "${table}" "${keys[@]}"
     log "${lines} utterances in ${n} jobs, log: ${dir}/log/job.*.log"
-    job "${infer_cmd}" JOB=1:"${n}" "${dir}/log/job.JOB.log" "$@" \
-        --key_file "${dir}/keys.JOB" --output_dir "${dir}/output.JOB"
+    job "${infer_cmd}" "${job}=1:${n}" "${dir}/log/job.${job}.log" "$@" \
+        --key_file "${dir}/keys.${job}" --output_dir "${dir}/output.${job}"
 }
 
 datadir() { "${python}" -m espnet2_taste.bin.datadir "$@"; }
@@ -131,24 +132,55 @@ train() {
         "${python}" -m "${module}" --output_dir "${dir}" --resume true "${@:4}"
 }
 
-# data_args <set> <train|valid> <name:file:type...>: ESPnet's data options.
+# Data of a training: items "name:folder:file:type" stand for <folder>/<set>/<file>.
+# data_args <train|valid> <set> <item...>: ESPnet's options
 data_args() {
-    local set=$1 split=$2 item name file type
+    local item name dir file type
     for item in "${@:3}"; do
-        IFS=: read -r name file type <<< "${item}"
-        printf -- '--%s_data_path_and_name_and_type %s,%s,%s ' \
-            "${split}" "${file/SET/${set}}" "${name}" "${type}"
+        IFS=: read -r name dir file type <<< "${item}"
+        printf -- '--%s_data_path_and_name_and_type %s,%s,%s ' "$1" "${dir}/$2/${file}" "${name}" "${type}"
     done
 }
-# both_sets <name:file:type...>: of training and validation; SET in a file is the set
-both_sets() { data_args "${train_set}" train "$@"; data_args "${valid_set}" valid "$@"; }
-# files_of <name:file:type...>: the files of both sets
+# both_sets <item...>: of training and validation
+both_sets() { data_args train "${train_set}" "$@"; data_args valid "${valid_set}" "$@"; }
+# files_of <item...>: the files of both sets
 files_of() {
-    local item file
+    local item dir file
     for item in "$@"; do
-        IFS=: read -r _ file _ <<< "${item}"
-        echo -n "${file/SET/${train_set}} ${file/SET/${valid_set}} "
+        IFS=: read -r _ dir file _ <<< "${item}"
+        echo -n "${dir}/${train_set}/${file} ${dir}/${valid_set}/${file} "
     done
+}
+# with_shapes <shape> <item...>: both_sets and the lengths of stage 4; of the training
+# set, the parts that split_tables made
+with_shapes() {
+    local item parts=() name type
+    if [ "${num_splits}" -gt 1 ]; then
+        for item in "${@:2}"; do
+            IFS=: read -r name _ file type <<< "${item}"
+            parts+=("${name}:${splits%/*}:${file}:${type}")
+        done
+        echo -n "--multiple_iterator true --train_shape_file ${splits}/$1 "
+        data_args train "${splits##*/}" "${parts[@]}"
+    else
+        echo -n "--train_shape_file ${expdir}/stats/${train_set}/$1 "
+        data_args train "${train_set}" "${@:2}"
+    fi
+    echo -n "--valid_shape_file ${expdir}/stats/${valid_set}/$1 "
+    data_args valid "${valid_set}" "${@:2}"
+}
+# split_tables <shape> <item...>: those of the training set, in num_splits parts
+split_tables() {
+    local item dir file files=() made=()
+    [ "${num_splits}" -gt 1 ] || return 0
+    for item in "${@:2}"; do
+        IFS=: read -r _ dir file _ <<< "${item}"
+        files+=("${dir}/${train_set}/${file}") made+=("${splits}/${file}")
+    done
+    files+=("${expdir}/stats/${train_set}/$1") made+=("${splits}/$1")
+    run_step "${splits}/.done" "${files[*]}" "${made[*]}" \
+        "${python}" -m espnet2.bin.split_scps --num_splits "${num_splits}" --output_dir "${splits}" --scps "${files[@]}"
+    cp "${raw}/${train_set}/unit_spec.yaml" "${splits}/" # as beside units.scp
 }
 # tables_of <dir> <name...>: paths of these files of the training and validation sets.
 tables_of() {

@@ -44,41 +44,14 @@ tables() { echo "$1/text $1/utt2spk $1/utt2num_samples"; } # <folder>
 # Stage 3 works on one set at a time, the training set first: a test set that is added
 # later costs itself only. What a speaker has in the training set (mean embedding, mean
 # F0) holds in every set.
-# shellcheck disable=SC2046
-extract_speakers() { # <set> [<speakers.scp of the training set>]
-    local dir=${dumpdir}/spk_emb/$1
-    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_speakers --data_dir "${org}/$1" \
-        --model_type "${speaker_type}" --model "${speaker}" --device "${device}" $(part_conf speaker_conf)
-    datadir merge "${dir}" "${dir}"
-    "${python}" -m espnet2_taste.bin.extract_speakers --average speaker --data_dir "${org}/$1" \
-        --spk_emb "${dir}/spk_emb.scp" --output_dir "${dir}/averaged" ${2:+--known "$2"}
-}
-# shellcheck disable=SC2046
-extract_units() { # <set>
-    local dir=${dumpdir}/units/$1 analysed=()
-    if [ -z "${units_model}" ] && [ -e "${dumpdir}/world/$1/feats.scp" ]; then
-        analysed=(--feats "${dumpdir}/world/$1/feats.scp")
-    fi
-    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_units --data_dir "${org}/$1" \
-        --model_type "${unit_type}" --model "${units}" --device "${device}" $(part_conf units_conf) "${analysed[@]}"
-    datadir merge "${dir}" "${dir}"
-}
-align() { # <set> [<speakers.scp of the training set>]
-    local dir=${dumpdir}/align/$1
-    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.align --data_dir "${org}/$1" \
-        --units "${dumpdir}/units/$1/units.scp" --asr_config "${asr_exp}/config.yaml" \
-        --asr_model "${asr_file}" --device "${device}" --segmenter "${segmenter}"
-    datadir merge "${dir}" "${dir}"
-    "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}
-}
 # for_set <set> <command...>: the training set's first, other sets' side by side
 for_set() { if [ "$1" = "${train_set}" ]; then "${@:2}"; else background "${@:2}"; fi; }
 # of_training <set> <file of the training set>: for other sets, if it is there
 of_training() { if [ "$1" != "${train_set}" ]; then there "$2"; fi; }
 speakers_and_units() {
     local set dir files unit_data known
-    unit_data=("feats:${dumpdir}/world/SET/feats.scp:kaldi_ark"
-        "spk_emb:${dumpdir}/spk_emb/SET/averaged/spk_emb.scp:kaldi_ark")
+    unit_data=("feats:${dumpdir}/world:feats.scp:kaldi_ark"
+        "spk_emb:${dumpdir}/spk_emb:averaged/spk_emb.scp:kaldi_ark")
     if [ -z "${speaker_model}" ] && ! "${skip_train}"; then
         run_step "${speaker_exp}/.done" "$(merged "${speaker_config}") ${org}/${train_set}/wav.scp \
             ${org}/${train_set}/utt2spk" "${speaker_file}" train_speaker
@@ -118,7 +91,7 @@ recogniser_of_words() {
         --config "${asr_config}" --token_type char --token_list "${chars}" \
         --train_shape_file "${org}/${train_set}/utt2num_samples" \
         --valid_shape_file "${org}/${valid_set}/utt2num_samples" \
-        $(both_sets "speech:${org}/SET/wav.scp:${sound}" "text:${org}/SET/text:text") \
+        $(both_sets "speech:${org}:wav.scp:${sound}" "text:${org}:text:text") \
         "${fast_train[@]}" ${asr_args}
 }
 # joined <set> <its files...>: what they have in common
@@ -196,35 +169,37 @@ stage_4() { # text pieces, lengths, features
     fi
 }
 
-# sub_stage <option that names its folder> <configuration> <initial experiment or "">
-sub_stage() {
-    local dir=$1_exp config files options=() data=()
-    dir=${!dir} config=$(taste_conf "$2")
-    if [[ "${given}" = *" $1 "* ]]; then need "${dir}/${taste_model}" 5; return; fi
-    data=("text:${raw}/SET/text:text" "units:${raw}/SET/units.scp:kaldi_ark"
-        "spk_emb:${raw}/SET/spk_emb.scp:kaldi_ark")
-    case $2 in
-        text_only*) ;; # never hears the audio
-        *) if [ "${feats_type}" = extracted ]; then data+=("feats:${feats}/SET/feats.scp:kaldi_ark")
-        else data+=("speech:${raw}/SET/wav.scp:${sound}"); fi ;;
-    esac
+# data_of <sub-stage>: what it is trained on
+data_of() {
+    echo "text:${raw}:text:text units:${raw}:units.scp:kaldi_ark spk_emb:${raw}:spk_emb.scp:kaldi_ark"
     if [ -n "${asr_config}" ]; then
-        data+=("durations:${raw}/SET/durations.scp:kaldi_ark" "prosody:${raw}/SET/prosody.scp:kaldi_ark")
+        echo "durations:${raw}:durations.scp:kaldi_ark prosody:${raw}:prosody.scp:kaldi_ark"
+    fi
+    case $1 in
+        text_only*) ;; # never hears the audio
+        *) if [ "${feats_type}" = extracted ]; then echo "feats:${feats}:feats.scp:kaldi_ark"
+        else echo "speech:${raw}:wav.scp:${sound}"; fi ;;
+    esac
+}
+# sub_stage <option that names its folder> <configuration> <initial experiment or "">
+# shellcheck disable=SC2046,SC2086
+sub_stage() {
+    local dir=$1_exp config data files options=()
+    dir=${!dir} config=$(taste_conf "$2") data=$(data_of "$2")
+    if [[ "${given}" = *" $1 "* ]]; then need "${dir}/${taste_model}" 5; return; fi
+    if [ -n "${asr_config}" ]; then
         options+=(--asr_config "${asr_exp}/config.yaml" --asr_model "${asr_file}")
     fi
-    files="${bpe} $(files_of "${data[@]}")"
+    files="${bpe} $(files_of ${data})"
     if [ -n "$3" ]; then
         options+=(--init_param "$3/${taste_model}")
         files+=" $3/${taste_model}"
     fi
-    # shellcheck disable=SC2046,SC2086
     run_step "${dir}/.done" "$(merged "${config}") ${files} ${asr_config:+${asr_file}}" "${dir}/${taste_model}" \
         train "${dir}" "${files}" espnet2_taste.bin.taste_train --seed "${seed}" \
         --config "${config}" --bpe_model "${bpe}" --segmenter "${segmenter}" \
         --spk_embed_dim "$(<"${raw}/${train_set}/spk_embed_dim")" \
-        --train_shape_file "${expdir}/stats/${train_set}/speech_shape" \
-        --valid_shape_file "${expdir}/stats/${valid_set}/speech_shape" \
-        $(both_sets "${data[@]}") "${options[@]}" "${fast_train[@]}" ${taste_args}
+        $(with_shapes speech_shape ${data}) "${options[@]}" "${fast_train[@]}" ${taste_args}
 }
 no_vq_and_rvq() {
     sub_stage no_vq no_vq "${text_only_exp}"
@@ -233,6 +208,9 @@ no_vq_and_rvq() {
 stage_5() { # text-only, without quantiser, with quantiser; and the baseline
     need "${expdir}/stats/.done" 4
     if [ "${feats_type}" = extracted ]; then name_feats; fi
+    splits=${splits_dir}/taste${suffix}
+    # shellcheck disable=SC2046
+    split_tables speech_shape $(data_of no_vq)
     OMP_NUM_THREADS=${nj} sub_stage text_only text_only "" # alone: it may use all cores
     background no_vq_and_rvq
     if [ "${baseline_exp}" != "${text_only_exp}" ]; then
@@ -285,19 +263,20 @@ stage_6() { # codes of all sets; resynthesis of the test sets
 tests() { [[ " ${test_sets} " = *" $1 "* ]]; } # <set>
 
 stage_7() { # TASLM
-    local files
+    local files data
     if [[ "${given}" = *" taslm "* ]]; then return; fi
     need "${codes}/${train_set}/taste.scp" 6
     need "${taste_file}" 5
     files="$(tables_of "${codes}" taste.scp) $(tables_of "${raw}" text) ${bpe} ${taste_file}"
+    data=("text:${raw}:text:text" "taste:${codes}:taste.scp:kaldi_ark")
+    splits=${splits_dir}/taslm${suffix}
+    split_tables words_shape "${data[@]}"
     # shellcheck disable=SC2046,SC2086
     run_step "${taslm_exp}/.done" "$(merged "${taslm_config}") ${files}" "${taslm_file}" \
         train "${taslm_exp}" "${files}" espnet2_taste.bin.taslm_train --seed "${seed}" \
         --config "${taslm_config}" --bpe_model "${bpe}" \
         --taste_config "${taste_exp}/config.yaml" --taste_model "${taste_file}" \
-        --train_shape_file "${expdir}/stats/${train_set}/words_shape" \
-        --valid_shape_file "${expdir}/stats/${valid_set}/words_shape" \
-        $(both_sets "text:${raw}/SET/text:text" "taste:${codes}/SET/taste.scp:kaldi_ark") \
+        $(with_shapes words_shape "${data[@]}") \
         "${fast_train[@]}" ${taslm_args}
 }
 
