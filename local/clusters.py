@@ -201,7 +201,7 @@ def run(args: argparse.Namespace, jobs: Jobs) -> list[Path]:
     A signal to us, or the recipe's death, cancels the job. What a launcher that was
     itself killed left in the queue is cancelled before its successor submits.
     """
-    log = Path(args.log.replace(args.variable, "ALL") if args.variable else args.log)
+    log = Path(args.common_log)
     folder = log.parent / "q" / log.stem
     scheduler = SCHEDULERS[args.backend]
     noted = folder / "job_id"

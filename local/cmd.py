@@ -22,7 +22,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,27 +62,29 @@ def parse(backend: str, argv: list[str]) -> argparse.Namespace:
     if args.first > args.last:
         parser.error(f"empty job range {args.first}:{args.last}")
     args.log, args.command = rest[0], rest[1:]
-    if args.variable and args.last > args.first and args.variable not in args.log:
+    args.common_log = put(args, args.log, "ALL")
+    if args.last > args.first and args.common_log == args.log:
         parser.error(f"{args.log}: the log's name must contain {args.variable}")
     return args
 
 
+def put(args: argparse.Namespace, text: str, value: object) -> str:
+    """The text with ``value`` for JOB, but where that is in the midst of a word."""
+    if not args.variable:
+        return text
+    return re.sub(rf"(?<![A-Za-z]){args.variable}(?![A-Za-z])", str(value), text)
+
+
 def fill(args: argparse.Namespace, job: int) -> tuple[Path, list[str]]:
     """Log and command of one job."""
-    if not args.variable:
-        return Path(args.log), args.command
-
-    def put(text: str) -> str:
-        return text.replace(args.variable, str(job))
-
-    return Path(put(args.log)), [put(word) for word in args.command]
+    return Path(put(args, args.log, job)), [put(args, w, job) for w in args.command]
 
 
 LIBC = ctypes.CDLL(None)
 
 
 def die_with_parent():
-    """Have Linux end this process when cmd.py is killed."""
+    """Have Linux send this process SIGTERM when its parent has ended."""
     LIBC.prctl(1, signal.SIGTERM)  # 1 = PR_SET_PDEATHSIG
 
 
@@ -112,15 +113,6 @@ class LocalJobs:
             except ProcessLookupError:
                 pass
         os._exit(128 + signum)
-
-    def watch(self, pid: int):
-        """End when the recipe ends, even by SIGKILL: no job writes after it."""
-        while not self.stopped:
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                self.stop(signal.SIGTERM, None)
-            time.sleep(1)
 
     def run(self, log: Path, command: list[str]) -> int:
         """Run one job, on GPUs of its own if it asked for some."""
@@ -174,9 +166,6 @@ def run_local(args: argparse.Namespace, filled: dict) -> list[Path]:
         raise SystemExit(f"run.pl: --gpu {args.gpu}: {error}") from None
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, jobs.stop)
-    if "RECIPE_PID" in os.environ:
-        pid = int(os.environ["RECIPE_PID"])
-        threading.Thread(target=jobs.watch, args=(pid,), daemon=True).start()
     with ThreadPoolExecutor(args.max_jobs_run or len(filled)) as pool:
         statuses = list(pool.map(lambda pair: jobs.run(*pair), filled.values()))
     return [
@@ -190,6 +179,8 @@ def main():
     if len(sys.argv) < 2 or sys.argv[1] not in BACKENDS:
         sys.exit(f"Usage: cmd.py run|slurm|pbs|queue ...\n{__doc__}")
     args = parse(sys.argv[1], sys.argv[2:])
+    if "RECIPE_PID" in os.environ:  # in a recipe; by hand, a launcher may be left alone
+        die_with_parent()
     jobs = {n: fill(args, n) for n in range(args.first, args.last + 1)}
     if args.backend == "run":
         failed = run_local(args, jobs)

@@ -8,9 +8,6 @@ check_gpus() {
     reason=$("${python}" utils/gpus.py "$2" 2>&1) || die "$1: ${reason}"
 }
 
-[[ "${ngpu}" =~ ^(auto|0|[1-9][0-9]*)$ ]] || die "--ngpu takes a number or auto, not '${ngpu}'"
-[[ "${gpu_inference}" =~ ^(auto|true|false)$ ]] \
-    || die "--gpu_inference takes auto, true or false, not '${gpu_inference}'"
 if [[ "${cuda_cmd}" = *run.pl* ]]; then
     if [ "${ngpu}" = auto ]; then
         ngpu=$("${python}" utils/gpus.py auto)

@@ -115,9 +115,7 @@ def main(command: list[str]) -> int:
     for signum in ENDING:
         signal.signal(signum, signal.SIG_IGN)
     end(script)
-    return (
-        os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-    )
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
 if __name__ == "__main__":

@@ -54,14 +54,14 @@ align() { # <set> [<speakers.scp of the training set>]
 }
 # shellcheck disable=SC2046
 train_speaker() { # every 20th utterance is for validation: of the same speakers
-    local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker data
+    local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker items
     mkdir -p "${shapes}"
     awk 'NR % 20 != 1' "${org_set}/utt2num_samples" > "${shapes}/train"
     awk 'NR % 20 == 1' "${org_set}/utt2num_samples" > "${shapes}/valid"
-    data=("speech:${org}:wav.scp:${sound}" "speaker:${org}:utt2spk:text")
+    items=("speech:${org}:wav.scp:${sound}" "speaker:${org}:utt2spk:text")
     train "${speaker_exp}" "${org_set}/wav.scp ${org_set}/utt2spk" espnet2_taste.bin.speaker_train \
         --config "${speaker_config}" --train_shape_file "${shapes}/train" --valid_shape_file "${shapes}/valid" \
-        $(data_args train "${train_set}" "${data[@]}"; data_args valid "${train_set}" "${data[@]}") "${fast_train[@]}"
+        $(data_args train "${train_set}" "${items[@]}"; data_args valid "${train_set}" "${items[@]}") "${fast_train[@]}"
 }
 extract_world() { # <set>: what units are trained on
     local dir=${dumpdir}/world/$1

@@ -16,6 +16,7 @@ nj=2                   # Parallel jobs of data preparation and training chains.
 inference_nj=2         # Parallel jobs of inference.
 ngpu=auto              # GPUs per node in training; 0: CPU; auto: 1 where there is one.
 num_nodes=1            # Nodes in training.
+num_splits=1           # Parts of the training tables, of which one at a time is in memory.
 gpu_inference=auto     # Inference on GPUs, one per job; auto: where training is.
 shard_size=200         # An inference job has at least this many utterances.
 python=python3         # Python with espnet2_taste's requirements.
@@ -101,16 +102,19 @@ arguments=("$@")
 options_file=${BASH_SOURCE[0]}
 . utils/parse_options.sh
 [ $# -eq 0 ] || die "no positional arguments, but got '$1' (see --help)"
+# What ends this script ends all that it starts.
+if [ -z "${RECIPE_PID:-}" ]; then exec python3 -I utils/guard.py "$0" "${arguments[@]}"; fi
+nested=true # in taste.sh, which has looked at the options and locked the folder
+if [ "${RECIPE_FOLDER:-}" != "${PWD}" ]; then
+    nested=false
+    export RECIPE_FOLDER=${PWD} TASTE_COMMAND
+    TASTE_COMMAND="$0 $(printf '%q ' "${arguments[@]}")"
+fi
 . ./path.sh
 . ./cmd.sh
-. utils/devices.sh
-export RECIPE_PID=${RECIPE_PID:-$$} # jobs end with this process, even when it is killed
+command -v "${python}" > /dev/null || die "--python: no ${python}"
 
 # Stages
-last_stage=11
-for option in stage stop_stage; do
-    [ "${!option}" -le "${last_stage}" ] || die "--${option} ${!option}: the last stage is ${last_stage}"
-done
 if "${skip_data_prep}"; then skip_stages+=" 1 2 3 4"; fi
 if [ -n "${download_model}" ]; then skip_train=true; fi
 if "${skip_train}"; then skip_stages+=" 5 7"; fi
@@ -121,7 +125,7 @@ if ! "${with_taslm}"; then skip_stages+=" 7 8"; fi
 
 # --download_model: what it has is neither trained nor aligned here; folders of its own.
 if [ -n "${download_model}" ]; then
-    name=$(basename "${download_model}" .zip)
+    name=$(basename "${download_model}" .zip | tr -c 'A-Za-z0-9._\n-' _)
     dumpdir=${dumpdir}/${name} expdir=${expdir}/${name}
     : "${speaker_model:=${download_model}}" "${units_model:=${download_model}}"
     : "${vocoder_model:=${download_model}}"
@@ -138,16 +142,13 @@ if "${fast}" || [ -n "${download_model}" ]; then # nobody's RESULTS.md is overwr
     [[ "${results}" = */* ]] || results=${expdir}/${results}
 fi
 
-# What is trained here
-needs_model() { # <type option> <types trained here> <model option>
-    [ -n "${!3}" ] || [[ " $2 " = *" ${!1} "* ]] \
-        || die "--$1 ${!1} is not trained here: give --$3"
-}
-needs_model speaker_type xvector speaker_model
-needs_model unit_type world_vq units_model
-needs_model vocoder_type "world_vq griffin_lim" vocoder_model
-[ -n "${vocoder_model}" ] || [ -z "${units_model}" ] \
-    || die "--units_model: a vocoder is trained with units only: give --vocoder_model"
+# Every value is looked at before hours of work; again after stage 1, which makes data/.
+given_options=()
+while read -r name; do given_options+=("${name}=${!name}"); done \
+    < <(sed -n -E '/^help_message=/q; s/^([a-z][a-zA-Z0-9_]*)=.*/\1/p' "${options_file}")
+check_options() { "${python}" utils/check.py "${given_options[@]}" || exit 1; }
+"${nested}" || check_options
+. utils/devices.sh
 
 # Names. Of trained models, also the file whose change runs again what uses it.
 unique() { printf '%s\n' "$@" | awk '!seen[$0]++'; }
@@ -190,8 +191,13 @@ fi
 sets=$(unique ${train_set} ${valid_set} ${test_sets})
 if "${skip_train}"; then sets=$(unique ${test_sets}); fi
 org=${dumpdir}/raw/org  # audio of stage 2
+fast_size=96            # utterances of the training set with --fast
+if "${fast}" && [ -e "${org}/${train_set}/wav.scp" ] && [ "$(wc -l < "${org}/${train_set}/wav.scp")" -gt "${fast_size}" ]; then
+    die "--fast true would replace ${dumpdir}, made of all data: give it a --dumpdir and an --expdir of its own"
+fi
 raw=${dumpdir}/raw      # with units, speaker embeddings, alignment: stage 3
 codes=${dumpdir}/taste${suffix}
+splits_dir=${expdir}/splits${num_splits}
 decode=${expdir}/decode${suffix}${inference_tag:+_${inference_tag}}
 scores=${expdir}/scores${suffix}${inference_tag:+_${inference_tag}}
 bpe=data/token_list/bpe/bpe.model
@@ -215,33 +221,16 @@ row_keys() {
 row_dir() { echo "${decode}/${1/:/_seed}/$2"; } # <key> <set>
 testset_names() { local item; for item in ${testsets}; do echo "${item%%:*}"; done; }
 
-# What late stages read must be there before hours of training; what is in data/, after
-# stage 1. A name of another form may be one on a hub.
-check_path() { # <option> <path>
-    case $2 in
-        data/*) [ -d "data/${test_sets%% *}" ] || return 0 ;;
-        /* | ./* | ../* | *.yaml | *.pth | *.onnx | *.zip | *.jsgf) ;;
-        *) return 0 ;;
-    esac
-    [ -e "$2" ] || die "--$1: no $2"
+# Two runs never write the same files. Stages 1 to 4 serve all --tag's, later ones one,
+# so that a run with another tag may start at stage 5 while this one trains.
+lock() { # <file> <exclusive|shared|wait>: until this script and what it started have ended
+    mkdir -p "$(dirname "$1")"
+    exec {descriptor}>> "$1"
+    python3 -I utils/lock.py "${descriptor}" "$1" "$2" || exit 1
 }
-check_paths() {
-    local option item name
-    for option in grammar continuation_grammar score_asr_model speaker_model units_model \
-        vocoder_model download_model asr_config; do
-        check_path "${option}" "${!option}"
-    done
-    for item in ${testsets}; do check_path testsets "${item#*=}"; done
-    if [ -z "${speaker_model}" ]; then check_path speaker_config "${speaker_config}"; fi
-    if [ -z "${units_model}" ]; then check_path units_config "${units_config}"; fi
-    if "${with_taslm}"; then check_path taslm_inference_config "${taslm_inference_config}"; fi
-    "${skip_train}" || for name in text_only no_vq rvq; do
-        check_path taste_config "$(taste_conf "${name}")"
-    done
-    if "${with_taslm}" && ! "${skip_train}"; then check_path taslm_config "${taslm_config}"; fi
-    for name in ${given}; do
-        option=${name}_exp
-        [ -e "${!option}" ] || die "--${option}: no ${!option}"
-    done
-}
-check_paths
+if ! "${nested}"; then
+    how=shared
+    for option in 1 2 3 4; do if [[ "$0" = *taste.sh ]] && active "${option}"; then how=exclusive; fi; done
+    lock "${expdir}/.lock${suffix}" exclusive
+    lock data/.lock "${how}"
+fi

@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
     if [[ "${_default}" =~ ^(true|false)$ ]]; then
         [[ "$2" =~ ^(true|false)$ ]] || _die_option "$1 takes true or false, not '$2'"
     elif [[ "${_default}" =~ ^-?[0-9]+$ ]]; then
-        [[ "$2" =~ ^-?[0-9]+$ ]] || _die_option "$1 takes an integer, not '$2'"
+        [[ "$2" =~ ^-?(0|[1-9][0-9]*)$ ]] || _die_option "$1 takes an integer, not '$2'"
     elif [[ "${_default}" =~ ^-?[0-9]+\.[0-9]+$ ]]; then
         [[ "$2" =~ ^-?([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] || _die_option "$1 takes a number, not '$2'"
     fi

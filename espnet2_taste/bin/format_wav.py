@@ -13,7 +13,6 @@ become the highest of them: ESPnet reads one rate from a set.
 import argparse
 import logging
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from espnet2_taste.io import datadir
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.conversion import Job, Limits, Result, convert_part, list_jobs
+from espnet2_taste.io.processes import process_pool
 from espnet2_taste.io.tables import write_table
 
 NATIVE = "native"
@@ -40,7 +40,7 @@ def convert_all(jobs: list[Job], args: argparse.Namespace) -> list[Result]:
             convert_part, audio=audio, audio_format=args.audio_format, limits=limits
         )
         results: list[Result] = []
-        with ProcessPoolExecutor(args.nj) as pool:
+        with process_pool(args.nj) as pool:
             for done in pool.map(work, enumerate(parts, 1)):
                 results += done
                 logging.info("%s: %d/%d", args.data_dir, len(results), len(jobs))

@@ -123,27 +123,6 @@ def test_run_errors(tmp_path, arguments, message):
     assert done.returncode == 2 and message in done.stderr
 
 
-def test_jobs_end_with_the_recipe(tmp_path):
-    """SIGKILL of the recipe ends its jobs within seconds."""
-    recipe = subprocess.Popen(["sleep", "60"])
-    jobs = subprocess.Popen(
-        [LOCAL / "run.pl", "j.log", "bash", "-c", "echo $$ > pid; sleep 60"],
-        cwd=tmp_path,
-        env=dict(os.environ, RECIPE_PID=str(recipe.pid)),
-    )
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        time.sleep(0.1)
-    recipe.send_signal(signal.SIGKILL)
-    recipe.wait()
-    assert jobs.wait(timeout=30) != 0
-    pid = int((tmp_path / "pid").read_text())
-    for _ in range(100):
-        if not Path(f"/proc/{pid}").exists():
-            return
-        time.sleep(0.1)
-    pytest.fail("the job outlived its recipe")
-
-
 FAKE_SCHEDULER = """#!{python}
 import os, subprocess, sys
 open("submitted", "w").write(" ".join(sys.argv))

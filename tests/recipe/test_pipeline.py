@@ -31,6 +31,7 @@ OPTIONS = {
     "units_conf": "a=1",
     "vocoder_conf": "b=2 c=3",
     "grammar": "run.sh",
+    "score_asr_model": "whisper-tiny",
     "sampling_seeds": "0",
 }
 

@@ -4,7 +4,6 @@
 set -e -u -o pipefail
 
 . utils/options.sh
-: "${TASTE_COMMAND:=$0 $(printf '%q ' "${arguments[@]}")}"
 
 # measure_and_score <set> <bin.score args...> -- <args that bin.measure takes, too...>
 measure_and_score() {

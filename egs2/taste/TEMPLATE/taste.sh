@@ -5,23 +5,24 @@ set -e -u -o pipefail
 SECONDS=0
 . utils/options.sh # all options, and the names of what the stages make
 . utils/models.sh  # train_speaker, train_units; tokenize, synthesize, generate
-export TASTE_COMMAND; TASTE_COMMAND="$0 $(printf '%q ' "${arguments[@]}")"
 
 stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
-    local set few
+    local set few file
     mkdir -p data
-    for set in ${sets}; do [ -e "data/${set}/wav.scp" ] || rm -f data/.done_data; done
+    for set in ${sets}; do
+        for file in wav.scp text utt2spk; do [ -s "data/${set}/${file}" ] || rm -f data/.done_data; done
+    done
     # shellcheck disable=SC2086
     run_step data/.done_data "$(there local/*.sh local/*.py db.sh)" "" local/data.sh ${local_data_opts}
     for set in ${sets}; do need "data/${set}/wav.scp" 1; done
     if "${fast}"; then
         for set in ${sets}; do
-            if [ "${set}" = "${train_set}" ]; then few=96; else few=4; fi
+            if [ "${set}" = "${train_set}" ]; then few=${fast_size}; else few=4; fi
             run_step "${data}/${set}/.done" "$(there "data/${set}"/{wav.scp,text,utt2spk,segments})" \
                 "${data}/${set}/wav.scp ${data}/${set}/text" datadir subset "data/${set}" "${data}/${set}" --spread "${few}"
         done
     fi
-    check_paths
+    check_options
 }
 
 stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and reported
@@ -184,13 +185,13 @@ data_of() {
 # sub_stage <option that names its folder> <configuration> <initial experiment or "">
 # shellcheck disable=SC2046,SC2086
 sub_stage() {
-    local dir=$1_exp config data files options=()
-    dir=${!dir} config=$(taste_conf "$2") data=$(data_of "$2")
+    local dir=$1_exp config items files options=()
+    dir=${!dir} config=$(taste_conf "$2") items=$(data_of "$2")
     if [[ "${given}" = *" $1 "* ]]; then need "${dir}/${taste_model}" 5; return; fi
     if [ -n "${asr_config}" ]; then
         options+=(--asr_config "${asr_exp}/config.yaml" --asr_model "${asr_file}")
     fi
-    files="${bpe} $(files_of ${data})"
+    files="${bpe} $(files_of ${items})"
     if [ -n "$3" ]; then
         options+=(--init_param "$3/${taste_model}")
         files+=" $3/${taste_model}"
@@ -199,7 +200,7 @@ sub_stage() {
         train "${dir}" "${files}" espnet2_taste.bin.taste_train --seed "${seed}" \
         --config "${config}" --bpe_model "${bpe}" --segmenter "${segmenter}" \
         --spk_embed_dim "$(<"${raw}/${train_set}/spk_embed_dim")" \
-        $(with_shapes speech_shape ${data}) "${options[@]}" "${fast_train[@]}" ${taste_args}
+        $(with_shapes speech_shape ${items}) "${options[@]}" "${fast_train[@]}" ${taste_args}
 }
 no_vq_and_rvq() {
     sub_stage no_vq no_vq "${text_only_exp}"
@@ -263,20 +264,20 @@ stage_6() { # codes of all sets; resynthesis of the test sets
 tests() { [[ " ${test_sets} " = *" $1 "* ]]; } # <set>
 
 stage_7() { # TASLM
-    local files data
+    local files items
     if [[ "${given}" = *" taslm "* ]]; then return; fi
     need "${codes}/${train_set}/taste.scp" 6
     need "${taste_file}" 5
     files="$(tables_of "${codes}" taste.scp) $(tables_of "${raw}" text) ${bpe} ${taste_file}"
-    data=("text:${raw}:text:text" "taste:${codes}:taste.scp:kaldi_ark")
+    items=("text:${raw}:text:text" "taste:${codes}:taste.scp:kaldi_ark")
     splits=${splits_dir}/taslm${suffix}
-    split_tables words_shape "${data[@]}"
+    split_tables words_shape "${items[@]}"
     # shellcheck disable=SC2046,SC2086
     run_step "${taslm_exp}/.done" "$(merged "${taslm_config}") ${files}" "${taslm_file}" \
         train "${taslm_exp}" "${files}" espnet2_taste.bin.taslm_train --seed "${seed}" \
         --config "${taslm_config}" --bpe_model "${bpe}" \
         --taste_config "${taste_exp}/config.yaml" --taste_model "${taste_file}" \
-        $(with_shapes words_shape "${data[@]}") \
+        $(with_shapes words_shape "${items[@]}") \
         "${fast_train[@]}" ${taslm_args}
 }
 
@@ -318,6 +319,7 @@ run_stage 1 "local/data.sh"
 run_stage 2 "audio, mono (rate: ${fs})"
 run_stage 3 "speech units, speaker embeddings, alignment"
 run_stage 4 "text tokens and lengths"
+if ! "${nested}"; then python3 -I utils/lock.py "${descriptor}" data/.lock shared; fi
 run_stage 5 "tokenizer: text-only, without quantiser, with quantiser; and the baseline"
 run_stage 6 "TASTE codes of all sets; resynthesis of ${test_sets}"
 run_stage 7 "TASLM training"

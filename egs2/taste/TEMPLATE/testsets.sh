@@ -7,6 +7,7 @@ set -e -u -o pipefail
 . utils/options.sh
 . utils/models.sh
 
+lock "${dumpdir}/testsets/.lock" wait # a run with another tag may be here, too
 sets_dir=${dumpdir}/testsets/sets  # <name> as published
 tests=${dumpdir}/testsets/all      # all of them together
 test_codes=${codes}/testsets

@@ -3,7 +3,7 @@
 set -e -u -o pipefail
 
 sets=data/testsets
-./taste.sh \
+exec ./taste.sh \
     --train_set train \
     --valid_set dev \
     --test_sets test \

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
 from espnet2_taste.evaluate.scorers.instruments import Choice, Instrument
 from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
 from espnet2_taste.io.audio import audio_identity
+from espnet2_taste.io.processes import process_pool
 
 # Part of every key: change it when what instruments are given changes.
 VERSION = "2"
@@ -164,7 +163,7 @@ def _run(
         for piece in pooled:
             yield piece, _measure_piece(piece, made)
     else:
-        with ProcessPoolExecutor(nj, multiprocessing.get_context("spawn")) as pool:
+        with process_pool(nj, "spawn") as pool:
             results = pool.map(_measure_in_process, pooled)
             yield from zip(pooled, results, strict=True)
     for job in sides[True]:

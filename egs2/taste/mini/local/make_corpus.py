@@ -9,7 +9,6 @@ import argparse
 import logging
 import os
 import random
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import grammar
 import numpy as np
 import soundfile
 from espeak import Espeak
+
+from espnet2_taste.io.processes import process_pool
 
 # The espeak-ng voices an independent recogniser understands.
 SPEAKERS = ("edward", "f1", "f2", "f3", "f5", "klatt4", "m4", "m5")
@@ -133,7 +134,7 @@ def main():
 
     speak = partial(speak_block, seed=args.seed, wav_dir=args.data_dir / "wav")
     rows, done = {subset: [] for subset in sizes}, 0
-    with ProcessPoolExecutor(max(1, args.nj)) as pool:
+    with process_pool(args.nj) as pool:
         for block, result in zip(blocks, pool.map(speak, blocks), strict=True):
             for (subset, _, _), row in zip(block, result, strict=True):
                 rows[subset].append(row)

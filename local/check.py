@@ -1,0 +1,348 @@
+#!/usr/bin/env python3
+"""Look at all options of a recipe before any work starts: check.py name=value ...
+
+Names are those of options.sh. A value that cannot work is refused at once with the
+option's name, also where only a late stage would use it; files are looked at only for
+stages that run. What is in ``data/`` is not there before stage 1.
+"""
+
+import argparse
+import contextlib
+import io
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from espnet2_taste.asr.recognisers import recogniser_choices
+from espnet2_taste.evaluate.scorers.meters import meter_choices
+from espnet2_taste.evaluate.testsets import layout_choices
+from espnet2_taste.io.audio import parse_rate
+from espnet2_taste.io.config import read_training_config
+from espnet2_taste.speaker import speaker_choices
+from espnet2_taste.text.segmenters import SEGMENTERS
+from espnet2_taste.units import unit_extractor_choices
+from espnet2_taste.vocoder import vocoder_choices
+
+LAST_STAGE = 11
+ROWS = ("copy", "text_only", "no_vq", "taste")
+#: option -> lowest and highest whole number
+WHOLE = {
+    "nj": (1, 4096),
+    "inference_nj": (1, 100_000),
+    "num_nodes": (1, 10_000),
+    "num_splits": (1, 100_000),
+    "shard_size": (1, 1_000_000_000),
+    "vocab_size": (2, 10_000_000),
+    "seed": (0, 2**32 - 1),
+}
+#: option -> what it chooses from; with a LazyChoices also a class by dotted path
+CHOICES = {
+    "audio_format": ("wav", "flac", "flac.ark"),
+    "feats_type": ("raw", "extracted"),
+    "segmenter": sorted(SEGMENTERS),
+    "score_asr": (*recogniser_choices.names(), "none"),
+    "gpu_inference": ("auto", "true", "false"),
+    "speaker_type": speaker_choices,
+    "unit_type": unit_extractor_choices,
+    "vocoder_type": vocoder_choices,
+}
+#: type option -> the types that a recipe trains, and the option for a trained one
+TRAINED_HERE = {
+    "speaker_type": (("xvector",), "speaker_model"),
+    "unit_type": (("world_vq",), "units_model"),
+    "vocoder_type": (("world_vq", "griffin_lim"), "vocoder_model"),
+}
+#: options for a program -> the stage that runs it, the program, what else it gets
+PROGRAMS = {
+    "asr_args": (3, "asr_train", ""),
+    "taste_args": (5, "taste_train", ""),
+    "synthesis_args": (6, "synthesize", "--data_dir x --output_dir x --vocoder x"),
+    "taslm_args": (7, "taslm_train", ""),
+    "taslm_inference_args": (
+        8,
+        "taslm_generate",
+        "--model_file x --data_dir x --output_dir x --taste x",
+    ),
+    "judge_args": (8, "judge", "--data_dir x --output_dir x"),
+    "score_args": (9, "score", "--output_dir x"),
+    "pack_args": (10, "pack", "--taste x --output x"),
+    "upload_args": (11, "upload", "--packed x --repo x/x"),
+}
+#: option for a configuration -> the stage that reads it
+CONFIGS = {
+    "speaker_config": 3,
+    "units_config": 3,
+    "asr_config": 3,
+    "taste_config": 4,
+    "taslm_config": 7,
+    "taslm_inference_config": 8,
+}
+#: option for a file or folder -> the stage that reads it
+PATHS = {
+    "speaker_model": 3,
+    "units_model": 3,
+    "vocoder_model": 6,
+    "download_model": 3,
+    "grammar": 9,
+    "continuation_grammar": 9,
+    "score_asr_model": 9,
+}
+
+
+class Options:
+    """The options by name, and the stages that run."""
+
+    def __init__(self, values: dict[str, str]):
+        self.values = values
+        stages = f"the last stage is {LAST_STAGE}, the first 1"
+        for name in ("stage", "stop_stage"):
+            self.whole(name, 1, LAST_STAGE, stages)
+        first, last = int(self["stage"]), int(self["stop_stage"])
+        if first > last:
+            self.refuse("stop_stage", f"is before --stage {first}")
+        skipped = self["skip_stages"].split()
+        for word in skipped:
+            if not word.isdecimal() or not 1 <= int(word) <= LAST_STAGE:
+                self.refuse("skip_stages", f"takes numbers of stages, not '{word}'")
+        self.stages = set(range(first, last + 1)) - {int(word) for word in skipped}
+        self.trains = self["skip_train"] != "true"
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    def refuse(self, name: str, why: str) -> None:
+        """Raises ValueError."""
+        value = self[name] if "\n" not in self[name] else "..."
+        raise ValueError(f"--{name} {value}: {why}")
+
+    def whole(self, name: str, low: int, high: int, why: str = "") -> None:
+        """A whole number from low to high."""
+        text = self[name]
+        if not re.fullmatch(r"0|[1-9]\d{0,18}", text) or not low <= int(text) <= high:
+            self.refuse(name, why or f"takes a whole number from {low} to {high}")
+
+
+def check_numbers(options: Options) -> None:
+    """Counts, seeds, seconds, rates."""
+    for name, limits in WHOLE.items():
+        options.whole(name, *limits)
+    if options["ngpu"] != "auto" and not re.fullmatch(r"\d{1,3}", options["ngpu"]):
+        raise ValueError(f"--ngpu takes a number or auto, not '{options['ngpu']}'")
+    seeds = options["sampling_seeds"].split()
+    if not seeds or len(set(seeds)) < len(seeds):
+        options.refuse("sampling_seeds", 'takes different seeds, e.g. "0 1"')
+    for seed in seeds:
+        if not seed.isdecimal() or int(seed) >= 2**32:
+            options.refuse("sampling_seeds", f"'{seed}' is no seed")
+    seconds = {}
+    for name in ("min_wav_duration", "max_wav_duration"):
+        try:
+            seconds[name] = float(options[name])
+        except ValueError:
+            seconds[name] = math.nan
+        if not 0 <= seconds[name]:
+            options.refuse(name, "takes seconds")
+    if seconds["min_wav_duration"] >= seconds["max_wav_duration"]:
+        options.refuse("min_wav_duration", "is not below --max_wav_duration")
+    if options["fs"] != "native":
+        try:
+            rate = parse_rate(options["fs"])
+        except ValueError as error:
+            options.refuse("fs", str(error))
+        if not 4000 <= rate <= 384_000:
+            options.refuse("fs", "takes Hz, e.g. 16000 or 24k, or native")
+
+
+def check_choices(options: Options) -> None:
+    """Words of which only some exist."""
+    for name, choices in CHOICES.items():
+        value, names = options[name], choices
+        if hasattr(choices, "names"):
+            names = choices.names()
+            if re.fullmatch(r"\w+(\.\w+)+", value):
+                continue  # package.module.Class
+        if value not in names:
+            takes = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise ValueError(f"--{name} takes {takes}, not '{value}'")
+    for name, words in {"rows": ROWS, "meters": meter_choices.names()}.items():
+        for word in options[name].split():
+            if word not in words:
+                options.refuse(name, f"no {name[:-1]} '{word}', but {', '.join(words)}")
+    for name, (types, model) in TRAINED_HERE.items():
+        if options[name] not in types and not options[model]:
+            kind = options[name]
+            raise ValueError(f"--{name} {kind} is not trained here: give --{model}")
+    if options["units_model"] and not options["vocoder_model"]:
+        raise ValueError(
+            "--units_model: a vocoder is trained with units only: give --vocoder_model"
+        )
+
+
+def check_names(options: Options) -> None:
+    """What becomes names of files and folders, or words of a command line."""
+    for name in ("train_set", "valid_set", "test_sets"):
+        words = options[name].split()
+        if name != "test_sets" and len(words) != 1:
+            options.refuse(name, "takes one name")
+        if not words and options.stages & {6, 8, 9, 10}:
+            options.refuse(name, "name a set, or --stop_stage 5")
+        for word in words:
+            if not re.fullmatch(r"\w[\w.+-]*", word):
+                options.refuse(name, f"'{word}' is no name of a folder in data/")
+    for name in ("tag", "inference_tag"):
+        if not re.fullmatch(r"[\w.,+-]*", options[name]):
+            options.refuse(name, "takes letters, digits and . , + - _")
+    for name in ("taste_model", "taslm_model"):
+        if not re.fullmatch(r"\w[\w.-]*\.pth", options[name]):
+            options.refuse(name, "takes the name of a checkpoint, e.g. 3epoch.pth")
+    for name in ("dumpdir", "expdir", "results", "packed_model"):
+        if re.search(r"[\s,:*?\[\]{}$`'\"\\|;&<>()!#~]", options[name]):
+            options.refuse(name, "takes a path without spaces and special characters")
+        folder = os.path.normpath(options[name] or ".")
+        if name.endswith("dir") and folder in ("/", "."):
+            options.refuse(name, "takes a folder of its own")
+    for name in ("speaker_conf", "units_conf", "vocoder_conf", "meter_conf"):
+        for word in options[name].split():
+            if not re.fullmatch(r"[A-Za-z_][\w.]*=.*", word):
+                options.refuse(name, f"'{word}': expected name=value")
+    if options["hf_repo"]:
+        parts = options["hf_repo"].split("/")
+        good = [re.fullmatch(r"\w([\w.-]{0,94}\w)?", part) for part in parts]
+        if len(parts) != 2 or not all(good) or re.search(r"--|\.\.", "".join(parts)):
+            options.refuse("hf_repo", "takes user/name on Hugging Face")
+
+
+def check_path(option: str, path: str) -> None:
+    """A file or a folder with something in it; another form may be a name on a hub."""
+    if path.startswith("data/"):
+        if not Path("data/.done_data").is_file():
+            return  # stage 1 makes it
+    elif not re.match(r"/|\./|\.\./", path) and not re.search(
+        r"\.(yaml|yml|pth|onnx|zip|jsgf)$", path
+    ):
+        return
+    if not Path(path).exists():
+        raise ValueError(f"--{option}: no {path}")
+    if Path(path).is_dir() and not any(Path(path).iterdir()):
+        raise ValueError(f"--{option}: {path} is empty")
+
+
+def check_files(options: Options) -> None:
+    """What stages that run will open."""
+    for name, stage in PATHS.items():
+        if options[name] and stage in options.stages:
+            check_path(name, options[name])
+    for item in options["testsets"].split() if 8 in options.stages else ():
+        name, colon, rest = item.partition(":")
+        layout, equals, folder = rest.partition("=")
+        if not colon or not equals or not re.fullmatch(r"\w[\w.-]*", name):
+            raise ValueError(f"--testsets '{item}': expected name:layout=folder")
+        if layout not in layout_choices.names() and "." not in layout:
+            known = ", ".join(layout_choices.names())
+            raise ValueError(f"--testsets '{item}': no layout {layout}, but {known}")
+        check_path("testsets", folder)
+        if Path(folder).is_file():
+            raise ValueError(f"--testsets: {folder} is no folder")
+    names = [item.partition(":")[0] for item in options["testsets"].split()]
+    if len(set(names)) < len(names):
+        raise ValueError("--testsets: two sets have one name")
+    for part in ("text_only", "no_vq", "taste", "baseline", "taslm"):
+        folder = options[f"{part}_exp"]
+        if folder and not Path(folder).is_dir():
+            raise ValueError(f"--{part}_exp: no {folder}")
+    asr, model = options["score_asr"], options["score_asr_model"]
+    if 9 in options.stages and asr in ("whisper", "espnet") and not model:
+        if "model=" not in options["score_args"]:
+            raise ValueError(f"--score_asr {asr}: give --score_asr_model")
+
+
+def check_configs(options: Options) -> None:
+    """YAML files, with the files they are based on."""
+    for name, stage in CONFIGS.items():
+        path, model = options[name], f"{name.partition('_')[0]}_model"
+        unused = name in ("speaker_config", "units_config") and options[model]
+        training = name != "taslm_inference_config"
+        if not path or unused or stage not in options.stages:
+            continue
+        if training and not options.trains:
+            continue
+        paths = [path]
+        if name == "taste_config":
+            if path.count("%") != 1 or path.count("%s") != 1:
+                options.refuse(name, "takes a path with one %s, for the sub-stage")
+            paths = [path % sub_stage for sub_stage in ("text_only", "no_vq", "rvq")]
+        for path in paths:
+            if not Path(path).is_file():
+                raise ValueError(f"--{name}: no {path}")
+            read_training_config(path)
+
+
+def check_programs(options: Options) -> None:
+    """Options that are handed on, by the parsers of those who get them."""
+    for name, (stage, program, more) in PROGRAMS.items():
+        text = options[name]
+        if not text or stage not in options.stages:
+            continue
+        parser = parser_of(program)
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+                args = parser.parse_args([*more.split(), *text.split()])
+        except SystemExit:
+            why = said.getvalue().strip().rpartition("error: ")[2] or "no options"
+            raise ValueError(f"--{name} '{text}': {program}: {why}") from None
+        if name == "judge_args":
+            check_judge(args)
+
+
+def parser_of(program: str) -> argparse.ArgumentParser:
+    """Of a program in ``espnet2_taste.bin``; trainings have that of their task."""
+    module = import_module(f"espnet2_taste.bin.{program}")
+    if hasattr(module, "get_parser"):
+        return module.get_parser()
+    tasks = [value for key, value in vars(module).items() if key.endswith("Task")]
+    return tasks[0].get_parser()
+
+
+def check_judge(args: argparse.Namespace) -> None:
+    """The endpoint that stage 8 asks."""
+    if bool(args.endpoint) != bool(args.model):
+        raise ValueError("--judge_args: --endpoint and --model go together")
+    if args.endpoint:
+        with contextlib.suppress(ValueError):  # urlsplit's, of bad ports
+            url = urlsplit(args.endpoint)
+            if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+                return
+        raise ValueError(
+            f"--judge_args: --endpoint {args.endpoint} is no URL, such as "
+            "http://localhost:8000/v1"
+        )
+
+
+CHECKS: tuple[Callable[[Options], None], ...] = (
+    check_numbers,
+    check_choices,
+    check_names,
+    check_files,
+    check_configs,
+    check_programs,
+)
+
+
+def main(words: list[str]) -> None:
+    values = dict(word.split("=", 1) for word in words)
+    options = Options(values)
+    for check in CHECKS:
+        check(options)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as problem:
+        sys.exit(f"error: {problem}")
