@@ -17,6 +17,7 @@ from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.espnet_model import READERS, TasteModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
+from espnet2_taste.taste.speech_decoder.masked_parallel import MaskedParallelDecoder
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
 from espnet2_taste.taste.tokenizer.abs_aggregator import AbsAggregator
@@ -78,6 +79,7 @@ speech_decoder_choices = ClassChoices(
     {
         "unit_transformer": UnitTransformerDecoder,
         "word_synchronous": WordSynchronousDecoder,
+        "masked_parallel": MaskedParallelDecoder,
     },
     type_check=AbsSpeechDecoder,
     default="unit_transformer",

@@ -88,7 +88,8 @@ class Timer:
             if isinstance(entry, AlignmentError):
                 results[i] = {"failure": str(entry)}
             else:
-                results[i] = {key: value.tolist() for key, value in vars(entry).items()}
+                names = ("starts", "durations", "pauses")
+                results[i] = {name: getattr(entry, name).tolist() for name in names}
             results[i]["words"] = list(recordings[i].words)
         return results
 

@@ -42,7 +42,7 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
 
-class CausalLayer(torch.nn.Module):
+class TransformerLayer(torch.nn.Module):
     """x += drop(SA(LN x)); x += drop(FFN(LN x))."""
 
     def __init__(self, size: int, num_heads: int, ffn_size: int, dropout: float):
@@ -61,10 +61,20 @@ class CausalLayer(torch.nn.Module):
         self,
         x: torch.Tensor,
         rope: tuple[torch.Tensor, torch.Tensor],
-        index: int,
-        cache: KVCache | None,
+        mask: torch.Tensor | None = None,
+        cache: KVCache | None = None,
+        index: int = 0,
     ) -> torch.Tensor:
-        """(B, S, size) -> (B, S, size)."""
+        """(B, S, size) -> (B, S, size).
+
+        Args:
+            x: of S positions.
+            rope: their cos and sin, broadcast to (B, heads, S, head_size / 2).
+            mask: (B, 1, 1, S) bool, the positions that all may see; None: each sees
+                itself and those to its left.
+            cache: keys and values of earlier positions, extended in place.
+            index: this layer's place in the cache.
+        """
         batch, length, size = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.num_heads, -1)
         query_key, value = qkv.permute(2, 0, 3, 1, 4).split([2, 1])
@@ -73,7 +83,7 @@ class CausalLayer(torch.nn.Module):
         if cache is not None:
             key, value = cache.append(index, key, value)
         attended = F.scaled_dot_product_attention(
-            query, key, value, is_causal=length > 1
+            query, key, value, mask, is_causal=mask is None and length > 1
         )
         attended = attended.transpose(1, 2).reshape(batch, length, size)
         x = x + self.dropout(self.out(attended))
@@ -83,7 +93,7 @@ class CausalLayer(torch.nn.Module):
 
 
 class CausalTransformer(torch.nn.Module):
-    """A stack of :class:`CausalLayer` and a final norm.
+    """A stack of :class:`TransformerLayer` and a final norm.
 
     Right padding needs no mask: valid positions look to the left only.
 
@@ -110,7 +120,7 @@ class CausalTransformer(torch.nn.Module):
         self.num_heads = num_heads
         self.rotary = RotaryTable(size // num_heads)
         self.layers = torch.nn.ModuleList(
-            CausalLayer(size, num_heads, round(ffn_ratio * size), dropout)
+            TransformerLayer(size, num_heads, round(ffn_ratio * size), dropout)
             for _ in range(num_layers)
         )
         self.norm = torch.nn.LayerNorm(size)
@@ -140,7 +150,7 @@ class CausalTransformer(torch.nn.Module):
             raise ValueError("a filled cache takes one position at a time")
         rope = self.rotary(start, end, x)
         for index, layer in enumerate(self.layers):
-            x = layer(x, rope, index, cache)
+            x = layer(x, rope, cache=cache, index=index)
         if cache is not None:
             cache.length = end
         return self.norm(x)

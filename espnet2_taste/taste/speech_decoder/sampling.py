@@ -64,22 +64,44 @@ class UnitSampler:
         return self.block[:, step - self.first, None]
 
     def __call__(self, logits: torch.Tensor, step: int) -> torch.Tensor:
-        """Draw from the renormalised top-k of each item by inverse CDF.
+        """(B, V) logits -> (B,) int64 units, see :func:`draw`.
 
-        Args:
-            logits: (B, V), -inf where a unit is not allowed.
-            step: index into the items' random streams, not decreasing.
-
-        Returns:
-            (B,) int64 units.
+        ``step`` is the index into the items' random streams, not decreasing.
         """
-        if self.sampling.top_k == 1:
-            return logits.argmax(-1)
-        scores = logits.float() / self.sampling.temperature
-        top, units = scores.topk(min(self.sampling.top_k, scores.size(-1)), dim=-1)
-        cdf = top.softmax(-1).cumsum(-1)
-        # u * cdf[-1] < cdf[-1] for u < 1, but rounding may reach it: the clamp keeps
-        # the draw inside, on a candidate of non-zero probability.
-        rank = (cdf <= self._uniforms(step) * cdf[:, -1:]).sum(-1, keepdim=True)
-        allowed = (top > -torch.inf).sum(-1, keepdim=True)
-        return units.gather(1, torch.minimum(rank, allowed - 1)).squeeze(1)
+        uniform = self._uniforms(step) if self.sampling.top_k > 1 else None
+        return draw(logits, uniform, self.sampling)
+
+    def uniforms(self, counts: list[int], steps: int) -> torch.Tensor:
+        """(B, most counts, steps) uniforms: of each item, ``counts`` a step."""
+        drawn = [
+            torch.rand(steps, count, generator=generator, device="cpu").T
+            for generator, count in zip(self.generators, counts, strict=True)
+        ]
+        padded = torch.nn.utils.rnn.pad_sequence(drawn, batch_first=True)
+        return padded.to(self.device, non_blocking=True)
+
+
+def draw(
+    logits: torch.Tensor, uniform: torch.Tensor | None, sampling: Sampling
+) -> torch.Tensor:
+    """Draw from the renormalised top-k by inverse CDF.
+
+    Args:
+        logits: (..., V), -inf where a unit is not allowed.
+        uniform: (...) or (..., 1) in [0, 1); not used where top_k is 1.
+        sampling: how to draw.
+
+    Returns:
+        (...) int64 units.
+    """
+    if sampling.top_k == 1:
+        return logits.argmax(-1)
+    scores = logits.float() / sampling.temperature
+    top, units = scores.topk(min(sampling.top_k, scores.size(-1)), dim=-1)
+    cdf = top.softmax(-1).cumsum(-1)
+    uniform = uniform.reshape(*cdf.shape[:-1], 1)
+    # u * cdf[-1] < cdf[-1] for u < 1, but rounding may reach it: the clamp keeps
+    # the draw inside, on a candidate of non-zero probability.
+    rank = (cdf <= uniform * cdf[..., -1:]).sum(-1, keepdim=True)
+    allowed = (top > -torch.inf).sum(-1, keepdim=True)
+    return units.gather(-1, torch.minimum(rank, allowed - 1)).squeeze(-1)

@@ -1,0 +1,331 @@
+"""Masked-parallel unit decoder: a few passes over all units instead of one per unit.
+
+After "Discrete Diffusion for Generative Modeling of Text-Aligned Speech Tokens": a
+bidirectional transformer sees the fused text and TASTE vectors (paper eq. 6) and the
+unit sequence, in which units are replaced by a mask symbol, and predicts them all. Its
+authors published no code; the choices below are ours where their paper is silent.
+
+Tokens and units share one time axis: a token stands at the middle of the stretch that a
+duration predictor gives it, and rotary positions (in units) let a unit find its token.
+The predicted durations add up to the utterance's length.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from espnet2_taste.nn.fusion import AbsFusion
+from espnet2_taste.nn.segments import count_segments, length_mask
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    AbsSpeechDecoder,
+    Conditioning,
+    GeneratedUnits,
+    Sampling,
+    SpeechDecoderOutput,
+)
+from espnet2_taste.taste.speech_decoder.bidirectional import BidirectionalTransformer
+from espnet2_taste.taste.speech_decoder.sampling import UnitSampler, draw
+
+CONFIDENCES = ("top_k", "top_p")
+
+
+class MaskedParallelDecoder(AbsSpeechDecoder):
+    """Absorbing-state model of the units given text, TASTE and speaker.
+
+    Training masks each unit of an utterance with a probability drawn from U(0, 1) and
+    takes the mean cross-entropy of masked units (the MDLM objective without its 1 / t
+    weight). Generation starts from masks only and keeps, in each of K steps, the
+    predictions that the model is surest of.
+
+    Args:
+        vocab_size: text vocabulary.
+        audio_size: width of the quantised TASTE embeddings.
+        num_units: unit vocabulary; the mask has the id ``num_units``.
+        spk_embed_dim: width of speaker embeddings.
+        fusion: makes the fusion from (size, audio_size).
+        size: model width.
+        num_layers: layers of the transformer over tokens and units.
+        text_layers: layers of the text encoder.
+        num_heads: attention heads of both.
+        ffn_ratio: feed-forward width over ``size``.
+        dropout: of embeddings and residual branches.
+        duration_weight: of the squared error of ln durations: of words where training
+            data have ``durations``, else of whole utterances.
+        max_units_per_token: longest token in generation, in units.
+        num_steps: K. 1 predicts all units at once.
+        confidence: which predictions a step keeps. ``top_k``: the surest, as many as
+            make the unmasked ones n k / K after step k (Conf-TopK). ``top_p``: those
+            that hold ``top_p`` of the masked positions' probability of being right
+            (Conf-TopP), n / K at least, so that K steps are enough.
+        top_p: see ``confidence``.
+        audio_dropout: share of training utterances that see the text only, which
+            guidance needs.
+        guidance: classifier-free guidance on TASTE: logits are moved away from the
+            text-only ones by so many times the difference; 0 is off, others cost twice
+            the network evaluations.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        audio_size: int,
+        num_units: int,
+        spk_embed_dim: int,
+        fusion: Callable[[int, int], AbsFusion],
+        size: int = 1024,
+        num_layers: int = 7,
+        text_layers: int = 3,
+        num_heads: int = 8,
+        ffn_ratio: float = 2.0,
+        dropout: float = 0.0,
+        duration_weight: float = 0.2,
+        max_units_per_token: int = 200,
+        num_steps: int = 10,
+        confidence: str = "top_k",
+        top_p: float = 0.3,
+        audio_dropout: float = 0.0,
+        guidance: float = 0.0,
+    ):
+        super().__init__()
+        if num_steps < 1 or max_units_per_token < 1:
+            raise ValueError("num_steps and max_units_per_token must be at least 1")
+        if confidence not in CONFIDENCES:
+            raise ValueError(f"confidence {confidence!r} is not in {CONFIDENCES}")
+        if not 0 < top_p <= 1:
+            raise ValueError(f"top_p must be in (0, 1], got {top_p}")
+        if not 0 <= audio_dropout < 1:
+            raise ValueError(f"audio_dropout must be in [0, 1), got {audio_dropout}")
+        self.num_units = num_units
+        self.duration_weight = duration_weight
+        self.max_units_per_token = max_units_per_token
+        self.num_steps = num_steps
+        self.confidence = confidence
+        self.top_p = top_p
+        self.audio_dropout = audio_dropout
+        self.guidance = guidance
+        sizes = (num_heads, ffn_ratio, dropout)
+        self.text_embedding = torch.nn.Embedding(vocab_size, size)
+        self.text_encoder = BidirectionalTransformer(size, text_layers, *sizes)
+        self.fusion = fusion(size, audio_size)
+        self.token_proj = torch.nn.Linear(size, size)
+        self.duration_predictor = torch.nn.Sequential(
+            torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 1)
+        )
+        self.unit_embedding = torch.nn.Embedding(num_units + 1, size)
+        self.spk_proj = torch.nn.Linear(spk_embed_dim, size)
+        self.dropout = torch.nn.Dropout(dropout)
+        self.transformer = BidirectionalTransformer(size, num_layers, *sizes)
+        self.head = torch.nn.Linear(size, num_units)
+
+    def forward(
+        self,
+        cond: Conditioning,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        durations: torch.Tensor | None = None,
+    ) -> SpeechDecoderOutput:
+        """Loss over masked units, and of the durations.
+
+        In eval mode every second unit is masked, whatever the batch: the loss can be
+        compared over epochs.
+
+        Returns:
+            logits (B, U, num_units); targets are -1 where the unit was not masked.
+        """
+        fused = self._fuse(cond)
+        valid = length_mask(units_lengths, units.size(1))
+        slot = torch.arange(units.size(1), device=units.device)
+        if self.training:
+            level = torch.rand(len(units), 1, device=units.device)
+            masked = torch.rand(units.shape, device=units.device) < level
+        else:
+            masked = (slot % 2 == 0).expand(units.shape)
+        masked = masked & valid
+        inputs = units.masked_fill(masked | ~valid, self.num_units)
+        log_spans = self._log_spans(fused)
+        spans = self._spans(log_spans.detach(), cond, units_lengths, durations)
+        logits = self._logits(inputs, units_lengths, fused, spans, cond)
+        targets = units.masked_fill(~masked, -1)
+        # a batch of all-unmasked utterances has no target
+        loss = F.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum"
+        ) / masked.sum().clamp(min=1)
+        error = self._duration_error(log_spans, cond, units_lengths, durations)
+        return SpeechDecoderOutput(loss + self.duration_weight * error, logits, targets)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        cond: Conditioning,
+        sampling: Sampling,
+        item_seeds: list[int] | None = None,
+        lengths: torch.Tensor | None = None,
+    ) -> GeneratedUnits:
+        """Fill in the units of a whole batch in ``num_steps`` passes.
+
+        ``sampling.top_k = 1`` is deterministic, as Conf-TopK is.
+
+        Args:
+            cond, sampling, item_seeds: see the base class.
+            lengths: (B,) int64 units of each item; default: as predicted.
+
+        Returns:
+            units, their number, and units per word (B, W).
+        """
+        fused = self._fuse(cond)
+        spans = self._log_spans(fused).exp().clamp(max=self.max_units_per_token)
+        spans = spans * length_mask(cond.text.lengths, spans.size(1))
+        if lengths is None:
+            spoken = (cond.text.lengths > 0).long()
+            lengths = torch.maximum(spans.sum(1).round().long(), spoken)
+        spans = _scaled(spans, lengths)
+        size = int(lengths.max()) if len(lengths) else 0
+        plain = Conditioning(cond.text, None, cond.spk_emb)
+        guided = self.guidance and cond.audio is not None
+        text_only = self._fuse(plain) if guided else None
+        sampler = UnitSampler(sampling, len(lengths), fused.device, item_seeds)
+        uniforms = sampler.uniforms(lengths.tolist(), self.num_steps)
+
+        valid = length_mask(lengths, size)
+        units = lengths.new_full((len(lengths), size), self.num_units)
+        for step in range(self.num_steps if size else 0):
+            logits = self._logits(units, lengths, fused, spans, cond).float()
+            if guided:
+                away = self._logits(units, lengths, text_only, spans, plain).float()
+                logits = logits + self.guidance * (logits - away)
+            drawn = draw(logits, uniforms[..., step], sampling)
+            sure = logits.softmax(-1).gather(-1, drawn[..., None]).squeeze(-1)
+            masked = (units == self.num_units) & valid
+            sure = sure.masked_fill(~masked, -1.0)
+            units = torch.where(self._kept(sure, masked, lengths, step), drawn, units)
+        units = units.masked_fill(~valid, 0)
+        return GeneratedUnits(units, lengths, _word_durations(spans, cond))
+
+    def _kept(
+        self, sure: torch.Tensor, masked: torch.Tensor, lengths: torch.Tensor, step: int
+    ) -> torch.Tensor:
+        """(B, U) bool: which masked positions a step unmasks.
+
+        Args:
+            sure: (B, U) probability of each drawn unit, -1 where nothing is masked.
+            masked: (B, U) bool.
+            lengths: (B,) units.
+            step: 0, 1 ...
+        """
+        order = sure.argsort(dim=-1, descending=True, stable=True)
+        rank = torch.empty_like(order)
+        rank.scatter_(
+            1, order, torch.arange(sure.size(1), device=sure.device).expand_as(order)
+        )
+        due = -(-lengths * (step + 1) // self.num_steps)  # ceil
+        done = lengths - masked.sum(1)
+        least = rank < (due - done)[:, None]
+        if self.confidence == "top_k":
+            return least & masked
+        mass = sure.clamp(min=0).gather(1, order)
+        before = mass.cumsum(1) - mass
+        within = before < self.top_p * mass.sum(1, keepdim=True)
+        return (least | within.gather(1, rank)) & masked
+
+    def _fuse(self, cond: Conditioning) -> torch.Tensor:
+        """Text encoding fused with TASTE where there is any: (B, L, size)."""
+        text = cond.text
+        x = self.dropout(self.text_embedding(text.ids))
+        position = torch.arange(x.size(1), device=x.device, dtype=torch.float32)
+        mask = length_mask(text.lengths, x.size(1))
+        x = self.text_encoder(x, position.expand(len(x), -1), mask)
+        if cond.audio is None:
+            return x
+        fused = self.fusion(x, cond.audio.to(x.dtype))
+        if self.training and self.audio_dropout:
+            drop = torch.rand(len(x), 1, 1, device=x.device) < self.audio_dropout
+            fused = torch.where(drop, x, fused)
+        return fused
+
+    def _log_spans(self, fused: torch.Tensor) -> torch.Tensor:
+        """(B, L, size) -> (B, L) ln units of each token, float32."""
+        return self.duration_predictor(fused).squeeze(-1).float().clamp(-5.0, 7.0)
+
+    def _spans(
+        self,
+        log_spans: torch.Tensor,
+        cond: Conditioning,
+        units_lengths: torch.Tensor,
+        durations: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """(B, L) units of each token that add up to the true length in training.
+
+        Where words' durations are known, a word's tokens share its own.
+        """
+        text = cond.text
+        spans = log_spans.exp() * length_mask(text.lengths, log_spans.size(1))
+        if durations is None:
+            return _scaled(spans, units_lengths)
+        of_words = _sum_words(spans, text, durations.size(1))
+        scale = durations.clamp(min=0) / of_words.clamp(min=1e-6)
+        return spans * scale.gather(1, text.word_ids.clamp(0, durations.size(1) - 1))
+
+    def _duration_error(
+        self,
+        log_spans: torch.Tensor,
+        cond: Conditioning,
+        units_lengths: torch.Tensor,
+        durations: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Mean squared error of ln units, of words or of utterances."""
+        text = cond.text
+        spans = log_spans.exp() * length_mask(text.lengths, log_spans.size(1))
+        if durations is None:
+            made, true = spans.sum(1), units_lengths
+            counted = (true > 0) & (text.lengths > 0)
+        else:
+            made, true = _sum_words(spans, text, durations.size(1)), durations
+            words = count_segments(text.word_ids, text.lengths)
+            counted = length_mask(words, durations.size(1))
+        error = made.clamp(min=1e-6).log() - true.clamp(min=1).log()
+        return (error.square() * counted).sum() / counted.sum().clamp(min=1)
+
+    def _logits(
+        self,
+        units: torch.Tensor,
+        units_lengths: torch.Tensor,
+        fused: torch.Tensor,
+        spans: torch.Tensor,
+        cond: Conditioning,
+    ) -> torch.Tensor:
+        """One pass: (B, U) units or masks -> (B, U, num_units)."""
+        speaker = self.spk_proj(F.normalize(cond.spk_emb, dim=-1))[:, None]
+        x = torch.cat([self.token_proj(fused), self.unit_embedding(units)], dim=1)
+        x = self.dropout(x + speaker)
+        middle = spans.cumsum(1) - spans / 2 - 0.5  # unit u is at u
+        slot = torch.arange(units.size(1), device=units.device, dtype=torch.float32)
+        position = torch.cat([middle, slot.expand(len(x), -1)], dim=1)
+        mask = torch.cat(
+            [
+                length_mask(cond.text.lengths, fused.size(1)),
+                length_mask(units_lengths, units.size(1)),
+            ],
+            dim=1,
+        )
+        hidden = self.transformer(x, position, mask)
+        return self.head(hidden[:, fused.size(1) :])
+
+
+def _scaled(spans: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """(B, L) stretches, scaled to add up to ``lengths`` (B,)."""
+    return spans * (lengths / spans.sum(1).clamp(min=1e-6))[:, None]
+
+
+def _sum_words(spans: torch.Tensor, text, size: int) -> torch.Tensor:
+    """(B, L) units of tokens, 0 in the padding -> (B, size) units of words."""
+    index = text.word_ids.clamp(0, size - 1)
+    return spans.new_zeros(len(spans), size).scatter_add(1, index, spans)
+
+
+def _word_durations(spans: torch.Tensor, cond: Conditioning) -> torch.Tensor:
+    """(B, L) units of tokens -> (B, W) whole units of words, same total."""
+    words = count_segments(cond.text.word_ids, cond.text.lengths)
+    size = int(words.max()) if len(words) else 0
+    ends = _sum_words(spans, cond.text, max(size, 1)).cumsum(1).round().long()
+    return torch.diff(ends, dim=1, prepend=ends.new_zeros(len(ends), 1))[:, :size]
