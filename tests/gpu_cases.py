@@ -7,6 +7,7 @@ inputs are the same on every device.
 
 import argparse
 import copy
+import math
 
 import numpy as np
 import torch
@@ -135,6 +136,11 @@ def units(**changes):
         decoder = model.speech_decoder
         if hasattr(decoder, "max_ratio"):
             decoder.min_ratio = decoder.max_ratio = float(size)
+        elif hasattr(decoder, "num_steps"):
+            decoder.num_steps = size
+            predictor = decoder.duration_predictor[-1]
+            torch.nn.init.zeros_(predictor.weight)
+            torch.nn.init.constant_(predictor.bias, math.log(size))
         else:
             decoder.max_units_per_word = size
             torch.nn.init.constant_(decoder.head.bias[-1:], -20.0)  # to the limit
@@ -257,6 +263,11 @@ TRAINING = {
         speech_decoder_conf=WORD_SYNCHRONOUS,
         model_conf=AUXILIARY,
     ),
+    "masked_parallel": train(
+        "taste",
+        speech_decoder="masked_parallel",
+        speech_decoder_conf=WORD_SYNCHRONOUS | {"audio_dropout": 0.3},
+    ),
     "taslm-token": train("taslm"),
     "taslm-latent": train("taslm", **LATENT),
     "flow": flow_training,
@@ -273,6 +284,10 @@ GENERATION = {
     "unit_transformer": units(),
     "word_synchronous": units(
         speech_decoder="word_synchronous", speech_decoder_conf=WORD_SYNCHRONOUS
+    ),
+    "masked_parallel": units(
+        speech_decoder="masked_parallel",
+        speech_decoder_conf=WORD_SYNCHRONOUS | {"guidance": 0.5},
     ),
     "taslm-token": continuation(),
     "taslm-latent": continuation(**LATENT),
