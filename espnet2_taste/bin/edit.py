@@ -45,6 +45,8 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
     keys = (args.first, args.second)
+    if len({*keys, *(f"{key}_edited" for key in keys)}) < 4:
+        raise ValueError(f"{keys[0]} and {keys[1]} would write the same files")
     texts = read_table(args.data_dir / "text")
     wavs = read_table(args.data_dir / "wav.scp")
     speakers = read_arks(args.data_dir / "spk_emb.scp")

@@ -54,9 +54,7 @@ def command_output(entry: str, most: int = MOST) -> bytes:
     ):
         try:
             output = _read(process.stdout, most)
-            status = process.wait(SILENCE_S)
-        except subprocess.TimeoutExpired:
-            raise CommandFailed(f"no end in {SILENCE_S:.0f} s") from None
+            status = process.wait()
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)

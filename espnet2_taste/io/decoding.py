@@ -59,12 +59,12 @@ def decode(
         return _read(f, stream is None, span, longest), f.samplerate
 
 
-def _read(f, seekable: bool, span, longest: float) -> np.ndarray:
+def _read(f, is_file: bool, span, longest: float) -> np.ndarray:
     """The frames of a span, (N, C), read in blocks."""
-    known = seekable and f.frames < _UNKNOWN_FRAMES
+    known = is_file and f.frames < _UNKNOWN_FRAMES
     start, stop = span_frames(span, f.samplerate, f.frames if known else np.inf)
-    limit = min(stop, start + longest * f.samplerate + 1)
-    position = f.seek(start) if known and start else 0
+    limit = np.floor(min(stop, start + longest * f.samplerate + 1))
+    position = f.seek(start) if known and f.seekable() else 0
     blocks = [np.zeros((0, f.channels), np.float32)]
     while position < limit:
         block = np.full((int(min(_BLOCK, limit - position)), f.channels), np.nan, "f")

@@ -10,6 +10,7 @@ from pathlib import Path
 from espnet2_taste.evaluate.report.html_tables import Cell, html_table
 from espnet2_taste.evaluate.report.svg import curve_charts
 from espnet2_taste.evaluate.report.training_log import Curves, read_curves, read_facts
+from espnet2_taste.io.file_names import key_of
 from espnet2_taste.tasks.statistics import meaning
 
 NUM_UTTERANCES = 2  # whose attention is shown
@@ -40,7 +41,8 @@ class Training:
 def read_maps(exp_dir: Path) -> dict[str, list[tuple[int, bytes]]]:
     """Pictures ``att_ws/<utt>/<epoch>ep.png`` of the first utterances."""
     maps = {}
-    folders = sorted(p for p in (exp_dir / "att_ws").glob("*") if p.is_dir())
+    root = exp_dir / "att_ws"
+    folders = sorted({p.parent for p in root.glob("**/*ep.png") if p.is_file()})
     for folder in folders[:NUM_UTTERANCES]:
         found = {
             int(match[1]): path
@@ -50,7 +52,8 @@ def read_maps(exp_dir: Path) -> dict[str, list[tuple[int, bytes]]]:
         epochs = sorted(found)
         if epochs:
             chosen = sorted({epochs[0], epochs[len(epochs) // 2], epochs[-1]})
-            maps[folder.name] = [(e, _smaller(found[e])) for e in chosen]
+            utt = key_of(folder.relative_to(root).as_posix(), "")
+            maps[utt] = [(e, _smaller(found[e])) for e in chosen]
     return maps
 
 

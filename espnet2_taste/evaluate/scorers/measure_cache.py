@@ -8,6 +8,7 @@ from pathlib import Path
 
 from espnet2_taste.evaluate.undefined import without_nan
 from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.file_names import file_name
 
 SHARDS = "output.*"
 
@@ -85,7 +86,7 @@ def _numbers(line: dict) -> dict:
 
 def _file_name(row: str) -> str:
     """Row keys may hold a ``:`` before the seed, which is awkward in file names."""
-    return row.replace(":", "_seed").replace("/", "_") + ".jsonl"
+    return file_name(row.replace(":", "_seed"), ".jsonl")
 
 
 def _ends_with_newline(path: Path) -> bool:
