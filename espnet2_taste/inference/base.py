@@ -13,7 +13,7 @@ from espnet2_taste.io.models import find_checkpoint, locate
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.taste.taste_spec import TasteSpec
-from espnet2_taste.text.tokenizers import AbsWordTokenizer
+from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 from espnet2_taste.units.unit_spec import UnitSpec
 
 
@@ -153,7 +153,8 @@ class TaslmInference(Inference):
         return build_taslm_model(args)
 
     def build_preprocess(self) -> TastePreprocessor:
-        return TastePreprocessor.of(self.args, TasteSpec.of(self.model))
+        spec = TasteSpec.of(self.model)
+        return TastePreprocessor.of(self.args, spec, generated=True)
 
     @property
     def tokenizer(self) -> AbsWordTokenizer:

@@ -1,6 +1,6 @@
 """Continue a spoken prompt: text and TASTE codes -> further text and codes."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +55,7 @@ class TaslmGenerate(TaslmInference):
         super().__init__(train_config, model_file, device)
         limit = {} if "extra_words" in options else {"max_words": 16}
         options = {"end_symbol": self.model.end_symbol} | limit | options
-        known = [field.name for field in fields(SamplingOptions)]
-        if unknown := options.keys() - set(known):
-            raise ValueError(
-                f"unknown sampling option {min(unknown)}; known: {', '.join(known)}"
-            )
-        self.options = SamplingOptions(**options)
+        self.options = SamplingOptions.of(**options)
         segmenter = getattr(self.args, "segmenter", None) or "whitespace"
         if segmenter == "given" and self.model.granularity == "word":
             raise ValueError(
@@ -96,16 +91,13 @@ class TaslmGenerate(TaslmInference):
         Raises:
             ValueError: on a prompt that does not fit; the message names it.
         """
+        options = SamplingOptions.of(self.options, **options)
+        if not text:
+            return []
         names = names or [str(i) for i in range(len(text))]
         prompt = self._prompt(text, codes, names, mode, instruction)
         seeds = [item_seed(name) for name in names]
-        run = generate(
-            self.model,
-            self.vocabulary,
-            prompt,
-            replace(self.options, **options),
-            seeds,
-        )
+        run = generate(self.model, self.vocabulary, prompt, options, seeds)
         return [self._continuation(run, i) for i in range(len(text))]
 
     def _prompt(self, text, codes, names, mode, instruction) -> Prompt:

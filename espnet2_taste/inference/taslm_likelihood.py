@@ -45,6 +45,8 @@ class TaslmLikelihood(TaslmInference):
         Raises:
             ValueError: on an utterance that does not fit; the message names it.
         """
+        if not text:
+            return []
         batch = self.text_batch(text, codes, names)
         found = likelihood(self.model, self.model.view(batch), batch["taste"])
         columns = {name: getattr(found, name).tolist() for name in FIELDS}

@@ -5,7 +5,8 @@ import argparse
 import numpy as np
 
 from espnet2_taste.taste.taste_spec import TasteSpec
-from espnet2_taste.text.segmenters import SEGMENTERS
+from espnet2_taste.text import utf8
+from espnet2_taste.text.segmenters import SEGMENTERS, first_kind
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.view import MAIN, text_keys
 
@@ -28,9 +29,11 @@ class TastePreprocessor:
             :data:`~espnet2_taste.text.segmenters.SEGMENTERS`.
         spec: form of the codes in ``taste``, if there are any.
         codes_vocabulary: vocabulary whose tokens have codes (``granularity: token``).
+        generated: whether a model learns to write the main vocabulary.
 
     Raises:
-        ValueError: on a bad utterance; the message names it.
+        ValueError: a vocabulary that does not go with the segmenter; when called, on a
+            bad utterance, which the message names.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class TastePreprocessor:
         segmenter: str = "whitespace",
         spec: TasteSpec | None = None,
         codes_vocabulary: str = MAIN,
+        generated: bool = False,
     ):
         self.tokenizer = build_text_tokenizer(token_type, token_model)
         self.tokenizers = {MAIN: self.tokenizer}
@@ -49,8 +53,15 @@ class TastePreprocessor:
                 conf["token_type"], conf.get("token_model")
             )
         self.segmenter = SEGMENTERS[segmenter]
+        for name, one in self.tokenizers.items():
+            if segmenter != "whitespace" and not one.spaces_alone:
+                raise ValueError(
+                    f"vocabulary {name} has a space before every word, segmenter "
+                    f"{segmenter} has not: choose another token_model"
+                )
         self.spec = spec
         self.codes_vocabulary = codes_vocabulary
+        self.tells_letters = generated and segmenter == "characters"
 
     @classmethod
     def of(
@@ -58,6 +69,7 @@ class TastePreprocessor:
         args: argparse.Namespace,
         spec: TasteSpec | None = None,
         codes_vocabulary: str = MAIN,
+        generated: bool = False,
     ) -> "TastePreprocessor":
         """That of training options, old ones too."""
         return cls(
@@ -67,6 +79,7 @@ class TastePreprocessor:
             getattr(args, "segmenter", None) or "whitespace",
             spec,
             codes_vocabulary,
+            generated,
         )
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
@@ -79,6 +92,8 @@ class TastePreprocessor:
                     for name, ids in zip(text_keys(vocabulary), pair, strict=True):
                         out[name] = np.asarray(ids, dtype=np.int64)
                 self.check_words(len(words[0]), out)
+                if self.tells_letters:
+                    self.check_letters(out[MAIN])
             for name in INTEGER_NAMES:
                 if name in out:
                     out[name] = np.asarray(out[name]).astype(np.int64)
@@ -94,6 +109,17 @@ class TastePreprocessor:
         if self.spec is None or self.spec.granularity == "word":
             return list(range(len(words[0])))
         return self.tokenizers[self.codes_vocabulary].encode_words(*words)[1]
+
+    def check_letters(self, ids: np.ndarray) -> None:
+        """ValueError where words could not be told apart while they are generated."""
+        for piece in map(self.tokenizer.piece, ids.tolist()):
+            if utf8.spell_cut(piece, first_kind) is None:
+                written = self.tokenizer.decode(ids.tolist())
+                raise ValueError(
+                    f"'{written}' has letters that this vocabulary writes in bytes, of "
+                    "which the first may begin a word or not: choose another one, or "
+                    "another segmenter"
+                )
 
     def check_words(self, words: int, data: dict[str, np.ndarray]) -> None:
         """Give ``taste`` its rows; ValueError for what does not fit the words."""

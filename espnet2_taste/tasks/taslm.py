@@ -63,7 +63,7 @@ class TaslmTask(PartTask):
             return None
         # not what build_model writes into args, which collect_stats does not call
         found = argparse.Namespace(**vars(args) | taste_options(args))
-        return TastePreprocessor.of(found, taste_spec(args))
+        return TastePreprocessor.of(found, taste_spec(args), generated=True)
 
     @classmethod
     def new_model(cls, args: argparse.Namespace) -> TaslmModel:

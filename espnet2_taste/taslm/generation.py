@@ -114,7 +114,9 @@ def generate(
     delay = inputs.delay
     if options.end_symbol and not model.end_symbol:
         raise ValueError("this model was trained without an end symbol")
-    steps = options.max_steps + delay
+    if options.stop_id is not None and options.stop_id >= lm.vocab_size:
+        raise ValueError(f"stop_id {options.stop_id}: the LM has {lm.vocab_size} ids")
+    steps = options.max_steps * vocabulary.tokens_per_character + delay
     uniforms = random_streams(
         options.seed, item_seeds or [0] * batch, steps, 1 + head.num_draws
     ).to(device)

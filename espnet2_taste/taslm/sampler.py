@@ -3,16 +3,38 @@
 Everything is a (B,) tensor: a batch of continuations advances without a loop.
 """
 
+import math
+import sys
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 
 import torch
 
 from espnet2_taste.nn.random_streams import item_generator
 from espnet2_taste.taslm.vocabulary import CHARACTER, Vocabulary
+from espnet2_taste.text.utf8 import REJECT
 
 #: Logit of what may not be chosen (finite: penalties multiply it).
 BANNED = -1e5
+
+
+_ABOVE_0 = sys.float_info.min
+#: option -> its type, lowest and highest value
+_RANGES = {
+    "text_top_p": (Real, 0, 1),
+    "text_temperature": (Real, _ABOVE_0, sys.float_info.max),
+    "repetition_penalty": (Real, _ABOVE_0, sys.float_info.max),
+    "taste_top_p": (Real, 0, 1),
+    "taste_temperature": (Real, _ABOVE_0, sys.float_info.max),
+    "max_words": (Integral, 1, math.inf),
+    "min_words": (Integral, 0, math.inf),
+    "extra_words": (Integral, 1, math.inf),
+    "stop_id": (Integral, 0, math.inf),
+    "max_tokens_per_word": (Integral, 1, math.inf),
+    "seed": (Integral, -math.inf, math.inf),
+}
+_OPTIONAL = ("max_words", "extra_words", "stop_id")
 
 
 @dataclass
@@ -32,7 +54,8 @@ class SamplingOptions:
         end_symbol: whether the LM's ``eos_id`` ends the text (it must be trained).
         stop_id: a further token that ends the text and is not part of it.
         first_starts_word: the first token must begin a word.
-        max_tokens_per_word: a word this long ends; bounds the number of steps.
+        max_tokens_per_word: a word this long ends; bounds the number of steps. The
+            bytes of one character count once.
         seed: of the random streams.
     """
 
@@ -53,11 +76,34 @@ class SamplingOptions:
     def __post_init__(self):
         if self.max_words is None and self.extra_words is None:
             raise ValueError("generation needs max_words or extra_words")
-        limits = (self.max_words, self.extra_words)
-        if any(limit is not None and limit < 1 for limit in limits):
-            raise ValueError("max_words and extra_words must be at least 1")
-        if self.text_temperature <= 0 or self.taste_temperature <= 0:
-            raise ValueError("temperatures must be positive (top_p 0 is greedy)")
+        for name, (kind, low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
+            number = isinstance(value, kind) and not isinstance(value, bool)
+            if not (number and low <= value <= high):  # NaN is not
+                what = "a whole number" if kind is Integral else "a number"
+                top = "" if high > 1 else f" to {high:g}"
+                least = " above 0" if low == _ABOVE_0 else f" from {low:g}"
+                least = "" if low == -math.inf else least
+                raise ValueError(f"{name} {value!r}: expected {what}{least}{top}")
+        most = min(limit for limit in self.limits if limit is not None)
+        if self.min_words > most:
+            raise ValueError(f"min_words {self.min_words}: the text ends after {most}")
+
+    @classmethod
+    def of(cls, base: "SamplingOptions | None" = None, **options) -> "SamplingOptions":
+        """Options, those of ``base`` where none are given.
+
+        Raises:
+            ValueError: an unknown one, or a value that makes no sense.
+        """
+        known = [field.name for field in fields(cls)]
+        if unknown := options.keys() - set(known):
+            raise ValueError(
+                f"unknown sampling option {min(unknown)}; known: {', '.join(known)}"
+            )
+        return cls(**options) if base is None else replace(base, **options)
 
     @property
     def limits(self) -> tuple[int | None, int | None]:
@@ -178,6 +224,7 @@ class Sampler:
         self.word_length = zeros
         # of the last letter of the word so far; anything may follow a text's beginning
         self.last = zeros + CHARACTER
+        self.bytes = zeros  # state of the character at work
         self.steps = 0
         self.recent: deque[torch.Tensor] = deque(maxlen=delay + 1)
         stops = [options.stop_id] if options.stop_id is not None else []
@@ -198,25 +245,30 @@ class Sampler:
         too_early = (self.words < options.min_words)[:, None] & self.stops
         empty_word = self.after_blank[:, None] & breaks
         too_long = self.word_length >= options.max_tokens_per_word
+        too_long = too_long & (self.bytes == 0)  # else its character goes on
         must_break = too_long[:, None] & ~breaks
         banned = banned | too_early | empty_word | must_break
+        if self.vocabulary.bytes is not None:
+            banned = banned | (self.vocabulary.bytes[self.bytes] == REJECT)
         logits = logits.float().masked_fill(banned, BANNED)
-        if options.text_top_p == 0:
-            return logits.argmax(-1)
-        logits = top_p_filter(logits, options.text_top_p)
+        if options.text_top_p > 0:
+            logits = top_p_filter(logits, options.text_top_p)
         if options.repetition_penalty != 1:
             logits = penalise_repetition(logits, self.seen, options.repetition_penalty)
+        if options.text_top_p == 0:
+            return logits.argmax(-1)
         return draw(logits / options.text_temperature, uniforms)
 
     def _remember(self, text: torch.Tensor, starts: torch.Tensor) -> None:
         """What the tokens say of where the word may end."""
         self.after_blank = self.vocabulary.blank[text]
+        if self.vocabulary.bytes is not None:
+            state = self.vocabulary.bytes[self.bytes, text].long()
+            self.bytes = state.clamp(min=0)  # ended ones write anything
         if self.vocabulary.last is not None:
             last = self.vocabulary.last[text].long()
             before = self.last.masked_fill(starts, 0)
             self.last = torch.where(last > 0, last, before)
-            room = self.word_length < self.options.max_tokens_per_word
-            self.after_blank = (self.last == 0) & room
 
     def step(self, logits: torch.Tensor, uniforms: torch.Tensor) -> Decision:
         """Choose the next token of each item and decide what follows."""
@@ -237,7 +289,8 @@ class Sampler:
             enough = self.words >= options.extra_words
             last = last | (enough & full) | (self.words >= 3 * options.extra_words)
         self.ended = waiting | last
-        self.word_length = torch.where(starts, 1, self.word_length + 1)
+        goes_on = self.word_length + (self.bytes == 0)
+        self.word_length = torch.where(starts, 1, goes_on)
         self._remember(text, starts)
         self.words = self.words + starts
         begins = torch.ones_like(starts) if self.every_token else starts

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from espnet2_taste.text import utf8
+from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 from espnet2_taste.text.segmenters import SEGMENTERS, first_kind, kind_of
-from espnet2_taste.text.tokenizers import AbsWordTokenizer
 
-#: Pieces that stand for something else than their letters.
-SPECIAL = frozenset(["<unk>", "<s>", "</s>", "<pad>"])
 #: What the letters of a piece are, see :func:`~espnet2_taste.text.segmenters.kind_of`.
 KINDS = (None, "letter", "character")
 CHARACTER = KINDS.index("character")
@@ -38,6 +37,9 @@ class Vocabulary:
         first: (V,) int8 index in ``KINDS`` of the piece's first letter, where words
             begin without spaces, too; None: nowhere.
         last: likewise, of its last letter.
+        bytes: (8, V) int8 state after the piece from each state of
+            :mod:`~espnet2_taste.text.utf8`, REJECT where the bytes make no text; None:
+            no piece that may be written has a part of a character.
     """
 
     starts_word: torch.Tensor
@@ -46,6 +48,12 @@ class Vocabulary:
     blank: torch.Tensor
     first: torch.Tensor | None = None
     last: torch.Tensor | None = None
+    bytes: torch.Tensor | None = None
+
+    @property
+    def tokens_per_character(self) -> int:
+        """At most."""
+        return 1 if self.bytes is None else 4
 
     def begins(self, ids, last: torch.Tensor) -> torch.Tensor:
         """Whether tokens begin a word.
@@ -76,27 +84,34 @@ class Vocabulary:
             size: V, the LM's vocabulary; ids without a piece start words and are
                 banned.
             num_pieces: vocabulary of the tokenizer.
-            piece: text of an id, with a leading space where it begins a word.
-            ban: ``empty`` bans pieces that write nothing or a line break; ``non_latin``
-                (the reference's rule) every piece without a Latin letter, a digit or
-                one of ``.,'``, too.
+            piece: of an id, see
+                :meth:`~espnet2_taste.text.abs_word_tokenizer.AbsWordTokenizer.piece`.
+            ban: ``empty`` bans pieces that write nothing, or white space that is not
+                before a word; ``non_latin`` (the reference's rule) every piece without
+                a Latin letter, a digit or one of ``.,'``, or with a line break.
             segmenter: of ``SEGMENTERS``; with ``given`` every token is a word.
         """
         if ban not in ("empty", "non_latin"):
             raise ValueError(f"ban must be empty or non_latin, not {ban!r}")
         pieces = [piece(i) for i in range(num_pieces)]
-        writes = re.compile(r"[.,'a-zA-Z0-9]" if ban == "non_latin" else r"[^\s\ufffd]")
         missing = [True] * (size - num_pieces)
-        silent = [not writes.search(p) or "\n" in p or p in SPECIAL for p in pieces]
         if ban == "empty":  # " " alone may begin a word that letters follow
-            silent = [s and p != " " for s, p in zip(silent, pieces, strict=True)]
+            writes = re.compile(r" ?[^\s\ufffd]+| ")
+            silent = [not writes.fullmatch(piece) for piece in pieces]
+        else:
+            writes = re.compile(r"[.,'a-zA-Z0-9]")
+            silent = [not writes.search(p) or "\n" in p for p in pieces]
         kinds = [None, None]
         if segmenter == "characters":
-            both = zip(silent, pieces, strict=True)
-            silent = [s or not _is_part(p) for s, p in both]
-            for place, texts in enumerate((pieces, [p[::-1] for p in pieces])):
-                found = [KINDS.index(first_kind(text)) for text in texts]
+            texts = [utf8.spell_cut(p, first_kind) for p in pieces]
+            both = zip(silent, texts, strict=True)
+            silent = [s or t is None or not _is_part(t) for s, t in both]
+            texts = [text or "" for text in texts]
+            for place, some in enumerate((texts, [t[::-1] for t in texts])):
+                found = [KINDS.index(first_kind(text)) for text in some]
                 kinds[place] = torch.tensor(found + [0] * len(missing)).to(torch.int8)
+        both = zip(silent, pieces, strict=True)
+        written = ["" if s else p for s, p in both] + [""] * len(missing)
         given = segmenter == "given"
         return cls(
             torch.tensor([given or p.startswith(" ") for p in pieces] + missing),
@@ -104,6 +119,7 @@ class Vocabulary:
             torch.tensor(silent + missing),
             torch.tensor([p == " " for p in pieces] + [False] * len(missing)),
             *kinds,
+            utf8.transitions(written),
         )
 
     @classmethod

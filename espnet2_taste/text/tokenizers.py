@@ -1,91 +1,20 @@
-"""Text tokenizers that know words: every vocabulary is reached through words.
-
-A transcript is split into words once (:mod:`~espnet2_taste.text.segmenters`). Each word
-is then tokenised on its own, so that any two vocabularies (the tokenizer's, an LLM's)
-meet at word indices.
-"""
+"""Text tokenizers by name, and those of our own vocabularies and of Whisper."""
 
 import argparse
 import functools
-from abc import ABC, abstractmethod
 from pathlib import Path
+
+from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
+from espnet2_taste.text.hf_tokenizer import HFTokenizer
 
 #: Marks the start of a word in sentencepiece and character vocabularies.
 WORD_START = "\u2581"
 UNKNOWN = "<unk>"
 
 
-class AbsWordTokenizer(ABC):
-    """Maps words to token ids and back.
-
-    Attributes:
-        identity: equal for tokenizers of equal vocabulary; None: unknown.
-    """
-
-    identity: tuple | None = None
-
-    def __init__(self):
-        self._encode_cached = functools.lru_cache(maxsize=100_000)(self._encode)
-
-    def __getstate__(self):
-        cached = ("_encode_cached", "processors")
-        return {k: v for k, v in self.__dict__.items() if k not in cached}
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        AbsWordTokenizer.__init__(self)
-
-    @property
-    @abstractmethod
-    def vocab_size(self) -> int:
-        """Number of token ids."""
-
-    @abstractmethod
-    def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
-        """Ids of one word, with or without a space before it; () when nothing of it is
-        in the vocabulary."""
-
-    @abstractmethod
-    def decode(self, ids: list[int]) -> str:
-        """Text of a token sequence."""
-
-    @abstractmethod
-    def piece(self, index: int) -> str:
-        """Text of one token, with a leading space where it begins a word."""
-
-    def encode_text(self, text: str) -> list[int]:
-        """Ids of plain text, which may hold whatever the vocabulary knows; "" is []."""
-        return self.encode_words(text.split())[0] if text.split() else []
-
-    def encode_words(
-        self, words: list[str], spaced: list[bool] | None = None
-    ) -> tuple[list[int], list[int]]:
-        """Tokenise word by word.
-
-        Args:
-            words: of one utterance, none of them empty.
-            spaced: whether there is a space before each; default: before all of them.
-
-        Returns:
-            token ids and, of the same length, the word index of each token.
-
-        Raises:
-            ValueError: a word has no token, or there is no word.
-        """
-        if not words:
-            raise ValueError("empty text")
-        ids, word_ids = [], []
-        spaced = spaced or [True] * len(words)
-        for index, (word, space) in enumerate(zip(words, spaced, strict=True)):
-            tokens = self._encode_cached(word, space)
-            if not tokens:
-                raise ValueError(
-                    f"word {word!r} has no known token; normalise the text or extend "
-                    "the vocabulary"
-                )
-            ids.extend(tokens)
-            word_ids.extend([index] * len(tokens))
-        return ids, word_ids
+def unmarked(word: str) -> str:
+    """A word where the word mark is an unknown letter."""
+    return word.replace(WORD_START, "\ue000")  # private: nothing else is it
 
 
 class SentencePieceTokenizer(AbsWordTokenizer):
@@ -114,15 +43,15 @@ class SentencePieceTokenizer(AbsWordTokenizer):
         return self.processor.get_piece_size()
 
     def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
-        ids = self.processors[spaced].encode(word)
-        empty = {self.processor.unk_id(), self.processor.piece_to_id(WORD_START)}
-        return tuple(ids) if set(ids) - empty else ()
-
-    def decode(self, ids: list[int]) -> str:
-        return self.processor.decode(list(ids))
+        return tuple(self.processors[spaced].encode(unmarked(word)))
 
     def piece(self, index: int) -> str:
-        return self.processor.id_to_piece(index).replace(WORD_START, " ")
+        processor, text = self.processor, self.processor.id_to_piece(index)
+        if processor.is_byte(index):  # <0x41>
+            return bytes([int(text[1:-1], 16)]).decode("utf-8", "surrogateescape")
+        symbols = (processor.is_control, processor.is_unknown, processor.is_unused)
+        silent = any(is_symbol(index) for is_symbol in symbols)
+        return "" if silent else text.replace(WORD_START, " ")
 
 
 class CharTokenizer(AbsWordTokenizer):
@@ -145,17 +74,15 @@ class CharTokenizer(AbsWordTokenizer):
         return len(self.pieces)
 
     def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
-        if not any(c in self.index for c in word):
-            return ()
         unknown = self.index[UNKNOWN]
-        chars = (self.index.get(c, unknown) for c in word)
+        chars = (
+            unknown if c == WORD_START else self.index.get(c, unknown) for c in word
+        )
         return (*([self.index[WORD_START]] * spaced), *chars)
 
-    def decode(self, ids: list[int]) -> str:
-        return "".join(self.pieces[i] for i in ids).replace(WORD_START, " ").strip()
-
     def piece(self, index: int) -> str:
-        return self.pieces[index].replace(WORD_START, " ")
+        piece = self.pieces[index]
+        return piece.replace(WORD_START, " ") if len(piece) == 1 else ""
 
 
 class WhisperTokenizer(AbsWordTokenizer):
@@ -180,6 +107,8 @@ class WhisperTokenizer(AbsWordTokenizer):
         self.encoding = get_tokenizer(
             model != "en", num_languages=self.NUM_LANGUAGES[model]
         ).encoding
+        names = self.encoding.special_tokens_set
+        self.symbols = {self.encoding.encode_single_token(name) for name in names}
 
     @property
     def vocab_size(self) -> int:
@@ -188,42 +117,11 @@ class WhisperTokenizer(AbsWordTokenizer):
     def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
         return tuple(self.encoding.encode(" " * spaced + word, disallowed_special=()))
 
-    def decode(self, ids: list[int]) -> str:
-        return self.encoding.decode(list(ids)).strip()
-
     def piece(self, index: int) -> str:
-        return self.encoding.decode([index])
-
-
-class HFTokenizer(AbsWordTokenizer):
-    """``token_type: hf``: a transformers tokenizer (hub id or local folder)."""
-
-    def __init__(self, model: str):
-        super().__init__()
-        from transformers import AutoTokenizer
-
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.tokenizer)
-
-    def _encode(self, word: str, spaced: bool) -> tuple[int, ...]:
-        text = " " * spaced + word
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
-
-    def encode_text(self, text: str) -> list[int]:
-        """As it stands: spaces, line breaks and special tokens such as a chat's."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
-
-    def decode(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(list(ids)).strip()
-
-    def piece(self, index: int) -> str:
-        token = self.tokenizer.convert_ids_to_tokens(index) or ""
-        if token.startswith(WORD_START):  # sentencepiece drops it when decoding one id
-            return token.replace(WORD_START, " ")
-        return self.tokenizer.decode([index])
+        if index in self.symbols:
+            return ""
+        written = self.encoding.decode_single_token_bytes(index)
+        return written.decode("utf-8", "surrogateescape")
 
 
 TOKENIZERS = {

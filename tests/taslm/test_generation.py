@@ -1,9 +1,13 @@
+import math
+from functools import partial
+
 import pytest
 import torch
 from rows import cut
 
 from espnet2_taste.taslm.generation import Prompt, generate
 from espnet2_taste.taslm.sampler import (
+    Sampler,
     SamplingOptions,
     draw,
     random_streams,
@@ -12,7 +16,7 @@ from espnet2_taste.taslm.sampler import (
 from espnet2_taste.taslm.vocabulary import Vocabulary
 from espnet2_taste.text.view import TextView
 
-PIECES = ["<unk>", " ", *" a: b:c:d: e:f:g:h:.".split(":")]
+PIECES = ["", " ", *" a: b:c:d: e:f:g:h:.".split(":")]
 SAMPLED = {"text_top_p": 0.95, "taste_top_p": 0.9, "repetition_penalty": 1.2}
 
 
@@ -156,7 +160,7 @@ def test_streams_depend_on_their_own_seeds_only():
 
 
 def test_vocabulary_tables():
-    pieces = ["<unk>", " ", " the", "re.", "\n", "\u00e9", " 7"]
+    pieces = ["", " ", " the", "re.", "\n", "\u00e9", " 7"]
     table = Vocabulary.build(9, 7, pieces.__getitem__)
     assert table.starts_word.nonzero().flatten().tolist() == [1, 2, 6, 7, 8]
     assert table.ends_sentence.nonzero().flatten().tolist() == [3]
@@ -166,17 +170,61 @@ def test_vocabulary_tables():
     assert latin.banned.nonzero().flatten().tolist() == [0, 1, 4, 5, 7, 8]
 
 
+WRONG = {
+    "text_top_p": [1.5, -1, math.nan, "0.9", None, True],
+    "taste_top_p": [1.01, -0.1, math.nan],
+    "text_temperature": [0, -1.0, math.nan, math.inf],
+    "taste_temperature": [0.0, math.nan, "1"],
+    "repetition_penalty": [0, -1, math.nan, math.inf],
+    "max_words": [0, -3, 2.5, "4"],
+    "min_words": [-1, 50, 1.5],
+    "max_tokens_per_word": [0, -1, 2.0, None],
+    "stop_id": [-1, 0.5],
+    "seed": [None, 0.5, "1"],
+}
+
+
 @pytest.mark.parametrize(
     "conf,message",
     [
         ({}, "needs max_words or extra_words"),
-        ({"max_words": 0}, "at least 1"),
-        ({"max_words": 3, "text_temperature": 0.0}, "positive"),
+        *(
+            ({"max_words": 9} | {name: value}, f"{name} {value!r}: (expected|the text)")
+            for name, values in WRONG.items()
+            for value in values
+        ),
+        ({"extra_words": 2, "min_words": 8}, "min_words 8: the text ends after 7"),
     ],
 )
 def test_wrong_options_are_named(conf, message):
     with pytest.raises(ValueError, match=message):
         SamplingOptions(**conf)
+    base = SamplingOptions(max_words=9)
+    if "extra_words" not in conf and conf:
+        with pytest.raises(ValueError, match=message):
+            SamplingOptions.of(base, **conf)
+
+
+def test_unknown_options_are_named():
+    base = SamplingOptions(max_words=9)
+    for made in (SamplingOptions.of, partial(SamplingOptions.of, base)):
+        with pytest.raises(ValueError, match="unknown sampling option top_p; known"):
+            made(max_words=3, top_p=0.9)
+    assert SamplingOptions.of(base, seed=3) == SamplingOptions(max_words=9, seed=3)
+
+
+def test_repetition_is_penalised_in_greedy_decoding():
+    one, no = torch.ones(4, dtype=torch.bool), torch.zeros(4, dtype=torch.bool)
+    said = {}
+    for penalty in (1, 5.0):
+        options = SamplingOptions(
+            max_words=9, end_symbol=False, repetition_penalty=penalty
+        )
+        table = Vocabulary(one, no, no, no)
+        sampler = Sampler(options, table, 1, "word", 3, no[None].clone())
+        logits, low = torch.tensor([[2.0, 1.9, 1.0, -9.0]]), torch.zeros(1)
+        said[penalty] = [int(sampler.step(logits, low).text) for _ in range(3)]
+    assert said == {1: [0, 0, 0], 5.0: [0, 1, 2]}
 
 
 @pytest.mark.parametrize(
