@@ -70,7 +70,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
     endpoint = ChatEndpoint(
         args.endpoint,
         args.model,
-        os.environ.get(args.key_variable),
+        os.environ.get(args.key_variable, "").strip() or None,
         temperature=args.temperature,
         timeout=args.timeout,
         retries=args.retries,

@@ -20,24 +20,35 @@ _HINTS = {401: " (it wants a token)", 403: " (it has to be asked for, or is gone
 
 def shown(url: str) -> str:
     """A URL for messages: without what may be a secret in it (user, query)."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(no URL)"
     place = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{place}{parts.path}"
 
 
-def check_url(url: str) -> None:
-    """Refuse URLs that are no files on the web, or that hold a password.
+def check_url(url: str, what: str = "a password", remedy: str = "use ~/.netrc"):
+    """Refuse URLs of other kinds than http and https, or that hold a secret.
+
+    Args:
+        url: given by a user.
+        what: secret would stand before its ``@``.
+        remedy: where that belongs.
 
     Raises:
         ValueError: says which and what to do instead.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        valid = False
+    if not valid or not url.isprintable() or " " in url:
         raise ValueError(f"{shown(url)}: expected http:// or https://")
     if "@" in parts.netloc:
         raise ValueError(
-            f"{shown(url)}: a password in a URL is seen in process lists and logs: put "
-            "it in ~/.netrc"
+            f"{shown(url)}: {what} in a URL is seen in process lists and logs: {remedy}"
         )
 
 
