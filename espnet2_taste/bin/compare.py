@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import positive, seed
 from espnet2_taste.evaluate.comparison import RESAMPLES
 from espnet2_taste.evaluate.report.comparison import comparison_csv, comparison_markdown
 from espnet2_taste.evaluate.side_by_side import comparison_results, parse_systems
@@ -31,8 +32,8 @@ def get_parser() -> argparse.ArgumentParser:
         help="rows of every system (default: taste, taslm and every shared test)",
     )
     add("--output_dir", type=Path, help="for compare.md, compare.json, compare.csv")
-    add("--resamples", type=int, default=RESAMPLES, help="of the bootstrap")
-    add("--seed", type=int, default=0)
+    add("--resamples", type=positive, default=RESAMPLES, help="of the bootstrap")
+    add("--seed", type=seed, default=0)
     return parser
 
 

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import positive
 from espnet2_taste.io import datadir
 from espnet2_taste.io.shards import merge_shards
 from espnet2_taste.io.tables import read_table
@@ -49,7 +50,7 @@ def get_parser() -> argparse.ArgumentParser:
     which.add_argument("--key_file", type=Path, help="ids, first on each line")
     which.add_argument("--spk_list", type=Path, help="all of these speakers")
     for name, what in CHOICES.items():
-        which.add_argument(f"--{name}", type=int, metavar="N", help=what)
+        which.add_argument(f"--{name}", type=positive, metavar="N", help=what)
     sub = action("copy", "copy all, with names changed")
     sub.add_argument("folder", type=Path)
     sub.add_argument("target", type=Path)

@@ -9,6 +9,7 @@ import argparse
 import logging
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import count
 from espnet2_taste.bin.options import (
     add_data_options,
     add_model_options,
@@ -26,7 +27,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", required=True, help="utterance id")
     parser.add_argument("--second", required=True, help="another one of the same text")
     parser.add_argument(
-        "--words", type=int, nargs="+", required=True, help="indices, 0 is the first"
+        "--words", type=count, nargs="+", required=True, help="indices, 0 is the first"
     )
     add_vocoder_options(parser)
     add_unit_sampling_options(parser)

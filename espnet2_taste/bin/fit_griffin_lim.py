@@ -3,6 +3,7 @@
 import argparse
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_data_options
 
 
@@ -10,7 +11,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_options(parser, "wav.scp units.scp unit_spec.yaml")
-    parser.add_argument("--num_utterances", type=int, default=300)
+    parser.add_argument("--num_utterances", type=positive, default=300)
     return parser
 
 

@@ -15,9 +15,11 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import jobs, real, seconds
 from espnet2_taste.io import datadir
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.audio import parse_rate
@@ -141,9 +143,10 @@ def get_parser() -> argparse.ArgumentParser:
     add("output_dir", type=Path, help="e.g. dump/raw/train")
     add("--fs", type=rate, default=NATIVE, help="rate: 16000, 24k ...; default: native")
     add("--audio_format", default="wav", choices=["wav", "flac", "flac.ark"])
-    add("--max_wav_duration", type=float, default=float("inf"), help="s; default: any")
-    add("--min_wav_duration", type=float, default=0.0, help="seconds; default: any")
-    add("--nj", type=int, default=1, help="processes")
+    longest = real(0, inf, above=True)
+    add("--max_wav_duration", type=longest, default=inf, help="s; default: any")
+    add("--min_wav_duration", type=seconds, default=0.0, help="seconds; default: any")
+    add("--nj", type=jobs, default=1, help="processes")
     return parser
 
 

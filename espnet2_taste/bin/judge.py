@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import count, jobs, real, seconds
 from espnet2_taste.bin.options import add_data_options
 from espnet2_taste.io.atomic import write_lines
 
@@ -31,11 +32,12 @@ def get_parser() -> argparse.ArgumentParser:
     add("--endpoint", help="e.g. http://localhost:8000/v1 (default: nobody is asked)")
     add("--model", help="its name at the endpoint")
     add("--key_variable", default="OPENAI_API_KEY", help="holds the API key, if any")
-    add("--temperature", type=float, default=0.0)
-    add("--timeout", type=float, default=60.0, help="s for one request")
-    add("--retries", type=int, default=5, help="of a request that failed")
-    add("--backoff", type=float, default=1.0, help="s before the first of them")
-    add("--nj", type=int, default=4, help="requests at once")
+    add("--temperature", type=real(0, 100), default=0.0)
+    wait = real(0, 86400, above=True)
+    add("--timeout", type=wait, default=60.0, help="s for one request")
+    add("--retries", type=count, default=5, help="of a request that failed")
+    add("--backoff", type=seconds, default=1.0, help="s before the first of them")
+    add("--nj", type=jobs, default=4, help="requests at once")
     return parser
 
 
@@ -86,7 +88,7 @@ def ask(args: argparse.Namespace, questions: list) -> None:
     write_lines(path, (answer.to_json() for answer in answers.values()))
     rest = [question for question in questions if question.key not in answers]
     logging.info("%d questions answered before, %d to ask", len(answers), len(rest))
-    pool, failure = ThreadPoolExecutor(max(1, args.nj)), None
+    pool, failure = ThreadPoolExecutor(args.nj), None
     try:
         futures = {pool.submit(endpoint.ask, q.message): q for q in rest}
         with open(path, "a", encoding="utf-8") as lines:

@@ -7,7 +7,8 @@ from pathlib import Path
 from espnet2_taste.asr.aligners import aligner_choices
 from espnet2_taste.asr.ctm_aligner import FILE as CTM
 from espnet2_taste.asr.recognisers import recogniser_choices
-from espnet2_taste.bin.options import add_device_option, positive
+from espnet2_taste.bin.numbers import jobs, positive
+from espnet2_taste.bin.options import add_device_option
 from espnet2_taste.evaluate.scorers.instruments import Choice
 from espnet2_taste.evaluate.scorers.meters import meter_choices
 from espnet2_taste.evaluate.scorers.plan import Plan
@@ -66,7 +67,7 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
     add("--meter_conf", nargs="*", default=[], help="utmos.model=path ...")
     add_device_option(parser)
     add("--batch_size", type=positive, default=16, help="on the device")
-    add("--nj", type=positive, default=1, help="processes of what runs on the CPU")
+    add("--nj", type=jobs, default=1, help="processes of what runs on the CPU")
 
 
 def read_conf(option: str, items: list[str]) -> dict:

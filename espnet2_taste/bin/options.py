@@ -5,6 +5,7 @@ from pathlib import Path
 
 from espnet2.utils.nested_dict_action import NestedDictAction
 
+from espnet2_taste.bin.numbers import positive, seed, temperature
 from espnet2_taste.io.lazy_choices import LazyChoices
 
 
@@ -75,13 +76,6 @@ def add_segmenter_option(parser: argparse.ArgumentParser) -> None:
         choices=sorted(SEGMENTERS),
         help="what the words of a text are, as in the tokenizer's training",
     )
-
-
-def positive(text: str) -> int:
-    """An integer above 0, of the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number above 0")
-    return int(text)
 
 
 def named_folders(option: str, items: list[str]) -> dict[str, Path]:
@@ -174,6 +168,6 @@ def load_vocoder_option(args: argparse.Namespace):
 
 def add_unit_sampling_options(parser: argparse.ArgumentParser) -> None:
     """``--seed``, ``--top_k`` and ``--temperature``."""
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--top_k", type=int, default=25, help="1 is greedy")
-    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--top_k", type=positive, default=25, help="1 is greedy")
+    parser.add_argument("--temperature", type=temperature, default=1.0)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import count
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.evaluate.report.listen import Clip, Utterance, encode_audio
 from espnet2_taste.evaluate.report.page import Report, build_page
@@ -49,8 +50,8 @@ def get_parser() -> argparse.ArgumentParser:
     add("--exp_dirs", nargs="*", default=[], help="name=folder with train.log ...")
     add("--title", default="TASTE")
     add("--commands", nargs="*", default=[], help="shell lines that made the results")
-    add("--num_utterances", type=int, default=12, help="to listen to")
-    add("--num_worst", type=int, default=5, help="per row and metric, with audio")
+    add("--num_utterances", type=count, default=12, help="to listen to")
+    add("--num_worst", type=count, default=5, help="per row and metric, with audio")
     add("--results", type=Path, required=True, help="RESULTS.md to write")
     add("--html", type=Path, required=True, help="HTML report to write")
     return parser

@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import count, positive, seconds, seed
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -43,19 +44,19 @@ def get_parser() -> argparse.ArgumentParser:
         help="plain text around the prompts of --mode instruct",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--prompt_words", type=int, default=4)
+    length.add_argument("--prompt_words", type=count, default=4)
     length.add_argument(
-        "--prompt_seconds", type=float, help="words that end by then (needs --ctm)"
+        "--prompt_seconds", type=seconds, help="words that end by then (needs --ctm)"
     )
     length.add_argument(
         "--whole_prompts", action="store_true", help="prompts are whole utterances"
     )
     parser.add_argument("--ctm", type=Path, help="word times of these utterances")
     parser.add_argument(
-        "--max_new_words", type=int, help="default: what --config says, or 8"
+        "--max_new_words", type=positive, help="default: what --config says, or 8"
     )
     parser.add_argument("--prompt_codes", default="own", choices=["own", "shuffled"])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     add_batch_options(parser)
     return parser
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io.atomic import write_lines
 from espnet2_taste.io.tables import read_table
@@ -59,7 +60,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="has `text`")
     parser.add_argument("--token_type", default="bpe", choices=["bpe", "char", "asr"])
-    parser.add_argument("--vocab_size", type=int, default=500, help="bpe: at most")
+    parser.add_argument("--vocab_size", type=positive, default=500, help="bpe: at most")
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     add_segmenter_option(parser)
     return parser

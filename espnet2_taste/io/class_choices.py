@@ -1,8 +1,11 @@
 """ESPnet's ClassChoices, which also take classes from elsewhere by dotted path."""
 
+from argparse import Namespace
 from importlib import import_module
 
 from espnet2.train.class_choices import ClassChoices as ESPnetClassChoices
+
+from espnet2_taste.io.class_conf import check_conf
 
 
 class ClassChoices(ESPnetClassChoices):
@@ -30,6 +33,21 @@ class ClassChoices(ESPnetClassChoices):
                 f"--{self.name} {name} is no subclass of {self.base_type.__name__}"
             )
         return found
+
+    def build(self, args: Namespace, *given, **filled):
+        """An object of the class that ``args`` choose, with what ``<axis>_conf`` says.
+
+        Args:
+            args: training options.
+            given, filled: further arguments, which no configuration says.
+
+        Raises:
+            ValueError: see :func:`~espnet2_taste.io.class_conf.check_conf`.
+        """
+        name, conf = (getattr(args, f"{self.name}{end}") for end in ("", "_conf"))
+        cls = self.get_class(name)
+        check_conf(f"--{self.name}_conf", cls, conf, filled)
+        return cls(*given, **filled, **conf)
 
     def add_arguments(self, parser) -> None:
         """Add ``--<axis>`` and ``--<axis>_conf``."""

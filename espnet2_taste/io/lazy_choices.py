@@ -6,10 +6,11 @@ that start thousands of times on a cluster: here a choice is a dotted path, and 
 dotted path is a choice: ``my_package.my_module.MyUnits`` needs no entry here.
 """
 
-import inspect
 from abc import ABC, abstractmethod
 from importlib import import_module
 from pathlib import Path
+
+from espnet2_taste.io.class_conf import check_conf
 
 
 class AbsPart(ABC):
@@ -75,7 +76,7 @@ class LazyChoices:
             ValueError: an option that the class does not know.
         """
         opener = self.get_class(name).from_pretrained
-        self.check_conf(name, opener, conf)
+        check_conf(f"{self.axis} {name}", opener, conf)
         return opener(path, **conf)
 
     def pack(self, name: str, path: str, folder, **conf) -> None:
@@ -85,18 +86,5 @@ class LazyChoices:
             ValueError: an option that the class does not know.
         """
         packer = self.get_class(name).pack
-        self.check_conf(name, packer, conf)
+        check_conf(f"{self.axis} {name}", packer, conf)
         packer(path, folder, **conf)
-
-    def check_conf(self, name: str, function, conf: dict) -> None:
-        """Refuse options that ``function`` does not take, and list those it does."""
-        known = inspect.signature(function).parameters
-        if any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            return
-        unknown = [option for option in conf if option not in known]
-        if unknown:
-            takes = [option for option in known if option not in ("path", "folder")]
-            raise ValueError(
-                f"{self.axis} {name} has no option {unknown[0]}"
-                + (f", but {', '.join(takes)}" if takes else "")
-            )

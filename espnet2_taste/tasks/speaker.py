@@ -6,6 +6,7 @@ import numpy as np
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.io.audio import audio_rate, resample
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.speaker.espnet_model import SpeakerModel
 from espnet2_taste.speaker.xvector import SAMPLE_RATE
@@ -73,6 +74,7 @@ class SpeakerTask(PartTask):
 
     @classmethod
     def new_model(cls, args: argparse.Namespace) -> SpeakerModel:
+        check_conf("--model_conf", SpeakerModel, args.model_conf)
         args.model_conf["num_speakers"] = len(training_speakers(args))
         return SpeakerModel(**args.model_conf)
 

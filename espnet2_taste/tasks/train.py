@@ -6,10 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 
 import yaml
-from espnet2.tasks.abs_task import AbsTask
+from espnet2.tasks.abs_task import AbsTask, optim_classes, scheduler_classes
 from espnet2.utils.config_argparse import ArgumentParser
 
 from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_training_config
 
 #: Options that may change when a training is resumed: not what is learned of what.
@@ -32,6 +33,12 @@ RESUMABLE = {
         "valid_max_cache_size",
     ),
 }
+#: Options of which there must be at least one; of other numbers none is negative.
+POSITIVE = {
+    *("max_epoch", "batch_size", "valid_batch_size", "batch_bins", "valid_batch_bins"),
+    *("accum_grad", "num_iters_per_epoch", "log_interval", "patience", "crop_s"),
+    *("keep_nbest_models", "crop_units", "spk_embed_dim", "num_units", "vocab_size"),
+}
 OPTIONS = "options.yaml"
 RESUMABLE_PREFIXES = ("dist_", "wandb_", "use_wandb")
 
@@ -40,15 +47,52 @@ def train(task: type[AbsTask], cmd: list[str] | None = None) -> None:
     """Train with ESPnet's options; ``cmd`` defaults to the command line.
 
     Raises:
-        ValueError: ``--output_dir`` holds a training of another model or of other data.
+        ValueError: an option that makes no sense; or ``--output_dir`` holds a training
+            of another model or of other data.
         FileNotFoundError: of a configuration or its base.
     """
     args = parse(task.get_parser(), cmd)
     if hasattr(task, "complete"):
         task.complete(args)
+    check_numbers(args)
+    check_confs(task, args)
     if args.output_dir and args.resume:
         refuse_another(Path(args.output_dir), args)
     task.main(args=args)
+
+
+def check_numbers(args: Namespace) -> None:
+    """Refuse numbers that make no sense, of the command line and of YAML files.
+
+    Raises:
+        ValueError: names the option.
+    """
+    for name, value in vars(args).items():
+        low = int(name in POSITIVE)
+        if name.startswith("wandb_"):  # -1: never
+            continue
+        if isinstance(value, int | float) and not value >= low:
+            raise ValueError(f"--{name} {value}: expected a number from {low} on")
+
+
+def check_confs(task: type[AbsTask], args: Namespace) -> None:
+    """Refuse ``*_conf`` options that the classes chosen do not have.
+
+    Raises:
+        ValueError: see :func:`~espnet2_taste.io.class_conf.check_conf`.
+    """
+    for choices in task.class_choices_list:
+        cls = choices.get_class(getattr(args, choices.name))
+        if cls is not None:
+            conf = getattr(args, f"{choices.name}_conf")
+            check_conf(f"--{choices.name}_conf", cls, conf)
+    for name, classes, filled in (
+        ("optim", optim_classes, ("params",)),
+        ("scheduler", scheduler_classes, ("optimizer",)),
+    ):
+        cls = classes.get(getattr(args, name, None))
+        if cls is not None:
+            check_conf(f"--{name}_conf", cls, getattr(args, f"{name}_conf"), filled)
 
 
 def parse(parser: ArgumentParser, cmd: list[str] | None = None) -> Namespace:

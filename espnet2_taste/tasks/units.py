@@ -8,6 +8,7 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.io.arks import first_array, read_arks
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.tasks.options import data_files
 from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT
@@ -70,6 +71,7 @@ class UnitsTask(PartTask):
         if "spk_emb" in files:
             width = len(first_array(files["spk_emb"]))
         args.model_conf["spk_embed_dim"] = width
+        check_conf("--model_conf", WorldVQ, args.model_conf)
         model = WorldVQ(**args.model_conf)
         model.set_statistics(*feature_statistics(files["feats"], model.feature_dim))
         return model

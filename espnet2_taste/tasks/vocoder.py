@@ -96,7 +96,7 @@ class VocoderTask(CountsBins, PartTask):
 
     @classmethod
     def new_model(cls, args: argparse.Namespace) -> AbsESPnetModel:
-        model = vocoder_choices.get_class(args.vocoder)(**args.vocoder_conf)
+        model = vocoder_choices.build(args)
         check_data(
             args, f"--vocoder {args.vocoder}", model.unit_spec, model.spk_embed_dim
         )

@@ -7,6 +7,7 @@ import torch
 
 from espnet2_taste.io.checkpoint import load_state
 from espnet2_taste.io.class_choices import ClassChoices
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_arguments
 from espnet2_taste.taslm.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
@@ -36,19 +37,20 @@ speech_head_choices = ClassChoices(
 FUSION_DEFAULTS = {"weighted_sum": {"weights": [-2.0, 2.0], "project": True}}
 
 
+#: Arguments of the model that are built here.
+_BUILT = ("lm", "fusion", "speech_head", "quantizer", "granularity")
+
+
 def build_taslm_model(args: argparse.Namespace) -> TaslmModel:
     """A model by the options in a config.yaml; random weights, codebooks included."""
     vocab_size = text_vocab_size(args)
     quantizer = build_quantizer(args.quantizer, args.quantizer_dim, args.quantizer_conf)
     granularity = getattr(args, "granularity", None) or "word"
-    lm = lm_choices.get_class(args.lm)(vocab_size=vocab_size, **args.lm_conf)
+    lm = lm_choices.build(args, vocab_size=vocab_size)
     args.fusion_conf = FUSION_DEFAULTS.get(args.fusion, {}) | args.fusion_conf
-    fusion = fusion_choices.get_class(args.fusion)(
-        lm.size, quantizer.dim, **args.fusion_conf
-    )
-    speech_head = speech_head_choices.get_class(args.speech_head)(
-        lm.size, quantizer, **args.speech_head_conf
-    )
+    fusion = fusion_choices.build(args, size=lm.size, audio_size=quantizer.dim)
+    speech_head = speech_head_choices.build(args, lm.size, quantizer)
+    check_conf("--model_conf", TaslmModel, args.model_conf, _BUILT)
     model = TaslmModel(
         lm, fusion, speech_head, quantizer, granularity, **args.model_conf
     )

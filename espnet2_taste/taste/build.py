@@ -14,6 +14,7 @@ from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2_taste.asr.mel_pitch import MelPitchFrontend
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.class_choices import ClassChoices
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.espnet_model import READERS, TasteModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
@@ -89,7 +90,9 @@ speech_decoder_choices = ClassChoices(
 def build_quantizer(name: str | None, dim: int, conf: dict) -> AbsQuantizer:
     """Build a quantizer by its ClassChoices name; None or "none" is NoQuantizer."""
     quantizer_class = quantizer_choices.get_class(name) if name != "none" else None
-    return (quantizer_class or NoQuantizer)(dim=dim, **conf)
+    quantizer_class = quantizer_class or NoQuantizer
+    check_conf("--quantizer_conf", quantizer_class, conf, ["dim"])
+    return quantizer_class(dim=dim, **conf)
 
 
 def frontend_rate(name: str, conf: dict) -> int:
@@ -122,34 +125,40 @@ def _vocab_size(args: argparse.Namespace, vocabulary: str) -> int:
     return text_vocab_size(argparse.Namespace(**conf))
 
 
+#: Arguments of the model that are built here.
+_BUILT = ("frontend", "encoder", "aggregator", "quantizer", "speech_decoder")
+_BUILT += ("vocab_size", "views")
+
+
 def build_taste_model(args: argparse.Namespace) -> TasteModel:
     """Build a model from training options (the command line's or config.yaml's)."""
     views = text_views(args)
     sizes = {name: _vocab_size(args, name) for name in set(views.values())}
-    frontend = frontend_choices.get_class(args.frontend)(**args.frontend_conf)
+    frontend = frontend_choices.build(args)
     encoder_class = encoder_choices.get_class(args.encoder)
     # Saved to config.yaml: inference needs no ASR folder.
     args.encoder_conf = encoder_class.resolve_conf(args.encoder_conf, frontend)
-    encoder = encoder_class(input_size=frontend.output_size(), **args.encoder_conf)
-    aggregator = aggregator_choices.get_class(args.aggregator)(
+    encoder = encoder_choices.build(args, input_size=frontend.output_size())
+    aggregator = aggregator_choices.build(
+        args,
         vocab_size=sizes[views["aggregator"]],
         key_size=encoder.key_size,
         value_size=encoder.value_size,
         num_values=encoder.num_values,
-        **args.aggregator_conf,
     )
     quantizer = build_quantizer(
         args.quantizer, aggregator.output_size, args.quantizer_conf
     )
-    speech_decoder = speech_decoder_choices.get_class(args.speech_decoder)(
+    fusion = fusion_choices.get_class(args.fusion)
+    check_conf("--fusion_conf", fusion, args.fusion_conf, ("size", "audio_size"))
+    check_conf("--model_conf", TasteModel, args.model_conf, _BUILT)
+    speech_decoder = speech_decoder_choices.build(
+        args,
         vocab_size=sizes[views["speech_decoder"]],
         audio_size=quantizer.dim,
         num_units=UnitSpec.of(args).num_units,
         spk_embed_dim=args.spk_embed_dim,
-        fusion=functools.partial(
-            fusion_choices.get_class(args.fusion), **args.fusion_conf
-        ),
-        **args.speech_decoder_conf,
+        fusion=functools.partial(fusion, **args.fusion_conf),
     )
     return TasteModel(
         frontend=frontend,
