@@ -148,7 +148,8 @@ def check_numbers(options: Options) -> None:
         if not 0 <= seconds[name]:
             options.refuse(name, "takes seconds")
     if seconds["min_wav_duration"] >= seconds["max_wav_duration"]:
-        options.refuse("min_wav_duration", "is not below --max_wav_duration")
+        longest = options["max_wav_duration"]
+        options.refuse("min_wav_duration", f"is not below --max_wav_duration {longest}")
     if options["fs"] != "native":
         try:
             rate = parse_rate(options["fs"])
@@ -173,6 +174,8 @@ def check_choices(options: Options) -> None:
         for word in options[name].split():
             if word not in words:
                 options.refuse(name, f"no {name[:-1]} '{word}', but {', '.join(words)}")
+    if max(options.stages, default=0) < 3:
+        return  # data alone need no model
     for name, (types, model) in TRAINED_HERE.items():
         if options[name] not in types and not options[model]:
             kind = options[name]
@@ -279,7 +282,10 @@ def check_configs(options: Options) -> None:
         for path in paths:
             if not Path(path).is_file():
                 raise ValueError(f"--{name}: no {path}")
-            read_training_config(path)
+            try:
+                read_training_config(path)
+            except (ValueError, OSError) as error:
+                raise ValueError(f"--{name}: {error}") from None
 
 
 def check_programs(options: Options) -> None:

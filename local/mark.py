@@ -10,10 +10,10 @@
         prints those of the inputs that changed since the first call, which records
         them in the file; nothing if none did.
 
-A folder means all files in it, a table ``*.scp`` also the files it names. Times and
-places do not count, so a copy of a finished experiment is done; they only save reading
-what nobody touched. Of a file above 64 MiB, 256 blocks are read; of more than 1000
-files, 1000.
+A folder means all files in it, a table ``*.scp`` also the files it names, in commands,
+too. Times and places do not count, so a copy of a finished experiment is done; they
+only save reading what nobody touched. All names and sizes count; of the contents, all
+where there is little, else a part of each file.
 """
 
 import hashlib
@@ -24,14 +24,15 @@ import sys
 import time
 from pathlib import Path
 
-SMALL = 64 << 20  # bytes; larger files are read in parts
-BLOCK, NUM_BLOCKS = 1 << 16, 256
-MAX_FILES = 1000
+BLOCK = 1 << 16  # bytes read at a time of a file that is not read whole
+NUM_BLOCKS = 256
+SMALL = 64 << 20  # bytes; of a larger file, blocks are read
+TOTAL = 1 << 30  # bytes read of all files together, about
+MAX_FILES = 20_000  # of more, the others count by name and size
 
 
 def spread(items, count):
     """At most ``count`` of the items, at even steps."""
-    items = list(items)
     step = max(1.0, len(items) / count)
     return [items[int(i * step)] for i in range(min(count, len(items)))]
 
@@ -40,31 +41,41 @@ def files_of(path):
     """The files that ``path`` stands for: itself, what is in it, what it names."""
     if os.path.isdir(path):
         found = (os.path.join(top, f) for top, _, fs in os.walk(path) for f in fs)
-        return spread(sorted(found), MAX_FILES)
+        return sorted(found)
     if not path.endswith(".scp"):
         return [path]
-    named = {}
+    named = {path: None}
     with open(path, encoding="utf-8", errors="replace") as table:
         for line in table:
             value = line.rstrip().partition(" ")[2].strip()
-            if value and not value.endswith("|"):  # a pipe names no file
+            if value.endswith("|"):  # a command: its words that are files
+                named.update(dict.fromkeys(filter(os.path.isfile, words_of(value))))
+            elif value:
                 name, _, offset = value.rpartition(":")
                 named[name if name and offset.split("[")[0].isdigit() else value] = None
-    return [path, *spread(named, MAX_FILES)]
+    return list(named)
 
 
-def content(path):
-    """Digest of a file."""
+def words_of(command):
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote without its other
+        return command.split()
+
+
+def content(path, limit):
+    """Digest of a file: of its size and of about ``limit`` bytes at most."""
     digest = hashlib.blake2b(digest_size=16)
     size = os.path.getsize(path)
     digest.update(str(size).encode())
+    blocks = min(NUM_BLOCKS, limit // BLOCK)
     with open(path, "rb") as file:
-        if size <= SMALL:
+        if size <= max(limit, 3 * BLOCK):
             while block := file.read(1 << 20):
                 digest.update(block)
         else:
-            for i in range(NUM_BLOCKS):
-                file.seek((size - BLOCK) * i // (NUM_BLOCKS - 1))
+            for i in range(max(3, blocks)):
+                file.seek((size - BLOCK) * i // (max(3, blocks) - 1))
                 digest.update(file.read(BLOCK))
     return digest.hexdigest()
 
@@ -77,17 +88,24 @@ def look(path, known=(None, None)):
     if not os.path.exists(path):
         return [None, None]
     files = files_of(path)
-    seen = hashlib.blake2b(digest_size=16)
+    seen, sizes = hashlib.blake2b(digest_size=16), {}
     for name in files:
-        if os.path.exists(name):
+        try:
             stat = os.stat(name)
-            seen.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        except OSError:
+            continue
+        sizes[name] = stat.st_size
+        seen.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     seen = seen.hexdigest()
     if seen == known[1]:
         return list(known)
     whole = hashlib.blake2b(digest_size=16)
+    looked_into = set(spread(files, MAX_FILES))
+    limit = min(SMALL, TOTAL // max(1, len(looked_into)))
     for name in files:
-        there = content(name) if os.path.isfile(name) else "missing"
+        there = sizes.get(name, "missing")
+        if name in looked_into and os.path.isfile(name):
+            there = content(name, limit)
         whole.update(f"{name} {there}\n".encode())
     return [whole.hexdigest(), seen]
 

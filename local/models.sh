@@ -55,6 +55,10 @@ align() { # <set> [<speakers.scp of the training set>]
 # shellcheck disable=SC2046
 train_speaker() { # every 20th utterance is for validation: of the same speakers
     local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker items
+    if [ "$(awk '{print $2}' "${org_set}/utt2spk" | sort -u | wc -l)" = 1 ]; then
+        log "one speaker: an xvector learns nothing of voices (all get one embedding, speaker similarity" \
+            "means nothing); a published encoder does: --speaker_type campplus --speaker_model <folder>"
+    fi
     mkdir -p "${shapes}"
     awk 'NR % 20 != 1' "${org_set}/utt2num_samples" > "${shapes}/train"
     awk 'NR % 20 == 1' "${org_set}/utt2num_samples" > "${shapes}/valid"

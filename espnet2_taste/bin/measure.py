@@ -3,26 +3,26 @@
 ``bin.score`` measures what it needs itself; this does it in several jobs beforehand.
 Run it once per part of the utterances with ``--output_dir <scores>/measures/output.N``
 and ``--cache_dir <scores>/measures``, then ``bin.score`` with ``--output_dir <scores>``
-and the same other options. Writes ``<instrument>/<row>.jsonl``, a line per recording.
+and the same other options: all of them, so that what one refuses so does the other.
+Writes ``<instrument>/<row>.jsonl``, a line per recording.
 """
 
 import argparse
 import logging
 from pathlib import Path
 
-from espnet2_taste.bin import command, run
-from espnet2_taste.bin.measure_options import add_measure_options, read_plan
+from espnet2_taste.bin import command, run, score
+from espnet2_taste.bin.measure_options import read_plan
 from espnet2_taste.evaluate.scorers.measure import measure
 from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
 
 
 def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_measure_options(parser)
+    parser = score.get_parser()
+    parser.description = __doc__
     add = parser.add_argument
     add("--key_file", type=Path, help="utterances of this shard (default: all)")
     add("--cache_dir", type=Path, help="read besides: nothing is measured twice")
-    add("--output_dir", type=Path, required=True)
     return parser
 
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import unicodedata
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
@@ -19,8 +20,22 @@ def train_bpe(
 ) -> None:
     """Train a sentencepiece unigram model of at most ``vocab_size`` pieces.
 
+    Every character is a piece: where there are more of them, so there are of pieces.
     Where not every word has a space before it, words are what is trained on.
+
+    Raises:
+        ValueError: no text.
     """
+    letters = set(unicodedata.normalize("NFKC", "".join(sentences)))  # as it does
+    if not letters - {" "}:
+        raise ValueError("no text to train a vocabulary on")
+    needed = len(letters) + 2  # <unk> and the mark of words
+    if vocab_size < needed:
+        logging.warning(
+            "--vocab_size %d is raised to %d: the text has %d different characters",
+            *(vocab_size, needed, len(letters)),
+        )
+        vocab_size = needed
     options = {}
     if segmenter != "whitespace":
         pairs = [SEGMENTERS[segmenter].split(text) for text in sentences]

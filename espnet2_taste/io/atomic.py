@@ -1,26 +1,45 @@
 """Files and folders that appear under their name when complete: by rename."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; renamed to it at the end.
 
-    What lies at ``path`` stays until then, and for good if writing fails.
+    What lies at ``path`` stays until then, and for good if writing fails. Two processes
+    never have the same name: the last to end wins.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # what a kill left is overwritten
+    with open(temporary, "ab") as claim:
+        if not _locked(claim):
+            temporary = path.with_name(
+                f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp"
+            )
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _locked(file: IO) -> bool:
+    """Lock a file until it is closed; False: another process has."""
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
 
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool, str_or_none
@@ -117,9 +118,15 @@ def check_data(
                 check_fit(model, spec or found, path, beside)
                 found = found or beside
             elif name == "spk_emb":
-                width = len(first_array(path))
+                width = len(first_array(first_part(path)))
                 check_fit(model, None, path, None, (spk_embed_dim, width))
     return found
+
+
+def first_part(path: str) -> str:
+    """A table, or the first part of one that ``espnet2.bin.split_scps`` split."""
+    part = Path(path, "split.0")
+    return str(part) if part.is_file() else path
 
 
 def complete_tokens(args: argparse.Namespace) -> None:

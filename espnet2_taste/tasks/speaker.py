@@ -1,6 +1,7 @@
 """ESPnet task of the x-vector speaker encoder."""
 
 import argparse
+import logging
 
 import numpy as np
 from espnet2.utils.nested_dict_action import NestedDictAction
@@ -80,16 +81,19 @@ class SpeakerTask(PartTask):
 
 
 def training_speakers(args: argparse.Namespace) -> list[str]:
-    """Their names, sorted.
+    """Their names, sorted; one alone is told from nobody: the encoder stays untrained.
 
     Raises:
-        ValueError: fewer than two.
+        ValueError: none.
     """
     path = data_files(args)["speaker"]
     names = sorted(set(read_table(path).values()))
-    if len(names) < 2:
-        raise ValueError(
-            f"{path} has {len(names)} speaker(s); a speaker encoder needs two or more "
-            "to tell apart"
+    if not names:
+        raise ValueError(f"{path} is empty")
+    if len(names) == 1:
+        logging.warning(
+            "%s has one speaker, whom the encoder has nobody to tell from: it learns "
+            "nothing, its mean embedding is a constant. A published one knows voices.",
+            path,
         )
     return names

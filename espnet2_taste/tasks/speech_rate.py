@@ -8,6 +8,7 @@ import numpy as np
 
 from espnet2_taste.io.audio import audio_rate, resample
 from espnet2_taste.io.tables import read_table
+from espnet2_taste.tasks.options import first_part
 
 
 class Resampled:
@@ -35,7 +36,7 @@ def speech_rate(args: argparse.Namespace, train: bool) -> int | None:
     part = "train" if train else "valid"
     for path, name, _ in getattr(args, f"{part}_data_path_and_name_and_type", []):
         if name == "speech":
-            return audio_rate(next(iter(read_table(path).values())))
+            return audio_rate(next(iter(read_table(first_part(path)).values())))
     return None
 
 

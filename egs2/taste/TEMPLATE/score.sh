@@ -5,16 +5,12 @@ set -e -u -o pipefail
 
 . utils/options.sh
 
-# measure_and_score <set> <bin.score args...> -- <args that bin.measure takes, too...>
+# measure_and_score <set> <bin.score args...>: bin.measure takes the same
 measure_and_score() {
-    local dir=${scores}/$1 set=$1 own=()
-    shift
-    while [ "$1" != -- ]; do own+=("$1"); shift; done
-    shift
-    shard_size=16 sharded "${dir}/measures" "${raw}/${set}/text" \
-        "${python}" -m espnet2_taste.bin.measure "$@" --cache_dir "${dir}/measures"
-    job "${infer_cmd}" "${dir}/score.log" "${python}" -m espnet2_taste.bin.score "$@" \
-        "${own[@]}" --output_dir "${dir}"
+    local dir=${scores}/$1
+    shard_size=16 sharded "${dir}/measures" "${raw}/$1/text" \
+        "${python}" -m espnet2_taste.bin.measure "${@:2}" --cache_dir "${dir}/measures"
+    job "${infer_cmd}" "${dir}/score.log" "${python}" -m espnet2_taste.bin.score "${@:2}" --output_dir "${dir}"
 }
 # row_folders <set> <stage> <name...>: their rows, as bin.score takes them
 row_folders() {
@@ -37,28 +33,26 @@ with() { if [ $# -gt 1 ]; then printf '%s\n' "$@"; fi; }
 
 # shellcheck disable=SC2207,SC2046,SC2086,SC2206
 score_set() { # <set>
-    local set=$1 rows_of=() continued=() lm=() own both files dir
+    local set=$1 rows_of=() continued=() lm=() args files dir
     need "${raw}/${set}/.done" 3
     rows_of=($(row_folders "${set}" 6 ${rows}))
-    own=(--taste "${codes}/${set}/taste.scp" --conditioned_by "${speaker_type}=${speaker}"
-        --rtf_dirs "${dumpdir}/spk_emb/${set}" "${dumpdir}/units/${set}")
+    args=(--ref_dir "${raw}/${set}" --rows "${rows_of[@]}" "${recogniser[@]}" ${grammar:+--grammar "${grammar}"}
+        --meters ${meters} --device "${device}" --taste "${codes}/${set}/taste.scp"
+        --conditioned_by "${speaker_type}=${speaker}" --rtf_dirs "${dumpdir}/spk_emb/${set}" "${dumpdir}/units/${set}")
     if [ -e "${codes}/${train_set}/taste.scp" ]; then
-        own+=(--train_dir "${raw}/${train_set}" --train_taste "${codes}/${train_set}/taste.scp")
+        args+=(--train_dir "${raw}/${train_set}" --train_taste "${codes}/${train_set}/taste.scp")
     fi
-    both=(--ref_dir "${raw}/${set}" --rows "${rows_of[@]}" "${recogniser[@]}"
-        ${grammar:+--grammar "${grammar}"} --meters ${meters} --device "${device}" ${score_args})
     if "${with_taslm}"; then
         continued=($(row_folders "${set}" 8 taslm control))
-        both+=(--continuation_rows "${continued[@]}"
+        args+=(--continuation_rows "${continued[@]}"
             ${continuation_grammar:+--continuation_grammar "${continuation_grammar}"})
         if [ "${set}" = "${test_sets%% *}" ]; then # tests of the language model: with the first set
             lm=($(with --likelihood $(scored_testsets likelihood)) $(with --qa $(scored_testsets qa)))
-            own+=("${lm[@]}")
         fi
     fi
-    both+=(--meter_conf)
+    args+=("${lm[@]}" ${score_args} --meter_conf)
     if [[ " ${meters} " = *" speaker "* ]]; then
-        both+=("speaker.type=${speaker_type}" "speaker.model=${speaker}")
+        args+=("speaker.type=${speaker_type}" "speaker.model=${speaker}")
     fi
     files="${raw}/${set}/text ${raw}/${set}/wav.scp ${codes}/${set}/taste.scp"
     for dir in "${rows_of[@]#*=}" "${continued[@]#*=}"; do
@@ -67,7 +61,7 @@ score_set() { # <set>
     for dir in "${lm[@]#*=}"; do files+=" $(there "${dir}"/{likelihoods.jsonl,text})"; done
     run_step "${scores}/${set}/.done" "${files} $(there ${grammar} ${continuation_grammar})" \
         "${scores}/${set}/results.json ${scores}/${set}/statistics.npz" \
-        measure_and_score "${set}" "${own[@]}" -- "${both[@]}" ${meter_conf}
+        measure_and_score "${set}" "${args[@]}" ${meter_conf}
 }
 
 stage_9() {
