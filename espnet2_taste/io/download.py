@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from espnet2_taste.io.atomic import replacing
+from espnet2_taste.io.atomic import replacing, write_text
+from espnet2_taste.io.identity import digest_once, sha256
 
 #: The largest file, in bytes.
 MAX_BYTES = 100 << 30
@@ -63,72 +64,33 @@ def fetch(
 
     Args:
         url: http or https.
-        path: where the file will be.
-        check: raises ValueError on a file that is not whole. What lies at ``path`` and
-            does not pass is downloaded again.
-        resume: what has come stays in ``<path>.part`` for the next call, and as long as
-            something comes a broken connection is tried again; for large files.
-        pause: seconds before another try.
+        path: where the file will be. Its digest lies beside it: what is there and has
+            another one is downloaded again.
+        check: raises ValueError on a file that is not whole.
 
     Raises:
-        ValueError: see :func:`check_url`; or not whole even then.
+        ValueError: see :func:`check_url`; or not whole even when it is new.
         OSError: no connection, not there, too large or too slow.
     """
     check_url(url)
-    part = path.with_name(f"{path.name}.part")
+    known = path.with_name(f"{path.name}.sha256")
     if path.is_file():
-        try:
-            check(path)
+        if known.is_file() and known.read_bytes() == digest_once(path).encode():
             return path
-        except ValueError as error:
-            logging.warning("%s: downloading again", error)
-            if resume and not part.exists():
-                path.replace(part)  # another program's, perhaps half of it
+        logging.warning("%s is damaged: downloading again", path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    left = TRIES
-    while True:
-        left, before = left - 1, _size(part)
+    for left in reversed(range(TRIES)):
         try:
-            if resume:
-                _resume(url, part, check)
-                os.replace(part, path)
-            else:
-                with replacing(path) as temporary:
-                    _copy(url, temporary)
-                    check(temporary)
+            with replacing(path) as temporary:
+                _copy(url, temporary)
+                check(temporary)
+                write_text(known, sha256(temporary))
             return path
         except (OSError, ValueError) as error:
-            if resume and _size(part) > before:
-                left = TRIES
-            if left < 1 or not getattr(error, "again", True):
-                if not _size(part) or not resume:
-                    raise
-                raise type(error)(
-                    f"{error}; {_size(part)} bytes are in {part}: run again to go on"
-                ) from None
+            if not left or not getattr(error, "again", True):
+                raise
             logging.warning("%s: %s; again", shown(url), _reason(error))
-        time.sleep(pause)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _resume(url: str, part: Path, check: Callable[[Path], object]) -> None:
-    """Go on with ``part`` until it is whole; what is not whole then is removed."""
-    have = _size(part)
-    if have:
-        try:
-            check(part)
-            return
-        except ValueError:
-            pass
-    _copy(url, part, have)
-    try:
-        check(part)
-    except ValueError:
-        part.unlink()
-        raise
+    raise AssertionError  # the last try returns or raises
 
 
 def _copy(url: str, path: Path, start: int = 0) -> None:

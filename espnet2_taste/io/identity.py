@@ -1,6 +1,7 @@
 """Files by their content: digests, and a short name for weights in results."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 
@@ -12,6 +13,17 @@ def sha256(*files: str | Path) -> str:
             while block := content.read(1 << 22):
                 digest.update(block)
     return digest.hexdigest()
+
+
+@cache
+def _digest_of(path: Path, state: tuple) -> str:
+    return sha256(path)
+
+
+def digest_once(path: Path) -> str:
+    """SHA-256 of a file, which one process reads once while nobody touches it."""
+    stat = path.stat()
+    return _digest_of(path, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ from filelock import FileLock
 from espnet2_taste.io.archive import open_zip, unpack
 from espnet2_taste.io.atomic import new_folder, write_text
 from espnet2_taste.io.download import check_url, fetch, shown
-from espnet2_taste.io.identity import digests, sha256
+from espnet2_taste.io.identity import digest_once, digests
 
 #: Environment variable that says where.
 VARIABLE = "TASTE_CACHE"
@@ -91,11 +91,17 @@ def zip_behind(source: str, cache_dir: str | None = None) -> Path | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
-            return fetch(url, path, lambda file: open_zip(file).close())
+            return fetch(url, path, _check_zip)
     except OSError as error:
         raise _not_downloaded(shown(url), error) from None
     except ValueError:
         raise ValueError(f"{shown(url)} is no zip or a damaged one") from None
+
+
+def _check_zip(path: Path) -> None:
+    with open_zip(path) as archive:
+        if archive.testzip() is not None:
+            raise ValueError(f"{path} is damaged")
 
 
 def _hub_name(url: str) -> str | None:
@@ -141,17 +147,6 @@ def hub_folder(tag: str, cache_dir: str | None = None) -> Path:
     raise ValueError(f"{tag}: {damaged[0].name} is damaged on the hub")
 
 
-@cache
-def _digest_of(path: Path, state: tuple) -> str:
-    return sha256(path)
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file, which one process reads once while nobody touches it."""
-    stat = path.stat()
-    return _digest_of(path, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
-
-
 def _is_whole(file: Path) -> bool:
     """Whether a file of huggingface_hub's cache is what its name there says."""
     if not file.is_symlink() or file.is_dir():
@@ -160,7 +155,7 @@ def _is_whole(file: Path) -> bool:
     if not blob.is_file():
         return False
     if re.fullmatch("[0-9a-f]{64}", blob.name):
-        return _digest(blob) == blob.name
+        return digest_once(blob) == blob.name
     if re.fullmatch("[0-9a-f]{40}", blob.name) and blob.stat().st_size < 1 << 26:
         content = blob.read_bytes()  # a file of git; of some mirrors' a plain SHA-1
         heads = (b"blob %d\0" % len(content), b"")
@@ -189,7 +184,7 @@ def unpacked(
     with open_zip(path) as archive:
         if not set(wanted) & set(archive.namelist()):
             return None
-        name = f"{path.stem}-{_digest(path)[:32]}"
+        name = f"{path.stem}-{digest_once(path)[:32]}"
         folder = cache_folder(cache_dir) / name
         if _is_complete(folder):  # also where the cache cannot be written
             return folder
@@ -209,6 +204,6 @@ def _is_complete(folder: Path) -> bool:
     """Whether every file is as it was unpacked."""
     try:
         known = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
-        return all(_digest(folder / name) == d for name, d in known.items())
+        return all(digest_once(folder / name) == d for name, d in known.items())
     except (OSError, ValueError, AttributeError):
         return False

@@ -122,7 +122,7 @@ def _espnet_files(folder: Path) -> dict[str, str]:
         for name, value in (entries if isinstance(entries, dict) else {}).items():
             if not is_inside(str(value)):
                 raise ValueError(
-                    f"{folder / META}: refused, for {value} leads out of its folder"
+                    f"{folder / META}: refused, for {value!r} leads out of its folder"
                 )
             path = folder / str(value)
             if not path.is_file():
