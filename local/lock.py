@@ -55,7 +55,7 @@ def lock(fd: int, path: Path, how: str) -> None:
         BlockingIOError: another run has it; the message names that.
     """
     kind = fcntl.LOCK_SH if how == "shared" else fcntl.LOCK_EX
-    text = path.read_text(errors="replace").strip()
+    text = path.read_text(errors="replace").strip() if path.exists() else ""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:

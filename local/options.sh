@@ -108,7 +108,7 @@ nested=true # in taste.sh, which has looked at the options and locked the folder
 if [ "${RECIPE_FOLDER:-}" != "${PWD}" ]; then
     nested=false
     export RECIPE_FOLDER=${PWD} TASTE_COMMAND
-    TASTE_COMMAND="$0 $(printf '%q ' "${arguments[@]}")"
+    TASTE_COMMAND="./${0##*/} $(printf '%q ' "${arguments[@]}")"
 fi
 . ./path.sh
 . ./cmd.sh

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 
 @contextmanager
@@ -17,12 +16,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     never have the same name: the last to end wins.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")  # what a kill left is overwritten
-    with open(temporary, "ab") as claim:
-        if not _locked(claim):
-            temporary = path.with_name(
-                f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp"
-            )
+    with _own_name(path) as temporary:
         try:
             yield temporary
             os.replace(temporary, path)
@@ -31,15 +25,30 @@ def replacing(path: str | Path) -> Iterator[Path]:
             raise
 
 
-def _locked(file: IO) -> bool:
-    """Lock a file until it is closed; False: another process has."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True
+@contextmanager
+def _own_name(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` that no other process writes to.
+
+    It is the same for all (what a kill left is overwritten), unless one is at work.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    mine = False
+    while not mine:
+        with open(temporary, "ab") as claim:
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                host = os.uname().nodename
+                yield path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
+                return
+            except OSError:  # a file system without locks
+                pass
+            try:  # or was it renamed meanwhile?
+                mine = os.path.samestat(os.stat(temporary), os.fstat(claim.fileno()))
+            except FileNotFoundError:
+                continue
+            if mine:
+                yield temporary
 
 
 def write_text(path: str | Path, text: str) -> None:

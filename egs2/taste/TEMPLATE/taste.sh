@@ -173,14 +173,14 @@ stage_4() { # text pieces, lengths, features
 # data_of <sub-stage>: what it is trained on
 data_of() {
     echo "text:${raw}:text:text units:${raw}:units.scp:kaldi_ark spk_emb:${raw}:spk_emb.scp:kaldi_ark"
-    if [ -n "${asr_config}" ]; then
-        echo "durations:${raw}:durations.scp:kaldi_ark prosody:${raw}:prosody.scp:kaldi_ark"
-    fi
     case $1 in
         text_only*) ;; # never hears the audio
         *) if [ "${feats_type}" = extracted ]; then echo "feats:${feats}:feats.scp:kaldi_ark"
         else echo "speech:${raw}:wav.scp:${sound}"; fi ;;
     esac
+    if [ -n "${asr_config}" ]; then
+        echo "durations:${raw}:durations.scp:kaldi_ark prosody:${raw}:prosody.scp:kaldi_ark"
+    fi
 }
 # sub_stage <option that names its folder> <configuration> <initial experiment or "">
 # shellcheck disable=SC2046,SC2086
