@@ -47,7 +47,7 @@ def files_of(path):
     named = {path: None}
     with open(path, encoding="utf-8", errors="replace") as table:
         for line in table:
-            value = line.rstrip().partition(" ")[2].strip()
+            value = "".join(line.split(maxsplit=1)[1:]).strip()
             if value.endswith("|"):  # a command: its words that are files
                 named.update(dict.fromkeys(filter(os.path.isfile, words_of(value))))
             elif value:
@@ -57,10 +57,13 @@ def files_of(path):
 
 
 def words_of(command):
+    """Words of a shell's command; those of a broken one, roughly."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
     try:
-        return shlex.split(command)
+        return list(lexer)
     except ValueError:  # a quote without its other
-        return command.split()
+        return command.replace("|", " ").split()
 
 
 def content(path, limit):
@@ -111,11 +114,12 @@ def look(path, known=(None, None)):
 
 
 def read(path):
-    """A record, {} if there is none."""
+    """A record, {} if there is none or a damaged one."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
+    return record if isinstance(record, dict) else {}
 
 
 def write(path, record):
@@ -153,7 +157,7 @@ def todo(mark, inputs, outputs, *command):
     for path, (digest, _) in new["inputs"].items():
         if digest is None:
             sys.exit(f"no {path}, which {mark} needs")
-    same = bool(old) and (
+    same = old.keys() >= new.keys() and (
         old["command"] == new["command"]
         and contents(old["inputs"]) == contents(new["inputs"])
         and list(old["outputs"]) == new["outputs"]
