@@ -67,7 +67,7 @@ def parse_yaml(text: str, where: str) -> Any:
         ValueError: not YAML, a value that it cannot hold, or a costly one.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         loader.name = where
         node = loader.get_single_node()
         if node is None:
@@ -87,6 +87,15 @@ def parse_yaml(text: str, where: str) -> Any:
 
 class _Costly(Exception):
     pass
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML looks far ahead in every one of the lists that are open."""
+
+    def fetch_flow_collection_start(self, token) -> None:
+        if self.flow_level > 100:
+            raise _Costly("values are nested too deep")
+        super().fetch_flow_collection_start(token)
 
 
 def _count(node: yaml.Node, counted: dict[int, int | None]) -> int:
