@@ -7,6 +7,7 @@ from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import positive
+from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io import datadir
 from espnet2_taste.io.shards import merge_shards
 from espnet2_taste.io.tables import read_table
@@ -40,6 +41,15 @@ def get_parser() -> argparse.ArgumentParser:
     sub.add_argument("--sentences", action="store_true", help="sentences may not be")
     sub = action("fix", "keep the utterances every file has, sorted; report the others")
     sub.add_argument("folder", type=Path, nargs="+")
+    sub.add_argument(
+        "--spelled_by",
+        action="append",
+        default=[],
+        metavar="CONFIG|MODEL",
+        help="training configuration, or model, whose vocabularies have all words",
+    )
+    sub.add_argument("--bpe_model", help="of a configuration that names no other")
+    add_segmenter_option(sub)
     sub = action("subset", "copy some utterances")
     sub.add_argument("folder", type=Path)
     sub.add_argument("target", type=Path)
@@ -114,6 +124,26 @@ def by_length(folder: Path) -> list[str]:
     raise FileNotFoundError(f"{folder} has no utt2num_samples and no utt2dur")
 
 
+def unspelled(folder: Path, args: argparse.Namespace) -> dict[str, list[str]]:
+    """What ``--spelled_by`` drops, each utterance logged."""
+    if not args.spelled_by:
+        return {}
+    from espnet2_taste.io.config import read_training_config
+    from espnet2_taste.io.models import find_part
+    from espnet2_taste.text.spelling import find_unspelled
+
+    configurations = []
+    for source in args.spelled_by:
+        part = None if source.endswith(".yaml") else find_part(source, "taste")
+        config = source if part is None else f"{part[1]}/config.yaml"
+        configurations.append(read_training_config(config))
+    text = read_table(folder / "text", allow_empty=True)
+    found = find_unspelled(text, configurations, args.bpe_model, args.segmenter)
+    for utt, reason in found.items():
+        logging.warning("%s: dropped: %s", utt, reason)
+    return {"a word that the vocabulary cannot write": list(found)}
+
+
 def execute(args: argparse.Namespace) -> None:
     """Do one action.
 
@@ -138,7 +168,7 @@ def execute(args: argparse.Namespace) -> None:
             )
     elif args.action == "fix":
         for folder in args.folder:
-            dropped = datadir.fix(folder)
+            dropped = datadir.fix(folder, unspelled(folder, args))
             for reason, count in dropped.items():
                 logging.warning("%s: dropped %d utterances: %s", folder, count, reason)
     elif args.action == "subset":

@@ -7,7 +7,7 @@ tables of a directory have the same ids, because ESPnet reads them in lockstep. 
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,8 +164,14 @@ def write_selection(
     write_table(target / "spk2utt", invert(speakers))
 
 
-def fix(folder: Path) -> dict[str, int]:
+def fix(
+    folder: Path, unwanted: Mapping[str, Collection[str]] | None = None
+) -> dict[str, int]:
     """Keep the utterances that every table has, sorted; return reason -> dropped.
+
+    Args:
+        folder: to change.
+        unwanted: further reasons -> utterances to drop.
 
     Raises:
         ValueError: nothing is left.
@@ -181,6 +187,10 @@ def fix(folder: Path) -> dict[str, int]:
             dropped[f"not in {name}"] = len(absent)
         if empty:
             dropped["empty text" if name == "text" else f"empty in {name}"] = len(empty)
+    for reason, utts in (unwanted or {}).items():
+        if of_these := keys.intersection(utts):
+            keys -= of_these
+            dropped[reason] = len(of_these)
     if not keys:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         raise ValueError(f"{folder}: no utterance is left ({reasons})")

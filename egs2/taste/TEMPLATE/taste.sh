@@ -95,17 +95,28 @@ recogniser_of_words() {
         $(both_sets "speech:${org}:wav.scp:${sound}" "text:${org}:text:text") \
         "${fast_train[@]}" ${asr_args}
 }
-# joined <set> <its files...>: what they have in common
+vocabulary() {
+    run_step "${bpe%/*}/.done" "${org}/${train_set}/text" "${bpe}" "${python}" -m espnet2_taste.bin.train_tokenizer \
+        --data_dir "${org}/${train_set}" --vocab_size "${vocab_size}" --segmenter "${segmenter}" --output "${bpe}"
+}
+# joined <set> <its files...>: what they have in common, where the vocabulary has all words
 joined() {
+    local vocabulary=() config
+    if [ -n "${download_model}" ]; then vocabulary=(--spelled_by "${download_model}")
+    elif [[ "${given}" = *" taste "* ]]; then vocabulary=(--spelled_by "${taste_exp}/config.yaml")
+    elif ! "${skip_train}"; then
+        for config in $(there "$(taste_conf rvq)" "${taslm_config}"); do vocabulary+=(--spelled_by "${config}"); done
+    fi
     rm -f "${raw:?}/$1"/*
     cp "${@:2}" "${raw}/$1/"
-    datadir fix "${raw}/$1"
+    datadir fix "${raw}/$1" "${vocabulary[@]}" --bpe_model "${bpe}" --segmenter "${segmenter}"
 }
 stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
     local set files known org_set aligned
     for set in ${sets}; do need "${org}/${set}/utt2num_samples" 2; done
     background speakers_and_units
     if [ -n "${asr_config}" ] && ! "${skip_train}"; then background recogniser_of_words; fi
+    if ! "${skip_train}"; then background vocabulary; fi
     wait_for_all
     for set in ${sets}; do
         [ -n "${asr_config}" ] || break
@@ -126,7 +137,7 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
             files+=" ${aligned}/durations.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm"
         fi
         # shellcheck disable=SC2086
-        run_step "${raw}/${set}/.done" "${files}" \
+        run_step "${raw}/${set}/.done" "${files} $(there "${bpe}")" \
             "${raw}/${set}/units.scp ${raw}/${set}/wav.scp $(tables "${raw}/${set}")" \
             joined "${set}" ${files}
     done
@@ -152,12 +163,10 @@ extract_feats() { # <set>
 name_feats() { # a folder per frontend
     feats=${dumpdir}/feats_$("${python}" -m espnet2_taste.bin.config "$(taste_conf no_vq)" --digest frontend frontend_conf)
 }
-stage_4() { # text pieces, lengths, features
+stage_4() { # lengths, features
     local set files
     if "${skip_train}"; then return; fi
     for set in "${train_set}" "${valid_set}"; do need "${raw}/${set}/.done" 3; done
-    run_step "${bpe%/*}/.done" "${raw}/${train_set}/text" "${bpe}" "${python}" -m espnet2_taste.bin.train_tokenizer \
-        --data_dir "${raw}/${train_set}" --vocab_size "${vocab_size}" --segmenter "${segmenter}" --output "${bpe}"
     files=$(printf "${expdir}/stats/%s " {"${train_set}","${valid_set}"}/{speech,words}_shape)
     run_step "${expdir}/stats/.done" "$(tables_of "${raw}" text utt2num_samples)" "${files}" write_shapes
     if [ "${feats_type}" = extracted ]; then
@@ -317,8 +326,8 @@ stage_8() { # continuation of test prompts, and of prompts with others' codes; t
 
 run_stage 1 "local/data.sh"
 run_stage 2 "audio, mono (rate: ${fs})"
-run_stage 3 "speech units, speaker embeddings, alignment"
-run_stage 4 "text tokens and lengths"
+run_stage 3 "speech units, speaker embeddings, alignment, text tokens"
+run_stage 4 "lengths"
 if ! "${nested}"; then python3 -I utils/lock.py "${descriptor}" data/.lock shared; fi
 run_stage 5 "tokenizer: text-only, without quantiser, with quantiser; and the baseline"
 run_stage 6 "TASTE codes of all sets; resynthesis of ${test_sets}"

@@ -1,0 +1,37 @@
+"""Transcripts with words of which a vocabulary has no piece: a dash, an emoji."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from espnet2_taste.text.segmenters import SEGMENTERS
+from espnet2_taste.text.tokenizers import build_text_tokenizer
+
+
+def find_unspelled(
+    texts: Mapping[str, str],
+    configurations: Iterable[Mapping[str, Any]],
+    bpe_model: str | None = None,
+    segmenter: str = "whitespace",
+) -> dict[str, str]:
+    """The utterances whose words cannot all be written, which training refuses: why.
+
+    Args:
+        texts: utterance -> transcript.
+        configurations: options of the trainings: their vocabularies.
+        bpe_model: of those that name no other.
+        segmenter: likewise.
+    """
+    pairs = []
+    for conf in configurations:
+        for chosen in (conf, *(conf.get("vocabularies") or {}).values()):
+            kind, model = chosen.get("token_type", "bpe"), chosen.get("token_model")
+            tokenizer = build_text_tokenizer(kind, model or bpe_model)
+            pairs.append((tokenizer, conf.get("segmenter") or segmenter))
+    found = {}
+    for utt, text in texts.items():
+        try:
+            for tokenizer, name in pairs:
+                tokenizer.encode_words(*SEGMENTERS[name].split(text))
+        except ValueError as error:
+            found[utt] = str(error)
+    return found
