@@ -44,3 +44,35 @@ def save_asr(folder, frontend="default"):
     (folder / "config.yaml").write_text(yaml.safe_dump(args))
     torch.save(model.state_dict(), folder / "valid.loss.best.pth")
     return folder
+
+
+def save_ctc(folder):
+    """What an aligner reads of such a model, made without ESPnet's task (10 s)."""
+    from espnet2_taste.asr.espnet_asr import build_encoder
+
+    tokens = ["<blank>", "<unk>", "<space>", *"abdehklmnoprstuw", "<sos/eos>"]
+    conf = {
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 16,
+        "num_blocks": 1,
+        "input_layer": "conv1d2",
+    }
+    config = {
+        "frontend": "default",
+        "frontend_conf": {"fs": 16000, "hop_length": 160, "n_mels": 20},
+        "normalize": "utterance_mvn",
+        "normalize_conf": {},
+        "encoder": "transformer",
+        "encoder_conf": conf,
+        "token_list": tokens,
+        "input_size": None,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    encoder = build_encoder("transformer", 20, conf)
+    state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
+    state["ctc.ctc_lo.weight"] = torch.randn(len(tokens), 16)
+    state["ctc.ctc_lo.bias"] = torch.zeros(len(tokens))
+    torch.save(state, folder / "model.pth")
+    return folder

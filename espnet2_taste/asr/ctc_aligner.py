@@ -8,6 +8,7 @@ from espnet2_taste.asr.espnet_asr import (
     build_encoder,
     build_frontend,
     build_normalize,
+    encode,
     load_asr_weights,
     mask_padding,
     read_asr_config,
@@ -62,7 +63,7 @@ class CTCAligner:
 
     @torch.inference_mode()
     def log_probs(self, waves: list[np.ndarray]) -> list[torch.Tensor]:
-        """(F, V) of each waveform."""
+        """(F, V) of each waveform; ValueError where one is too short."""
         lengths = torch.tensor([len(w) for w in waves])
         speech = torch.zeros(len(waves), int(lengths.max()))
         speech[length_mask(lengths)] = torch.from_numpy(np.concatenate(waves))
@@ -71,8 +72,7 @@ class CTCAligner:
         feats = feats * length_mask(lengths, feats.size(1))[..., None]
         if "normalize" in self.parts:
             feats, _ = self.parts["normalize"](feats, lengths)
-        keys, lengths, _ = self.parts["encoder"](feats, lengths)
-        keys = keys[0] if isinstance(keys, tuple) else keys  # interCTC adds outputs
+        lengths, keys = encode(self.parts["encoder"], feats, lengths)
         logits = torch.nn.functional.linear(keys, self.weight, self.bias)
         log_probs = logits.log_softmax(-1).cpu()
         return [p[:n] for p, n in zip(log_probs, lengths.tolist(), strict=True)]
@@ -90,10 +90,17 @@ class CTCAligner:
             words: that are said in each.
             spaced: whether there is a space before each word; default: everywhere.
         """
-        results, space = [], self.index["<space>"]
         spaced = spaced or [[True] * len(items) for items in words]
+        try:
+            found = self.log_probs(waves)
+        except ValueError as error:
+            if len(waves) == 1:
+                return [error]
+            each = zip(waves, words, spaced, strict=True)
+            return [self.word_starts(*([part] for part in item))[0] for item in each]
+        results, space = [], self.index["<space>"]
         for wav, log_probs, items, spaces in zip(
-            waves, self.log_probs(waves), words, spaced, strict=True
+            waves, found, words, spaced, strict=True
         ):
             ids = [self.token_ids(word) for word in items]
             between = [space if s else None for s in spaces]

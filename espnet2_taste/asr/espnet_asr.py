@@ -1,12 +1,15 @@
 """Taking the encoder and the normalisation out of an ESPnet ASR model."""
 
 import importlib
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from espnet2_taste.io.checkpoint import describe_mismatch, load_state
 from espnet2_taste.io.config import read_yaml
+from espnet2_taste.nn.padding import by_length
 
 #: ESPnet's names. ``espnet2.tasks.asr`` has the full list but takes tens of seconds
 #: to import; it is asked only for a name that is not here.
@@ -18,6 +21,17 @@ _ENCODERS = {
     "rnn": "rnn_encoder.RNNEncoder",
     "transformer": "transformer_encoder.TransformerEncoder",
     "vgg_rnn": "vgg_rnn_encoder.VGGRNNEncoder",
+}
+
+#: Classes that :func:`mask_padding` suffices for, if their attention is not legacy.
+_MASKING = {
+    "BranchformerEncoder",
+    "ConformerEncoder",
+    "ContextualBlockConformerEncoder",
+    "ContextualBlockTransformerEncoder",
+    "EBranchformerEncoder",
+    "MultiConvConformerEncoder",
+    "TransformerEncoder",
 }
 
 #: Convolutions over time inside a layer, by their names in ESPnet's classes.
@@ -46,14 +60,73 @@ def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
     return encoder_class(input_size=input_size, **conf)
 
 
+def encode(
+    encoder: torch.nn.Module,
+    feats: torch.Tensor,
+    lengths: torch.Tensor,
+    layers: Sequence[int] = (),
+) -> tuple[torch.Tensor, ...]:
+    """Run an encoder of :func:`mask_padding`; a batch gives what single items give.
+
+    Args:
+        encoder: ESPnet's.
+        feats: (B, T, input_size), zeros in the padding.
+        lengths: (B,) int64.
+        layers: whose inputs are wanted, too (the number of layers: the last's output).
+
+    Returns:
+        lengths (B,), output (B, F, size), and the residual stream entering each of
+        ``layers`` (B, F, size).
+
+    Raises:
+        ValueError: an item has fewer frames than the subsampling needs.
+    """
+    # its own module is named espnet.nets or espnet2.legacy.nets, by version
+    from espnet2.asr.encoder.transformer_encoder import TooShortUttError
+
+    def run(feats: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+        streams: dict[int, torch.Tensor] = {}
+        with ExitStack() as hooks:
+            for layer in layers:
+                hooks.callback(_tap(encoder, layer, streams).remove)
+            try:
+                out, out_lengths, _ = encoder(feats, lengths)
+            except TooShortUttError as error:
+                raise ValueError(f"too short for the encoder: {error}") from None
+        if int(out_lengths.min()) < 1:
+            raise ValueError(
+                f"too short for the encoder: {int(lengths.min())} frames of features"
+            )
+        out = out[0] if isinstance(out, tuple) else out  # interCTC adds outputs
+        return [out_lengths.to(lengths), out, *(streams[layer] for layer in layers)]
+
+    masks = type(encoder).__name__ in _MASKING and not any(
+        type(module).__name__.startswith("Legacy") for module in encoder.modules()
+    )
+    return tuple(run(feats, lengths) if masks else by_length(run, feats, lengths))
+
+
+def _tap(encoder: torch.nn.Module, index: int, streams: dict[int, torch.Tensor]):
+    """A hook that puts the residual stream entering a layer into ``streams``."""
+
+    def catch(module, args, result=None):
+        stream = (args if result is None else result)[0]
+        # Conformers pass (hidden, positional encoding) along.
+        streams[index] = stream[0] if isinstance(stream, tuple) else stream
+
+    if index < len(encoder.encoders):
+        return encoder.encoders[index].register_forward_pre_hook(catch)
+    return encoder.encoders[-1].register_forward_hook(catch)
+
+
 def mask_padding(encoder: torch.nn.Module) -> None:
-    """Make an ESPnet encoder give in a batch what it gives for single utterances.
+    """Keep padding out of an ESPnet encoder, where masks can.
 
     ESPnet thins the padding mask out by slicing, which leaves items that are shorter
     than the longest one or two frames computed from padding; and the convolutions of
-    its conformers and (E-)branchformers see padding. What remains batch dependent:
-    ``rel_pos_type: legacy`` (ESPnet's default for conformers; positions depend on the
-    padded length).
+    its conformers and (E-)branchformers see padding. What has no masks, or positions
+    that depend on the padded length (``rel_pos_type: legacy``, ESPnet's default for
+    conformers), :func:`encode` runs length by length.
     """
     _fix_subsampled_masks(encoder)
     for layer in getattr(encoder, "encoders", ()):
@@ -144,16 +217,34 @@ def build_frontend(config: dict) -> torch.nn.Module:
         from espnet2_taste.asr.mel_pitch import MelPitchFrontend
 
         return MelPitchFrontend(**conf)
-    from espnet2.asr.frontend.default import DefaultFrontend
+    from espnet2_taste.asr.log_mel import LogMelFrontend
 
-    return DefaultFrontend(**conf)
+    return LogMelFrontend(**conf)
 
 
-def read_asr_config(path: str) -> dict:
+def register_frontend() -> None:
+    """ESPnet's ASR task and ``Speech2Text`` build our ``default`` frontend: it is the
+    same for single utterances, and has an option more."""
+    from espnet2.tasks.asr import frontend_choices
+
+    from espnet2_taste.asr.log_mel import LogMelFrontend
+
+    frontend_choices.classes["default"] = LogMelFrontend
+
+
+def read_asr_config(path: str, even_level: bool | None = None) -> dict:
     """What :class:`EspnetEncoder` needs of an ESPnet ASR config.yaml.
+
+    Args:
+        path: of the file.
+        even_level: of the frontend that its encoder is to read; None: its own.
 
     Returns:
         encoder, encoder_conf, asr_input_size, normalize, normalize_conf.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is of another kind of model, or was trained on other features.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"espnet encoder: no asr_config file {path}")
@@ -167,14 +258,20 @@ def read_asr_config(path: str) -> dict:
             raise ValueError(
                 f"espnet encoder: {path} has a {part}, which is not supported"
             )
-    size = config.get("input_size")
+    size, frontend_conf = config.get("input_size"), config.get("frontend_conf") or {}
+    heard = bool(frontend_conf.get("even_level"))
+    if even_level not in (None, heard):
+        raise ValueError(
+            f"espnet encoder: {path} was trained with even_level {heard}: set it so in "
+            "frontend_conf, too"
+        )
     if size is None:
         if config.get("frontend", "default") not in ("default", "mel_pitch"):
             raise ValueError(
                 f"espnet encoder: {path} uses frontend {config['frontend']!r}; only "
                 f"recognisers on ESPnet's default frontend can be taken over"
             )
-        size = (config.get("frontend_conf") or {}).get("n_mels", 80)
+        size = frontend_conf.get("n_mels", 80)
         # a recogniser trained on mel_pitch has heard the two pitch dimensions
         size += 2 * (config.get("frontend") == "mel_pitch")
     normalize_conf = dict(config.get("normalize_conf") or {})

@@ -49,6 +49,9 @@ class EspnetRecogniser(AbsRecogniser):
         """ESPnet's inference class; imports take 10 s."""
         from espnet2.bin.asr_inference import Speech2Text
 
+        from espnet2_taste.asr.espnet_asr import register_frontend
+
+        register_frontend()
         try:
             return Speech2Text(device=self.device, **{**self.files, **self.conf})
         except (AttributeError, KeyError, RuntimeError, TypeError) as error:

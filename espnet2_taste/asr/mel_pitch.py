@@ -4,8 +4,8 @@ import math
 
 import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from espnet2.asr.frontend.default import DefaultFrontend
 
+from espnet2_taste.asr.log_mel import LogMelFrontend, at_level
 from espnet2_taste.asr.pitch import PitchExtractor
 from espnet2_taste.nn.segments import length_mask
 
@@ -26,7 +26,8 @@ class MelPitchFrontend(AbsFrontend):
         f0_min: lowest F0 searched, in Hz.
         f0_max: highest F0 searched, in Hz.
         pitch_window_ms: analysis window of the pitch tracker.
-        mel_conf: further arguments of ESPnet's ``DefaultFrontend``.
+        mel_conf: further arguments of :class:`LogMelFrontend`, such as ``even_level``,
+            which is of the pitch, too.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class MelPitchFrontend(AbsFrontend):
         **mel_conf,
     ):
         super().__init__()
-        self.mel = DefaultFrontend(
+        self.mel = LogMelFrontend(
             fs=fs, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, **mel_conf
         )
+        self.even_level = self.mel.even_level
         self.pitch = PitchExtractor(
             fs=int(self.mel.logmel.mel_options["sr"]),
             hop_length=hop_length,
@@ -71,8 +73,12 @@ class MelPitchFrontend(AbsFrontend):
         Returns:
             feats (B, T, n_mels + 2) float32, 0 in the padding, and lengths (B,).
         """
+        if self.even_level:
+            input = at_level(input, input_lengths)
         mel, lengths = self.mel(input, input_lengths)
-        f0, voicing = self.pitch(input, input_lengths, mel.size(1), self.first_centre)
+        f0, voicing = self.pitch(
+            input, input_lengths, mel.size(1), self.first_centre, lengths
+        )
         log_f0 = (f0.log() - self.centre) / self.spread
         pitch = torch.stack((log_f0 * voicing, voicing), dim=-1)
         mask = length_mask(lengths, mel.size(1))

@@ -84,21 +84,27 @@ class PitchExtractor(torch.nn.Module):
         lengths: torch.Tensor,
         num_frames: int,
         first_centre: int = 0,
+        frame_lengths: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Track pitch.
+        """Track pitch; an item's frames depend on no frame after its last one.
 
         Args:
             wav: (B, N) float waveforms.
             lengths: (B,) int64 samples.
             num_frames: T; frame t is centred at ``first_centre + t * hop_length``.
             first_centre: sample at the centre of frame 0.
+            frame_lengths: (B,) int64 frames of each item; None: all have T.
 
         Returns:
             F0 (B, T) in Hz (a guess where unvoiced) and voicing degree (B, T) in
             [0, 1], float32.
         """
         with torch.autocast(wav.device.type, enabled=False):
-            phi = self._correlate(self._frames(wav, lengths, num_frames, first_centre))
+            frames = self._frames(wav, lengths, num_frames, first_centre)
+            if frame_lengths is not None:
+                own = length_mask(frame_lengths, num_frames)
+                frames = frames * own[..., None]
+            phi = self._correlate(frames)
         inner = phi[..., 1:-1]
         peak = inner >= torch.maximum(phi[..., :-2], phi[..., 2:])
         score = torch.where(peak, inner, inner - 2.0) - self.octave_cost * self.octaves
@@ -119,6 +125,8 @@ class PitchExtractor(torch.nn.Module):
         wav = wav.float() * length_mask(lengths, wav.size(1))
         wav = torch.nn.functional.pad(wav, (4 * self.step, 4 * self.step))
         wav = wav.unfold(1, len(self.low_pass), self.step) @ self.low_pass
+        # the filter rings on after the end; alone, an item has no room for that
+        wav = wav * length_mask((lengths - 1) // self.step + 1, wav.size(1))
         start = self.window // 2 - first_centre // self.step
         needed = (num_frames - 1) * self.hop_length + self.window
         wav = torch.nn.functional.pad(wav, (start, needed - start - wav.size(1)))

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 import torch
 
+from espnet2_taste.nn.padding import Padding, frame_mask, masked
 from espnet2_taste.taslm.backbone import HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
-from espnet2_taste.vocoder.cosyvoice.padding import Padding, frame_mask, masked
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
 from espnet2_taste.vocoder.cosyvoice.source import HarmonicSource, running_cycles
 from espnet2_taste.vocoder.cosyvoice.unet import UNet

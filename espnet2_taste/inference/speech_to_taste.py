@@ -94,8 +94,12 @@ class SpeechToTaste(TasteInference):
                 batch["speech"], batch["speech_lengths"], view, need_attention
             )
         except ValueError as error:  # of a part that has a limit of length
-            longest = names[int(batch["speech_lengths"].argmax())]
-            raise ValueError(f"utterance {longest}: {error}") from None
+            if len(names) == 1:
+                raise ValueError(f"utterance {names[0]}: {error}") from None
+            for item in zip(waves, text, names, strict=True):  # which one is it?
+                wav, words, name = ([part] for part in item)
+                self.batch_tokenize(wav, words, need_attention, name)
+            raise
         codes = self.model.segment_codes(taste, view).cpu()
         attention = [None] * len(text)
         if need_attention:

@@ -1,15 +1,20 @@
-"""ESPnet's ASR task, which resamples the dump's speech to its frontend's rate."""
+"""ESPnet's ASR task on speech of any rate, without what depends on the batch."""
 
 import argparse
 
 from espnet2.tasks.asr import ASRTask
 
+from espnet2_taste.asr.espnet_asr import mask_padding, register_frontend
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
 
+register_frontend()
+
 
 class ResamplingASRTask(CountsBins, ASRTask):
-    """Where the rates are equal, nothing differs from ESPnet's."""
+    """The dump's speech is resampled to the frontend's rate, and what an utterance's
+    last frames are does not depend on its neighbours in the batch. Alone and at the
+    frontend's rate, an utterance gives what it gives in ESPnet."""
 
     @classmethod
     def sample_rate(cls, args: argparse.Namespace) -> int:
@@ -22,3 +27,9 @@ class ResamplingASRTask(CountsBins, ASRTask):
         if preprocess is None:
             return None
         return at_rate(preprocess, cls.sample_rate(args), args, train)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace):
+        model = super().build_model(args)
+        mask_padding(model.encoder)
+        return model

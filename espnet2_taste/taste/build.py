@@ -9,8 +9,8 @@ import functools
 import inspect
 
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
-from espnet2.asr.frontend.default import DefaultFrontend
 
+from espnet2_taste.asr.log_mel import LogMelFrontend
 from espnet2_taste.asr.mel_pitch import MelPitchFrontend
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.class_choices import ClassChoices
@@ -41,7 +41,7 @@ frontend_choices = ClassChoices(
     {
         "whisper_mel": WhisperMelFrontend,
         "mel_pitch": MelPitchFrontend,
-        "default": DefaultFrontend,
+        "default": LogMelFrontend,
     },
     type_check=AbsFrontend,
     default="whisper_mel",
@@ -146,6 +146,11 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
         value_size=encoder.value_size,
         num_values=encoder.num_values,
     )
+    if not getattr(frontend, "pad_to_30s", False):
+        # Alone, an utterance has no padding to attend to: nor must it in a batch.
+        for part in (encoder, aggregator):
+            if hasattr(part, "mask_padding"):
+                part.mask_padding = True
     quantizer = build_quantizer(
         args.quantizer, aggregator.output_size, args.quantizer_conf
     )

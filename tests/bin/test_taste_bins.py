@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 import yaml
+from tiny_asr import save_ctc
 
-from espnet2_taste.asr.espnet_asr import build_encoder
 from espnet2_taste.bin.align import main as align
 from espnet2_taste.bin.edit import main as edit
 from espnet2_taste.bin.extract_feats import main as extract_feats
@@ -35,32 +35,7 @@ def data(tiny_data, tmp_path_factory):
 @pytest.fixture(scope="module")
 def asr(tmp_path_factory):
     """A random ESPnet CTC model on characters: config.yaml and weights."""
-    folder = tmp_path_factory.mktemp("asr")
-    tokens = ["<blank>", "<unk>", "<space>", *"abdehklmnoprstuw", "<sos/eos>"]
-    conf = {
-        "output_size": 16,
-        "attention_heads": 2,
-        "linear_units": 16,
-        "num_blocks": 1,
-        "input_layer": "conv1d2",
-    }
-    config = {
-        "frontend": "default",
-        "frontend_conf": {"fs": 16000, "hop_length": 160, "n_mels": 20},
-        "normalize": "utterance_mvn",
-        "normalize_conf": {},
-        "encoder": "transformer",
-        "encoder_conf": conf,
-        "token_list": tokens,
-        "input_size": None,
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    encoder = build_encoder("transformer", 20, conf)
-    state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
-    state["ctc.ctc_lo.weight"] = torch.randn(len(tokens), 16)
-    state["ctc.ctc_lo.bias"] = torch.zeros(len(tokens))
-    torch.save(state, folder / "model.pth")
-    return folder
+    return save_ctc(tmp_path_factory.mktemp("asr"))
 
 
 def run_align(asr, data, out):

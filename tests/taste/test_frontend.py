@@ -114,9 +114,10 @@ def test_mel_pitch_starts_with_the_default_frontend(conf):
     wav = torch.cat((noise(0.5), harmonics(150.0)[None]))
     lengths = torch.tensor([8000, 6400])
     feats, feats_lengths = frontend(wav, lengths)
-    mel, mel_lengths = default(wav, lengths)
-    assert torch.equal(feats[..., :-2], mel)
-    assert torch.equal(feats_lengths, mel_lengths)
+    for item, length in enumerate(lengths.tolist()):  # in a batch ESPnet errs
+        mel, frames = default(wav[item : item + 1, :length], lengths[item : item + 1])
+        assert frames == feats_lengths[item]
+        torch.testing.assert_close(feats[item, : int(frames), :-2], mel[0])
     assert (feats[0, :, -1] < 0.5).all() and (feats[1, 3:20, -1] > 0.9).all()
     assert (feats[1, feats_lengths[1] :] == 0).all()
     centre, spread = math.log(60 * 420) / 2, math.log(420 / 60) / 4

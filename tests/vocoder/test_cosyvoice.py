@@ -3,12 +3,12 @@ import torch
 from tiny_vocoder import SPEAKER, TINY, UNITS, published_state, tiny_voice_generator
 from torch.nn import functional as F
 
+from espnet2_taste.nn.padding import nearest
 from espnet2_taste.vocoder import load_vocoder
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
-from espnet2_taste.vocoder.cosyvoice.padding import nearest
 from espnet2_taste.vocoder.cosyvoice.source import running_phase
 from espnet2_taste.vocoder.cosyvoice.vocoder import CosyVoiceVocoder, Prompt
 

@@ -9,6 +9,7 @@ import torch
 from espnet2_taste.asr.espnet_asr import (
     build_encoder,
     build_normalize,
+    encode,
     load_asr_weights,
     mask_padding,
     read_asr_config,
@@ -108,14 +109,15 @@ class EspnetEncoder(AbsTasteEncoder):
 
         Args:
             conf: encoder_conf as the user wrote it (not changed).
-            frontend: not needed.
+            frontend: of the same model; its features must be the recogniser's.
 
         Returns:
             The same without ``asr_config``, its content inlined.
 
         Raises:
             FileNotFoundError: asr_config or asr_model does not exist.
-            ValueError: the recogniser has parts that cannot be taken over.
+            ValueError: the recogniser has parts that cannot be taken over, or heard
+                other features.
         """
         conf = copy.deepcopy(conf)
         asr_config = conf.pop("asr_config", None)
@@ -124,8 +126,8 @@ class EspnetEncoder(AbsTasteEncoder):
         model = conf.get("asr_model")
         if model is not None and not Path(model).is_file():
             raise FileNotFoundError(f"espnet encoder: no asr_model file {model}")
-        conf.update(read_asr_config(asr_config))
-        return conf
+        even_level = getattr(frontend, "even_level", None)
+        return conf | read_asr_config(asr_config, even_level)
 
     @property
     def key_size(self) -> int:
@@ -159,7 +161,7 @@ class EspnetEncoder(AbsTasteEncoder):
         """Encode (B, T, input_size) into keys and values of the same F frames.
 
         Raises:
-            TooShortUttError: (ESPnet's) fewer frames than the subsampling needs.
+            ValueError: an item has fewer frames than the subsampling needs.
         """
         # ESPnet's masks are as long as the longest item.
         feats = feats[:, : int(feats_lengths.max())]
@@ -169,8 +171,10 @@ class EspnetEncoder(AbsTasteEncoder):
             asr_feats = feats[..., : self.asr_input_size] * mask
             if self.normalize is not None:
                 asr_feats, _ = self.normalize(asr_feats, feats_lengths)
-            keys, lengths, tapped = self._encode(asr_feats, feats_lengths)
-        lengths = lengths.to(feats_lengths)
+            lengths, keys, *streams = encode(
+                self.encoder, asr_feats, feats_lengths, self.tapped_layers
+            )
+        tapped = dict(zip(self.tapped_layers, streams, strict=True))
         keys = keys * length_mask(lengths, keys.size(1))[..., None]
         if self.value_conv is not None:
             rest = feats[..., self.asr_input_size :]
@@ -180,31 +184,6 @@ class EspnetEncoder(AbsTasteEncoder):
             )
         values = join_values([tapped[source] for source in self.value_sources])
         return EncoderOutput(keys, values, lengths)
-
-    def _encode(self, feats, lengths):
-        """Run the ESPnet encoder and catch the tapped layers' inputs on the way."""
-        tapped = {}
-        handles = [self._tap(layer, tapped) for layer in self.tapped_layers]
-        try:
-            out, lengths, _ = self.encoder(feats, lengths)
-        finally:
-            for handle in handles:
-                handle.remove()
-        # interCTC adds outputs
-        return out[0] if isinstance(out, tuple) else out, lengths, tapped
-
-    def _tap(self, index: int, tapped: dict):
-        """A hook that puts the residual stream entering a layer into ``tapped``."""
-
-        def catch(module, args, result=None):
-            stream = (args if result is None else result)[0]
-            # Conformers pass (hidden, positional encoding) along.
-            tapped[index] = stream[0] if isinstance(stream, tuple) else stream
-
-        layers = self.encoder.encoders
-        if index < len(layers):
-            return layers[index].register_forward_pre_hook(catch)
-        return layers[-1].register_forward_hook(catch)
 
     def _check_layers(self, name: str) -> None:
         layers = getattr(self.encoder, "encoders", None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet2_taste.vocoder.cosyvoice.padding import masked
+from espnet2_taste.nn.padding import masked
 from espnet2_taste.vocoder.cosyvoice.unet import UNet
 
 

@@ -4,12 +4,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.nn.padding import frame_mask
 from espnet2_taste.nn.rel_pos_encoder import RelPosEncoder
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder.cosyvoice.cfm import ConditionalFlowMatching, FlowDraws
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
-from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
 from espnet2_taste.vocoder.cosyvoice.unet import UNet
 

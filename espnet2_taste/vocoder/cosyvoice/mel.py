@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from espnet2_taste.nn.padding import frame_mask, reflect
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
-from espnet2_taste.vocoder.cosyvoice.padding import frame_mask, reflect
 
 FLOOR = 1e-5
 
@@ -44,7 +44,7 @@ class TargetMel(nn.Module):
 
         Args:
             speech: (B, N) float waveforms in [-1, 1], zeros in the padding.
-            lengths: (B,) int64 samples, each more than (n_fft - hop) / 2.
+            lengths: (B,) int64 samples, each ``hop`` or more.
 
         Returns:
             (B, num_mels, T), zeros in the padding, and the frames of each item (B,).
@@ -54,13 +54,13 @@ class TargetMel(nn.Module):
         """
         with torch.autocast(speech.device.type, enabled=False):
             speech, spec = speech.float(), self.spec
-            if speech.size(1) <= self.edge:
+            if speech.size(1) < spec.hop:
                 raise ValueError(
                     f"{speech.size(1)} samples at {spec.sample_rate} Hz are too short "
-                    f"for a mel frame: {self.edge + 1} or more are needed"
+                    f"for a mel frame: {spec.hop} or more are needed"
                 )
             spectrum = torch.stft(
-                reflect(speech, lengths, self.edge),
+                reflect(speech, lengths, self.edge, self.edge),
                 spec.n_fft,
                 spec.hop,
                 spec.win,

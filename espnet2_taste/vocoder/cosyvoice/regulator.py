@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from espnet2_taste.vocoder.cosyvoice.padding import (
+from espnet2_taste.nn.padding import (
     MaskedGroupNorm,
     frame_mask,
     masked,

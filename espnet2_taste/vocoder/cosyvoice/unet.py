@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from espnet2_taste.vocoder.cosyvoice.padding import MaskedGroupNorm, Padding, masked
+from espnet2_taste.nn.padding import MaskedGroupNorm, Padding, masked
 
 NUM_GROUPS = 8
 FFN_RATIO = 4

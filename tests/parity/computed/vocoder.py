@@ -6,13 +6,13 @@ import torch
 from on_device import DEVICE
 
 from espnet2_taste.hub.compat import count_padding, round_phases
+from espnet2_taste.nn.padding import frame_mask
 from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
 from espnet2_taste.vocoder.cosyvoice.checkpoint import fold_weight_norm, infer_conf
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
-from espnet2_taste.vocoder.cosyvoice.padding import frame_mask
 
 MAIN, EXTRA = "g_voice_generator", "g_voice_generator_extra"
 MODEL = "g_voice_generator_model"

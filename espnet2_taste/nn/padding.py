@@ -1,13 +1,18 @@
-"""Right padding that changes nothing: masks, norms and reflections per item.
+"""The end of an item: right padding that changes nothing.
+
+The law: a batch gives what each of its items gives alone. Whatever reaches beyond an
+item's end (a convolution, a reflection, a norm, a window) meets there what it meets
+alone, and not its neighbours' length. Helpers: masks, norms, reflections and
+interpolation per item; :func:`by_length` for networks that have no masks.
 
 Every mask here is None where no item of a batch is padded; then nothing is computed
-for it. A batch of different lengths gives what each item gives alone.
+for it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
 from espnet2_taste.nn.segments import length_mask
 
@@ -83,20 +88,53 @@ def nearest(
     return x.gather(1, index[..., None].expand(-1, -1, x.size(2)))
 
 
-def reflect(x: torch.Tensor, lengths: torch.Tensor | None, amount: int) -> torch.Tensor:
-    """Reflection padding at both ends of each item.
+def reflect(
+    x: torch.Tensor, lengths: torch.Tensor, before: int, after: int
+) -> torch.Tensor:
+    """Each item goes on beyond its ends as its reflection, without repeating them.
+
+    Where torch's ``reflect`` padding is defined, this is its result for the item alone;
+    an item shorter than that is reflected to and fro.
 
     Args:
         x: (B, N).
-        lengths: (B,) int64, more than ``amount``; None: all N.
-        amount: samples added at each end.
+        lengths: (B,) int64, at least 1.
+        before: samples added before the first one.
+        after: samples added after each item's last one.
 
     Returns:
-        (B, N + 2 amount); an item's right padding starts after its last sample.
+        (B, before + N + after).
     """
-    if lengths is None:
-        return F.pad(x, (amount, amount), mode="reflect")
-    index = torch.arange(-amount, x.size(1) + amount, device=x.device).abs()
-    last = lengths[:, None] - 1
-    index = torch.where(index > last, 2 * last - index, index)
-    return x.gather(1, index.clamp(min=0))
+    index = torch.arange(-before, x.size(1) + after, device=x.device).abs()
+    last = (lengths - 1)[:, None]
+    index = index % (2 * last).clamp(min=1)
+    return x.gather(1, torch.minimum(index, 2 * last - index).clamp(min=0))
+
+
+def by_length(
+    run: Callable[..., list[torch.Tensor]], x: torch.Tensor, lengths: torch.Tensor
+) -> list[torch.Tensor]:
+    """Run the items of each length by themselves.
+
+    Args:
+        run: (b, n, ...) of one length and its lengths (b,) -> tensors (b, ...) or
+            (b, m, ...).
+        x: (B, N, ...).
+        lengths: (B,) int64.
+
+    Returns:
+        ``run``'s tensors for all items, zeros after the end of each.
+    """
+    order, parts = [], []
+    for length in lengths.unique().tolist():
+        rows = (lengths == length).nonzero().squeeze(1)
+        order.append(rows)
+        parts.append(run(x[rows, :length], lengths[rows]))
+    place = torch.cat(order).argsort()
+    joined = []
+    for column in zip(*parts, strict=True):
+        if column[0].dim() > 1:
+            rows = [row for part in column for row in part]
+            column = [torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)]
+        joined.append(torch.cat(column)[place])
+    return joined
