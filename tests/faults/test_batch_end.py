@@ -224,9 +224,12 @@ def test_tokenizers(name):
             assert torch.equal(all_codes[item, : codes.size(1)], codes[0])
 
 
-@pytest.mark.parametrize("name", ["unit_transformer", "word_synchronous"])
+DECODERS = ["unit_transformer", "word_synchronous", "masked_parallel"]
+
+
+@pytest.mark.parametrize("name", DECODERS)
 def test_speech_decoders(name):
-    conf = {"speech_decoder_conf": WORD_SYNCHRONOUS} if "word" in name else {}
+    conf = {} if "unit" in name else {"speech_decoder_conf": WORD_SYNCHRONOUS}
     model = build("taste", "cpu", speech_decoder=name, **conf)
     data = texts(6)
     data["taste"] = torch.randint(8, (6, 3, 2))
