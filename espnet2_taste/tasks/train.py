@@ -33,7 +33,7 @@ RESUMABLE = {
         "valid_max_cache_size",
     ),
 }
-#: Options of which there must be at least one; of other numbers none is negative.
+#: Options above 0; of other numbers none is negative.
 POSITIVE = {
     *("max_epoch", "batch_size", "valid_batch_size", "batch_bins", "valid_batch_bins"),
     *("accum_grad", "num_iters_per_epoch", "log_interval", "patience", "crop_s"),
@@ -68,11 +68,12 @@ def check_numbers(args: Namespace) -> None:
         ValueError: names the option.
     """
     for name, value in vars(args).items():
-        low = int(name in POSITIVE)
-        if name.startswith("wandb_"):  # -1: never
-            continue
-        if isinstance(value, int | float) and not value >= low:
-            raise ValueError(f"--{name} {value}: expected a number from {low} on")
+        if name.startswith("wandb_") or not isinstance(value, int | float):
+            continue  # wandb's -1: never
+        if name in POSITIVE and not value > 0:
+            raise ValueError(f"--{name} {value}: expected a number above 0")
+        if not value >= 0:
+            raise ValueError(f"--{name} {value}: expected a number from 0 on")
 
 
 def check_confs(task: type[AbsTask], args: Namespace) -> None:

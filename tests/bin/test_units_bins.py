@@ -97,6 +97,26 @@ def train_units(root, output_dir, *more):
     train(units_train, root / "units.yaml", output_dir, shapes, *more, **data)
 
 
+def test_one_speaker(tmp_path, caplog):
+    """As LJSpeech: the encoder stays untrained; a constant stands for the speaker."""
+    data = tmp_path / "train"
+    write_data(data)
+    (data / "utt2spk").write_text((data / "utt2spk").read_text().replace(" b", " a"))
+    (tmp_path / "spk.yaml").write_text(yaml.safe_dump(SPEAKER_CONFIG))
+    spoken = {"speech": (data / "wav.scp", "sound")}
+    spoken["speaker"] = (data / "utt2spk", "text")
+    shapes = data / "utt2num_samples"
+    train(speaker_train, tmp_path / "spk.yaml", tmp_path / "spk", shapes, **spoken)
+    assert "has one speaker" in caplog.text
+    utt, model = tmp_path / "utt", tmp_path / "spk"
+    run(extract_speakers, model=model, data_dir=data, output_dir=utt)
+    options = dict(average="speaker", spk_emb=utt / "spk_emb.scp", data_dir=data)
+    run(extract_speakers, **options, output_dir=tmp_path / "avg")
+    rows = list(load(tmp_path / "avg/spk_emb.scp").values())
+    assert len(rows) == 6 and all(np.array_equal(row, rows[0]) for row in rows)
+    assert np.isfinite(rows[0]).all()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Everything stage 3 makes for a training set: the root folder and lengths."""

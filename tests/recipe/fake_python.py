@@ -63,6 +63,10 @@ def main(words):
         out = Path(words[1])
         write(out / "sample_rate")
         shutil.copy(out / "text", out / "utt2num_samples")
+    elif name == "split_scps":
+        scps = words[words.index("--scps") + 1 :]
+        for scp in scps:
+            write(out / Path(scp).name / "num_splits")
     elif name == "train_tokenizer":
         write(options["--output"])
     elif name == "extract_speakers" and "--average" in options:

@@ -155,6 +155,17 @@ def test_stages_that_are_skipped(taste, recipe):
     assert (recipe / "exp/decode_top_k5").is_dir() and (recipe / "exp/decode").is_dir()
 
 
+def test_tables_in_parts(taste, recipe):
+    calls = taste(num_splits="2", stop_stage=7)
+    assert calls.count("split_scps exp/splits2/taste") == 1
+    assert calls.count("split_scps exp/splits2/taslm") == 1
+    lines = (recipe / "command_lines").read_text().splitlines()
+    lines = [line for line in lines if "taste_train" in line or "taslm_train" in line]
+    assert len(lines) == 5 and all('"--multiple_iterator", "true"' in x for x in lines)
+    assert all("exp/splits2/" in line and "raw/dev/" in line for line in lines)
+    assert taste(num_splits="2", stop_stage=7) == []
+
+
 def test_trained_models_that_are_given(taste, recipe):
     taste(stop_stage=7)
     given = {"taste_exp": "exp/taste_rvq", "no_vq_exp": "exp/taste_no_vq"}

@@ -5,8 +5,10 @@ import pytest
 import torch
 import yaml
 
+from espnet2_taste.bin.taste_train import main
 from espnet2_taste.io.checkpoint import build_model_from_file, load_state
 from espnet2_taste.taste.build import build_taste_model
+from espnet2_taste.units.unit_spec import UnitSpec
 
 
 def same(a, b):
@@ -41,6 +43,28 @@ def test_resumed_training_equals_uninterrupted(train_taste, tiny_taste, tmp_path
     assert same(
         load_state(tiny_taste / "2epoch.pth"), load_state(tmp_path / "2epoch.pth")
     )
+
+
+def test_tables_in_parts(taste_options, tiny_data, tmp_path):
+    """--num_splits of the recipe: only the first part of a table is looked into."""
+    from espnet2.bin.split_scps import main as split_scps
+
+    names = ["wav.scp", "text", "units.scp", "spk_emb.scp", "durations.scp"]
+    names += ["prosody.scp", "utt2num_samples"]
+    scps = [str(tiny_data / name) for name in names]
+    parts = tmp_path / "parts"
+    split_scps(["--num_splits", "2", "--output_dir", str(parts), "--scps", *scps])
+    options = taste_options(tmp_path / "exp", {"max_epoch": 1})
+    options += ["--multiple_iterator", "true"]
+    for i, word in enumerate(options):
+        if word.startswith("--train_") and word.endswith(("_type", "_file")):
+            options[i + 1] = options[i + 1].replace(str(tiny_data), str(parts))
+    main(options)
+    state = load_state(tmp_path / "exp/1epoch.pth")
+    assert all(torch.isfinite(value).all() for value in state.values())
+    (parts / "unit_spec.yaml").write_text(UnitSpec(7).text())
+    with pytest.raises(ValueError, match="units instead of"):
+        main([*options, "--output_dir", str(tmp_path / "other")])
 
 
 def test_sub_stages_initialise_each_other(train_taste, tmp_path):
