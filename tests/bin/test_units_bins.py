@@ -234,14 +234,6 @@ def test_speech_is_cropped_or_repeated_and_its_speaker_is_known():
         prepare("u", {"speech": np.ones(0), "speaker": "a"})
 
 
-def test_one_speaker_is_an_error(tmp_path):
-    (tmp_path / "utt2spk").write_text("u x\nv x\n")
-    data = [(str(tmp_path / "utt2spk"), "speaker", "text")]
-    args = argparse.Namespace(train_data_path_and_name_and_type=data)
-    with pytest.raises(ValueError, match=r"1 speaker\(s\)"):
-        training_speakers(args)
-
-
 def test_units_from_features_and_from_audio_agree(trained):
     root, lengths = trained
     options = dict(model=root / "units", data_dir=root / "train")
