@@ -21,7 +21,7 @@ from espnet2_taste.bin import (
 )
 from espnet2_taste.bin import run as bin_run
 from espnet2_taste.io.rtf import read_rtf
-from espnet2_taste.tasks.speaker import SpeakerPreprocessor, training_speakers
+from espnet2_taste.tasks.speaker import SpeakerPreprocessor
 from espnet2_taste.tasks.units import UnitsPreprocessor, UnitsTask
 from espnet2_taste.units.unit_spec import UnitSpec
 
