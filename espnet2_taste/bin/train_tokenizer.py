@@ -62,7 +62,7 @@ def train_bpe(
 
 def write_characters(sentences: list[str], output: Path, asr: bool) -> None:
     """Write a character list; ``asr``: with ESPnet ASR's special symbols."""
-    chars = sorted(set("".join(sentences)) - set(" \n\t"))
+    chars = sorted(set("".join(sentences)) - {*" \n\t", WORD_START})
     if asr:
         pieces = ["<blank>", UNKNOWN, "<space>", *chars, "<sos/eos>"]
     else:

@@ -9,19 +9,32 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, durable: bool = False) -> Iterator[Path]:
     """A temporary name beside ``path`` to write to; renamed to it at the end.
 
     What lies at ``path`` stays until then, and for good if writing fails. Two processes
     never have the same name: the last to end wins.
+
+    Args:
+        path: of the file.
+        durable: whether it survives that the machine dies (slower).
+
+    Raises:
+        OSError: of writing; it names ``path``.
     """
     path = Path(path)
     with _own_name(path) as temporary:
         try:
             yield temporary
+            if durable:
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            unnamed = isinstance(error, OSError) and error.errno is not None
+            if unnamed and error.filename in (None, str(temporary)):
+                raise type(error)(error.errno, error.strerror, str(path)) from None
             raise
 
 

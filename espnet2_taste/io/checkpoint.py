@@ -2,12 +2,42 @@
 
 import argparse
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from espnet2_taste.io.atomic import replacing
 from espnet2_taste.io.config import read_arguments
+
+
+def save_tensors(path: str | Path, state: Mapping[str, Any]) -> None:
+    """``torch.save`` by rename; parents are made.
+
+    Raises:
+        OSError: it cannot be written (a full disk, say); what lies at ``path`` stays.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=True) as temporary:
+        try:
+            with open(temporary, "wb") as file:
+                torch.save(state, file)
+        except RuntimeError as error:  # torch hides what the system said
+            reason = " ".join(str(error).split())
+            raise OSError(
+                f"{path} cannot be written; is the disk full? ({reason})"
+            ) from None
+
+
+def is_whole(path: str | Path) -> bool:
+    """Whether a file that torch wrote is all there; torch itself takes other bytes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return False
 
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
@@ -15,25 +45,50 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
 
     Raises:
         FileNotFoundError: no such file.
-        RuntimeError: not a state dict of tensors (a tampered or foreign file).
+        RuntimeError: not a state dict of tensors (a tampered, foreign or damaged file),
+            or one with values that are no numbers.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    zipped = zipfile.is_zipfile(path)  # older files are not
     try:
-        state = torch.load(
-            path,
-            map_location="cpu",
-            weights_only=True,
-            mmap=zipfile.is_zipfile(path),  # older files cannot
-        )
+        if zipped and not is_whole(path):
+            raise RuntimeError("damaged")
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:
+        reason = "damaged" if str(error) == "damaged" else type(error).__name__
         raise RuntimeError(
             f"{path} is not a plain checkpoint of tensors and was not loaded "
-            f"({type(error).__name__}); take it from a source you trust"
+            f"({reason}); take it from a source you trust"
         ) from None
     if not isinstance(state, dict):
         raise RuntimeError(f"{path} does not hold a state dict")
+    check_finite(state, path)
     return state
+
+
+def check_finite(state: Mapping[str, Any], path: str | Path) -> None:
+    """Refuse weights that are no numbers: what they compute is none, either.
+
+    Raises:
+        RuntimeError: names the file and the first such tensor.
+    """
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor) and not is_finite(value):
+            raise RuntimeError(
+                f"{path}: {name} has NaN or infinite values: its training failed; use "
+                "another epoch's checkpoint"
+            )
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all values are finite; reads them once and makes no copy."""
+    if not tensor.is_floating_point() or not tensor.numel() or tensor.is_meta:
+        return True
+    if tensor.element_size() == 1:  # float8 has no extremes
+        tensor = tensor.float()
+    low, high = tensor.aminmax()
+    return bool((low - low == 0) & (high - high == 0))
 
 
 def check_init_freeze(args: argparse.Namespace, model: torch.nn.Module) -> None:

@@ -10,19 +10,12 @@ from pathlib import Path
 import torch
 import yaml
 
-from espnet2_taste.io.atomic import replacing, write_text
-from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.checkpoint import load_state, save_tensors
 from espnet2_taste.io.config import read_yaml
 
 #: looked for in this order: of training, of packed models
 CHECKPOINTS = ("valid.loss.best.pth", "model.pth")
-
-
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """``torch.save`` by rename; parents are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        torch.save(tensors, temporary)
 
 
 def load_tensors(path: Path, made_by: str) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from espnet2.tasks.asr import ASRTask
 
 from espnet2_taste.asr.espnet_asr import mask_padding, register_frontend
 from espnet2_taste.io.audio import parse_rate
+from espnet2_taste.tasks.saving_trainer import SavingTrainer
 from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
 
 register_frontend()
@@ -15,6 +16,8 @@ class ResamplingASRTask(CountsBins, ASRTask):
     """The dump's speech is resampled to the frontend's rate, and what an utterance's
     last frames are does not depend on its neighbours in the batch. Alone and at the
     frontend's rate, an utterance gives what it gives in ESPnet."""
+
+    trainer = SavingTrainer
 
     @classmethod
     def sample_rate(cls, args: argparse.Namespace) -> int:

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.reporter import SubReporter, to_reported_value
-from espnet2.train.trainer import Trainer, TrainerOptions
+from espnet2.train.trainer import TrainerOptions
 from espnet2.utils.build_dataclass import build_dataclass
 
 from espnet2_taste.io.file_names import file_name
 from espnet2_taste.io.tables import read_table
+from espnet2_taste.tasks.saving_trainer import SavingTrainer
 from espnet2_taste.text.segmenters import SEGMENTERS
 
 
@@ -23,7 +24,7 @@ class TasteTrainerOptions(TrainerOptions):
     segmenter = "whitespace"  # no field: not every task has it
 
 
-class TasteTrainer(Trainer):
+class TasteTrainer(SavingTrainer):
     """Trainer of all our tasks.
 
     What a model says of a whole epoch (``epoch_statistics() -> {name: value}``, called

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 import torchaudio
 
-from espnet2_taste.io.model_folder import load_tensors, save_tensors
+from espnet2_taste.io.checkpoint import save_tensors
+from espnet2_taste.io.model_folder import load_tensors
 from espnet2_taste.units.unit_spec import UnitSpec
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
