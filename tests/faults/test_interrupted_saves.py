@@ -153,7 +153,7 @@ def undisturbed(tmp_path_factory):
 def test_killed_at_any_change_of_the_file_system(undisturbed, tmp_path):
     expected, changes = undisturbed
     assert changes > 30
-    for count in range(changes):
+    for count in range(changes // 3, changes):  # from the second epoch on
         folder = tmp_path / str(count)
         with KILL.after(count, folder):
             train(folder)
