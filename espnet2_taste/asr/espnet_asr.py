@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.io.checkpoint import describe_mismatch, load_state
+from espnet2_taste.io.checkpoint import load_state, load_strictly
 from espnet2_taste.io.config import read_yaml
 from espnet2_taste.nn.padding import by_length
 
@@ -293,12 +293,4 @@ def load_asr_weights(path: str, parts: torch.nn.ModuleDict) -> None:
     """
     prefixes = tuple(f"{name}." for name in parts)
     state = {k: v for k, v in load_state(path).items() if k.startswith(prefixes)}
-    problems = describe_mismatch(
-        {k: v.shape for k, v in parts.state_dict().items()},
-        {k: v.shape for k, v in state.items()},
-    )
-    if problems:
-        raise RuntimeError(
-            f"espnet encoder: {path} does not fit asr_config: {problems}"
-        )
-    parts.load_state_dict(state)
+    load_strictly(parts, state, f"espnet encoder: {path} does not fit asr_config")

@@ -52,14 +52,33 @@ class EspnetRecogniser(AbsRecogniser):
         from espnet2_taste.asr.espnet_asr import register_frontend
 
         register_frontend()
+        given = {**self.files, **self.conf}
         try:
-            return Speech2Text(device=self.device, **{**self.files, **self.conf})
+            made = Speech2Text(device=self.device, **given)
+            self._check(made, given)
         except (AttributeError, KeyError, RuntimeError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(
-                f"{self.name} is no ASR model of ESPnet, or --asr_conf does not suit "
-                f"it ({reason})"
+                f"{self.files['asr_model_file']} is no ASR model of ESPnet, or "
+                f"--asr_conf does not suit it ({reason})"
             ) from error
+        return made
+
+    @staticmethod
+    def _check(made, given: dict) -> None:
+        """RuntimeError for weights of another model, which ESPnet takes in silence."""
+        from espnet2_taste.io.checkpoint import describe_mismatch, load_state, shapes
+
+        parts = {"asr_model_file": ("", made.asr_model)}
+        if given.get("lm_file"):
+            parts["lm_file"] = ("lm.", made.beam_search.scorers["lm"])
+        for option, (prefix, part) in parts.items():
+            if given.get(f"quantize_{option.removesuffix('_file')}"):
+                continue  # other tensors than the file's
+            wanted = {prefix + k: s for k, s in shapes(part.state_dict()).items()}
+            found = shapes(load_state(given[option]))
+            if differences := describe_mismatch(wanted, found):
+                raise RuntimeError(f"{given[option]}: {differences}")
 
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:
         return [self._recognise(wav) for wav in wavs]

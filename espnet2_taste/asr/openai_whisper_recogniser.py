@@ -3,6 +3,7 @@
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 
@@ -82,9 +83,17 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
         """The model."""
         import whisper
 
-        return whisper.load_model(
-            self.model_name, self.device, download_root=self.download_root
-        )
+        from espnet2_taste.io.checkpoint import check_finite
+
+        try:
+            model = whisper.load_model(
+                self.model_name, self.device, download_root=self.download_root
+            )
+            check_finite(model.state_dict(), self.model_name)
+        except (RuntimeError, UnpicklingError, KeyError, TypeError, EOFError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise Unavailable(f"Whisper {self.model_name}: {reason}") from None
+        return model
 
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:
         return transcribe_pieces(wavs, _LIMIT, self._transcribe)

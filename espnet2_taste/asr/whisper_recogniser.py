@@ -78,8 +78,13 @@ class WhisperRecogniser(AbsRecogniser):
             WhisperTokenizer,
         )
 
-        model = WhisperForConditionalGeneration.from_pretrained(
-            self.model_name, dtype=getattr(torch, self.dtype)
+        from espnet2_taste.io.checkpoint import load_transformers
+
+        model = load_transformers(
+            WhisperForConditionalGeneration,
+            self.model_name,
+            spare="",
+            dtype=getattr(torch, self.dtype),
         )
         return (
             model.eval().to(self.device),

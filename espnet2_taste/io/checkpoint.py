@@ -1,6 +1,8 @@
 """Loading checkpoints, with checks that ESPnet does not make."""
 
 import argparse
+import pickle
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from espnet2_taste.io.atomic import replacing
 from espnet2_taste.io.config import read_arguments
@@ -162,6 +165,75 @@ def describe_mismatch(
     )
 
 
+def load_strictly(
+    model: torch.nn.Module,
+    state: Mapping[str, torch.Tensor],
+    problem: str,
+    limit: int = 5,
+) -> None:
+    """Load all of a state dict into all of a model.
+
+    Args:
+        model: may leave tensors out of its own state dict.
+        state: of the file.
+        problem: what to say before the differences, with the file's name.
+        limit: tensors listed of each kind.
+
+    Raises:
+        RuntimeError: names all tensors that are missing, unknown or of other shapes.
+    """
+    differences = describe_mismatch(shapes(model.state_dict()), shapes(state), limit)
+    if differences:
+        raise RuntimeError(f"{problem}: {differences}")
+    model.load_state_dict(state)
+
+
+def shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    """Name -> shape."""
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
+def load_transformers(cls: type, name: str, spare: str | None = None, **options):
+    """``cls.from_pretrained`` of transformers, whole and without a model's own code.
+
+    By itself, transformers draws at random what a file lacks.
+
+    Args:
+        cls: e.g. ``WhisperModel``.
+        name: hub id or local folder.
+        spare: pattern of names that a file may have beyond the model's; None: any.
+        options: others of ``from_pretrained``.
+
+    Raises:
+        OSError, ValueError: as transformers.
+        RuntimeError: weights that are missing, unknown, of other shapes or no numbers.
+    """
+    options |= {"trust_remote_code": False, "output_loading_info": True}
+    options |= {"ignore_mismatched_sizes": True}  # and tell them
+    try:
+        model, found = cls.from_pretrained(name, **options)
+    except (pickle.UnpicklingError, RuntimeError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RuntimeError(f"{name} cannot be loaded ({reason})") from None
+    unknown = found["unexpected_keys"] if spare is not None else []
+    wrong = {
+        "missing": found["missing_keys"],
+        "unexpected": [k for k in unknown if not re.fullmatch(spare, k)],
+        "other shape": [item[0] for item in found["mismatched_keys"]],
+    }
+    problems = [
+        f"{kind} ({len(names)}): {', '.join(sorted(names)[:3])}"
+        for kind, names in wrong.items()
+        if names
+    ]
+    if problems:
+        raise RuntimeError(
+            f"{name} does not hold a whole {cls.__name__}: {'; '.join(problems)}"
+        )
+    check_finite(model.state_dict(), name)
+    return model
+
+
 def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
     """Build a model for inference and load it strictly.
 
@@ -194,11 +266,5 @@ def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
         raise ValueError(
             f"{config_file} has no {error.name}: it is of another kind of model"
         ) from None
-    problems = describe_mismatch(
-        {k: v.shape for k, v in model.state_dict().items()},
-        {k: v.shape for k, v in state.items()},
-    )
-    if problems:
-        raise RuntimeError(f"{model_file} does not fit {config_file}: {problems}")
-    model.load_state_dict(state)
+    load_strictly(model, state, f"{model_file} does not fit {config_file}")
     return model.to(device).eval(), args

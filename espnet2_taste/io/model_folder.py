@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from espnet2_taste.io.atomic import write_text
-from espnet2_taste.io.checkpoint import load_state, save_tensors
+from espnet2_taste.io.checkpoint import load_state, load_strictly, save_tensors
 from espnet2_taste.io.config import read_yaml
 
 #: looked for in this order: of training, of packed models
@@ -99,7 +99,7 @@ def load_model(
     """
     conf, state = read_model(path, cls, made_by, part)
     model = cls(**conf)
-    model.load_state_dict(state)
+    load_strictly(model, state, f"{path} is no {cls.__name__}")
     return model.to(device).eval()
 
 

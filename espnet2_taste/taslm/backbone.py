@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from espnet2_taste.io.checkpoint import load_transformers
+
 
 @dataclass
 class LMOutput:
@@ -125,7 +127,7 @@ class HFCausalBackbone(AbsBackbone):
             "attn_implementation": attn_implementation,
         }
         if model is not None:
-            lm = AutoModelForCausalLM.from_pretrained(model, **options)
+            lm = load_transformers(AutoModelForCausalLM, model, **options)
         else:
             symbols = {"bos_token_id": vocab_size, "eos_token_id": vocab_size + 1}
             symbols |= {"vocab_size": vocab_size + 2, "pad_token_id": None}

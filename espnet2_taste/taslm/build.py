@@ -5,7 +5,7 @@ import logging
 
 import torch
 
-from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.checkpoint import load_state, load_strictly
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_arguments
@@ -79,12 +79,8 @@ def build_new_taslm(args: argparse.Namespace) -> TaslmModel:
     }
     args.quantizer_dim = _quantizer_dim(state, args.quantizer_conf)
     model = build_taslm_model(args)
-    try:
-        model.quantizer.load_state_dict(state)
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"{args.taste_model} does not fit {args.taste_config}: {error}"
-        ) from None
+    problem = f"{args.taste_model} does not fit {args.taste_config}"
+    load_strictly(model.quantizer, state, problem)
     return model
 
 

@@ -30,7 +30,7 @@ class HFTokenizer(AbsWordTokenizer):
         super().__init__()
         from transformers import AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
+        self.tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         self.backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if self.backend is None:
             raise ValueError(f"{model} has no tokenizer.json (of a 'fast' tokenizer)")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.io.checkpoint import check_finite, load_strictly
 from espnet2_taste.io.extras import import_extra
 from espnet2_taste.io.onnx_files import EXTRA, copy_onnx, find_onnx
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
@@ -187,5 +188,6 @@ def build_model(state: dict[str, torch.Tensor], stride: int) -> torch.nn.Module:
     else:
         config = model_v2.ModelConfig(**sizes)
         network = model_v2.S3TokenizerV2("speech_tokenizer_v2_25hz", config)
-    network.load_state_dict(state)
+    load_strictly(network, state, "weights of another network")
+    check_finite(state, "its weights")
     return network

@@ -12,7 +12,7 @@ import torch
 
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
-from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.checkpoint import check_finite, load_state, load_strictly
 from espnet2_taste.io.identity import weights_identity
 
 REPOSITORY, ENTRY = "tarepan/SpeechMOS:v1.2.0", "utmos22_strong"
@@ -88,7 +88,9 @@ class UtmosMeter(AbsMeter):
                 model = torch.hub.load(
                     str(self.code), ENTRY, source="local", pretrained=False
                 )
-                model.load_state_dict(load_state(self.weights))
+                state = load_state(self.weights)
+                load_strictly(model, state, "weights of another model")
+            check_finite(model.state_dict(), self.weights)
         except (RuntimeError, ImportError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise Unavailable(f"UTMOS: {self.weights.name} ({reason})") from None

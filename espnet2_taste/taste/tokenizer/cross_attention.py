@@ -4,6 +4,7 @@ import logging
 
 import torch
 
+from espnet2_taste.io.checkpoint import load_transformers
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.tokenizer.abs_aggregator import (
     AbsAggregator,
@@ -192,7 +193,7 @@ class CrossAttentionAggregator(AbsAggregator):
         from transformers import WhisperModel
 
         try:
-            model = WhisperModel.from_pretrained(name, dtype=torch.float32)
+            model = load_transformers(WhisperModel, name, dtype=torch.float32)
         except (OSError, ValueError) as error:
             raise FileNotFoundError(
                 f"cross_attention: cannot load init_from {name!r}, neither a local "

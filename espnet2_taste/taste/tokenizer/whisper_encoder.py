@@ -4,6 +4,7 @@ import inspect
 
 import torch
 
+from espnet2_taste.io.checkpoint import load_transformers
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.tokenizer.abs_encoder import (
     AbsTasteEncoder,
@@ -212,8 +213,11 @@ def _load(model, config, attn_implementation, dtype) -> torch.nn.Module:
         config = WhisperConfig(**config, attn_implementation=attn_implementation)
         return modeling_whisper.WhisperEncoder(config).to(getattr(torch, dtype))
     try:
-        whisper = WhisperModel.from_pretrained(
-            model, attn_implementation=attn_implementation, dtype=getattr(torch, dtype)
+        whisper = load_transformers(
+            WhisperModel,
+            model,
+            attn_implementation=attn_implementation,
+            dtype=getattr(torch, dtype),
         )
     except (OSError, ValueError) as error:
         raise FileNotFoundError(

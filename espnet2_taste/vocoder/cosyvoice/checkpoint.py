@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.io.checkpoint import describe_mismatch, load_state
+from espnet2_taste.io.checkpoint import load_state, load_strictly
 from espnet2_taste.io.config import read_yaml
 from espnet2_taste.io.model_folder import save_state
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
@@ -205,14 +205,7 @@ def load(path: str | Path, device: str = "cpu", **given) -> VoiceGenerator:
     state = fold_weight_norm(state)
     known = infer_conf(state, conf.get("flow_conf", {}).get("unet_heads"))
     model = VoiceGenerator(**{k: {**known[k], **conf.get(k, {})} for k in known})
-    problems = describe_mismatch(
-        {k: v.shape for k, v in model.state_dict().items()},
-        {k: v.shape for k, v in state.items()},
-        LISTED,
-    )
-    if problems:
-        raise RuntimeError(f"{path} does not fit the cosyvoice vocoder: {problems}")
-    model.load_state_dict(state)
+    load_strictly(model, state, f"{path} does not fit the cosyvoice vocoder", LISTED)
     return model.to(device).eval()
 
 
