@@ -149,6 +149,8 @@ def repair(folder: Path, options: TrainerOptions) -> None:
 
 def link(path: Path, target: Path) -> None:
     """Make ``path`` another name of a file, or a copy where that cannot be."""
+    if path.exists() and path.samefile(target):
+        return
     with replacing(path) as temporary:
         temporary.unlink(missing_ok=True)
         try:
