@@ -47,6 +47,7 @@ CHOICES = {
     "segmenter": sorted(SEGMENTERS),
     "score_asr": (*recogniser_choices.names(), "none"),
     "gpu_inference": ("auto", "true", "false"),
+    "spk_average": ("speaker", "utterance"),
     "speaker_type": speaker_choices,
     "unit_type": unit_extractor_choices,
     "vocoder_type": vocoder_choices,

@@ -25,18 +25,30 @@ generate() {
     datadir merge "$1" "$1"
 }
 
+# taken_over <table> <set> <dir>: what the corpus brings need not be extracted
+taken_over() {
+    mkdir -p "$3"
+    utils/filter_scp.pl "${org}/$2/wav.scp" "${data}/$2/$1" > "$3/$1"
+}
 # shellcheck disable=SC2046
 extract_speakers() { # <set> [<speakers.scp of the training set>]
     local dir=${dumpdir}/spk_emb/$1
-    sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_speakers --data_dir "${org}/$1" \
-        --model_type "${speaker_type}" --model "${speaker}" --device "${device}" $(part_conf speaker_conf)
-    datadir merge "${dir}" "${dir}"
-    "${python}" -m espnet2_taste.bin.extract_speakers --average speaker --data_dir "${org}/$1" \
+    if [ -e "${data}/$1/spk_emb.scp" ]; then taken_over spk_emb.scp "$1" "${dir}"; else
+        sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.extract_speakers --data_dir "${org}/$1" \
+            --model_type "${speaker_type}" --model "${speaker}" --device "${device}" $(part_conf speaker_conf)
+        datadir merge "${dir}" "${dir}"
+    fi
+    "${python}" -m espnet2_taste.bin.extract_speakers --average "${spk_average}" --data_dir "${org}/$1" \
         --spk_emb "${dir}/spk_emb.scp" --output_dir "${dir}/averaged" ${2:+--known "$2"}
 }
 # shellcheck disable=SC2046
 extract_units() { # <set>
     local dir=${dumpdir}/units/$1 analysed=()
+    if [ -e "${data}/$1/units.scp" ]; then
+        taken_over units.scp "$1" "${dir}"
+        cp "${data}/$1/unit_spec.yaml" "${dir}/"
+        return
+    fi
     if [ -z "${units_model}" ] && [ -e "${dumpdir}/world/$1/feats.scp" ]; then
         analysed=(--feats "${dumpdir}/world/$1/feats.scp")
     fi

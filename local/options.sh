@@ -41,6 +41,7 @@ speaker_type=campplus  # Speaker encoder: campplus, xvector, espnet_spk.
 speaker_config=conf/train_speaker.yaml  # Training of an xvector.
 speaker_model=         # File, folder or tag of a trained one; empty: trained here.
 speaker_conf=          # Its further options, "name=value ...".
+spk_average=speaker    # Embeddings: of the mean of a speaker's utterances (speaker), or their own (utterance).
 unit_type=s3           # Unit extractor: s3, world_vq.
 units_config=conf/train_units.yaml  # Training of world_vq.
 units_model=           # File, folder or name of a trained one; empty: trained here.

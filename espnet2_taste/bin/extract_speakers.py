@@ -2,9 +2,10 @@
 
 Two modes: with --model, one embedding an utterance from its audio (shardable with
 --key_file); with --average speaker --spk_emb, a second and final step on the merged
-spk_emb.scp: every utterance gets the mean embedding of its speaker, speakers.scp has
-the means and spk_embed_dim the width. With --known, the speakers.scp of the training
-set, a speaker of that set has the same embedding everywhere.
+spk_emb.scp: every utterance gets the mean embedding of its speaker (--average
+utterance: keeps its own), speakers.scp has the means and spk_embed_dim the width. With
+--known, the speakers.scp of the training set, a speaker of that set has the same mean
+everywhere.
 """
 
 import argparse
@@ -32,10 +33,10 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add_batch_options(parser, batch_size=16)
     add_device_option(parser)
-    parser.add_argument("--average", default="none", choices=["none", "speaker"])
     parser.add_argument(
-        "--spk_emb", help="--average speaker: spk_emb.scp of the whole data directory"
+        "--average", default="none", choices=["none", "speaker", "utterance"]
     )
+    parser.add_argument("--spk_emb", help="--average: spk_emb.scp of the whole data")
     parser.add_argument("--known", help="speakers.scp whose speakers keep their mean")
     return parser
 
@@ -69,7 +70,7 @@ def extract(args: argparse.Namespace) -> None:
 
 
 def average(args: argparse.Namespace) -> None:
-    """The speaker's mean for each utterance."""
+    """The speaker's mean, or its own vector, for each utterance."""
     from espnet2_taste.io.arks import ArkWriter, read_arks
     from espnet2_taste.io.tables import read_table
     from espnet2_taste.speaker.average import speaker_means
@@ -92,21 +93,22 @@ def average(args: argparse.Namespace) -> None:
         for speaker in sorted(means):
             speakers[speaker] = means[speaker]
         for key in sorted(embeddings):
-            writer[key] = means[utt2spk[key]]
+            own = args.average == "utterance"
+            writer[key] = embeddings[key] if own else means[utt2spk[key]]
     width = len(next(iter(means.values())))
     (args.output_dir / "spk_embed_dim").write_text(f"{width}\n")
-    logging.info("%d utterances, averaged by speaker", len(embeddings))
+    logging.info("%d utterances of %d speakers", len(embeddings), len(means))
 
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    if args.average == "speaker":
+    if args.average != "none":
         if args.spk_emb is None or args.model is not None:
-            raise ValueError("--average speaker takes --spk_emb, not --model")
+            raise ValueError(f"--average {args.average} takes --spk_emb, not --model")
         average(args)
     else:
         if args.model is None or args.spk_emb is not None:
-            raise ValueError("--model is needed (--spk_emb is for --average speaker)")
+            raise ValueError("--model is needed (--spk_emb is for --average)")
         extract(args)
 
 

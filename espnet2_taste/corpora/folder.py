@@ -67,6 +67,10 @@ class Folder(AbsCorpus):
             for part in parts:
                 yield from self.found(root / part)
             return
+        divided = [part for part in (TRAIN, DEV, TEST) if (root / part).is_dir()]
+        if parts and divided:
+            absent = next(part for part in parts if part not in own)
+            raise self.missing(root, f"no {absent} beside {', '.join(divided)}")
         check_parts(parts or ["all"], (TRAIN, DEV, TEST, "all"))
         utterances = list(self.found(root))
         if not utterances:

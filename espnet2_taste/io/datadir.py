@@ -209,9 +209,9 @@ def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
     if unknown:
         raise ValueError(f"{folder}: no utterance {min(unknown)} ({len(unknown)} lack)")
     write_selection(folder, tables, keys, target)
-    work = folder / "rtf.json"  # of the steps that made these utterances, too
-    if work.is_file() and folder != target:
-        shutil.copy(work, target)
+    for name in ("rtf.json", "unit_spec.yaml"):  # of what made these utterances
+        if (folder / name).is_file() and folder != target:
+            shutil.copy(folder / name, target)
     return len(keys)
 
 

@@ -46,6 +46,8 @@ def test_parts_by_folder(tmp_path, prepare):
         fake_corpora.own(tmp_path / "own" / part, 4)
     assert prepare("folder", tmp_path / "own", "eval").count == 4
     assert "speaker0-take_0" in prepare("folder", tmp_path / "own", "train").text
+    with pytest.raises(FileNotFoundError, match="no dev beside train"):
+        prepare("folder", tmp_path / "own", "dev")
 
 
 @pytest.mark.parametrize(

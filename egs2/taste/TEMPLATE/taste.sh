@@ -61,7 +61,7 @@ speakers_and_units() {
         dir=${dumpdir}/spk_emb/${set}/averaged
         known=$(of_training "${set}" "${dumpdir}/spk_emb/${train_set}/averaged/speakers.scp")
         for_set "${set}" run_step "${dumpdir}/spk_emb/${set}/.done" \
-            "${org}/${set}/wav.scp ${org}/${set}/utt2spk ${speaker_file} ${known}" \
+            "${org}/${set}/wav.scp ${org}/${set}/utt2spk ${speaker_file} ${known} $(there "${data}/${set}/spk_emb.scp")" \
             "${dir}/spk_emb.scp ${dir}/spk_embed_dim ${dir}/speakers.scp" \
             extract_speakers "${set}" ${known:+"${known}"}
     done
@@ -76,7 +76,8 @@ speakers_and_units() {
     fi
     for set in ${sets}; do
         dir=${dumpdir}/units/${set}
-        for_set "${set}" run_step "${dir}/.done" "${org}/${set}/wav.scp ${units_file}" \
+        for_set "${set}" run_step "${dir}/.done" \
+            "${org}/${set}/wav.scp ${units_file} $(there "${data}/${set}"/{units.scp,unit_spec.yaml})" \
             "${dir}/units.scp ${dir}/unit_spec.yaml" extract_units "${set}"
     done
     wait_for_all

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# data/{train,dev,eval1} of LJSpeech, divided as ESPnet divides it.
+set -e -u -o pipefail
+
+cleaner=none       # Text: with case and punctuation; lower; whisper_en.
+# shellcheck disable=SC2034
+help_message="Usage: $0 [options]: LJSpeech (LJSPEECH in db.sh) into data/."
+
+. utils/parse_options.sh
+. ./path.sh
+. ./db.sh
+
+prepare() { # <set> <parts> [<option>...]
+    # shellcheck disable=SC2086
+    python3 -m espnet2_taste.bin.prepare_corpus --layout ljspeech --root "${LJSPEECH:-}" --output_dir "data/$1" \
+        --parts ${2//,/ } --cleaner "${cleaner}" "${@:3}"
+}
+for part in train dev eval1; do prepare "${part}" "${part}"; done
+python3 -m espnet2_taste.bin.datadir disjoint --shared_speakers data/train data/{dev,eval1}

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# data/{train,dev,test} of recordings of your own.
+set -e -u -o pipefail
+
+layout=folder      # What lies there: folder, huggingface, lhotse ... (bin.prepare_corpus --help).
+layout_conf=       # Its options, "name=value ...".
+train_part=train   # Its parts; folder: divided by a digest of the id, if there are none.
+dev_part=dev       # Likewise.
+test_part="test"   # Likewise.
+cleaner=none       # Text: as it is; lower; whisper_en.
+# shellcheck disable=SC2034
+help_message="Usage: $0 [options]: your recordings (OWN in db.sh) into data/."
+
+. utils/parse_options.sh
+. ./path.sh
+. ./db.sh
+
+options=()
+for option in ${layout_conf}; do options+=(--layout_conf "${option}"); done
+prepare() { # <set> <parts>
+    # shellcheck disable=SC2086
+    python3 -m espnet2_taste.bin.prepare_corpus --layout "${layout}" --root "${OWN:-}" --output_dir "data/$1" \
+        --parts ${2//,/ } --cleaner "${cleaner}" "${options[@]}"
+}
+prepare train "${train_part}"
+prepare dev "${dev_part}"
+prepare test "${test_part}"
+python3 -m espnet2_taste.bin.datadir disjoint --shared_speakers data/train data/{dev,test}
