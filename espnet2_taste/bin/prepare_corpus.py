@@ -11,8 +11,10 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.bin.options import add_part_type, positive
+from espnet2_taste.bin.numbers import positive, real, seed
+from espnet2_taste.bin.options import add_part_type
 from espnet2_taste.corpora import layout_choices
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.text.cleaners import TEXT_CLEANERS
 
 #: ``--root`` that is filled by downloading.
@@ -30,8 +32,12 @@ def get_parser() -> argparse.ArgumentParser:
     cleaners = "; ".join(f"{name}: {what}" for name, what in TEXT_CLEANERS.items())
     add("--cleaner", default="none", choices=list(TEXT_CLEANERS), help=cleaners)
     add("--num_utts", type=positive, help="at most so many, chosen at random")
-    add("--max_hours", type=float, help="at most so much, chosen at random")
-    add("--seed", type=int, default=0, help="of the choice")
+    add(
+        "--max_hours",
+        type=real(0, 1e7, above=True),
+        help="at most so much, chosen at random",
+    )
+    add("--seed", type=seed, default=0, help="of the choice")
     add("--mirror", help="address of a folder with the archives (with downloads)")
     return parser
 
@@ -43,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.text.cleaners import text_cleaner
 
     reader = layout_choices.get_class(args.layout)
-    layout_choices.check_conf(args.layout, reader, args.layout_conf)
+    check_conf(f"layout {args.layout}", reader, args.layout_conf)
     if not args.root:
         raise ValueError(f"--root is empty: where is {args.layout}? (see db.sh)")
     if args.root == DOWNLOADS:

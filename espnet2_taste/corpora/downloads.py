@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espnet2_taste.io.atomic import write_text
-from espnet2_taste.io.download import fetch
+from espnet2_taste.io.download import fetch_large
 
 TABLE = Path(__file__).with_name("archives.txt")
 #: What reading a damaged archive raises, besides OSErrors without number.
@@ -90,14 +90,14 @@ def fetch_corpus(
         table: see ``archives.txt``.
 
     Raises:
-        OSError, ValueError: see :func:`fetch` and :func:`unpack`.
+        OSError, ValueError: see :func:`fetch_large` and :func:`unpack`.
     """
     target = folder / corpus
     for archive in archives_of(corpus, parts, table):
         if not complete_mark(target, archive.name).is_file():
             url = f"{mirror.rstrip('/')}/{archive.name}" if mirror else archive.url
             logging.info("%s: downloading, unless it is there", url)
-            path = fetch(url, target / archive.name, archive.check, resume=True)
+            path = fetch_large(url, target / archive.name, archive.check)
             unpack(path, target)
     return target
 

@@ -53,13 +53,7 @@ def check_url(url: str, what: str = "a password", remedy: str = "use ~/.netrc"):
         )
 
 
-def fetch(
-    url: str,
-    path: Path,
-    check: Callable[[Path], object],
-    resume: bool = False,
-    pause: float = 1.0,
-) -> Path:
+def fetch(url: str, path: Path, check: Callable[[Path], object]) -> Path:
     """Download a file unless it is there; the name is ours, not the server's.
 
     Args:
@@ -91,6 +85,69 @@ def fetch(
                 raise
             logging.warning("%s: %s; again", shown(url), _reason(error))
     raise AssertionError  # the last try returns or raises
+
+
+def fetch_large(
+    url: str, path: Path, check: Callable[[Path], object], pause: float = 1.0
+) -> Path:
+    """Download a file of which a part is worth keeping, unless it is there and whole.
+
+    ``<path>.part`` holds what has come; the next call goes on from there. As long as
+    something comes, a broken connection is tried again.
+
+    Args:
+        url: http or https.
+        path: where the file will be.
+        check: raises ValueError on a file that is not whole; on what has come, too.
+        pause: seconds before another try.
+
+    Raises:
+        ValueError: see :func:`check_url`; or not whole even when it is new.
+        OSError: no connection, not there, too large or too slow.
+    """
+    check_url(url)
+    part, left = path.with_name(f"{path.name}.part"), TRIES
+    if path.is_file():
+        if _is_whole(path, check):
+            return path
+        logging.warning("%s is not whole: downloading what is missing", path)
+        if not part.exists():
+            path.replace(part)  # perhaps another program's half-finished download
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = part.is_file() and _is_whole(part, check)
+    while not whole:
+        before = _size(part)
+        try:
+            _copy(url, part, before)
+            check(part)
+            whole = True
+        except (OSError, ValueError) as error:
+            left = TRIES if _size(part) > before else left - 1
+            if isinstance(error, ValueError):  # all of it came, and it is wrong
+                part.unlink()
+                left = 0 if not before else TRIES
+            if left < 1 or not getattr(error, "again", True):
+                if not _size(part):
+                    raise
+                raise OSError(
+                    f"{error}; {_size(part)} bytes are in {part}: run again to go on"
+                ) from None
+            logging.warning("%s: %s; again", shown(url), _reason(error))
+            time.sleep(pause)
+    part.replace(path)
+    return path
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _is_whole(path: Path, check: Callable[[Path], object]) -> bool:
+    try:
+        check(path)
+    except ValueError:
+        return False
+    return True
 
 
 def _copy(url: str, path: Path, start: int = 0) -> None:

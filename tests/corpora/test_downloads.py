@@ -12,7 +12,7 @@ import pytest
 
 from espnet2_taste.bin.prepare_corpus import main
 from espnet2_taste.corpora import downloads
-from espnet2_taste.io.download import fetch
+from espnet2_taste.io.download import fetch_large
 
 CONTENT = bytes(range(256)) * 400
 WHOLE = len(CONTENT)
@@ -72,7 +72,7 @@ def get(server, tmp_path):
     def call(name="a.bin", size=WHOLE, checksum=RIGHT):
         url = f"http://127.0.0.1:{server.server_port}/{name}"
         archive = downloads.Archive(url, size, checksum)
-        return fetch(url, tmp_path / name, archive.check, resume=True, pause=0)
+        return fetch_large(url, tmp_path / name, archive.check, pause=0)
 
     return call
 

@@ -147,7 +147,9 @@ def test_options(tmp_path):
     common = ["--output_dir", str(tmp_path / "out"), "--root"]
     with pytest.raises(ValueError, match="nope is no layout of a corpus; choose from"):
         main(["--layout", "nope", *common, str(tmp_path)])
-    with pytest.raises(ValueError, match="layout of a corpus ljspeech has no option x"):
+    with pytest.raises(
+        ValueError, match="layout ljspeech: LJSpeech has no option x, but text"
+    ):
         main(["--layout", "ljspeech", *common, ".", "--layout_conf", "x=1"])
     with pytest.raises(ValueError, match="--root is empty: where is vctk"):
         main(["--layout", "vctk", *common, ""])
