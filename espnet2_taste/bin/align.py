@@ -19,9 +19,8 @@ from espnet2_taste.bin.options import (
     add_segmenter_option,
 )
 from espnet2_taste.io.arks import read_arks
-from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.shards import Shard
-from espnet2_taste.io.tables import read_table, select_keys
+from espnet2_taste.io.wav_dir import WavDir
 from espnet2_taste.text.segmenters import SEGMENTERS
 
 
@@ -52,19 +51,23 @@ def main(args: argparse.Namespace) -> None:
     shard = Shard(args, ["durations", "prosody", "f0_sum"], ["words.ctm"])
     if shard.done:
         return
-    wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
-    texts = read_table(args.data_dir / "text")
+    data = WavDir(args.data_dir, args.key_file)
+    texts, lengths = data.table("text"), data.lengths()
     units = read_arks(args.units or args.data_dir / "units.scp")
-    samples = read_table(args.data_dir / "utt2num_samples")
     segmenter = SEGMENTERS[args.segmenter]
     aligner = CTCAligner(args.asr_config, args.asr_model, args.device)
     rate = aligner.sample_rate
-    for keys in shard.batches({key: int(samples[key]) for key in wavs}):
-        waves = [read_audio(wavs[key], key, rate) for key in keys]
-        split = [segmenter.split(texts[key]) for key in keys]
-        starts = aligner.word_starts(waves, *zip(*split, strict=True))
-        for key, wav, (said, _), times in zip(keys, waves, split, starts, strict=True):
+    for keys in shard.batches(lengths):
+        wavs = data.read(keys, rate, shard)
+        if not wavs:
+            continue
+        split = [segmenter.split(texts[key]) for key in wavs]
+        starts = aligner.word_starts(list(wavs.values()), *zip(*split, strict=True))
+        found = zip(wavs.items(), split, starts, strict=True)
+        for (key, wav), (said, _), times in found:
             try:
+                if key not in units:
+                    raise ValueError("it has no units")
                 if isinstance(times, ValueError):
                     raise times
                 times = word_times(times, wav, rate)

@@ -15,10 +15,9 @@ from espnet2_taste.bin.options import (
     add_data_options,
     add_device_option,
 )
-from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.config import read_training_config
 from espnet2_taste.io.shards import Shard
-from espnet2_taste.io.tables import read_table, select_keys
+from espnet2_taste.io.wav_dir import WavDir
 from espnet2_taste.nn.segments import length_mask
 
 
@@ -47,10 +46,12 @@ def main(args: argparse.Namespace) -> None:
     frontend = frontend.to(args.device).eval()
     if any(True for _ in frontend.parameters()):
         raise ValueError(f"{args.config}: its frontend is trained; use feats_type raw")
-    wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
-    samples = read_table(args.data_dir / "utt2num_samples")
-    for keys in shard.batches({key: int(samples[key]) for key in wavs}):
-        waves = [read_audio(wavs[key], key, rate) for key in keys]
+    data = WavDir(args.data_dir, args.key_file)
+    for keys in shard.batches(data.lengths()):
+        wavs = data.read(keys, rate, shard)
+        if not wavs:
+            continue
+        waves = list(wavs.values())
         lengths = torch.tensor([len(wav) for wav in waves])
         speech = torch.zeros(len(waves), int(lengths.max()))
         speech[length_mask(lengths)] = torch.from_numpy(np.concatenate(waves))
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
                 f"{args.config}: its frontend pads (pad_to_30s) and the encoder reads "
                 "the padding, which stored features have not: use feats_type raw"
             )
-        rows = zip(keys, feats.cpu().numpy(), feats_lengths.tolist(), strict=True)
+        rows = zip(wavs, feats.cpu().numpy(), feats_lengths.tolist(), strict=True)
         for key, row, length in rows:
             shard.write(key, {"feats": row[:length]})
 

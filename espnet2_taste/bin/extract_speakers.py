@@ -47,8 +47,8 @@ def extract(args: argparse.Namespace) -> None:
 
     from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.wav_dir import WavDir
     from espnet2_taste.speaker import load_speaker_encoder
-    from espnet2_taste.units.reading import WavDir
 
     shard = Shard(args, arks=["spk_emb"])
     if shard.done:
@@ -57,9 +57,9 @@ def extract(args: argparse.Namespace) -> None:
     encoder = load_speaker_encoder(
         choice, path, device=args.device, **args.speaker_conf
     )
-    data = WavDir(args.data_dir, args.key_file, encoder.sample_rate)
+    data = WavDir(args.data_dir, args.key_file)
     for keys in shard.batches(sorted(data.wavs)):
-        wavs = data.read(keys, shard)
+        wavs = data.read(keys, encoder.sample_rate, shard)
         if not wavs:
             continue
         with shard.clock("speaker_encoder"):

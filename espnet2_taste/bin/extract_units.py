@@ -40,8 +40,8 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.arks import read_arks
     from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.wav_dir import WavDir
     from espnet2_taste.units import load_unit_extractor
-    from espnet2_taste.units.reading import WavDir
     from espnet2_taste.units.unit_spec import UnitSpec
 
     shard = Shard(args, arks=["units"])
@@ -50,14 +50,15 @@ def main(args: argparse.Namespace) -> None:
     choice, path = find_part(args.model, "units") or (args.model_type, args.model)
     extractor = load_unit_extractor(choice, path, device=args.device, **args.units_conf)
     shard.files[UnitSpec.FILE] = extractor.spec.text()
-    data = WavDir(args.data_dir, args.key_file, extractor.sample_rate)
+    data = WavDir(args.data_dir, args.key_file)
     feats = read_arks(args.feats) if args.feats else {}
     for keys in shard.batches(sorted(data.wavs)):
         known = {key: np.array(feats[key]) for key in keys if key in feats}
         results = extractor.encode_features(list(known.values())) if known else []
         for key, units in zip(known, results, strict=True):
             shard.write(key, {"units": units.numpy().astype(np.int32)})
-        wavs = data.read([key for key in keys if key not in feats], shard)
+        unread = [key for key in keys if key not in feats]
+        wavs = data.read(unread, extractor.sample_rate, shard)
         if not wavs:
             continue
         with shard.clock("unit_extractor"):

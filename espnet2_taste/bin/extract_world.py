@@ -27,17 +27,17 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.config import read_training_config
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.wav_dir import WavDir
     from espnet2_taste.units.analysis import NUM_CEPS, world_features
-    from espnet2_taste.units.reading import WavDir
     from espnet2_taste.units.world import SAMPLE_RATE
 
     shard = Shard(args, arks=["feats"], tables=["feats_shape"])
     if shard.done:
         return
     conf = read_training_config(args.config).get("model_conf") or {}
-    data = WavDir(args.data_dir, args.key_file, SAMPLE_RATE)
+    data = WavDir(args.data_dir, args.key_file)
     for keys in shard.batches(sorted(data.wavs)):
-        for key, wav in data.read(keys, shard).items():
+        for key, wav in data.read(keys, SAMPLE_RATE, shard).items():
             feats = world_features(wav, conf.get("num_ceps", NUM_CEPS))
             shard.write(key, {"feats": feats, "feats_shape": str(len(feats))})
 

@@ -22,7 +22,7 @@ def main(args: argparse.Namespace) -> None:
 
     from espnet2_taste.io.arks import read_arks
     from espnet2_taste.io.tables import read_table
-    from espnet2_taste.units.reading import try_read
+    from espnet2_taste.io.wav_dir import try_read
     from espnet2_taste.units.unit_spec import UnitSpec
     from espnet2_taste.vocoder.griffin_lim import GriffinLimVocoder
 

@@ -31,38 +31,36 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
 
     from espnet2_taste.inference.speech_to_taste import SpeechToTaste
-    from espnet2_taste.io.audio import read_audio
     from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.shards import Shard
-    from espnet2_taste.io.tables import check_keys, read_table, select_keys
+    from espnet2_taste.io.tables import read_table
+    from espnet2_taste.io.wav_dir import WavDir
     from espnet2_taste.taste.taste_spec import TasteSpec
+    from espnet2_taste.text.spelling import skip_unspelled
 
-    wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
-    texts = read_table(args.data_dir / "text")
-    samples = read_table(args.data_dir / "utt2num_samples")
-    for name, table in (("text", texts), ("utt2num_samples", samples)):
-        check_keys(args.data_dir / name, table, wavs)
+    data = WavDir(args.data_dir, args.key_file)
+    texts, lengths = data.table("text"), data.lengths()
     plots = set()
     if args.attention_keys:
-        plots = wavs.keys() & read_table(args.attention_keys)
+        plots = texts.keys() & read_table(args.attention_keys)
     shard = Shard(args, arks=["taste"], folders=["attention"])
     if shard.done:
         return
     tokenizer = SpeechToTaste(args.train_config, args.model_file, args.device)
     shard.files[TasteSpec.FILE] = TasteSpec.of(tokenizer.model).text()
-    for keys in shard.batches({key: int(samples[key]) for key in wavs}):
-        waves = [
-            read_audio(wavs[key], key, tokenizer.sample_rate, int(samples[key]))
-            for key in keys
-        ]
+    for keys in shard.batches(lengths):
+        keys = skip_unspelled(keys, texts, tokenizer.preprocess, shard)
+        wavs = data.read(keys, tokenizer.sample_rate, shard)
+        if not wavs:
+            continue
         with shard.clock("tokenizer"):
             out = tokenizer.batch_tokenize(
-                waves,
-                [texts[key] for key in keys],
-                need_attention=bool(plots.intersection(keys)),
-                names=keys,
+                list(wavs.values()),
+                [texts[key] for key in wavs],
+                need_attention=bool(plots.intersection(wavs)),
+                names=list(wavs),
             )
-        for key, tokens in zip(keys, out, strict=True):
+        for key, tokens in zip(wavs, out, strict=True):
             codes = tokens.codes.numpy().astype(np.int32).reshape(-1)
             shard.write(key, {"taste": codes}, audio_s=tokens.duration)
             if key in plots:

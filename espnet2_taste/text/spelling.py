@@ -1,8 +1,9 @@
 """Transcripts with words of which a vocabulary has no piece: a dash, an emoji."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from espnet2_taste.io.shards import Shard
 from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 
@@ -35,3 +36,27 @@ def find_unspelled(
         except ValueError as error:
             found[utt] = str(error)
     return found
+
+
+def skip_unspelled(
+    keys: list[str],
+    texts: Mapping[str, str],
+    preprocess: Callable[[str, dict], dict],
+    shard: Shard,
+) -> list[str]:
+    """The keys whose transcripts a model's vocabulary can write; others are skipped.
+
+    Args:
+        keys: of a batch of ``shard``.
+        texts: key -> transcript.
+        preprocess: the model's ``(key, data) -> data``.
+        shard: which counts what it skips.
+    """
+    good = []
+    for key in keys:
+        try:
+            preprocess(key, {"text": texts[key]})
+            good.append(key)
+        except ValueError as error:
+            shard.skip(key, str(error).removeprefix(f"utterance {key}: "))
+    return good
