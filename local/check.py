@@ -32,7 +32,7 @@ LAST_STAGE = 11
 ROWS = ("copy", "text_only", "no_vq", "taste")
 #: option -> lowest and highest whole number
 WHOLE = {
-    "nj": (1, 4096),
+    "nj": (1, 1024),
     "inference_nj": (1, 100_000),
     "num_nodes": (1, 10_000),
     "num_splits": (1, 100_000),
@@ -260,9 +260,12 @@ def check_files(options: Options) -> None:
         if folder and not Path(folder).is_dir():
             raise ValueError(f"--{part}_exp: no {folder}")
     asr, model = options["score_asr"], options["score_asr_model"]
-    if 9 in options.stages and asr in ("whisper", "espnet") and not model:
-        if "model=" not in options["score_args"]:
+    described = {"whisper": "config.json", "espnet": "config.yaml"}.get(asr)
+    if described and 9 in options.stages:
+        if not model and "model=" not in options["score_args"]:
             raise ValueError(f"--score_asr {asr}: give --score_asr_model")
+        if model and Path(model).is_dir() and not Path(model, described).is_file():
+            options.refuse("score_asr_model", f"has no {described}, as {asr}'s have")
 
 
 def check_configs(options: Options) -> None:

@@ -37,6 +37,7 @@ from espnet2_taste.evaluate.score_folder import ScoreFolder, average
 from espnet2_taste.evaluate.side_by_side import Side, comparison_results
 from espnet2_taste.evaluate.table import markdown_table, score_cells
 from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.processes import end_with_parent
 from espnet2_taste.io.config import read_yaml
 
 SUB_STAGES = ("text_only", "no_vq", "rvq")
@@ -149,7 +150,8 @@ def main(cmd: list[str] | None = None) -> None:
             options["results"] = args.expdir / name / f"{tag}.md"
             words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
             logging.info("./run.sh %s", shlex.join([*words, *given]))
-            if subprocess.run(["./run.sh", *words, *given], check=False).returncode:
+            command = ["./run.sh", *words, *given]
+            if subprocess.run(command, preexec_fn=end_with_parent).returncode:
                 failed.append(tag)
             else:
                 done.setdefault(choice, []).append(args.expdir / f"scores_{tag}")

@@ -153,6 +153,9 @@ def test_what_belongs_together(recipe):
     said = problem(min_wav_duration="5", max_wav_duration="2")
     assert "--min_wav_duration" in said
     assert "--score_asr_model" in problem(score_asr="whisper")
+    for kind in ("whisper", "espnet"):
+        said = problem(score_asr=kind, score_asr_model="./full")
+        assert said.startswith("--score_asr_model ./full: has no config.")
     assert "--vocoder_model" in problem(units_model="./full", vocoder_type="world_vq")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 from espeak import Espeak
 
+from espnet2_taste.bin.numbers import positive
 from espnet2_taste.io.processes import process_pool
 
 # The espeak-ng voices an independent recogniser understands.
@@ -110,11 +111,11 @@ def write_data_dir(folder: Path, rows: list[tuple]) -> None:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, default=Path("data"))
-    parser.add_argument("--num_train", type=int, default=3000)
-    parser.add_argument("--num_dev", type=int, default=64)
-    parser.add_argument("--num_test", type=int, default=96)
+    parser.add_argument("--num_train", type=positive, default=3000)
+    parser.add_argument("--num_dev", type=positive, default=64)
+    parser.add_argument("--num_test", type=positive, default=96)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--nj", type=int, default=2)
+    parser.add_argument("--nj", type=positive, default=2)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 

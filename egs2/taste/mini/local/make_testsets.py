@@ -25,6 +25,8 @@ from acoustics import BACKGROUNDS, background, room
 from espeak import Espeak
 from make_corpus import SPEAKERS, write_lines
 
+from espnet2_taste.bin.numbers import positive
+
 FEMALE = [name for name in SPEAKERS if name.startswith("f")]
 MALE = [name for name in SPEAKERS if name not in FEMALE]
 MANNERS = (
@@ -286,7 +288,7 @@ def make_web_questions(folder: Folder, count: int, seed: int, seen: set[str]) ->
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data_dir", type=Path, default=Path("data"))
-    parser.add_argument("--num_pairs", type=int, default=40, help="of each task")
+    parser.add_argument("--num_pairs", type=positive, default=40, help="of each task")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
