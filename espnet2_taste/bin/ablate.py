@@ -37,8 +37,8 @@ from espnet2_taste.evaluate.score_folder import ScoreFolder, average
 from espnet2_taste.evaluate.side_by_side import Side, comparison_results
 from espnet2_taste.evaluate.table import markdown_table, score_cells
 from espnet2_taste.io.atomic import write_text
-from espnet2_taste.io.processes import end_with_parent
 from espnet2_taste.io.config import read_yaml
+from espnet2_taste.io.processes import end_with_parent
 
 SUB_STAGES = ("text_only", "no_vq", "rvq")
 #: The options of ./run.sh that name a trained one.
