@@ -12,7 +12,7 @@ from espnet2_taste.asr.abs_aligner import (
 )
 from espnet2_taste.asr.recording import Recording
 from espnet2_taste.io.ctm import read_ctm
-from espnet2_taste.text.normalise import normalise_words
+from espnet2_taste.text.normalise import spaced_words
 
 FILE = "words.ctm"
 
@@ -48,7 +48,7 @@ class CtmAligner(AbsAligner):
         entries = self.words.get(recording.utt)
         if entries is None:
             return AlignmentError(f"not in {FILE}")
-        times = [(e.start, e.end, normalise_words(e.word)) for e in sorted(entries)]
+        times = [(e.start, e.end, spaced_words(e.word)) for e in sorted(entries)]
         spoken = [entry for entry in times if entry[2]]  # no silence marks
         if [word for *_, words in spoken for word in words] != list(recording.words):
             return AlignmentError(f"other words in {FILE}")

@@ -16,7 +16,7 @@ from espnet2_taste.evaluate.matching import (
 )
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.io.ctm import TimedWord, read_ctm
-from espnet2_taste.text.normalise import normalise_words
+from espnet2_taste.text.normalise import spaced_words
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def ctm_type_means(utterances: dict[str, list[TimedWord]]) -> dict[str, float]:
     total: dict[str, float] = defaultdict(float)
     count: Counter[str] = Counter()
     for timed in itertools.chain.from_iterable(utterances.values()):
-        key = " ".join(normalise_words(timed.word))
+        key = " ".join(spaced_words(timed.word))
         if key and timed.duration > 0:
             total[key] += float(np.log(timed.duration))
             count[key] += 1

@@ -36,9 +36,13 @@ Give your reason in one sentence. Then write a last line with the score only:
 Score: <1 to 5>
 """
 _FIELD = re.compile(r"\{(prompt|continuation)\}")
-_SCORE = re.compile(
-    r"score\W{0,6}(\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*5)?", re.IGNORECASE
+#: Neither a part of another number, a percentage nor "4-5"; and of how many.
+_NUMBER = (
+    r"(-?\d+(?:[.,]\d+)?)(?![\d%]|[.,]\d|\s*[-\u2013]\s*\d)"
+    r"(?:\s*(?:/|(?:out )?of)\s*(\d+))?"
 )
+_SCORE = re.compile(rf"score\W{{0,6}}?{_NUMBER}", re.IGNORECASE)
+_ALONE = re.compile(rf"\W{{0,6}}?{_NUMBER}\W{{0,6}}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -101,18 +105,19 @@ def make_questions(
 
 
 def parse_score(answer: str) -> float | None:
-    """The last ``Score: 3`` of an answer, or an answer that is a number; else None.
+    """The last ``Score: 3`` of an answer, or a last line that is a number; else None.
 
-    >>> parse_score("It follows.\\n**Score:** 4/5"), parse_score("Score: 7")
+    >>> parse_score("It follows.\\n**Score:** 4/5"), parse_score("Score: 4 out of 10")
     (4.0, None)
     """
-    found = [match[1] for match in _SCORE.finditer(answer)]
-    if not found and re.fullmatch(r"\s*\d+(\.\d+)?\s*", answer):
-        found = [answer]
-    if not found:
+    lines = answer.strip().splitlines() or [""]
+    found = list(_SCORE.finditer(answer)) or [_ALONE.fullmatch(lines[-1])]
+    if found[-1] is None:
         return None
-    score = float(found[-1])
-    return score if SCALE[0] <= score <= SCALE[1] else None
+    number, best = found[-1].groups()
+    score = float(number.replace(",", "."))
+    in_scale = SCALE[0] <= score <= SCALE[1] and best in (None, str(SCALE[1]))
+    return score if in_scale else None
 
 
 def read_judgements(path: Path) -> dict[str, Answer]:

@@ -2,8 +2,9 @@
 
 ``accuracy``: share of questions whose generated words contain the words of one of the
 answers, side by side and in order; 0 to 1. Words are compared after: lower case,
-accents dropped, punctuation as white space, the articles a, an and the dropped, numbers
-in words written in digits ("twenty-four" -> 24), "3,000" without its comma. Years said
+accents dropped, punctuation as white space, the articles a, an and the passed over
+(not as the end of an answer or the A of a name: "Vitamin A", "A-Team"), numbers in
+words written in digits ("twenty-four" -> 24), "3,000" without its comma. Years said
 in two halves and digits before "million" stay two numbers. A question without
 generated words is answered wrongly.
 
@@ -27,6 +28,8 @@ from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.normalise import normalise_words
 
 ARTICLES = {"a", "an", "the"}
+#: Scripts whose marks answers are compared without.
+_ACCENTED = {"LATIN", "GREEK", "CYRILLIC", "ARABIC", "HEBREW"}
 NOTHING = "nothing generated"
 _GROUPS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")  # commas inside a number
 _SMALL = (
@@ -80,22 +83,59 @@ def _digits(run: list[str]) -> list[str]:
 
 
 def answer_words(text: str) -> list[str]:
-    """The words of a text, as answers are compared.
+    """The words of an answer that a text must have.
 
-    >>> answer_words("The Beyoncé of twenty-four!")
-    ['beyonce', 'of', '24']
+    >>> answer_words("The Beyonc\u00e9 of twenty-four!"), answer_words("Vitamin A")
+    (['beyonce', 'of', '24'], ['vitamin', 'a'])
     """
-    plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    words = normalise_words(_GROUPS.sub("", plain))
-    return write_numbers([w for w in words if w not in ARTICLES] or words)
+    chunks = text.split()
+    kept = [
+        chunk
+        for i, chunk in enumerate(chunks)
+        if chunk.strip("\"'").lower() not in ARTICLES
+        or 0 < i
+        and (chunk.strip("\"'") == "A" or i == len(chunks) - 1)
+    ]
+    return text_words(" ".join(kept or chunks))
+
+
+def text_words(text: str) -> list[str]:
+    """All words of a text, as answers are compared."""
+    words = normalise_words(_GROUPS.sub("", drop_accents(text)))
+    return write_numbers(words)
+
+
+def drop_accents(text: str) -> str:
+    """Without the marks that one may leave out; vowels of Hindi or Thai stay."""
+    kept, script = [], ""
+    for character in unicodedata.normalize("NFKD", text):
+        if not unicodedata.combining(character):
+            script = unicodedata.name(character, "").partition(" ")[0]
+        if not unicodedata.combining(character) or script not in _ACCENTED:
+            kept.append(character)
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def contains(text: str, answer: str) -> bool:
-    """Whether the words of ``answer`` occur in ``text``, side by side."""
-    wanted, words = answer_words(answer), answer_words(text)
-    places = range(len(words) - len(wanted) + 1)
-    return bool(wanted) and any(words[i : i + len(wanted)] == wanted for i in places)
+    """Whether the words of ``answer`` occur in ``text``, but for articles side by
+    side."""
+    wanted, words = answer_words(answer), text_words(text)
+    places = range(len(words) if wanted else 0)
+    return any(_goes_on(words[place:], wanted) for place in places)
+
+
+def _goes_on(words: list[str], wanted: list[str]) -> bool:
+    """Whether words begin with those wanted; articles among them are passed over."""
+    left = iter(words)
+    for index, word in enumerate(wanted):
+        for found in left:
+            if found == word:
+                break
+            if index == 0 or found not in ARTICLES:
+                return False
+        else:
+            return False
+    return True
 
 
 def score_qa(name: str, folder: Path) -> list[RowScores]:

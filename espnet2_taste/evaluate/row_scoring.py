@@ -1,5 +1,6 @@
 """From what was measured to the rows of the tables."""
 
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from espnet2_taste.evaluate.scores import (
 )
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.evaluate.unit_accuracy import read_unit_accuracy
-from espnet2_taste.text.normalise import normalise_words
+from espnet2_taste.text.normalise import spaced_words, unspaced_part
 
 #: metrics that need the recogniser, or word times
 _OF_RECOGNISER = ("wer", "cer")
@@ -94,7 +95,7 @@ class Scorer:
             means = reference_type_means(self.reference, self.train_ctm)
         for row in self.plan.continuations:
             prompts = {
-                utt: normalise_words(prompt)
+                utt: spaced_words(prompt)
                 for utt, prompt in self.plan.prompts[row.key].items()
             }
             # Only prompted utterances are expected to have a continuation.
@@ -128,6 +129,14 @@ class Scorer:
         if self.measured.of_axis("recogniser"):
             hypotheses = {u: self.clean(m.recognised) for u, m in measures.items()}
         words = {utt: self.clean(text) for utt, text in texts.items()}
+        found = next(filter(None, map(unspaced_part, texts.values())), "")
+        if found and row is self.plan.rows[0]:
+            logging.warning(
+                "%s: '%s' is in a script without spaces: of such, each character is "
+                "compared as a word (WER is close to CER)",
+                row.key,
+                found[:10],
+            )
         return score_words(row, measures, words, hypotheses)
 
     def _add_meters(self, scores: RowScores) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from espnet2_taste.evaluate.edit_counts import edit_counts
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.io.atomic import write_text
+from espnet2_taste.text.normalise import unspaced_part
 
 SPACE = "<space>"  # between the words of a text that is split into characters
 _DEBIAN_SCTK = "/usr/lib/sctk/bin"
@@ -50,8 +51,15 @@ def word_errors(reference: list[str], hypothesis: list[str]) -> WordErrors:
 
 
 def characters(words: list[str]) -> list[str]:
-    """Characters of a text, ``SPACE`` between its words, as ESPnet scores them."""
-    return [SPACE if c == " " else c for c in " ".join(words)]
+    """Characters of a text, ``SPACE`` between its words, as ESPnet scores them; none
+    beside words of scripts without spaces."""
+    found: list[str] = []
+    alone = True  # is the word before one of those?
+    for word in words:
+        before, alone = alone, bool(unspaced_part(word))
+        found += [SPACE] * (bool(found) and not before and not alone)
+        found += word
+    return found
 
 
 def error_statistics(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from espnet2_taste.text.normalise import load_cleaner
+from espnet2_taste.text.normalise import load_cleaner, spaced_words
 
 #: name -> what it does, for ``--help``
 TEXT_CLEANERS = {
@@ -22,5 +22,5 @@ def text_cleaner(name: str) -> Callable[[str], str]:
     if name not in _WORDS:
         choices = ", ".join(TEXT_CLEANERS)
         raise ValueError(f"{name} is no text cleaner; choose from {choices}")
-    words = load_cleaner(_WORDS[name])
+    words = spaced_words if name == "lower" else load_cleaner(_WORDS[name])
     return lambda text: " ".join(words(text))

@@ -1,10 +1,10 @@
 """What counts as a word when texts are compared."""
 
-import re
+import unicodedata
 from collections.abc import Callable
 
-# Anything that is neither a letter, a digit nor an apostrophe separates words.
-_SEPARATOR = re.compile(r"[^\w']|_")
+from espnet2_taste.text.segmenters import SEGMENTERS, kind_of
+
 #: name -> what it does, for ``--help``
 CLEANERS = {
     "words": "lower case, no punctuation",
@@ -17,12 +17,46 @@ CLEANERS = {
 def normalise_words(text: str) -> list[str]:
     """Lower-case words without punctuation; apostrophes inside a word stay.
 
-    >>> normalise_words("Don't - stop, 'Bob'!")
-    ["don't", 'stop', 'bob']
+    In scripts without spaces (Chinese, Japanese, Thai ...) each character is a word.
+
+    >>> normalise_words("Don't - stop, 'Bob'! \u6771\u4eac")
+    ["don't", 'stop', 'bob', '\u6771', '\u4eac']
     """
-    text = text.replace("\u2019", "'").lower()
-    words = (word.strip("'") for word in _SEPARATOR.sub(" ", text).split())
+    return [part for word in spaced_words(text) for part in _CHARACTERS(word)]
+
+
+def spaced_words(text: str) -> list[str]:
+    """:func:`normalise_words` as white space and punctuation separate them.
+
+    Marks belong to the letter before them; composed and decomposed letters are equal.
+    """
+    text = unicodedata.normalize("NFC", text.replace("\u2019", "'").lower())
+    words = "".join(map(_written, text)).split()
+    words = [word.lstrip(_marks_of(word) + "'").rstrip("'") for word in words]
     return [word for word in words if word]
+
+
+def _written(character: str) -> str:
+    """A letter, digit, mark or apostrophe; " " for what separates words; "" for what
+    is not seen (joiners, soft hyphens, directions)."""
+    if character == "'":
+        return character
+    kind = unicodedata.category(character)
+    if kind == "Cf" and character != "\u200b":  # a space of no width
+        return ""
+    return character if kind[0] in "LMN" else " "
+
+
+def _marks_of(word: str) -> str:
+    return "".join(c for c in word if unicodedata.category(c)[0] == "M")
+
+
+_CHARACTERS = SEGMENTERS["characters"].words
+
+
+def unspaced_part(text: str) -> str:
+    """What of a text is in a script without spaces; "" for nothing."""
+    return "".join(c for c in text if kind_of(c) == "character")
 
 
 def load_cleaner(name: str) -> Callable[[str], list[str]]:
@@ -40,4 +74,16 @@ def load_cleaner(name: str) -> Callable[[str], list[str]]:
     from espnet2.text.cleaner import TextCleaner  # imports Whisper: seconds
 
     cleaner = TextCleaner(name)
-    return lambda text: cleaner(text).split()
+    if name == "whisper_en":
+        return lambda text: cleaner(text).split()
+    return lambda text: _keeping_marks(cleaner, text)
+
+
+def _keeping_marks(cleaner: Callable[[str], str], text: str) -> list[str]:
+    """Words by a cleaner that takes marks (vowels of Hindi, say) for punctuation."""
+    text = unicodedata.normalize("NFKC", text.lower())
+    marks = sorted(set(_marks_of(text)))
+    hidden = {ord(mark): 0xE000 + i for i, mark in enumerate(marks)}  # private use
+    shown = {code: mark for mark, code in hidden.items()}
+    words = cleaner(text.translate(hidden)).translate(shown).split()
+    return [part for word in words for part in _CHARACTERS(word)]

@@ -8,7 +8,7 @@ from espnet2_taste.text.normalise import load_cleaner, normalise_words
     [
         ("Don't - stop, 'Bob'!", ["don't", "stop", "bob"]),
         ("it\u2019s  2_3", ["it's", "2", "3"]),
-        ("\u00c9t\u00e9 \u6771\u4eac", ["\u00e9t\u00e9", "\u6771\u4eac"]),
+        ("\u00c9t\u00e9 \u6771\u4eac", ["\u00e9t\u00e9", "\u6771", "\u4eac"]),
         ("...", []),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from espnet2_taste.evaluate.scorers.abs_meter import Recording
 from espnet2_taste.io.tables import read_table
-from espnet2_taste.text.normalise import normalise_words
+from espnet2_taste.text.normalise import spaced_words
 
 REFERENCE_ROW = "original"
 _NAME = re.compile(r"\w[\w.-]*")  # files are called after rows
@@ -97,7 +97,7 @@ def row_recordings(
         Recording(
             utt,
             entry,
-            tuple(normalise_words(texts[utt])),
+            tuple(spaced_words(texts[utt])),
             references.get(utt),
             same_words,
         )
