@@ -4,6 +4,7 @@ import argparse
 
 from espnet2.tasks.asr import ASRTask
 
+import espnet2_taste.tasks.ark_data  # noqa: F401
 from espnet2_taste.asr.espnet_asr import mask_padding, register_frontend
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.tasks.saving_trainer import SavingTrainer

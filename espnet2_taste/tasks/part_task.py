@@ -6,6 +6,7 @@ from abc import abstractmethod
 import torch
 from espnet2.tasks.abs_task import AbsTask
 
+import espnet2_taste.tasks.ark_data  # noqa: F401
 from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.trainer import TasteTrainer
