@@ -4,12 +4,12 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from espnet2_taste.io.arks import load_ark_entry
 from espnet2_taste.io.atomic import replacing
-from espnet2_taste.io.decoding import DamagedAudio, decode, span_frames
+from espnet2_taste.io.decoding import DamagedAudio, decode
 
 _ARK = re.compile(r"^(.+):(\d+)$")
 #: A file inside another (in a tar, in an Arrow file): offset and size in bytes.
@@ -40,7 +40,7 @@ def read_audio(
     """Mono audio of a ``wav.scp`` entry at the rate that a model takes.
 
     Args:
-        entry: path of an audio file, or ``some.ark:offset`` (kaldiio).
+        entry: path of an audio file, ``some.ark:offset``, or ``some.tar:offset:size``.
         utt: its id, for messages.
         sample_rate: Hz wanted; other rates are resampled, channels are averaged.
         num_samples: the file should have, see ``utt2num_samples``; None: not known.
@@ -87,13 +87,10 @@ def load_audio(
     """
     name = "its command's output" if isinstance(entry, bytes) else entry
     try:
-        whole = isinstance(entry, bytes) or os.path.exists(entry)
-        if not whole and (match := _SLICE.match(entry)):
-            wav, rate = decode(_read_slice(*match.groups()), span, longest)
-        elif not whole and _ARK.match(entry):
-            wav, rate = _read_ark(entry, span)
-        else:
-            wav, rate = decode(entry, span, longest)
+        source = entry
+        if isinstance(entry, str) and _ARK.match(entry) and not os.path.exists(entry):
+            source = _read_inside(entry)
+        wav, rate = decode(source, span, longest)
     except DamagedAudio as error:
         raise AudioError(utt, name, str(error)) from None
     except FileNotFoundError:
@@ -108,28 +105,37 @@ def load_audio(
     return wav, rate
 
 
-def _read_slice(path: str, start: str, size: str) -> bytes:
-    """The bytes of a file inside another."""
+def _read_inside(entry: str) -> bytes:
+    """The file that an entry names inside another file."""
+    match = _SLICE.match(entry) or _ARK.match(entry)
+    if match is None:
+        raise ValueError("no file and no place in one")
+    path, *place = match.groups()
     with open(path, "rb") as file:
-        file.seek(int(start))
-        content = file.read(int(size))
-    if len(content) < int(size):
+        start, size = map(int, place) if place[1:] else _find_in_ark(file, *place)
+        file.seek(start)
+        content = file.read(size)
+    if len(content) < size:
         raise DamagedAudio("is truncated")
     return content
 
 
-def _read_ark(entry: str, span) -> tuple[np.ndarray, int]:
-    """Samples (N, C) and rate of a recording in an ark (wav.ark, flac.ark)."""
-    found = load_ark_entry(entry)
-    if not isinstance(found, tuple):
-        raise ValueError("an array, but no audio")
-    wav, rate = found[::-1] if np.isscalar(found[0]) else found
-    if wav.dtype.kind in "iu":
-        scale = 2.0 ** (8 * wav.dtype.itemsize - 1)
-        wav = wav / scale - (wav.dtype.kind == "u")
-    wav = wav.astype(np.float32)[:, None] if wav.ndim == 1 else wav.astype(np.float32)
-    start, stop = span_frames(span, rate, len(wav))
-    return wav[start:stop], int(rate)
+def _find_in_ark(ark: BinaryIO, offset: str) -> tuple[int, int]:
+    """Where a recording lies in an ark (wav.ark, flac.ark), and its bytes; -1: all.
+
+    Raises:
+        ValueError: there is something else.
+    """
+    start = ark.seek(int(offset))
+    head = ark.read(8)
+    if head[:4] == b"RIFF":
+        return start, 8 + int.from_bytes(head[4:], "little")
+    if head[:4] == b"fLaC":
+        return start, -1
+    if head[:5] != b"AUDIO":
+        raise ValueError("no audio there")
+    ark.seek(start + 6)  # a byte that says how many bytes the length has
+    return start + 6 + head[5], int.from_bytes(ark.read(head[5]), "little")
 
 
 def to_mono(wav: np.ndarray) -> np.ndarray:
@@ -197,13 +203,15 @@ def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
 
 
 def audio_identity(entry: str) -> str:
-    """Digest that changes when the audio does: the file's bytes, or an ark's stat."""
-    path = Path(entry)
-    if path.is_file():
-        return hashlib.sha1(path.read_bytes()).hexdigest()
-    match = _ARK.match(entry)
-    if match and Path(match[1]).is_file():
-        stat = Path(match[1]).stat()
-        seed = f"{entry} {stat.st_size} {stat.st_mtime_ns}"
-        return hashlib.sha1(seed.encode()).hexdigest()
-    return "missing"
+    """Digest of the bytes of a recording's file, also of one inside another file."""
+    digest = hashlib.sha1()
+    try:
+        if os.path.isfile(entry):
+            with open(entry, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        else:
+            digest.update(_read_inside(entry))
+    except (DamagedAudio, OSError, ValueError):
+        return "missing"
+    return digest.hexdigest()

@@ -62,7 +62,7 @@ def decode(
 def _read(f, is_file: bool, span, longest: float) -> np.ndarray:
     """The frames of a span, (N, C), read in blocks."""
     known = is_file and f.frames < _UNKNOWN_FRAMES
-    start, stop = span_frames(span, f.samplerate, f.frames if known else np.inf)
+    start, stop = _span_frames(span, f.samplerate, f.frames if known else np.inf)
     limit = np.floor(min(stop, start + longest * f.samplerate + 1))
     position = f.seek(start) if known and f.seekable() else 0
     blocks = [np.zeros((0, f.channels), np.float32)]
@@ -81,11 +81,11 @@ def _read(f, is_file: bool, span, longest: float) -> np.ndarray:
     if position < limit and known:
         raise DamagedAudio("is truncated")
     if not known:
-        span_frames(span, f.samplerate, position if position < limit else np.inf)
+        _span_frames(span, f.samplerate, position if position < limit else np.inf)
     return np.concatenate(blocks)
 
 
-def span_frames(span, rate: int, length: float) -> tuple[int, float]:
+def _span_frames(span, rate: int, length: float) -> tuple[int, float]:
     """First frame of a span of seconds and the one after its last.
 
     Raises:

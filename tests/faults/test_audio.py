@@ -14,7 +14,13 @@ import soundfile
 
 from espnet2_taste.bin.format_wav import main
 from espnet2_taste.io import commands
-from espnet2_taste.io.audio import AudioError, load_audio, read_audio
+from espnet2_taste.io.audio import (
+    AudioError,
+    audio_identity,
+    audio_rate,
+    load_audio,
+    read_audio,
+)
 from espnet2_taste.io.commands import CommandFailed, command_output
 from espnet2_taste.io.tables import read_table
 
@@ -174,6 +180,34 @@ def test_arks_of_espnet(tmp_path, dtype):
     assert len(load_audio(entry, "b", (0.5, None))[0]) == 4000
     with pytest.raises(AudioError, match="ends before its segment does"):
         load_audio(entry, "b", (0.5, 2.0))
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "audio", "slice"])
+def test_recordings_inside_other_files(tmp_path, kind):
+    """Their identity is their content, and a cut file is noticed."""
+    samples = (NOISE * 32767).astype("int16")
+    path = tmp_path / "x.ark"
+    if kind == "slice":
+        content = encode("FLAC")
+        path.write_bytes(b"x" * 99 + content + b"y" * 99)
+        entry = f"{path}:99:{len(content)}"
+    else:
+        how = {} if kind == "wav" else {"write_function": "soundfile"}
+        if kind == "flac":
+            how["write_kwargs"] = {"format": "flac"}
+        kaldiio.save_ark(str(path), {"u": (RATE, samples)}, **how)
+        entry = f"{path}:2"
+    assert read_audio(entry, "u", RATE) == pytest.approx(NOISE, abs=1e-4)
+    assert audio_rate(entry) == RATE
+    first = audio_identity(entry)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(AudioError):
+        read_audio(entry, "u", RATE)
+    assert audio_identity(entry) != first
+    path.write_bytes(data)
+    assert audio_identity(entry) == first
+    assert audio_identity(f"{path}.gone:2") == "missing"
 
 
 def data_dir(folder: Path, entries: dict[str, object], **tables: str) -> Path:
