@@ -6,17 +6,14 @@ option's name, also where only a late stage would use it; files are looked at on
 stages that run. What is in ``data/`` is not there before stage 1.
 """
 
-import argparse
-import contextlib
-import io
 import math
 import os
 import re
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from urllib.parse import urlsplit
+
+import check_programs  # beside this file
 
 from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.evaluate.scorers.meters import meter_choices
@@ -57,22 +54,6 @@ TRAINED_HERE = {
     "speaker_type": (("xvector",), "speaker_model"),
     "unit_type": (("world_vq",), "units_model"),
     "vocoder_type": (("world_vq", "griffin_lim"), "vocoder_model"),
-}
-#: options for a program -> the stage that runs it, the program, what else it gets
-PROGRAMS = {
-    "asr_args": (3, "asr_train", ""),
-    "taste_args": (5, "taste_train", ""),
-    "synthesis_args": (6, "synthesize", "--data_dir x --output_dir x --vocoder x"),
-    "taslm_args": (7, "taslm_train", ""),
-    "taslm_inference_args": (
-        8,
-        "taslm_generate",
-        "--model_file x --data_dir x --output_dir x --taste x",
-    ),
-    "judge_args": (8, "judge", "--data_dir x --output_dir x"),
-    "score_args": (9, "score", "--output_dir x"),
-    "pack_args": (10, "pack", "--taste x --output x"),
-    "upload_args": (11, "upload", "--packed x --repo x/x"),
 }
 #: option for a configuration -> the stage that reads it
 CONFIGS = {
@@ -292,55 +273,12 @@ def check_configs(options: Options) -> None:
                 raise ValueError(f"--{name}: {error}") from None
 
 
-def check_programs(options: Options) -> None:
-    """Options that are handed on, by the parsers of those who get them."""
-    for name, (stage, program, more) in PROGRAMS.items():
-        text = options[name]
-        if not text or stage not in options.stages:
-            continue
-        parser = parser_of(program)
-        said = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-                args = parser.parse_args([*more.split(), *text.split()])
-        except SystemExit:
-            why = said.getvalue().strip().rpartition("error: ")[2] or "no options"
-            raise ValueError(f"--{name} '{text}': {program}: {why}") from None
-        if name == "judge_args":
-            check_judge(args)
-
-
-def parser_of(program: str) -> argparse.ArgumentParser:
-    """Of a program in ``espnet2_taste.bin``; trainings have that of their task."""
-    module = import_module(f"espnet2_taste.bin.{program}")
-    if hasattr(module, "get_parser"):
-        return module.get_parser()
-    tasks = [value for key, value in vars(module).items() if key.endswith("Task")]
-    return tasks[0].get_parser()
-
-
-def check_judge(args: argparse.Namespace) -> None:
-    """The endpoint that stage 8 asks."""
-    if bool(args.endpoint) != bool(args.model):
-        raise ValueError("--judge_args: --endpoint and --model go together")
-    if args.endpoint:
-        with contextlib.suppress(ValueError):  # urlsplit's, of bad ports
-            url = urlsplit(args.endpoint)
-            if url.scheme in ("http", "https") and url.hostname and url.port != 0:
-                return
-        raise ValueError(
-            f"--judge_args: --endpoint {args.endpoint} is no URL, such as "
-            "http://localhost:8000/v1"
-        )
-
-
 CHECKS: tuple[Callable[[Options], None], ...] = (
     check_numbers,
     check_choices,
     check_names,
     check_files,
     check_configs,
-    check_programs,
 )
 
 
@@ -349,6 +287,7 @@ def main(words: list[str]) -> None:
     options = Options(values)
     for check in CHECKS:
         check(options)
+    check_programs.check(values, options.stages)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ctypes
 import multiprocessing
+import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 
@@ -14,6 +15,9 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     except (AttributeError, OSError, TypeError):  # another system
         pass
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # it ended before this was asked
+        os._exit(1)
 
 
 def process_pool(nj: int, context: str | None = None) -> ProcessPoolExecutor:

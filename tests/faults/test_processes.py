@@ -31,7 +31,18 @@ SCRIPTS = {
     "nested recipe": "{python} -I {local}/guard.py inner.sh",
 }
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL)
-marks = iter(range(100_000, 200_000))
+used: list[int] = []
+marks = (
+    used.append(m) or m for m in (int(f"{os.getpid()}{i}") for i in range(100, 1000))
+)
+
+
+@pytest.fixture(autouse=True)
+def hangups():
+    """As in a terminal; under nohup, tests are started with SIGHUP ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def sleepers(mark: int) -> list[int]:
@@ -46,6 +57,15 @@ def sleepers(mark: int) -> list[int]:
         if str(mark).encode() in line and state != "Z":
             found.append(int(path.parent.name))
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left():
+    """Of a test that failed."""
+    yield
+    for mark in used:
+        for pid in sleepers(mark):
+            os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(condition, seconds: float = 30) -> bool:
