@@ -72,6 +72,7 @@ def extract(args: argparse.Namespace) -> None:
 def average(args: argparse.Namespace) -> None:
     """The speaker's mean, or its own vector, for each utterance."""
     from espnet2_taste.io.arks import ArkWriter, read_arks
+    from espnet2_taste.io.atomic import write_text
     from espnet2_taste.io.tables import read_table
     from espnet2_taste.speaker.average import speaker_means
 
@@ -96,7 +97,7 @@ def average(args: argparse.Namespace) -> None:
             own = args.average == "utterance"
             writer[key] = embeddings[key] if own else means[utt2spk[key]]
     width = len(next(iter(means.values())))
-    (args.output_dir / "spk_embed_dim").write_text(f"{width}\n")
+    write_text(args.output_dir / "spk_embed_dim", f"{width}\n")
     logging.info("%d utterances of %d speakers", len(embeddings), len(means))
 
 

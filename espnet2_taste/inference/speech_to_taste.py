@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from espnet2_taste.inference.base import TasteInference, as_speech
+from espnet2_taste.io.atomic import replacing
 
 
 @dataclass
@@ -33,12 +34,13 @@ class TasteTokens:
         """Write (W, F) float16 attention, the words and the frames' shift (seconds)."""
         path.parent.mkdir(parents=True, exist_ok=True)
         attention = self.attention.numpy()
-        np.savez_compressed(
-            path,
-            attention=attention.astype(np.float16),
-            words=np.array(self.words),
-            frame_shift=self.duration / attention.shape[1],
-        )
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(
+                file,
+                attention=attention.astype(np.float16),
+                words=np.array(self.words),
+                frame_shift=self.duration / attention.shape[1],
+            )
 
 
 class SpeechToTaste(TasteInference):

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -259,6 +260,7 @@ def test_what_does_not_fit_is_named_when_scoring(folder, experiment, tmp_path):
         taslm(["ab"], [codes], ["a"])
     with pytest.raises(ValueError, match="utterance 0: empty text"):
         taslm([""], [codes[:0]])
+    assert taslm([], []) == []
     # A checkpoint of another size.
     config = yaml.safe_load((experiment / "config.yaml").read_text())
     config["lm_conf"]["config"]["hidden_size"] = 32
@@ -287,6 +289,11 @@ def test_python_interface(folder, experiment):
         taslm(["ab"], [codes[0]], names=["u1"])
     with pytest.raises(ValueError, match="needs the codes"):
         taslm(["ab"])
+    assert taslm([], []) == []
+    make = partial(TaslmGenerate, model_file=experiment / "1epoch.pth")
+    for call in (partial(taslm, prompts, codes), make):
+        with pytest.raises(ValueError, match="unknown sampling option top_p; known"):
+            call(top_p=0.9)
 
 
 @pytest.mark.parametrize(
