@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.io.arks import ArkWriter, read_arks
-from espnet2_taste.io.tables import read_table
+from espnet2_taste.io.tables import check_keys, read_table
 
 
 def subtract_speaker_mean(
@@ -23,6 +23,7 @@ def subtract_speaker_mean(
     """
     utt2spk = read_table(data_dir / "utt2spk")
     sums = read_arks(raw_dir / "f0_sum.scp")
+    check_keys(data_dir / "utt2spk", utt2spk, sums)
     prosody = read_arks(raw_dir / "prosody.scp")
     totals: dict[str, np.ndarray] = {}
     for key in sums:

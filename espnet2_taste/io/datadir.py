@@ -114,6 +114,11 @@ def validate(folder: Path, text: bool = True) -> int:
     reference = tables["utt2spk"]
     if not reference:
         raise ValueError(f"{folder}/utt2spk has no utterance")
+    odd = [key for key in reference if key.split() != [key]]
+    if odd:
+        raise ValueError(
+            f"{folder}/utt2spk: white space in id {odd[0]!r}, where ESPnet would end it"
+        )
     for name, table in tables.items():
         for key, value in table.items():
             if not value:

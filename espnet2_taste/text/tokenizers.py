@@ -23,7 +23,7 @@ class SentencePieceTokenizer(AbsWordTokenizer):
     def __init__(self, model: str):
         super().__init__()
         if not Path(model).is_file():
-            raise FileNotFoundError(f"no sentencepiece model at {model} (stage 4)")
+            raise FileNotFoundError(f"no sentencepiece model at {model} (stage 3)")
         self.proto = Path(model).read_bytes()
         self.processor = self.processors[True]
 
@@ -61,7 +61,7 @@ class CharTokenizer(AbsWordTokenizer):
     def __init__(self, model: str):
         super().__init__()
         if not Path(model).is_file():
-            raise FileNotFoundError(f"no character list at {model} (stage 4)")
+            raise FileNotFoundError(f"no character list at {model} (stage 3)")
         self.pieces = Path(model).read_text(encoding="utf-8").split("\n")
         self.pieces = [p for p in self.pieces if p]
         self.index = {p: i for i, p in enumerate(self.pieces)}

@@ -190,6 +190,17 @@ def test_a_speaker_is_one_word(tmp_path):
         datadir.fix(tmp_path / "in")
 
 
+@pytest.mark.parametrize("odd", [c for c in ODD if c.isspace()])
+def test_ids_that_espnet_would_split(tmp_path, odd):
+    key = f"a{odd}b"
+    tables = {"wav": "a.wav", "text": "x", "utt2spk": "s"}
+    folder = tmp_path / "in"
+    write_dir(folder, **{k: f"{key} {v}\n" for k, v in tables.items()})
+    (folder / "spk2utt").write_text(f"s {key}\n")
+    with pytest.raises(ValueError, match="utt2spk: white space in id"):
+        datadir.validate(folder)
+
+
 def test_parts_of_directories_keep_odd_characters(tmp_path):
     odd = "a\u2028b\x85c"
     write_dir(

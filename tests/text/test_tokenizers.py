@@ -79,7 +79,7 @@ def test_unknown_or_missing_tokenizer_is_explained(tmp_path):
         build_text_tokenizer("phoneme", "x")
     with pytest.raises(ValueError, match="token_model"):
         build_text_tokenizer("bpe")
-    with pytest.raises(FileNotFoundError, match="stage 4"):
+    with pytest.raises(FileNotFoundError, match="stage 3"):
         build_text_tokenizer("bpe", str(tmp_path / "none.model"))
 
 
