@@ -41,6 +41,7 @@ WHOLE = {
 CHOICES = {
     "audio_format": ("wav", "flac", "flac.ark"),
     "feats_type": ("raw", "extracted"),
+    "spk_average": ("speaker", "utterance"),
     "segmenter": sorted(SEGMENTERS),
     "score_asr": (*recogniser_choices.names(), "none"),
     "gpu_inference": ("auto", "true", "false"),

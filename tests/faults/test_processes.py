@@ -146,6 +146,14 @@ def test_exit_status_and_what_is_left_in_the_background(tmp_path, code):
     assert not sleepers(mark)
 
 
+def test_recipes_become_their_pipeline():
+    """So that the process a user knows is the one that is guarded."""
+    scripts = [*ROOT.glob("egs2/taste/*/run.sh")]
+    assert scripts
+    for script in scripts:
+        assert "\nexec ./taste.sh" in script.read_text(), script
+
+
 def test_jobs_end_with_their_launcher(tmp_path):
     for signum in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         mark = next(marks)

@@ -3,7 +3,7 @@
 set -e -u -o pipefail
 
 models=${TASTE_MODELS:-downloads/models} # python -m espnet2_taste.bin.download paper
-./taste.sh \
+exec ./taste.sh \
     --train_set train \
     --valid_set dev \
     --test_sets "test" \

@@ -4,7 +4,7 @@
 set -e -u -o pipefail
 
 models=${TASTE_MODELS:-downloads/models}
-./taste.sh \
+exec ./taste.sh \
     --train_set train \
     --valid_set dev \
     --test_sets "test unseen" \
