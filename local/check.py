@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Look at all options of a recipe before any work starts: check.py name=value ...
+"""Look at all options of a recipe before any work starts.
+
+    check.py [--only_files] name=value ...
 
 Names are those of options.sh. A value that cannot work is refused at once with the
 option's name, also where only a late stage would use it; files are looked at only for
-stages that run. What is in ``data/`` is not there before stage 1.
+stages that run. What is in ``data/`` is not there before stage 1: after it, files are
+looked at again.
 """
 
 import math
@@ -41,7 +44,6 @@ WHOLE = {
 CHOICES = {
     "audio_format": ("wav", "flac", "flac.ark"),
     "feats_type": ("raw", "extracted"),
-    "spk_average": ("speaker", "utterance"),
     "segmenter": sorted(SEGMENTERS),
     "score_asr": (*recogniser_choices.names(), "none"),
     "gpu_inference": ("auto", "true", "false"),
@@ -280,15 +282,15 @@ CHECKS: tuple[Callable[[Options], None], ...] = (
     check_names,
     check_files,
     check_configs,
+    lambda options: check_programs.check(options.values, options.stages),
 )
 
 
 def main(words: list[str]) -> None:
-    values = dict(word.split("=", 1) for word in words)
-    options = Options(values)
-    for check in CHECKS:
+    only_files = words[:1] == ["--only_files"]
+    options = Options(dict(word.split("=", 1) for word in words[only_files:]))
+    for check in [check_files] if only_files else CHECKS:
         check(options)
-    check_programs.check(values, options.stages)
 
 
 if __name__ == "__main__":

@@ -143,11 +143,11 @@ if "${fast}" || [ -n "${download_model}" ]; then # nobody's RESULTS.md is overwr
     [[ "${results}" = */* ]] || results=${expdir}/${results}
 fi
 
-# Every value is looked at before hours of work; again after stage 1, which makes data/.
+# Every value is looked at before hours of work.
 given_options=()
 while read -r name; do given_options+=("${name}=${!name}"); done \
     < <(sed -n -E '/^help_message=/q; s/^([a-z][a-zA-Z0-9_]*)=.*/\1/p' "${options_file}")
-check_options() { "${python}" utils/check.py "${given_options[@]}" || exit 1; }
+check_options() { "${python}" utils/check.py "$@" "${given_options[@]}" || exit 1; }
 "${nested}" || check_options
 . utils/devices.sh
 
