@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Look at all options of a recipe before any work starts.
 
-    check.py [--only_files] name=value ...
+    check.py all|files name=value ...
 
 Names are those of options.sh. A value that cannot work is refused at once with the
 option's name, also where only a late stage would use it; files are looked at only for
@@ -287,9 +287,8 @@ CHECKS: tuple[Callable[[Options], None], ...] = (
 
 
 def main(words: list[str]) -> None:
-    only_files = words[:1] == ["--only_files"]
-    options = Options(dict(word.split("=", 1) for word in words[only_files:]))
-    for check in [check_files] if only_files else CHECKS:
+    options = Options(dict(word.split("=", 1) for word in words[1:]))
+    for check in CHECKS if words[0] == "all" else [check_files]:
         check(options)
 
 

@@ -147,8 +147,8 @@ fi
 given_options=()
 while read -r name; do given_options+=("${name}=${!name}"); done \
     < <(sed -n -E '/^help_message=/q; s/^([a-z][a-zA-Z0-9_]*)=.*/\1/p' "${options_file}")
-check_options() { "${python}" utils/check.py "$@" "${given_options[@]}" || exit 1; }
-"${nested}" || check_options
+check_options() { "${python}" utils/check.py "$1" "${given_options[@]}" || exit 1; }
+"${nested}" || check_options all
 . utils/devices.sh
 
 # Names. Of trained models, also the file whose change runs again what uses it.

@@ -49,7 +49,7 @@ def problem(**options) -> str:
     """What is said of these options; "" if nothing."""
     values = DEFAULTS | {name: str(value) for name, value in options.items()}
     try:
-        check.main([f"{name}={value}" for name, value in values.items()])
+        check.main(["all"] + [f"{name}={value}" for name, value in values.items()])
     except (ValueError, OSError) as error:
         return str(error)
     return ""

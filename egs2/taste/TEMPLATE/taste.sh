@@ -22,7 +22,7 @@ stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
                 "${data}/${set}/wav.scp ${data}/${set}/text" datadir subset "data/${set}" "${data}/${set}" --spread "${few}"
         done
     fi
-    check_options --only_files
+    check_options files # data/ is there now
 }
 
 stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and reported
