@@ -15,7 +15,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.bin.numbers import count, positive, seconds, seed
+from espnet2_taste.bin.numbers import count, positive, real, seed
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -46,7 +46,9 @@ def get_parser() -> argparse.ArgumentParser:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--prompt_words", type=count, default=4)
     length.add_argument(
-        "--prompt_seconds", type=seconds, help="words that end by then (needs --ctm)"
+        "--prompt_seconds",
+        type=real(0, 1e7, above=True),
+        help="words that end by then (needs --ctm)",
     )
     length.add_argument(
         "--whole_prompts", action="store_true", help="prompts are whole utterances"

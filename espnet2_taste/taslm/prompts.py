@@ -57,8 +57,8 @@ def choose_prompts(
     split = {name: segmenter.words(value) for name, value in text.items()}
     sizes = {name: len(row) for name, row in split.items()}
     if seconds is not None:
-        if ctm is None or seconds <= 0:
-            raise ValueError("--prompt_seconds needs --ctm, and is above 0")
+        if ctm is None:
+            raise ValueError("--prompt_seconds needs --ctm")
         counts, limit = words_within(split, ctm, seconds), f"{seconds:g} s"
     elif words is not None:
         counts, limit = dict.fromkeys(text, words), f"{words} words"
