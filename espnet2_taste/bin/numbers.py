@@ -4,8 +4,11 @@ argparse names the option: ``argument --nj: 0: expected a whole number from 1 to
 """
 
 import math
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+
+_REAL = re.compile(r"-?(\d+\.?\d*|\.\d+)(e-?\d+)?|inf", re.ASCII | re.IGNORECASE)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -27,10 +30,7 @@ def real(low: float, high: float, above: bool = False) -> Callable[[str], float]
     """The type of numbers from ``low`` to ``high``; ``above``: not ``low`` itself."""
 
     def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
+        value = float(text) if _REAL.fullmatch(text) else math.nan
         if not low <= value <= high or above and value == low:
             start = f"above {low:g}" if above else f"from {low:g}"
             raise ArgumentTypeError(f"{text}: expected a number {start} to {high:g}")
