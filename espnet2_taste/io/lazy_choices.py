@@ -69,13 +69,19 @@ class LazyChoices:
                 raise
             raise ValueError(f"{name} is no {self.axis}: {error}") from None
 
+    def _function(self, name: str, function: str):
+        try:
+            return getattr(self.get_class(name), function)
+        except AttributeError as error:
+            raise ValueError(f"{name} is no {self.axis}: {error}") from None
+
     def load(self, name: str, path: str, **conf):
         """``from_pretrained(path, **conf)`` of the class called ``name``.
 
         Raises:
             ValueError: an option that the class does not know.
         """
-        opener = self.get_class(name).from_pretrained
+        opener = self._function(name, "from_pretrained")
         check_conf(f"{self.axis} {name}", opener, conf)
         return opener(path, **conf)
 
@@ -85,6 +91,6 @@ class LazyChoices:
         Raises:
             ValueError: an option that the class does not know.
         """
-        packer = self.get_class(name).pack
+        packer = self._function(name, "pack")
         check_conf(f"{self.axis} {name}", packer, conf)
         packer(path, folder, **conf)
