@@ -1,6 +1,7 @@
 """Recognisers by name; imported when chosen."""
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.lazy_choices import LazyChoices
 
 _ROOM = "espnet2_taste.asr"
@@ -36,7 +37,5 @@ def load_recogniser(
         conf["model"] = model
     if recogniser.on_device:
         conf["device"] = device
-    try:
-        return recogniser(**conf)
-    except TypeError as error:
-        raise ValueError(f"recogniser {name}: {error}") from None
+    check_conf(f"recogniser {name}", recogniser, conf)
+    return recogniser(**conf)

@@ -44,6 +44,8 @@ def main(args: argparse.Namespace) -> None:
     if args.speaker_mean:
         subtract_speaker_mean(args.data_dir, args.output_dir, args.known)
         return
+    if not args.asr_config or not args.asr_model:
+        raise ValueError("give --asr_config and --asr_model, or --speaker_mean")
     from espnet2_taste.asr.ctc_aligner import CTCAligner
     from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
     from espnet2_taste.units.world import f0_contour

@@ -59,6 +59,10 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
             raise RuntimeError("damaged")
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:
+        with Path(path).open("rb") as file:
+            cut = file.read(2) == b"PK" and not zipfile.is_zipfile(path)
+        if cut or isinstance(error, EOFError):
+            raise RuntimeError(f"{path} is damaged: it is not complete") from None
         reason = "damaged" if str(error) == "damaged" else type(error).__name__
         raise RuntimeError(
             f"{path} is not a plain checkpoint of tensors and was not loaded "
@@ -250,8 +254,8 @@ def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
         the model in eval mode and the training arguments.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: the configuration is of another kind of model.
+        FileNotFoundError: a file is missing, or one that the configuration names.
+        ValueError: the configuration is of another kind of model, or wrong.
         RuntimeError: the checkpoint does not fit the configuration.
     """
     config_file = Path(config_file or Path(model_file).parent / "config.yaml")
@@ -266,5 +270,8 @@ def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
         raise ValueError(
             f"{config_file} has no {error.name}: it is of another kind of model"
         ) from None
+    except (ValueError, FileNotFoundError) as error:
+        kind = ValueError if isinstance(error, ValueError) else FileNotFoundError
+        raise kind(f"{config_file}: {error}") from error
     load_strictly(model, state, f"{model_file} does not fit {config_file}")
     return model.to(device).eval(), args

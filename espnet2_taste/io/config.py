@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from espnet2_taste.io.tables import read_text
+
 #: The largest file that is read, in bytes: a token list of a million words fits.
 MAX_BYTES = 16 << 20
 #: How many values a file may have where every alias (``*name``) is written out.
@@ -41,11 +43,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} has {path.stat().st_size >> 20} MB: no configuration is so large"
         )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error.reason}): save it so") from None
-    content = parse_yaml(text, str(path))
+    content = parse_yaml(read_text(path), str(path))
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):

@@ -12,6 +12,7 @@ import yaml
 
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.checkpoint import load_state, load_strictly, save_tensors
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_yaml
 
 #: looked for in this order: of training, of packed models
@@ -74,6 +75,8 @@ def read_model(
     conf = read_yaml(config_file).get("model_conf")
     if not isinstance(conf, dict):
         raise ValueError(f"{config_file} has no model_conf: {made_by} did not make it")
+    if part is None:
+        check_conf(f"{config_file}: model_conf", cls, conf)
     files = [Path(path) / name for name in CHECKPOINTS]
     file = next((file for file in files if file.is_file()), files[-1])
     state = load_tensors(file, made_by)
@@ -82,6 +85,8 @@ def read_model(
         for k, v in state.items()
         if k.startswith(f"{part}.")
     }
+    if part is not None and not own:
+        check_conf(f"{config_file}: model_conf", cls, conf)
     if own:
         known = inspect.signature(cls).parameters
         conf = {name: value for name, value in conf.items() if name in known}

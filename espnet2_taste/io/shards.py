@@ -19,6 +19,7 @@ at work. When all batches are done, ``<name>.scp``, the tables (sorted by key),
 ``rtf.json`` and ``.done`` appear, in this order and each by rename.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -120,9 +121,11 @@ class Shard:
                     self._commit(batch)
             self._finish()
         except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, None)
+            way = "free space, run again" if full else "choose another, run again"
             raise OSError(
-                f"{self.folder}: cannot be written ({error.strerror or error}): free "
-                "space, run again; it goes on where it stopped"
+                f"{self.folder}: cannot be written ({error.strerror or error}): {way}; "
+                "it goes on where it stopped"
             ) from None
 
     def _left(self, batches: list[list[str]], weights: dict[str, int]) -> Iterator:

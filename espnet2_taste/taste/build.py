@@ -136,6 +136,7 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
     sizes = {name: _vocab_size(args, name) for name in set(views.values())}
     frontend = frontend_choices.build(args)
     encoder_class = encoder_choices.get_class(args.encoder)
+    check_conf("--encoder_conf", encoder_class, args.encoder_conf, ["input_size"])
     # Saved to config.yaml: inference needs no ASR folder.
     args.encoder_conf = encoder_class.resolve_conf(args.encoder_conf, frontend)
     encoder = encoder_choices.build(args, input_size=frontend.output_size())

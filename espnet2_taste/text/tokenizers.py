@@ -24,7 +24,7 @@ class SentencePieceTokenizer(AbsWordTokenizer):
         super().__init__()
         if not Path(model).is_file():
             raise FileNotFoundError(f"no sentencepiece model at {model} (stage 3)")
-        self.proto = Path(model).read_bytes()
+        self.model, self.proto = model, Path(model).read_bytes()
         self.processor = self.processors[True]
 
     @functools.cached_property
@@ -34,7 +34,10 @@ class SentencePieceTokenizer(AbsWordTokenizer):
 
         made = {}
         for spaced in (True, False):
-            made[spaced] = SentencePieceProcessor(model_proto=self.proto)
+            try:
+                made[spaced] = SentencePieceProcessor(model_proto=self.proto)
+            except RuntimeError:
+                raise ValueError(f"{self.model} is no sentencepiece model") from None
             made[spaced].override_normalizer_spec(add_dummy_prefix=spaced)
         return made
 

@@ -4,25 +4,15 @@ Every case is a command line in the folder of a small system; braces are filled 
 ``FILES``, which makes the file that is wrong.
 """
 
-import codecs
 import importlib
-import logging
-import os
-import pickle
-import shutil
-import sys
-import zipfile
-from pathlib import Path
 
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
-import torch
-import yaml
 from tiny_system import SPEAKER, UNITS, make_system
 
-from espnet2_taste.bin import errors, run
+from espnet2_taste.bin import run
 
 
 @pytest.fixture(scope="module")

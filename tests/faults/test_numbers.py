@@ -84,7 +84,7 @@ def test_the_option_is_named(option, value, capsys):
 @pytest.mark.parametrize("name", sorted(POSITIVE))
 @pytest.mark.parametrize("value", [0, -1, float("nan")])
 def test_numbers_of_training(name, value):
-    with pytest.raises(ValueError, match=f"--{name} {value}: expected a number from 1"):
+    with pytest.raises(ValueError, match=f"--{name} {value}: expected a number ab"):
         check_numbers(argparse.Namespace(**{name: value}))
 
 

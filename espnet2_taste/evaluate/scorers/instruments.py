@@ -15,6 +15,7 @@ from espnet2_taste.evaluate.scorers.abs_meter import Recording
 from espnet2_taste.evaluate.scorers.meters import meter_choices
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE
 from espnet2_taste.io.audio import NO_SAMPLES, read_audio
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.units.world import f0_contour, world
 
 MIN_SAMPLES = 1600  # 0.1 s: less holds no word
@@ -180,9 +181,8 @@ class Choice:
         """
         if self.axis == "pitch":
             return Pitch()
-        try:
-            made = self.get_class()(**json.loads(self.conf))
-        except TypeError as error:
-            raise ValueError(f"{self.axis} {self.name}: {error}") from None
+        cls, conf = self.get_class(), json.loads(self.conf)
+        check_conf(f"{self.axis} {self.name}", cls, conf)
+        made = cls(**conf)
         wrap = {"recogniser": Transcriber, "aligner": Timer}.get(self.axis)
         return wrap(made) if wrap else made
