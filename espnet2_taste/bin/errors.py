@@ -16,6 +16,10 @@ from types import FrameType
 _PACKAGE = Path(__file__).resolve().parents[1]
 #: Their errors about values are about ours, not about the user's.
 _NUMERIC = ("torch", "numpy", "scipy")
+#: It raises RuntimeErrors about options and data.
+_PLAIN = ("espnet2",)
+#: What torch says of an error in a process that loads data.
+_WORKER = "in DataLoader worker process"
 _WAYS_OUT = {
     errno.ENOSPC: "free space, and run again",
     errno.EDQUOT: "free space, and run again",
@@ -38,7 +42,7 @@ def explain(error: BaseException) -> str | None:
     Args:
         error: as raised, with its traceback.
     """
-    text = _one_line(error)
+    text, raised_in = _one_line(error), _raised_in(error)
     if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(text):
         return f"out of memory: lower --batch_size, --batch_bins or --nj ({text[:200]})"
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -52,23 +56,33 @@ def explain(error: BaseException) -> str | None:
         return f"no usable GPU: --device cpu, or --ngpu 0 ({text[:200]})"
     if isinstance(error, RuntimeError) and _NOT_WRITTEN.search(text):
         return f"{_file_of(error) or 'a file'} cannot be written: is the disk full?"
+    if isinstance(error, UnicodeDecodeError) and (file := _file_of(error)):
+        return f"{file} is not UTF-8 ({error.reason}), or of another kind"
     if _is_damage(error):
         file = _file_of(error)
         return f"{file} is damaged or of another kind ({text})" if file else text
-    if not isinstance(error, ValueError | RuntimeError | RecursionError):
+    if not isinstance(error, ValueError | RuntimeError):
         return None
-    raised_in = _frames(error)[-1].f_code.co_filename
     if _PACKAGE in Path(raised_in).resolve().parents:
         return text
-    if isinstance(error, RuntimeError) or _top(raised_in) in _NUMERIC:
+    if isinstance(error, RuntimeError) and _top(raised_in) not in _PLAIN:
         return None
-    return text
+    return None if _top(raised_in) in _NUMERIC else text
 
 
 def _one_line(error: BaseException) -> str:
-    """Its message; its name, where it has none."""
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
+    """Its message; its name, where it has none. Of one in a worker, that one's."""
+    text = str(error)
+    if _WORKER in text:
+        text = text.strip().rpartition("\n")[2].partition(": ")[2]
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _raised_in(error: BaseException) -> str:
+    """The file of the program that it was raised in."""
+    if _WORKER in str(error) and (files := re.findall('File "(.*?)"', str(error))):
+        return files[-1]
+    return _frames(error)[-1].f_code.co_filename
 
 
 def _explain_os(error: OSError, text: str) -> str:

@@ -53,20 +53,16 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
-    zipped = zipfile.is_zipfile(path)  # older files are not
+    with Path(path).open("rb") as file:
+        zipped = file.read(2) == b"PK"  # older files are not
+    if zipped and not is_whole(path):
+        raise RuntimeError(f"{path} is damaged: it is not what was saved")
     try:
-        if zipped and not is_whole(path):
-            raise RuntimeError("damaged")
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:
-        with Path(path).open("rb") as file:
-            cut = file.read(2) == b"PK" and not zipfile.is_zipfile(path)
-        if cut or isinstance(error, EOFError):
-            raise RuntimeError(f"{path} is damaged: it is not complete") from None
-        reason = "damaged" if str(error) == "damaged" else type(error).__name__
         raise RuntimeError(
             f"{path} is not a plain checkpoint of tensors and was not loaded "
-            f"({reason}); take it from a source you trust"
+            f"({type(error).__name__}); take it from a source you trust"
         ) from None
     if not isinstance(state, dict):
         raise RuntimeError(f"{path} does not hold a state dict")

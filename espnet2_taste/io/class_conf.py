@@ -97,4 +97,4 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, Mapping)
     if issubclass(hint, Sequence):
         return isinstance(value, Sequence) and not isinstance(value, str)
-    return True
+    return not hint.__module__.startswith("torch")

@@ -10,7 +10,7 @@ from espnet2_taste.io.audio import audio_rate, resample
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.speaker.espnet_model import SpeakerModel
-from espnet2_taste.speaker.xvector import SAMPLE_RATE
+from espnet2_taste.speaker.xvector import SAMPLE_RATE, XVector
 from espnet2_taste.tasks.options import data_files
 from espnet2_taste.tasks.part_task import PartTask
 
@@ -75,7 +75,9 @@ class SpeakerTask(PartTask):
 
     @classmethod
     def new_model(cls, args: argparse.Namespace) -> SpeakerModel:
-        check_conf("--model_conf", SpeakerModel, args.model_conf)
+        own = ("margin", "scale")
+        conf = {k: v for k, v in args.model_conf.items() if k not in own}
+        check_conf("--model_conf", XVector, conf)
         args.model_conf["num_speakers"] = len(training_speakers(args))
         return SpeakerModel(**args.model_conf)
 

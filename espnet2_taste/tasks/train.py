@@ -105,6 +105,8 @@ def parse(parser: ArgumentParser, cmd: list[str] | None = None) -> Namespace:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as merged:
         yaml.safe_dump(read_training_config(known.config), merged)
         merged.flush()
+        refuse = parser.error
+        parser.error = lambda text: refuse(text.replace(merged.name, known.config))
         args = parser.parse_args([*words, "--config", merged.name])
     args.config = known.config
     return args

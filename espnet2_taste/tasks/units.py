@@ -88,10 +88,10 @@ def feature_statistics(scp: str, width: int) -> tuple[torch.Tensor, torch.Tensor
     frames, total, squares = 0, np.zeros(width), np.zeros(width)
     for key in keys[:: -(-len(keys) // STATISTICS_OF) or 1]:
         rows = np.asarray(table[key], dtype=np.float64)
-        if rows.shape[1] != width:
+        if rows.ndim != 2 or rows.shape[1] != width:
             raise ValueError(
-                f"{scp}: {key} has features of width {rows.shape[1]}, this model takes "
-                f"{width}: run bin.extract_world with the same --config"
+                f"{scp}: {key} has features of width {rows.shape[-1]}, this model "
+                f"takes {width}: run bin.extract_world with the same --config"
             )
         frames += len(rows)
         total += rows.sum(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_yaml
 
 
@@ -30,6 +31,7 @@ class UnitSpec:
     def of(cls, args: argparse.Namespace) -> "UnitSpec":
         """Of a TASTE model's options; the oldest ones have ``num_units`` alone."""
         if getattr(args, "unit_spec", None):
+            check_conf("unit_spec", cls, args.unit_spec)
             return cls(**args.unit_spec)
         if getattr(args, "num_units", None):
             return cls(args.num_units)
