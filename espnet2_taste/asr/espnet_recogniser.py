@@ -1,5 +1,6 @@
 """`espnet` recogniser: any ASR model of ESPnet."""
 
+import re
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,10 @@ from espnet2_taste.asr.abs_recogniser import AbsRecogniser
 from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.io.identity import weights_identity
 
+#: Options of ``Speech2Text`` that name weights.
+_WEIGHTS = ("asr_model_file", "lm_file", "word_lm_file")
+#: What only some versions of ESPnet save, and what a model has for training alone.
+_SPARE = r".*\.pe|.*\.num_batches_tracked|postdecoder\..*"
 _MIN_SAMPLES = 1600  # 0.1 s: subsampling leaves nothing of less
 
 
@@ -52,10 +57,15 @@ class EspnetRecogniser(AbsRecogniser):
         from espnet2_taste.asr.espnet_asr import register_frontend
 
         register_frontend()
+        from espnet2_taste.io.checkpoint import load_state
+
         given = {**self.files, **self.conf}
-        try:
+        try:  # before ESPnet does, which up to 202511 runs code from them
+            weights = {k: load_state(given[k]) for k in _WEIGHTS if given.get(k)}
             made = Speech2Text(device=self.device, **given)
-            self._check(made, given)
+            for option, state in weights.items():
+                if not given.get(f"quantize_{option.removesuffix('_file')}"):
+                    _check(made, option, state, given[option])
         except (AttributeError, KeyError, RuntimeError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(
@@ -63,22 +73,6 @@ class EspnetRecogniser(AbsRecogniser):
                 f"--asr_conf does not suit it ({reason})"
             ) from error
         return made
-
-    @staticmethod
-    def _check(made, given: dict) -> None:
-        """RuntimeError for weights of another model, which ESPnet takes in silence."""
-        from espnet2_taste.io.checkpoint import describe_mismatch, load_state, shapes
-
-        parts = {"asr_model_file": ("", made.asr_model)}
-        if given.get("lm_file"):
-            parts["lm_file"] = ("lm.", made.beam_search.scorers["lm"])
-        for option, (prefix, part) in parts.items():
-            if given.get(f"quantize_{option.removesuffix('_file')}"):
-                continue  # other tensors than the file's
-            wanted = {prefix + k: s for k, s in shapes(part.state_dict()).items()}
-            found = shapes(load_state(given[option]))
-            if differences := describe_mismatch(wanted, found):
-                raise RuntimeError(f"{given[option]}: {differences}")
 
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:
         return [self._recognise(wav) for wav in wavs]
@@ -99,6 +93,25 @@ class EspnetRecogniser(AbsRecogniser):
         if isinstance(results, tuple):  # with intermediate CTC
             results = results[0]
         return results[0][0] or ""
+
+
+def _check(speech2text, option: str, state: dict, path: str) -> None:
+    """RuntimeError for weights of another model, which ESPnet takes in silence."""
+    from espnet2_taste.io.checkpoint import describe_mismatch, shapes
+
+    scorers = getattr(speech2text.beam_search, "scorers", {})  # none of transducers
+    parts = {"asr_model_file": ("", speech2text.asr_model)}
+    parts["lm_file"] = ("lm.", scorers.get("lm"))
+    prefix, part = parts.get(option, ("", None))
+    if part is None:
+        return
+    wanted = {prefix + k: size for k, size in shapes(part.state_dict()).items()}
+    found = shapes(state)
+    for name in wanted.keys() ^ found.keys():
+        if re.fullmatch(_SPARE, name):
+            wanted.pop(name, None), found.pop(name, None)
+    if differences := describe_mismatch(wanted, found):
+        raise RuntimeError(f"{path}: {differences}")
 
 
 def _find_files(model: str, cache_dir: str | None) -> dict[str, str]:

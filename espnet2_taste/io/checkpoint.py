@@ -193,7 +193,9 @@ def shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in state.items()}
 
 
-def load_transformers(cls: type, name: str, spare: str | None = None, **options):
+def load_transformers(
+    cls: type, name: str, spare: str = ".*", used: str = ".*", **options
+):
     """``cls.from_pretrained`` of transformers, whole and without a model's own code.
 
     By itself, transformers draws at random what a file lacks.
@@ -201,7 +203,8 @@ def load_transformers(cls: type, name: str, spare: str | None = None, **options)
     Args:
         cls: e.g. ``WhisperModel``.
         name: hub id or local folder.
-        spare: pattern of names that a file may have beyond the model's; None: any.
+        spare: pattern of names that a file may have beyond the model's.
+        used: pattern of names that a file must have.
         options: others of ``from_pretrained``.
 
     Raises:
@@ -215,10 +218,10 @@ def load_transformers(cls: type, name: str, spare: str | None = None, **options)
     except (pickle.UnpicklingError, RuntimeError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
         raise RuntimeError(f"{name} cannot be loaded ({reason})") from None
-    unknown = found["unexpected_keys"] if spare is not None else []
+    unknown = [k for k in found["unexpected_keys"] if not re.fullmatch(spare, k)]
     wrong = {
-        "missing": found["missing_keys"],
-        "unexpected": [k for k in unknown if not re.fullmatch(spare, k)],
+        "missing": [k for k in found["missing_keys"] if re.fullmatch(used, k)],
+        "unexpected": unknown,
         "other shape": [item[0] for item in found["mismatched_keys"]],
     }
     problems = [

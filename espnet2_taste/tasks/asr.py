@@ -7,6 +7,7 @@ from espnet2.tasks.asr import ASRTask
 import espnet2_taste.tasks.ark_data  # noqa: F401
 from espnet2_taste.asr.espnet_asr import mask_padding, register_frontend
 from espnet2_taste.io.audio import parse_rate
+from espnet2_taste.io.checkpoint import check_init_freeze
 from espnet2_taste.tasks.saving_trainer import SavingTrainer
 from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
 
@@ -36,4 +37,5 @@ class ResamplingASRTask(CountsBins, ASRTask):
     def build_model(cls, args: argparse.Namespace):
         model = super().build_model(args)
         mask_padding(model.encoder)
+        check_init_freeze(args, model)
         return model

@@ -193,7 +193,9 @@ class CrossAttentionAggregator(AbsAggregator):
         from transformers import WhisperModel
 
         try:
-            model = load_transformers(WhisperModel, name, dtype=torch.float32)
+            model = load_transformers(
+                WhisperModel, name, used=r"decoder\..*", dtype=torch.float32
+            )
         except (OSError, ValueError) as error:
             raise FileNotFoundError(
                 f"cross_attention: cannot load init_from {name!r}, neither a local "

@@ -216,6 +216,7 @@ def _load(model, config, attn_implementation, dtype) -> torch.nn.Module:
         whisper = load_transformers(
             WhisperModel,
             model,
+            used=r"encoder\..*",
             attn_implementation=attn_implementation,
             dtype=getattr(torch, dtype),
         )
