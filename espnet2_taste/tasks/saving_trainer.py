@@ -23,6 +23,7 @@ from espnet2.train.trainer import Trainer, TrainerOptions
 
 from espnet2_taste.io.atomic import replacing
 from espnet2_taste.io.checkpoint import is_whole, save_tensors
+from espnet2_taste.io.file_names import file_name
 
 LAST, BEFORE = "checkpoint.pth", "checkpoint.before.pth"
 
@@ -51,6 +52,16 @@ class SavingTrainer(Trainer):
         found = whole_checkpoint(Path(checkpoint).parent)
         if found is not None:
             Trainer.resume(checkpoint=found, **others)
+
+    @classmethod
+    def plot_attention(
+        cls, model, output_dir, summary_writer, iterator, reporter, options
+    ) -> None:
+        """ESPnet's, in folders that no utterance's name can lead out of."""
+        names = (([file_name(k, "") for k in keys], batch) for keys, batch in iterator)
+        super().plot_attention(
+            model, output_dir, summary_writer, names, reporter, options
+        )
 
 
 @contextmanager

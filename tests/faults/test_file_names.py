@@ -154,6 +154,36 @@ def test_attention_of_the_tokenizer_and_its_pictures(tmp_path):
     assert set(read_maps(tmp_path)) <= set(TRAPS) and read_maps(tmp_path)
 
 
+def test_attention_that_espnet_draws(tmp_path):
+    """That of the recogniser, say: ``<folder>/<id>/<name>.<epoch>ep.png``."""
+    import torch
+    from espnet2.asr.encoder.transformer_encoder import MultiHeadedAttention
+    from espnet2.train.reporter import Reporter
+    from espnet2.train.trainer import TrainerOptions
+
+    from espnet2_taste.tasks.saving_trainer import SavingTrainer
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.att = MultiHeadedAttention(1, 2, 0.0)
+
+        def forward(self, x, **batch):
+            return self.att(x, x, x, None)
+
+    keys = [*TRAPS[:8], str(tmp_path / "corpus")]
+    batch = {"x": torch.zeros(len(keys), 3, 2), "x_lengths": torch.full((9,), 3)}
+    reporter, options = Reporter(), object.__new__(TrainerOptions)
+    options.ngpu, options.no_forward_run, options.use_wandb = 0, False, False
+    with reporter.observe("att_plot") as sub:
+        folder = tmp_path / "deep" / "att_ws"
+        drawn = [(keys, batch)]
+        SavingTrainer.plot_attention(Model(), folder, None, drawn, sub, options)
+    found = list(tmp_path.rglob("*.png"))
+    assert len(found) == len(keys)
+    assert all(path.is_relative_to(folder) for path in found)
+
+
 def test_published_test_sets_keep_ids_apart(tmp_path):
     ids = [*TRAPS, "a b", "a  b", "a\tb", "a%20b", "a\u2028b", "a\xa0b", "a\nb"]
     wavs = {key: Path(f"{i}.wav") for i, key in enumerate(ids)}
