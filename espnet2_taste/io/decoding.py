@@ -53,7 +53,7 @@ def decode(
         if stream is None:
             file = source if is_path else io.BytesIO(source)
             f = stack.enter_context(soundfile.SoundFile(file))
-            stream = _mp3_of_unknown_length(raw) if f.format == "MP3" else None
+            stream = _mp3_of_unknown_length(raw, size) if f.format == "MP3" else None
         if stream is not None:
             f = stack.enter_context(soundfile.SoundFile(stream))
         return _read(f, stream is None, span, longest), f.samplerate
@@ -159,10 +159,10 @@ def _wav_of_unknown_length(raw: BinaryIO, size: int) -> int | None:
     return _stream(raw.read(start - 4) + b"\xff" * 4, raw, start)
 
 
-def _mp3_of_unknown_length(raw: BinaryIO) -> int | None:
-    """A stream of an MP3 file that no header tells the length of: libsndfile guesses.
+def _mp3_of_unknown_length(raw: BinaryIO, size: int) -> int | None:
+    """A stream of an MP3 file that no header tells the length of, or a wrong one does.
 
-    Of a stream, it reads all there is.
+    libsndfile guesses a length or believes the header, but of a stream reads all.
     """
     start = 0
     raw.seek(0)
@@ -171,9 +171,15 @@ def _mp3_of_unknown_length(raw: BinaryIO) -> int | None:
         start = 10 + sum(byte << 7 * i for i, byte in enumerate(head[:5:-1]))
     raw.seek(start)
     head = raw.read(4096)
-    if any(name in head for name in (b"Xing", b"Info", b"VBRI")):
+    if b"VBRI" in head:
         return None
-    return _stream(b"", raw, start)
+    if told := re.search(rb"Xing|Info", head):
+        fields = [head[told.end() + i :][:4] for i in (0, 4, 8)]
+        flags, _, length = (int.from_bytes(field, "big") for field in fields)
+        if flags & 3 != 3 or size - start < 1.05 * length + 1024:
+            return None
+        head = head.replace(told[0], bytes(4), 1)  # files were joined: the first's
+    return _stream(head, raw, start + len(head))
 
 
 def _stream(head: bytes, raw: BinaryIO, start: int) -> int:

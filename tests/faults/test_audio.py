@@ -151,6 +151,15 @@ def test_mp3_of_unknown_length(read, mode, tag):
     assert len(read(front + data[: len(data) // 2])) > 0.2 * frames
 
 
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_joined_mp3(read, mode):
+    """The header of the first file says how long that is."""
+    data = encode("MP3", "MPEG_LAYER_III", bitrate_mode=mode, compression_level=0.5)
+    assert len(read(data)) == len(NOISE)
+    assert 2 * len(NOISE) <= len(read(data + data)) < 2 * len(NOISE) + 5000
+    assert len(read(data + b"APETAGEX" + b"x" * 900)) == len(NOISE)
+
+
 @pytest.mark.parametrize("total", [0, (1 << 36) - 1])
 def test_streamed_flac(read, total):
     flac = bytearray(encode("FLAC"))
