@@ -119,8 +119,8 @@ def by_length(folder: Path) -> list[str]:
     """
     for name in ("utt2num_samples", "utt2dur"):
         if (folder / name).is_file():
-            lengths = read_table(folder / name)
-            return sorted(lengths, key=lambda key: float(lengths[key]))
+            lengths = read_table(folder / name, parse=float)
+            return sorted(lengths, key=lengths.get)
     raise FileNotFoundError(f"{folder} has no utt2num_samples and no utt2dur")
 
 
