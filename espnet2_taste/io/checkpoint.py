@@ -189,8 +189,8 @@ def load_strictly(
 
 
 def shapes(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
-    """Name -> shape."""
-    return {name: tensor.shape for name, tensor in state.items()}
+    """Name -> shape; that of what is no tensor is its own."""
+    return {name: getattr(value, "shape", (-1,)) for name, value in state.items()}
 
 
 def load_transformers(
