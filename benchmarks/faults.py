@@ -40,7 +40,7 @@ KILLS = {
 
 
 def digests(folder: Path, names=FINAL) -> dict[str, str]:
-    """Of all that an undisturbed run makes the same: not logs, times and marks."""
+    """Of all that an undisturbed run makes the same: not logs, curves, times, marks."""
     files = []
     for name in names:
         path = folder / name
@@ -49,8 +49,8 @@ def digests(folder: Path, names=FINAL) -> dict[str, str]:
         str(path.relative_to(folder)): digest(path)
         for path in files
         if path.is_file()
-        and not {"log", "measures"} & {*path.parts}
-        and not path.name.startswith((".", "keys."))
+        and not {"log", "images", "tensorboard", "att_ws"} & {*path.parts}
+        and not path.name.startswith((".", "keys.", "checkpoint"))
         and path.suffix not in (".log", ".json")
     }
 

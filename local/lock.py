@@ -11,6 +11,7 @@ the lock, its name goes to stderr and the exit status is 1; ``wait`` waits for i
 others share.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -19,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+ENDING_S = 15  # how long what a killed run started may take to end
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)  # NFS without
 
 
@@ -56,18 +58,24 @@ def lock(fd: int, path: Path, how: str) -> None:
     """
     kind = fcntl.LOCK_SH if how == "shared" else fcntl.LOCK_EX
     text = path.read_text(errors="replace").strip() if path.exists() else ""
+    until = time.monotonic() + ENDING_S
     try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if how != "wait":
-            raise BlockingIOError(text) from None
-        print(f"waiting for {text}", file=sys.stderr)
-        fcntl.flock(fd, kind)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, kind | fcntl.LOCK_NB)
+                break
+            if how == "wait":
+                print(f"waiting for {text}", file=sys.stderr)
+                fcntl.flock(fd, kind)
+                break
+            if still_there(text) or time.monotonic() > until:
+                raise BlockingIOError(text)
+            time.sleep(0.2)  # what a killed run started is ending
     except OSError as error:
+        if error.errno in NO_LOCKS and still_there(text):
+            raise BlockingIOError(text) from None
         if error.errno not in NO_LOCKS:
             raise
-        if still_there(text):
-            raise BlockingIOError(text) from None
     os.ftruncate(fd, 0)
     os.write(fd, f"{holder(own_pid())}\n".encode())
 
@@ -78,7 +86,8 @@ if __name__ == "__main__":
     try:
         lock(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
     except BlockingIOError as error:
+        path = sys.argv[2]
         sys.exit(
-            f"{sys.argv[2]}: another run works here ({error}): wait, or kill it; if it "
-            f"is gone (another machine's), rm {sys.argv[2]}"
+            f"error: {path}: another run works here ({error}): wait, or kill it; if it "
+            f"is gone (another machine's), rm {path}"
         )
