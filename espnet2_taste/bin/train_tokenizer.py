@@ -1,15 +1,15 @@
 """Train the text vocabulary of a recipe: sentencepiece, or a character list."""
 
 import argparse
+import io
 import logging
-import os
 import unicodedata
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_segmenter_option
-from espnet2_taste.io.atomic import write_lines
+from espnet2_taste.io.atomic import replacing, write_lines
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.text.tokenizers import UNKNOWN, WORD_START
@@ -43,10 +43,10 @@ def train_bpe(
         options = {"add_dummy_prefix": False, "remove_extra_whitespaces": False}
     import sentencepiece
 
-    prefix = output.with_suffix(".tmp")
+    model = io.BytesIO()  # its own files would end where a disk does, without a word
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
-        model_prefix=str(prefix),
+        model_writer=model,
         vocab_size=vocab_size,
         hard_vocab_limit=False,
         character_coverage=1.0,
@@ -56,8 +56,12 @@ def train_bpe(
         minloglevel=1,
         **options,
     )
-    os.replace(f"{prefix}.vocab", output.with_suffix(".vocab"))
-    os.replace(f"{prefix}.model", output)
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    ids = range(pieces.get_piece_size())
+    lines = (f"{pieces.id_to_piece(i)}\t{pieces.get_score(i):g}" for i in ids)
+    write_lines(output.with_suffix(".vocab"), lines)
+    with replacing(output) as temporary:
+        temporary.write_bytes(model.getvalue())
 
 
 def write_characters(sentences: list[str], output: Path, asr: bool) -> None:

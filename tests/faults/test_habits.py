@@ -7,6 +7,7 @@ options of ``bin.score``), ``local/cmd.py`` and ``sharded`` in ``local/steps.sh`
 
 import importlib.util
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,22 @@ def test_any_vocab_size_suits_any_script(tmp_path, caplog, size, name, segmenter
         assert f"--vocab_size {size} is raised to " in caplog.text
     if name == "Chinese":
         assert tokenizer.vocab_size > 900
+
+
+def test_a_vocabulary_is_whole_or_none(tmp_path):
+    """sentencepiece's own files ended where the disk did, with exit status 0."""
+    (tmp_path / "text").write_text("".join(f"u{i} {x}\n" for i, x in enumerate(LATIN)))
+    words = ["--data_dir", str(tmp_path), "--vocab_size", "40", "--output"]
+    train_tokenizer([*words, f"{tmp_path}/whole"])
+    whole = (tmp_path / "whole").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole // 2, before[1]))
+    try:
+        with pytest.raises(OSError):
+            train_tokenizer([*words, f"{tmp_path}/m.model"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "m.model").exists()
 
 
 def test_no_text(tmp_path):
