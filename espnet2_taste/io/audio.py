@@ -25,13 +25,13 @@ class AudioError(ValueError):
     Args:
         utt: id of the utterance.
         name: of the file.
-        problem: in words that follow its name; kept as an attribute.
-        detail: more of it, for the message only.
+        problem: in words that follow its name.
+        detail: more of it.
     """
 
     def __init__(self, utt: str, name: str, problem: str, detail: str = ""):
         super().__init__(f"{utt}: {name} {problem}{detail}")
-        self.problem = problem
+        self.name, self.problem, self.detail = name, problem, detail
 
 
 def read_audio(
@@ -86,6 +86,8 @@ def load_audio(
         FileNotFoundError, AudioError: see :func:`read_audio`.
     """
     name = "its command's output" if isinstance(entry, bytes) else entry
+    if entry == b"":
+        raise AudioError(utt, name, NO_SAMPLES)
     try:
         source = entry
         if isinstance(entry, str) and _ARK.match(entry) and not os.path.exists(entry):
@@ -96,7 +98,7 @@ def load_audio(
     except FileNotFoundError:
         raise FileNotFoundError(f"{utt}: no audio file {name}") from None
     except Exception as error:  # libsndfile's, kaldiio's
-        reason = " ".join(str(error).split())
+        reason = getattr(error, "error_string", " ".join(str(error).split()))
         raise AudioError(utt, name, "is not readable audio", f" ({reason})") from None
     if not len(wav):
         raise AudioError(utt, name, NO_SAMPLES)

@@ -77,6 +77,8 @@ def list_jobs(folder: Path) -> tuple[list[Job], Counter]:
             dropped[f"not in {absent[0]}"] += 1
         elif not tables["text"][utt].split():
             dropped["empty text"] += 1
+        elif not tables["utt2spk"][utt]:
+            dropped["no speaker"] += 1
         elif utt.split() != [utt]:
             dropped["white space in the id, where ESPnet would end it"] += 1
         else:
@@ -137,11 +139,12 @@ def convert(job: Job, limits: Limits) -> tuple[Result, np.ndarray]:
         pcm = np.round(np.clip(mono, -1.0, 1.0) * 32767.0).astype(np.int16)
         result.num_samples = len(pcm)
     except Dropped as error:
-        result.reason, _, result.detail = str(error).partition(":")
-    except FileNotFoundError as error:
-        result.reason, result.detail = "is missing", f" ({error})"
+        result.reason, colon, detail = str(error).partition(":")
+        result.detail = colon + detail
+    except FileNotFoundError:
+        result.reason, result.detail = "is missing", f": {job.source}"
     except AudioError as error:
-        result.reason, result.detail = error.problem, f" ({error})"
+        result.reason, result.detail = error.problem, f": {error.name}{error.detail}"
     return result, pcm
 
 
