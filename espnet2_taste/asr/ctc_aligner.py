@@ -83,7 +83,8 @@ class CTCAligner:
         words: list[list[str]],
         spaced: list[list[bool]] | None = None,
     ):
-        """(W,) seconds of each utterance, or the ValueError that prevented it.
+        """(W,) seconds of each utterance and how sure it is (0 to 1), see
+        :func:`align_words`; or the ValueError that prevented it.
 
         Args:
             waves: of the utterances.
@@ -105,10 +106,10 @@ class CTCAligner:
             ids = [self.token_ids(word) for word in items]
             between = [space if s else None for s in spaces]
             try:
-                frames = align_words(log_probs, ids, between)
+                frames, confidence = align_words(log_probs, ids, between)
             except ValueError as error:
                 results.append(error)
                 continue
             period = len(wav) / self.sample_rate / len(log_probs)
-            results.append((frames + 0.5) * period)
+            results.append(((frames + 0.5) * period, confidence))
         return results

@@ -22,8 +22,8 @@ def align_words(
     words: list[list[int]],
     before: list[int | None],
     blank: int = 0,
-) -> np.ndarray:
-    """First frame of each word by CTC forced alignment.
+) -> tuple[np.ndarray, float]:
+    """First frame of each word by CTC forced alignment, and how sure it is.
 
     Args:
         log_probs: (F, V) frame log-probabilities.
@@ -32,7 +32,9 @@ def align_words(
         blank: CTC blank.
 
     Returns:
-        (W,) int64 frames, strictly increasing.
+        (W,) int64 frames, strictly increasing, and the confidence, 0 to 1: geometric
+        mean of the tokens' probabilities where they are put. Of silence, or of words
+        that nobody says there, it is a small part of what it is elsewhere.
 
     Raises:
         ValueError: fewer frames than tokens.
@@ -50,7 +52,7 @@ def align_words(
             f"{len(log_probs)} frames cannot hold {len(tokens)} tokens: the text does "
             "not belong to this audio, or it is too fast"
         )
-    path, _ = torchaudio.functional.forced_align(
+    path, scores = torchaudio.functional.forced_align(
         log_probs[None].float().contiguous(),
         torch.tensor([tokens], dtype=torch.int32),
         blank=blank,
@@ -60,7 +62,8 @@ def align_words(
     frames = np.flatnonzero(begins)  # one per token, in order
     owner = np.asarray(owner)
     first = [np.flatnonzero(owner == w)[0] for w in range(len(words))]
-    return frames[first]
+    confidence = float(scores[0].double().numpy()[frames].mean())
+    return frames[first], float(np.exp(confidence))
 
 
 def frame_levels(wav: np.ndarray, sample_rate: int) -> np.ndarray:

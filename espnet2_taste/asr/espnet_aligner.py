@@ -58,13 +58,11 @@ class EspnetAligner(AbsAligner):
 
         results: list[WordTimes | AlignmentError] = []
         words = [list(recording.words) for recording in recordings]
-        for wav, starts in zip(
-            wavs, self.aligner.word_starts(wavs, words), strict=True
-        ):
-            if isinstance(starts, ValueError):
+        for wav, found in zip(wavs, self.aligner.word_starts(wavs, words), strict=True):
+            if isinstance(found, ValueError):
                 results.append(AlignmentError("not alignable"))
                 continue
-            times = word_times(starts, wav, self.aligner.sample_rate)
+            times = word_times(found[0], wav, self.aligner.sample_rate)
             if (times.ends <= times.starts).any():
                 results.append(AlignmentError("not alignable"))
                 continue

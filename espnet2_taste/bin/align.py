@@ -1,5 +1,8 @@
 """Align words with an ESPnet CTC model: durations.scp, prosody.scp and words.ctm.
 
+``confidence`` says of each utterance, 0 to 1, how sure the alignment is; what is far
+below the others (silence, the transcript of another recording) is counted and named.
+
 Sharded: run it per key file, merge the shards into one folder, then run once with
 ``--speaker_mean --output_dir <that folder>``: in ``relative/prosody.scp`` log-F0 is
 relative to the speaker's mean: that of ``--known``, the ``speakers.scp`` of the
@@ -7,6 +10,8 @@ training set, or for speakers who are not there, of this set.
 """
 
 import argparse
+import logging
+from pathlib import Path
 
 import numpy as np
 
@@ -20,8 +25,11 @@ from espnet2_taste.bin.options import (
 )
 from espnet2_taste.io.arks import read_arks
 from espnet2_taste.io.shards import Shard
+from espnet2_taste.io.tables import read_table
 from espnet2_taste.io.wav_dir import WavDir
 from espnet2_taste.text.segmenters import SEGMENTERS
+
+CONFIDENCE = "confidence"
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -39,10 +47,35 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def report(folder: Path) -> None:
+    """Say which alignments are doubtful: their confidence is below a tenth of the
+    median."""
+    file = folder / CONFIDENCE
+    found = {k: float(v) for k, v in read_table(file).items()} if file.is_file() else {}
+    if not found:
+        return
+    worst = sorted(found, key=found.get)
+    median = float(np.median(list(found.values())))
+    doubtful = [key for key in worst if found[key] < median / 10]
+    logging.log(
+        logging.WARNING if doubtful else logging.INFO,
+        "%s: alignment confidence %.3g (median of %d utterances), %.3g at the worst "
+        "(%s); %d below a tenth of the median (silence, or other words?)%s",
+        file,
+        median,
+        len(found),
+        found[worst[0]],
+        worst[0],
+        len(doubtful),
+        ": " + ", ".join(doubtful[:20]) if doubtful else "",
+    )
+
+
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
     if args.speaker_mean:
         subtract_speaker_mean(args.data_dir, args.output_dir, args.known)
+        report(args.output_dir)
         return
     if not args.asr_config or not args.asr_model:
         raise ValueError("give --asr_config and --asr_model, or --speaker_mean")
@@ -50,7 +83,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
     from espnet2_taste.units.world import f0_contour
 
-    shard = Shard(args, ["durations", "prosody", "f0_sum"], ["words.ctm"])
+    shard = Shard(args, ["durations", "prosody", "f0_sum"], ["words.ctm", CONFIDENCE])
     if shard.done:
         return
     data = WavDir(args.data_dir, args.key_file)
@@ -64,15 +97,15 @@ def main(args: argparse.Namespace) -> None:
         if not wavs:
             continue
         split = [segmenter.split(texts[key]) for key in wavs]
-        starts = aligner.word_starts(list(wavs.values()), *zip(*split, strict=True))
-        found = zip(wavs.items(), split, starts, strict=True)
-        for (key, wav), (said, _), times in found:
+        aligned = aligner.word_starts(list(wavs.values()), *zip(*split, strict=True))
+        found = zip(wavs.items(), split, aligned, strict=True)
+        for (key, wav), (said, _), starts in found:
             try:
                 if key not in units:
                     raise ValueError("it has no units")
-                if isinstance(times, ValueError):
-                    raise times
-                times = word_times(times, wav, rate)
+                if isinstance(starts, ValueError):
+                    raise starts
+                times = word_times(starts[0], wav, rate)
                 durations = unit_durations(times, len(units[key]))
             except ValueError as error:
                 shard.skip(key, f"not aligned: {error}")
@@ -81,7 +114,9 @@ def main(args: argparse.Namespace) -> None:
             spans = zip(said, times.starts, times.ends, strict=True)
             lines = [f"{key} 1 {s:.3f} {e - s:.3f} {word}" for word, s, e in spans]
             values = {"durations": durations, "prosody": prosody, "words.ctm": lines}
-            shard.write(key, values | {"f0_sum": f0_sum.astype(np.float64)})
+            values |= {"f0_sum": f0_sum.astype(np.float64)}
+            shard.write(key, values | {CONFIDENCE: f"{starts[1]:.4g}"})
+    report(args.output_dir)
 
 
 if __name__ == "__main__":

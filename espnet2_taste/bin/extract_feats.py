@@ -17,6 +17,7 @@ from espnet2_taste.bin.options import (
 )
 from espnet2_taste.io.config import read_training_config
 from espnet2_taste.io.shards import Shard
+from espnet2_taste.io.values import NO_NUMBERS, only_numbers
 from espnet2_taste.io.wav_dir import WavDir
 from espnet2_taste.nn.segments import length_mask
 
@@ -63,7 +64,10 @@ def main(args: argparse.Namespace) -> None:
             )
         rows = zip(wavs, feats.cpu().numpy(), feats_lengths.tolist(), strict=True)
         for key, row, length in rows:
-            shard.write(key, {"feats": row[:length]})
+            if only_numbers(row[:length]):
+                shard.write(key, {"feats": row[:length]})
+            else:
+                shard.skip(key, f"its features hold {NO_NUMBERS}")
 
 
 if __name__ == "__main__":

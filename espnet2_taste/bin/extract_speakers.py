@@ -47,6 +47,7 @@ def extract(args: argparse.Namespace) -> None:
 
     from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
+    from espnet2_taste.io.values import NO_NUMBERS, only_numbers
     from espnet2_taste.io.wav_dir import WavDir
     from espnet2_taste.speaker import load_speaker_encoder
 
@@ -65,6 +66,9 @@ def extract(args: argparse.Namespace) -> None:
         with shard.clock("speaker_encoder"):
             embeddings = encoder([torch.from_numpy(wav) for wav in wavs.values()])
         for (key, wav), embedding in zip(wavs.items(), embeddings, strict=True):
+            if not only_numbers(embedding):
+                shard.skip(key, f"its embedding holds {NO_NUMBERS}")
+                continue
             audio_s = len(wav) / encoder.sample_rate
             shard.write(key, {"spk_emb": embedding.numpy()}, audio_s)
 
@@ -81,7 +85,15 @@ def average(args: argparse.Namespace) -> None:
             f"--output_dir {args.output_dir} holds --spk_emb {args.spk_emb}: a killed "
             "run would destroy it; write elsewhere"
         )
-    embeddings = dict(read_arks(args.spk_emb))
+    arks, embeddings, skipped = read_arks(args.spk_emb), {}, []
+    for key in arks:
+        try:
+            embeddings[key] = arks[key]
+        except ValueError as error:  # one bad vector must not be its speaker's mean
+            skipped.append(key)
+            logging.warning("skipped %s: %s", key, error)
+    if not embeddings:
+        raise ValueError(f"{args.spk_emb} has no usable embedding")
     utt2spk = read_table(args.data_dir / "utt2spk")
     means = speaker_means(embeddings, utt2spk)
     if args.known:
@@ -98,7 +110,13 @@ def average(args: argparse.Namespace) -> None:
             writer[key] = embeddings[key] if own else means[utt2spk[key]]
     width = len(next(iter(means.values())))
     write_text(args.output_dir / "spk_embed_dim", f"{width}\n")
-    logging.info("%d utterances of %d speakers", len(embeddings), len(means))
+    logging.info(
+        "%d utterances of %d speakers, %d skipped%s",
+        len(embeddings),
+        len(means),
+        len(skipped),
+        ": " + ", ".join(skipped) if skipped else "",
+    )
 
 
 @command(get_parser)

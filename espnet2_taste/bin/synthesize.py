@@ -72,11 +72,12 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-    from espnet2_taste.io.arks import first_array, read_arks
+    from espnet2_taste.io.arks import first_array, read_arks, read_codes
     from espnet2_taste.io.audio import read_audio, write_wav
     from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.io.tables import check_keys, read_table, select_keys
+    from espnet2_taste.io.values import as_integers
     from espnet2_taste.nn.random_streams import item_seed
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
     from espnet2_taste.units.unit_spec import UnitSpec, check_fit
@@ -117,6 +118,9 @@ def main(args: argparse.Namespace) -> None:
             vocoder,
             sampling=Sampling(args.top_k, args.temperature, args.seed),
         )
+        if args.taste:
+            books = max(synthesizer.model.quantizer.num_codebooks, 1)
+            arks["codes"] = read_codes(args.taste, books, wanted)
         shard.files[UnitSpec.FILE] = synthesizer.unit_spec.text()
         words = synthesizer.preprocess.segmenter.words
         order = {key: len(words(texts[key])) for key in wanted}
@@ -124,7 +128,10 @@ def main(args: argparse.Namespace) -> None:
         loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
         rows = {key: {"text": texts[key]} if key in texts else {} for key in keys}
         if copy:
-            sequences = [torch.from_numpy(u.astype(np.int64)) for u in loaded["units"]]
+            sequences = [
+                torch.from_numpy(as_integers(f"units of {key}", units))
+                for key, units in zip(keys, loaded["units"], strict=True)
+            ]
             speakers = torch.from_numpy(np.stack(loaded["spk_emb"]))
         else:
             if wavs:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.io.audio import as_speech
 from espnet2_taste.io.checkpoint import build_model_from_file
 from espnet2_taste.io.models import find_checkpoint, locate
+from espnet2_taste.io.values import as_integers
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.taste.taste_spec import TasteSpec
@@ -77,40 +79,87 @@ class Inference(ABC):
         """What training does to an item, from ``self.args`` and ``self.model``."""
 
     def batch(self, items: list[dict], names: list[str] | None = None) -> dict:
-        """Preprocess and pad utterances.
+        """Check, preprocess and pad utterances.
 
         Args:
-            items: arrays and text of each utterance, as ESPnet's dataset gives them.
+            items: arrays and text of each utterance, see :meth:`checked`.
             names: for error messages; default their index.
 
         Raises:
             ValueError: on an utterance that does not fit; the message names it.
         """
         names = names or [str(i) for i in range(len(items))]
-        data = [
-            (name, self.preprocess(name, item))
-            for name, item in zip(names, items, strict=True)
-        ]
-        for name, item in data:
-            self.check(name, item)
+        check_counts(names=names, utterances=items)
+        data = []
+        for name, item in zip(names, items, strict=True):
+            try:
+                item = self.checked(item)
+            except ValueError as error:
+                raise ValueError(f"utterance {name}: {error}") from None
+            data.append((name, self.preprocess(name, item)))
         _, batch = self.collate(data)
         return {k: v.to(self.device) for k, v in batch.items()}
 
-    def check(self, name: str, item: dict[str, np.ndarray]) -> None:
-        """Refuse TASTE codes and speaker embeddings of another model."""
+    def checked(self, item: dict) -> dict:
+        """The arrays that a program gave of an utterance, none reshaped or cast to fit.
+
+        Args:
+            item: ``text`` (str); perhaps ``speech`` (N,), ``taste`` (S, R) integers,
+                ``spk_emb`` (S,) floats, numpy or torch; others are passed on.
+
+        Raises:
+            ValueError: another type or shape, values that are no numbers, or codes that
+                another model made.
+        """
+        item = dict(item)
+        if not isinstance(item["text"], str):
+            raise ValueError(f"text must be a str, not {type(item['text']).__name__}")
+        if "speech" in item:
+            item["speech"] = as_speech(item["speech"])
+            if not len(item["speech"]):
+                raise ValueError("speech has no samples")
         if "taste" in item:
-            codes, size = item["taste"], self.model.quantizer.codebook_size
-            if ((codes < 0) | (codes >= size)).any():
+            spec = TasteSpec.of(self.model)
+            codes = as_integers("TASTE codes", item["taste"])
+            if codes.ndim != 2 or codes.shape[1] != spec.num_codebooks:
                 raise ValueError(
-                    f"utterance {name}: TASTE codes from {codes.min()} to "
-                    f"{codes.max()}, this model's are 0 to {size - 1}"
+                    f"TASTE codes of shape {codes.shape}: expected a row of "
+                    f"{spec.num_codebooks} for each {spec.granularity}"
                 )
-        if "spk_emb" in item and item["spk_emb"].shape != (self.args.spk_embed_dim,):
-            raise ValueError(
-                f"utterance {name}: a speaker embedding of shape "
-                f"{item['spk_emb'].shape}, this model takes "
-                f"({self.args.spk_embed_dim},): use the encoder it was trained with"
-            )
+            if codes.size and not 0 <= codes.min() <= codes.max() < spec.codebook_size:
+                raise ValueError(
+                    f"TASTE codes from {codes.min()} to {codes.max()}, this model's "
+                    f"are 0 to {spec.codebook_size - 1}"
+                )
+            item["taste"] = codes
+        if "spk_emb" in item:
+            vector, width = item["spk_emb"], self.args.spk_embed_dim
+            vector = vector.detach().cpu() if hasattr(vector, "detach") else vector
+            item["spk_emb"] = np.asarray(vector, dtype=np.float32)
+            if item["spk_emb"].shape != (width,):
+                raise ValueError(
+                    f"a speaker embedding of shape {item['spk_emb'].shape}, this model "
+                    f"takes ({width},): use the encoder it was trained with"
+                )
+        return item
+
+
+def check_counts(**lists) -> None:
+    """Refuse lists of different lengths, and one text in place of a list of them.
+
+    Args:
+        lists: by their names; None where one is not given.
+
+    Raises:
+        ValueError: names them.
+    """
+    given = {name: items for name, items in lists.items() if items is not None}
+    for name, items in given.items():
+        if isinstance(items, str):
+            raise ValueError(f"{name} must be a list, of one utterance or more")
+    if len({len(items) for items in given.values()}) > 1:
+        counts = (f"{len(items)} {name}" for name, items in given.items())
+        raise ValueError(f"{', '.join(counts)}: one of each for an utterance")
 
 
 class TasteInference(Inference):
@@ -178,20 +227,9 @@ class TaslmInference(Inference):
             ValueError: on an utterance without words or with codes that do not fit;
                 the message names it.
         """
+        check_counts(text=text, codes=codes)
         items = [{"text": item} for item in text]
         if codes is not None:
             for item, rows in zip(items, codes, strict=True):
-                item["taste"] = np.asarray(rows).reshape(-1)
+                item["taste"] = rows
         return self.batch(items, names)
-
-
-def as_speech(wav: np.ndarray | torch.Tensor) -> np.ndarray:
-    """A mono waveform as float32 numpy, checked.
-
-    Raises:
-        ValueError: not one-dimensional or empty.
-    """
-    wav = np.asarray(wav, dtype=np.float32)
-    if wav.ndim != 1 or not wav.size:
-        raise ValueError(f"speech must be a non-empty mono waveform, got {wav.shape}")
-    return wav

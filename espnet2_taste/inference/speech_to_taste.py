@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.inference.base import TasteInference, as_speech
+from espnet2_taste.inference.base import TasteInference, check_counts
 from espnet2_taste.io.atomic import replacing
 
 
@@ -79,17 +79,13 @@ class SpeechToTaste(TasteInference):
                 f"speech has {sample_rate} Hz, the tokenizer takes {self.sample_rate} "
                 "Hz: resample it"
             )
-        if len(speech) != len(text):
-            raise ValueError(f"{len(speech)} waveforms for {len(text)} transcripts")
         names = names or [str(i) for i in range(len(text))]
-        waves = [as_speech(wav) for wav in speech]
-        batch = self.batch(
-            [
-                {"speech": wav, "text": words}
-                for wav, words in zip(waves, text, strict=True)
-            ],
-            names,
-        )
+        check_counts(speech=speech, text=text, names=names)
+        pairs = zip(speech, text, strict=True)
+        items = [{"speech": wav, "text": words} for wav, words in pairs]
+        if not items:
+            return []
+        batch = self.batch(items, names)
         view = self.model.view(batch, "aggregator")
         try:
             taste = self.model.run_tokenizer(
@@ -98,7 +94,7 @@ class SpeechToTaste(TasteInference):
         except ValueError as error:  # of a part that has a limit of length
             if len(names) == 1:
                 raise ValueError(f"utterance {names[0]}: {error}") from None
-            for item in zip(waves, text, names, strict=True):  # which one is it?
+            for item in zip(speech, text, names, strict=True):  # which one is it?
                 wav, words, name = ([part] for part in item)
                 self.batch_tokenize(wav, words, need_attention, name)
             raise
@@ -108,7 +104,7 @@ class SpeechToTaste(TasteInference):
             maps = self.model.word_attention(taste, view)
             attention = [m.cpu() for m in maps]
         out = []
-        for i, (wav, transcript) in enumerate(zip(waves, text, strict=True)):
+        for i, (wav, transcript) in enumerate(zip(speech, text, strict=True)):
             words = self.preprocess.segmenter.words(transcript)
             segments = self.preprocess.segments(transcript)
             rows, seconds = codes[i, : len(segments)], len(wav) / self.sample_rate

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.inference.base import TaslmInference
+from espnet2_taste.inference.base import TaslmInference, check_counts
 from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
 from espnet2_taste.taslm.sampler import SamplingOptions
@@ -95,6 +95,7 @@ class TaslmGenerate(TaslmInference):
         if not text:
             return []
         names = names or [str(i) for i in range(len(text))]
+        check_counts(text=text, names=names)
         prompt = self._prompt(text, codes, names, mode, instruction)
         seeds = [item_seed(name) for name in names]
         run = generate(self.model, self.vocabulary, prompt, options, seeds)
@@ -107,7 +108,7 @@ class TaslmGenerate(TaslmInference):
             return Prompt(mode, TextView(empty, empty[:, 0], empty))
         if mode == "text":
             codes = None
-        elif codes is None or len(codes) != len(text):
+        elif codes is None:
             raise ValueError(f"mode {mode} needs the codes of every prompt")
         batch = self.text_batch(text, codes, names)
         around = {}

@@ -47,6 +47,8 @@ class TaslmLikelihood(TaslmInference):
         """
         if not text:
             return []
+        if not text:
+            return []
         batch = self.text_batch(text, codes, names)
         found = likelihood(self.model, self.model.view(batch), batch["taste"])
         columns = {name: getattr(found, name).tolist() for name in FIELDS}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet2_taste.inference.base import TasteInference, as_speech
+from espnet2_taste.inference.base import TasteInference, check_counts
 from espnet2_taste.inference.parts import load_part
 from espnet2_taste.io.models import locate, read_parts
 from espnet2_taste.taste.auxiliary import unit_accuracy
@@ -146,16 +146,14 @@ class TasteToSpeech(TasteInference):
             ValueError: codes do not fit the text, naming the utterance.
         """
         items = []
+        check_counts(text=text, spk_emb=spk_emb, codes=codes, speech=speech)
         names = names or [str(i) for i in range(len(text))]
         for i, transcript in enumerate(text):
-            item = {
-                "text": transcript,
-                "spk_emb": np.asarray(spk_emb[i], dtype=np.float32),
-            }
+            item = {"text": transcript, "spk_emb": spk_emb[i]}
             if codes is not None:
-                item["taste"] = np.asarray(codes[i]).reshape(-1)
+                item["taste"] = codes[i]
             if speech is not None:
-                item["speech"] = as_speech(speech[i])
+                item["speech"] = speech[i]
             item.update({name: values[i] for name, values in arrays.items()})
             items.append(item)
         return self.batch(items, names)
@@ -178,6 +176,9 @@ class TasteToSpeech(TasteInference):
                 unquantised) TASTE embeddings from; neither: text only.
             item_seeds: random stream of each item.
         """
+        check_counts(text=text, item_seeds=item_seeds)
+        if not text:
+            return []
         batch = self.make_batch(text, spk_emb, codes, speech)
         generated = self.generate_units(self.condition(batch), item_seeds)
         lengths = generated.lengths.tolist()
@@ -201,7 +202,7 @@ class TasteToSpeech(TasteInference):
         """Synthesise one utterance; see :meth:`batch_synthesize`."""
         return self.batch_synthesize(
             [text],
-            [np.asarray(spk_emb)],
+            [spk_emb],
             None if codes is None else [codes],
             None if speech is None else [speech],
             [seed],

@@ -9,6 +9,7 @@ import kaldiio
 import numpy as np
 
 from espnet2_taste.io.tables import check_keys, read_table
+from espnet2_taste.io.values import as_integers, check_numbers
 
 _ENTRY = re.compile(r"(?P<file>.+?)(:(?P<offset>\d+))?(\[[\d:, ]*\])?", re.DOTALL)
 
@@ -57,8 +58,7 @@ class Arks(Mapping[str, np.ndarray]):
             raise type(error)(f"{self.path}: {key}: {error}") from None
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
             raise ValueError(f"{self.path}: {key} is no array of numbers")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{self.path}: {key} holds values that are no numbers")
+        check_numbers(f"{self.path}: {key}", array)
         return array
 
     def __iter__(self) -> Iterator[str]:
@@ -112,7 +112,8 @@ def read_codes(
                 f"{path}: {name} has {flat.size} values, no multiple of "
                 f"{num_codebooks} codebooks"
             )
-        codes[name] = flat.astype(np.int64).reshape(-1, num_codebooks)
+        flat = as_integers(f"{path}: {name}", flat)
+        codes[name] = flat.reshape(-1, num_codebooks)
     return codes
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from espnet2_taste.io.atomic import replacing
 from espnet2_taste.io.decoding import DamagedAudio, decode
+from espnet2_taste.io.values import check_numbers, only_numbers
 
 _ARK = re.compile(r"^(.+):(\d+)$")
 #: A file inside another (in a tar, in an Arrow file): offset and size in bytes.
@@ -17,6 +18,7 @@ _SLICE = re.compile(r"^(.+):(\d+):(\d+)$")
 
 
 NO_SAMPLES = "has no samples"
+LOUDEST = 32.0  # a float sample beyond it is an integer's
 
 
 class AudioError(ValueError):
@@ -102,7 +104,7 @@ def load_audio(
         raise AudioError(utt, name, "is not readable audio", f" ({reason})") from None
     if not len(wav):
         raise AudioError(utt, name, NO_SAMPLES)
-    if not np.isfinite(wav).all():
+    if not only_numbers(wav):
         raise AudioError(utt, name, "holds samples that are no numbers")
     return wav, rate
 
@@ -191,6 +193,38 @@ def to_pcm16(wav: np.ndarray) -> bytes:
     return (np.clip(wav, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes()
 
 
+def as_speech(wav, what: str = "speech") -> np.ndarray:
+    """A mono waveform that a program gives, checked.
+
+    Args:
+        wav: (N,) array or tensor: floats in [-1, 1] or so, or signed integers, whose
+            full scale becomes 1 (``soundfile.read(dtype="int16")``).
+        what: it is, for messages.
+
+    Returns:
+        (N,) float32.
+
+    Raises:
+        ValueError: of another shape or type, values that are no numbers, or integers
+            that were made floats without scaling them.
+    """
+    wav = np.asarray(wav.detach().cpu() if hasattr(wav, "detach") else wav)
+    if wav.ndim != 1:
+        raise ValueError(f"{what} must be one channel (N,), not {wav.shape}")
+    if wav.dtype.kind == "i":
+        wav = wav / 2.0 ** (8 * wav.dtype.itemsize - 1)
+    elif wav.dtype.kind != "f":
+        raise ValueError(f"{what} must be floats or signed integers, not {wav.dtype}")
+    check_numbers(what, wav)
+    peak = float(np.abs(wav).max(initial=0))
+    if peak > LOUDEST:
+        raise ValueError(
+            f"{what} reaches {peak:g}: floats must be in [-1, 1] (divide 16-bit "
+            "samples by 32768)"
+        )
+    return wav.astype(np.float32)
+
+
 def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit wav or flac, by rename; parents are made.
 
@@ -199,6 +233,7 @@ def write_wav(path: str | Path, wav: np.ndarray, sample_rate: int) -> None:
     import soundfile
 
     path = Path(path)
+    check_numbers(str(path), wav)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         soundfile.write(temporary, wav, sample_rate, "PCM_16", format=path.suffix[1:])

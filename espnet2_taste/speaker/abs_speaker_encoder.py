@@ -4,6 +4,7 @@ from abc import abstractmethod
 
 import torch
 
+from espnet2_taste.io.audio import as_speech
 from espnet2_taste.io.lazy_choices import AbsPart
 
 
@@ -24,6 +25,8 @@ class AbsSpeakerEncoder(AbsPart):
 
 
 def at_least(wav: torch.Tensor, samples: int) -> torch.Tensor:
-    """(N,) waveform, repeated until it has ``samples``; none at all is silence."""
+    """(N,) waveform, checked, repeated until it has ``samples``; none at all is
+    silence."""
+    wav = torch.from_numpy(as_speech(wav))
     wav = wav if len(wav) else wav.new_zeros(1)
     return wav.repeat(-(-samples // len(wav))) if len(wav) < samples else wav

@@ -108,7 +108,7 @@ def fbank(wav: torch.Tensor) -> np.ndarray:
     """(N,) waveform in [-1, 1] at 16 kHz -> (T, 80) float32, zero mean over time."""
     from torchaudio.compliance import kaldi
 
-    wav = at_least(wav.cpu().float(), MIN_SAMPLES)
+    wav = at_least(wav, MIN_SAMPLES)
     features = kaldi.fbank(
         wav.unsqueeze(0), num_mel_bins=NUM_MELS, dither=0.0, sample_frequency=16000
     )

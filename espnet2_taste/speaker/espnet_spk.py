@@ -76,7 +76,7 @@ class EspnetSpkSpeakerEncoder(AbsSpeakerEncoder):
     def _embed(self, wav: torch.Tensor) -> torch.Tensor:
         """(N,) -> (embed_dim,)."""
         device = next(self.model.parameters()).device
-        speech = at_least(wav.to(device, torch.float32), MIN_SAMPLES).unsqueeze(0)
+        speech = at_least(wav, MIN_SAMPLES).unsqueeze(0).to(device)
         return self.model(speech=speech, extract_embd=True)[0].float().cpu()
 
 

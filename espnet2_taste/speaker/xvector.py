@@ -146,7 +146,7 @@ class XVectorSpeakerEncoder(AbsSpeakerEncoder):
         needed = HOP * self.model.min_frames
         features = []
         for wav in wavs:
-            wav = at_least(wav.to(device, torch.float32), needed)
+            wav = at_least(wav, needed).to(device)
             features.append(self.model.features(wav.unsqueeze(0))[0])
         lengths = torch.tensor([len(item) for item in features], device=device)
         padded = nn.utils.rnn.pad_sequence(features, batch_first=True)

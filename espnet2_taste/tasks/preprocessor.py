@@ -4,6 +4,7 @@ import argparse
 
 import numpy as np
 
+from espnet2_taste.io.values import as_integers, check_numbers
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.text import utf8
 from espnet2_taste.text.segmenters import SEGMENTERS, first_kind
@@ -96,7 +97,7 @@ class TastePreprocessor:
                     self.check_letters(out[MAIN])
             for name in INTEGER_NAMES:
                 if name in out:
-                    out[name] = np.asarray(out[name]).astype(np.int64)
+                    out[name] = as_integers(name, out[name])
             self.check(out)
         except ValueError as error:
             raise ValueError(f"utterance {uid}: {error}") from None
@@ -144,8 +145,8 @@ class TastePreprocessor:
     def check(self, data: dict[str, np.ndarray]) -> None:
         """Raise ValueError where the parts of an utterance contradict each other."""
         for name in ("speech", "feats", "spk_emb", "prosody"):
-            if name in data and not np.isfinite(data[name]).all():
-                raise ValueError(f"{name} has NaN or infinite values")
+            if name in data:
+                check_numbers(name, data[name])
         if "speech" in data and data["speech"].ndim != 1:
             raise ValueError("speech is not mono; stage 2 makes it so")
         if "durations" in data and "units" in data:

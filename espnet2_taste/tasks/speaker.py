@@ -9,6 +9,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2_taste.io.audio import audio_rate, resample
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.tables import read_table
+from espnet2_taste.io.values import check_numbers
 from espnet2_taste.speaker.espnet_model import SpeakerModel
 from espnet2_taste.speaker.xvector import SAMPLE_RATE, XVector
 from espnet2_taste.tasks.options import data_files
@@ -36,8 +37,9 @@ class SpeakerPreprocessor:
         speech, name = data["speech"], str(data["speaker"])
         if name not in self.numbers:
             raise ValueError(f"utterance {uid}: {name} is no training speaker")
-        if speech.ndim != 1 or not len(speech) or not np.isfinite(speech).all():
-            raise ValueError(f"utterance {uid}: no mono audio of finite samples")
+        if speech.ndim != 1 or not len(speech):
+            raise ValueError(f"utterance {uid}: no mono audio")
+        check_numbers(f"utterance {uid}: speech", speech)
         room = max(len(speech) - self.size, 0)
         start = np.random.randint(room + 1) if self.train else room // 2
         speech = np.resize(speech[start : start + self.size], self.size)

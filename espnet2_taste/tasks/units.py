@@ -9,6 +9,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.io.arks import first_array, read_arks
 from espnet2_taste.io.class_conf import check_conf
+from espnet2_taste.io.values import check_numbers
 from espnet2_taste.tasks.options import data_files
 from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT
@@ -30,8 +31,7 @@ class UnitsPreprocessor:
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
         """Raises ValueError on features that are no numbers, naming the utterance."""
         for name, array in data.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"utterance {uid}: {name} has NaN or infinite values")
+            check_numbers(f"utterance {uid}: {name}", array)
         units = len(data["feats"]) // FRAMES_PER_UNIT
         if self.crop_units is None or units <= self.crop_units:
             return data

@@ -6,6 +6,7 @@ import numpy as np
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet2_taste.io.class_choices import ClassChoices
+from espnet2_taste.io.values import as_integers, check_numbers
 from espnet2_taste.tasks.options import check_data
 from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
@@ -30,10 +31,9 @@ class VocoderPreprocessor:
         Raises:
             ValueError: on a bad utterance; the message names it.
         """
-        units = np.asarray(data["units"]).astype(np.int64)
+        units = as_integers(f"utterance {uid}: units", data["units"])
         for name in ("speech", "spk_emb"):
-            if not np.isfinite(data[name]).all():
-                raise ValueError(f"utterance {uid}: {name} has NaN or infinite values")
+            check_numbers(f"utterance {uid}: {name}", data[name])
         if data["speech"].ndim != 1:
             raise ValueError(
                 f"utterance {uid}: speech is not mono; stage 2 makes it so"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.io.audio import as_speech
 from espnet2_taste.io.checkpoint import check_finite, load_strictly
 from espnet2_taste.io.extras import import_extra
 from espnet2_taste.io.onnx_files import EXTRA, copy_onnx, find_onnx
@@ -113,7 +114,7 @@ class S3UnitExtractor(AbsUnitExtractor):
 
     def _mel(self, wav: torch.Tensor) -> torch.Tensor:
         """(N,) -> (n_mels, N // 160) log-mel; less than one window is zero padded."""
-        wav = wav.to(self.device, torch.float32)
+        wav = torch.from_numpy(as_speech(wav)).to(self.device)
         wav = torch.nn.functional.pad(wav, (0, max(0, MIN_SAMPLES - len(wav))))
         return self.tools.log_mel_spectrogram(wav, self.model.config.n_mels)
 

@@ -18,6 +18,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import nn
 from vector_quantize_pytorch import VectorQuantize
 
+from espnet2_taste.io.audio import as_speech
 from espnet2_taste.io.model_folder import copy_model, load_model
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.units import world
@@ -246,9 +247,7 @@ class WorldVQUnitExtractor(AbsUnitExtractor):
 
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:
         """1-D float waveforms at 16 kHz -> 1-D int64 units, ceil(N / 640) each."""
-        features = [
-            world_features(wav.cpu().numpy(), self.model.num_ceps) for wav in wavs
-        ]
+        features = [world_features(as_speech(wav), self.model.num_ceps) for wav in wavs]
         return self.encode_features(features)
 
     def encode_features(self, features: list[np.ndarray]) -> list[torch.Tensor]:

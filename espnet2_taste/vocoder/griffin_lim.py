@@ -103,6 +103,7 @@ class GriffinLimVocoder(AbsVocoder):
         self, units: list[torch.Tensor], spk_emb: torch.Tensor | None = None
     ) -> list[torch.Tensor]:
         """See AbsVocoder; ``spk_emb`` is not used."""
+        self.check(units, spk_emb)
         wavs = []
         for item in units:
             num_samples = len(item) * self.samples_per_unit

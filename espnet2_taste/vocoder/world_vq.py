@@ -39,27 +39,12 @@ class WorldVQVocoder(AbsVocoder):
     def __call__(
         self, units: list[torch.Tensor], spk_emb: torch.Tensor
     ) -> list[torch.Tensor]:
-        """See AbsVocoder; no units give no samples.
-
-        Raises:
-            ValueError: an embedding of another width than the model was trained
-                with, or units outside the codebook.
-        """
-        width = self.model.spk_embed_dim
-        if width and spk_emb.shape[-1] != width:
-            raise ValueError(
-                f"speaker embeddings have {spk_emb.shape[-1]} dimensions, the vocoder "
-                f"was trained with {width}: use the speaker encoder it was trained with"
-            )
+        """See AbsVocoder; no units give no samples."""
+        self.check(units, spk_emb)
         lengths = torch.tensor([len(item) for item in units])
         if lengths.sum() == 0:
             return [torch.zeros(0) for _ in units]
         padded = torch.nn.utils.rnn.pad_sequence(units, batch_first=True)
-        if padded.min() < 0 or padded.max() >= self.model.num_units:
-            raise ValueError(
-                f"units must lie in [0, {self.model.num_units}), these span "
-                f"[{padded.min()}, {padded.max()}]"
-            )
         device = self.model.mean.device
         features = self.model.decode(
             padded.to(device), lengths.to(device), spk_emb.to(device)

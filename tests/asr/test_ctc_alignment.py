@@ -23,8 +23,10 @@ def peaked(frames, vocab=6):
 def test_word_starts_are_the_first_frames_of_first_characters():
     # words [2, 3] and [3, 3], space 1, blank 0
     frames = [0, 2, 2, 0, 3, 1, 0, 3, 0, 3, 3, 0]
-    starts = align_words(peaked(frames), [[2, 3], [3, 3]], [1, 1])
-    assert starts.tolist() == [1, 7]
+    starts, confidence = align_words(peaked(frames), [[2, 3], [3, 3]], [1, 1])
+    assert starts.tolist() == [1, 7] and confidence > 0.99
+    assert align_words(peaked(frames), [[4, 5], [2]], [1, 1])[1] < 1e-5  # other words
+    assert align_words(peaked([0] * 12), [[2, 3], [3]], [1, 1])[1] < 1e-5  # silence
 
 
 def test_too_few_frames_is_an_error():

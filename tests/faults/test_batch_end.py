@@ -28,15 +28,6 @@ EDGES = [1, 2, HOP - 1, HOP, HOP + 1, 199, 200, 255, 256, 257, 400, 511, 512, 51
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tiny models: threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def batches(number, low=1, high=9000, size=5, edges=EDGES):
     """Lengths of random batches, at edges and anywhere, in any order."""
     drawn = random.Random(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from espnet2_taste.io.values import check_numbers
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.generator import Noise, VoiceGenerator
@@ -107,10 +108,12 @@ class CosyVoiceVocoder(AbsVocoder):
             noise: random numbers of each utterance instead of drawn ones.
 
         Raises:
-            ValueError: an embedding of another width, units outside the vocabulary, a
-                prompt's mel that does not fit, or a list of another length.
+            ValueError: see :meth:`check`; a prompt that does not fit, or a list of
+                another length.
         """
-        self._check_speakers(spk_emb, len(units))
+        self.check(units, spk_emb)
+        if prompts is not None:
+            self.check([prompt.units for prompt in prompts], spk_emb)
         extras = {"item_seeds": item_seeds, "prompts": prompts, "noise": noise}
         for name, given in extras.items():
             if given is not None and len(given) != len(units):
@@ -137,14 +140,6 @@ class CosyVoiceVocoder(AbsVocoder):
     def _device(self) -> torch.device:
         return self.model.flow.encoder_proj.weight.device
 
-    def _check_speakers(self, spk_emb: torch.Tensor, count: int) -> None:
-        width = self.model.flow.spk_embed_dim
-        if tuple(spk_emb.shape) != (count, width):
-            raise ValueError(
-                f"speaker embeddings are {tuple(spk_emb.shape)}, the vocoder takes "
-                f"({count}, {width}): use the speaker encoder it was trained with"
-            )
-
     def _job(
         self,
         units: torch.Tensor,
@@ -157,11 +152,7 @@ class CosyVoiceVocoder(AbsVocoder):
         cond = torch.zeros(flow.mel_size, 0)
         if prompt is not None:
             units, cond = torch.cat([prompt.units, units]), prompt.mel.T
-        if units.min() < 0 or units.max() >= flow.num_units:
-            raise ValueError(
-                f"units must lie in [0, {flow.num_units}), these span "
-                f"[{units.min()}, {units.max()}]"
-            )
+            check_numbers("a prompt's mel", cond)
         frames, known = flow.count_frames(len(units)), cond.size(1)
         if len(cond) != flow.mel_size or known >= frames:
             raise ValueError(
