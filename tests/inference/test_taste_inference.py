@@ -65,7 +65,7 @@ def test_synthesis_of_a_batch_equals_one_by_one(
 def test_codes_that_do_not_fit_the_words_are_named(synthesizer):
     with pytest.raises(ValueError, match="utterance 0: 6 TASTE codes for 2 words"):
         synthesizer("red lamp", np.zeros(8), torch.zeros(3, 2, dtype=torch.long))
-    with pytest.raises(ValueError, match="utterance 0: 5 TASTE codes for 2 words x 2"):
+    with pytest.raises(ValueError, match="utterance 0: TASTE codes of shape"):
         synthesizer("red lamp", np.zeros(8), torch.zeros(5, dtype=torch.long))
 
 
@@ -83,7 +83,7 @@ def test_speaker_of_another_encoder_is_named(synthesizer):
 
 @pytest.mark.parametrize("wav", [np.zeros(0), np.zeros((100, 2))])
 def test_speech_that_is_no_mono_waveform(tokenizer, wav):
-    with pytest.raises(ValueError, match="non-empty mono waveform"):
+    with pytest.raises(ValueError, match="utterance 0: speech (has no|must be one)"):
         tokenizer(wav, "red lamp")
 
 
@@ -94,7 +94,7 @@ def test_speech_that_is_no_mono_waveform(tokenizer, wav):
         ({"text": " "}, "utterance 0: empty text"),
         ({"text": "\u4e2d"}, "utterance 0: word '\u4e2d' has no known token"),
         ({"speech": np.zeros(31 * 16000)}, "utterance 0: .*3[01].* s"),
-        ({"speech": np.full(800, np.nan)}, "utterance 0: speech has NaN"),
+        ({"speech": np.full(800, np.nan)}, "utterance 0: speech holds values that"),
     ],
 )
 def test_what_cannot_be_tokenised_is_named(tokenizer, call, message):
@@ -104,7 +104,7 @@ def test_what_cannot_be_tokenised_is_named(tokenizer, call, message):
 
 
 def test_waveforms_and_transcripts_go_together(tokenizer):
-    with pytest.raises(ValueError, match="1 waveforms for 2 transcripts"):
+    with pytest.raises(ValueError, match="1 speech, 2 text"):
         tokenizer.batch_tokenize([np.zeros(16000)], ["red", "lamp"])
 
 

@@ -28,7 +28,7 @@ def test_good_utterance():
         ({"text": " "}, "utterance u: empty text"),
         ({"text": "three little words"}, "2 durations for 3 words"),
         ({"durations": np.array([2, 2], np.int32)}, "durations sum to 4"),
-        ({"speech": np.full(9, np.nan, np.float32)}, "speech has NaN"),
+        ({"speech": np.full(9, np.nan, np.float32)}, "speech holds values that"),
         ({"speech": np.zeros((9, 2), np.float32)}, "not mono"),
     ],
 )

@@ -175,8 +175,8 @@ def test_espnet_bad_files(asr, tmp_path):
         EspnetEncoder(
             8, **write(normalize=None, encoder_conf=TRANSFORMER | {"num_blocks": 1})
         )
-    (tmp_path / "other.yaml").write_text("- a list")
-    with pytest.raises(ValueError, match="other.yaml holds no options"):
+    (tmp_path / "other.yaml").write_text("lm: a model")
+    with pytest.raises(ValueError, match="not the config.yaml of an ESPnet ASR"):
         EspnetEncoder(8, asr_config=str(tmp_path / "other.yaml"))
     torch.save({"model": torch.nn.Linear(1, 1)}, tmp_path / "code.pth")
     with pytest.raises(RuntimeError, match="not a plain checkpoint"):
