@@ -11,6 +11,7 @@ from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io.atomic import replacing, write_lines
 from espnet2_taste.io.tables import read_table
+from espnet2_taste.text.normalise import unspaced_part
 from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.text.tokenizers import UNKNOWN, WORD_START
 
@@ -90,6 +91,14 @@ def main(args: argparse.Namespace) -> None:
     text = read_table(args.data_dir / "text", allow_empty=True)
     sentences = [" ".join(words.split()) for words in text.values()]
     args.output.parent.mkdir(parents=True, exist_ok=True)
+    long = max(map(unspaced_part, {*" ".join(sentences).split()}), key=len, default="")
+    if args.segmenter == "whitespace" and len(long) > 9:
+        logging.warning(
+            "%s has text without spaces ('%s...'), of which all would be one word: "
+            "--segmenter characters, or spaces between words and --segmenter given",
+            args.data_dir / "text",
+            long[:10],
+        )
     if args.token_type == "bpe":
         train_bpe(sentences, args.vocab_size, args.output, args.segmenter)
     else:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -129,14 +129,8 @@ class Scorer:
         if self.measured.of_axis("recogniser"):
             hypotheses = {u: self.clean(m.recognised) for u, m in measures.items()}
         words = {utt: self.clean(text) for utt, text in texts.items()}
-        found = next(filter(None, map(unspaced_part, texts.values())), "")
-        if found and row is self.plan.rows[0]:
-            logging.warning(
-                "%s: '%s' is in a script without spaces: of such, each character is "
-                "compared as a word (WER is close to CER)",
-                row.key,
-                found[:10],
-            )
+        if row is self.plan.rows[0]:
+            warn_unspaced(row.key, texts.values(), words.values())
         return score_words(row, measures, words, hypotheses)
 
     def _add_meters(self, scores: RowScores) -> None:
@@ -193,3 +187,22 @@ def not_computed(
         lost |= {key: why for key in keys if key not in known and key not in lost}
     labels = {c.key: c.label for columns in COLUMNS.values() for c in columns}
     return {labels.get(key, key): why for key, why in lost.items()}
+
+
+def warn_unspaced(
+    row: str, texts: Iterable[str], words: Iterable[Iterable[str]]
+) -> None:
+    """Say how texts in a script without spaces are compared.
+
+    Args:
+        row: its name.
+        texts: as they are.
+        words: those that are compared.
+    """
+    found = next(filter(None, map(unspaced_part, texts)), "")
+    whole = any(len(unspaced_part(word)) > 1 for some in words for word in some)
+    how = "compared whole, by this --cleaner: read CER, or give --cleaner words"
+    if not whole:
+        how = "words by character, so that WER is close to CER"
+    if found:
+        logging.warning("%s: text without spaces ('%s') is %s", row, found[:10], how)

@@ -9,7 +9,7 @@ import torch
 from espnet2_taste.inference.base import TaslmInference, check_counts
 from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taslm.generation import Generated, Prompt, generate
-from espnet2_taste.taslm.sampler import SamplingOptions
+from espnet2_taste.taslm.sampling_options import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
 from espnet2_taste.text.view import TextView
 
@@ -36,7 +36,8 @@ class TaslmGenerate(TaslmInference):
         train_config, model_file, device: see :class:`TaslmInference`.
         ban: pieces never written, see
             :meth:`~espnet2_taste.taslm.vocabulary.Vocabulary.build`.
-        options: fields of :class:`~espnet2_taste.taslm.sampler.SamplingOptions`.
+        options: fields of
+            :class:`~espnet2_taste.taslm.sampling_options.SamplingOptions`.
 
     Example:
         >>> taslm = TaslmGenerate.from_pretrained("exp/taslm", text_top_p=0.9)

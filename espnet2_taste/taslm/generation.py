@@ -9,7 +9,8 @@ import torch
 from espnet2_taste.nn.packed_linears import packed_linears
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taslm.espnet_model import TaslmModel
-from espnet2_taste.taslm.sampler import Sampler, SamplingOptions, random_streams
+from espnet2_taste.taslm.sampler import Sampler, random_streams
+from espnet2_taste.taslm.sampling_options import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
 from espnet2_taste.text.view import TextView
 

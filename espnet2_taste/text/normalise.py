@@ -56,6 +56,8 @@ _CHARACTERS = SEGMENTERS["characters"].words
 
 def unspaced_part(text: str) -> str:
     """What of a text is in a script without spaces; "" for nothing."""
+    if text.isascii():
+        return ""
     return "".join(c for c in text if kind_of(c) == "character")
 
 

@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espnet2_taste.bin.train_tokenizer import main as train_tokenizer
 from espnet2_taste.evaluate.judge import parse_score
 from espnet2_taste.evaluate.qa import contains
+from espnet2_taste.evaluate.row_scoring import warn_unspaced
 from espnet2_taste.evaluate.wer import SPACE, characters, error_statistics
-from espnet2_taste.text.normalise import load_cleaner, normalise_words, spaced_words
+from espnet2_taste.text.normalise import (
+    load_cleaner,
+    normalise_words,
+    spaced_words,
+    unspaced_part,
+)
 
 #: Words with marks, of scripts with spaces.
 WORDS = (
@@ -54,6 +61,31 @@ def test_scripts_without_spaces(text):
     assert found["cer"].value() < 1
     assert contains(f"{text}!", "".join(words[:2]))
     assert not contains(text, "".join(words[::-1]))
+
+
+@pytest.mark.parametrize("text", UNSPACED)
+def test_that_is_said(text, caplog):
+    for cleaner, how in (("words", "words by character"), ("none", "compared whole")):
+        caplog.clear()
+        texts = ["red lamp", text]
+        warn_unspaced("gt", texts, map(load_cleaner(cleaner), texts))
+        assert (
+            f"gt: text without spaces ('{unspaced_part(text)}') is {how}" in caplog.text
+        )
+    caplog.clear()
+    warn_unspaced("gt", ["red lamp"], [["red", "lamp"]])
+    assert not caplog.text
+
+
+def test_a_vocabulary_of_sentences_is_told(tmp_path, caplog):
+    (tmp_path / "text").write_text(
+        "u1 今天天气真的很好我们走吧\nu2 a b\n", encoding="utf-8"
+    )
+    options = ["--data_dir", str(tmp_path), "--output", str(tmp_path / "chars")]
+    for segmenter, told in (("whitespace", True), ("characters", False)):
+        caplog.clear()
+        train_tokenizer([*options, "--token_type", "char", "--segmenter", segmenter])
+        assert told == ("all would be one word" in caplog.text)
 
 
 def test_mixed_scripts():
