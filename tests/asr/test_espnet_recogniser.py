@@ -1,8 +1,11 @@
 """Recogniser and aligner on an ESPnet CTC model (imports of ESPnet take 10 s)."""
 
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from tiny_asr import TOKENS, save_asr
 
 from espnet2_taste.asr.abs_aligner import AlignmentError
@@ -65,6 +68,26 @@ def test_aligner_has_the_frontend_of_the_asr_model(noise, tmp_path):
     (first, sure), (second, _) = found
     assert 0 < sure <= 1
     assert 0 <= first[0] < first[1] < 9000 / 16000 and second[0] < 1
+
+
+def test_a_recogniser_trained_at_even_level(folder, noise, tmp_path):
+    """Trained in batches as alone, and opened by ESPnet's own class."""
+    from espnet2_taste.tasks.asr import ResamplingASRTask
+
+    args = yaml.safe_load((folder / "config.yaml").read_text())
+    args["frontend_conf"]["even_level"] = True
+    model = ResamplingASRTask.build_model(Namespace(**args)).eval()
+    lengths = torch.tensor([len(wav) for wav in noise])
+    wavs = [torch.from_numpy(wav) for wav in noise]
+    speech = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True)
+    together, _ = model.encode(speech, lengths)
+    alone, (size,) = model.encode(wavs[0][None], lengths[:1])
+    torch.testing.assert_close(together[0, :size], alone[0], atol=1e-5, rtol=1e-5)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(args))
+    torch.save(model.state_dict(), tmp_path / "valid.loss.best.pth")
+    recognise = load_recogniser("espnet", str(tmp_path), ctc_weight=1.0, beam_size=2)
+    quiet = [0.1 * wav for wav in noise]
+    assert recognise(noise) == recognise(quiet)
 
 
 def test_other_weights_are_another_identity(folder, tmp_path):
