@@ -9,6 +9,11 @@ from typing import Any
 import kaldiio
 
 
+def new_batch() -> dict[str, Any]:
+    """What a line of the journal says of a batch, besides where the arks end."""
+    return {"rows": {}, "skipped": {}, "work": {}, "audio_s": 0.0}
+
+
 class Journal:
     """``<ark>.ark`` files and ``.journal``, a JSON line a batch, in a folder.
 

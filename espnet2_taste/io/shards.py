@@ -20,10 +20,8 @@ at work. When all batches are done, ``<name>.scp``, the tables (sorted by key),
 """
 
 import errno
-import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from argparse import Namespace
@@ -34,8 +32,9 @@ from typing import Any
 
 from espnet2_taste.io.atomic import write_lines, write_text
 from espnet2_taste.io.datadir import merge
-from espnet2_taste.io.journal import Journal
+from espnet2_taste.io.journal import Journal, new_batch
 from espnet2_taste.io.rtf import Work, merge_rtf, write_rtf
+from espnet2_taste.io.signature import signature
 from espnet2_taste.io.tables import write_table
 
 PROGRESS_S = 10  # seconds between lines that say how far it is
@@ -300,11 +299,6 @@ def length_batches(lengths: dict[str, int], batch_size: int) -> Iterator[list[st
         yield keys[start : start + batch_size]
 
 
-def new_batch() -> dict[str, Any]:
-    """What a line of the journal says of a batch, besides where the arks end."""
-    return {"rows": {}, "skipped": {}, "work": {}, "audio_s": 0.0}
-
-
 def device_name(device: str) -> str:
     """``cpu``, or the name of the GPU."""
     if device == "cpu":
@@ -312,36 +306,3 @@ def device_name(device: str) -> str:
     import torch  # seconds
 
     return torch.cuda.get_device_name(device) if torch.cuda.is_available() else device
-
-
-def signature(args: Namespace, outputs: tuple = ()) -> str:
-    """Digest of options, keys, names of outputs, and the inputs that options name.
-
-    A recipe's step exports what it knows of its inputs as STEP_SIGNATURE. Without it,
-    the sizes and times of the files and folders among the options stand for them.
-    """
-    options = dict(vars(args))
-    options.pop("output_dir")
-    key_file = options.pop("key_file", None)
-    keys = "" if key_file is None else Path(key_file).read_text(encoding="utf-8")
-    inputs = os.environ.get("STEP_SIGNATURE") or _stats(options.values())
-    content = json.dumps([inputs, sorted(options.items()), keys, outputs], default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _stats(values: Iterable[Any]) -> list:
-    """Name, size and time of each file among the values or in a folder among them."""
-    found = []
-    for value in values:
-        if isinstance(value, list | tuple):
-            found += _stats(value)
-        elif isinstance(value, str | Path) and os.path.exists(value):
-            path = Path(value)
-            files = sorted(path.iterdir()) if path.is_dir() else [path]
-            stats = [(file.name, file.stat()) for file in files if file.exists()]
-            found += [
-                (name, stat.st_size, stat.st_mtime_ns)
-                for name, stat in stats
-                if not name.startswith(".")
-            ]
-    return found

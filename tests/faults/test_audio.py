@@ -31,10 +31,10 @@ NOISE = np.random.default_rng(0).standard_normal(RATE * SECONDS).astype("f") * 0
 NOISE[: 2 * RATE] *= 1e-3
 WAV_SIZE = 2 * len(NOISE)
 FORMATS = [
-    *(("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "ULAW")),
+    *(("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAV", "ULAW"), ("NIST", "ULAW")),
     *(("WAV", "GSM610"), ("WAV", "IMA_ADPCM"), ("WAVEX", "PCM_16"), ("W64", "PCM_16")),
     *(("RF64", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("NIST", "PCM_16")),
-    *(("NIST", "ULAW"), ("CAF", "ALAC_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS")),
+    *(("FLAC", "PCM_16"), ("OGG", "VORBIS")),
     *(("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")),
 ]
 
