@@ -66,6 +66,7 @@ recipe() {
     cmd_backend=$2 ./run.sh --fast true --nj 2 --inference_nj 2 --stop_stage 9 "${@:3}"
 }
 log=${work}/slurm.log
+: > "${log}"
 (recipe slurm slurm) > "${log}" 2>&1 &
 run=$!
 until grep -q 'stage 5: ' "${log}" && squeue -h -o %T | grep -q RUNNING; do

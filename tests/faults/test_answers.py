@@ -1,4 +1,4 @@
-"""What is a word, and what an answer, in any script (issue 11, kind 8)."""
+"""What is a word, and what an answer, in any script."""
 
 import unicodedata
 from string import punctuation

@@ -1,4 +1,4 @@
-"""Kind 7: arrays are what they should be, or refused; nothing is reshaped or cast."""
+"""Arrays are what they should be, or refused; nothing is reshaped or cast."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Kind 5: the end of a batch. What an item gives does not depend on its neighbours.
+"""The end of a batch. What an item gives does not depend on its neighbours.
 
 Float32 tolerances: 1e-4 absolute for features and hidden states (sums over another
 number of rows round otherwise), none for codes and units.

@@ -1,6 +1,6 @@
 """A training that was killed, or ran into a full disk, goes on as if it had not been.
 
-(issue 11, kind 4) A kill is played at every single change of the file system: from then
+A kill is played at every single change of the file system: from then
 on nothing is changed any more, what was being written is cut off. Then the training is
 started again.
 """

@@ -1,6 +1,6 @@
 """No door opens a file of another model, of no numbers, or that runs code.
 
-(issue 11, kinds 10 and 11) Every loader of weights is given a file that lacks a tensor,
+Every loader of weights is given a file that lacks a tensor,
 has one too many, one of another shape or one with NaN, and a pickled object.
 """
 

@@ -1,4 +1,4 @@
-"""Kind 6: NaN, silence, level. What is no number comes through no door; an alignment
+"""NaN, silence, level. What is no number comes through no door; an alignment
 says how sure it is; the small front end does not hear how loud a recording is."""
 
 import itertools

@@ -1,4 +1,4 @@
-"""What is trained can be generated, whatever the vocabulary (issue 11, kind 9).
+"""What is trained can be generated, whatever the vocabulary.
 
 Words are encoded; an LM that is certain of these tokens says exactly them; what it says
 is the same words.
