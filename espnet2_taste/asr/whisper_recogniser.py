@@ -44,7 +44,7 @@ class WhisperRecogniser(AbsRecogniser):
         half = "float16" if device.startswith("cuda") else "float32"
         self.dtype, self.max_new_tokens = dtype or half, max_new_tokens
         try:
-            AutoConfig.from_pretrained(model)
+            AutoConfig.from_pretrained(model, trust_remote_code=False)
         except (OSError, ValueError) as error:  # not to be had, or no model
             reason = str(error).splitlines()[0]
             if Path(model).is_absolute() and not Path(model).exists():

@@ -9,13 +9,13 @@ that was cut goes on. Large files are compared with the hub's SHA-256. Gated par
 """
 
 import argparse
-import hashlib
 import logging
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.io.identity import sha256
 
 
 class Published(NamedTuple):
@@ -118,18 +118,10 @@ def fetch(part: Published, models_dir: Path) -> Path:
         ) from None
     for sibling in known.siblings:
         file = folder / sibling.rfilename
-        if sibling.lfs and file.is_file() and _sha256(file) != sibling.lfs.sha256:
+        if sibling.lfs and file.is_file() and sha256(file) != sibling.lfs.sha256:
             file.unlink()
             raise ValueError(f"{file}: damaged on its way, now deleted; run this again")
     return folder
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def add_model_options(
         "--model_file",
         required=required,
         help=f"checkpoint of the {model}, or experiment or packed model (folder, zip, "
-        "URL or tag) with it",
+        "URL or tag, kept in $TASTE_CACHE) with it",
     )
     add_device_option(parser)
 

@@ -79,7 +79,9 @@ def _read(part: str, base: str) -> dict[str, torch.Tensor] | None:
 
     cls = AutoModel if part == "taste" else AutoModelForCausalLM
     try:
-        model = cls.from_pretrained(base, local_files_only=True, dtype="auto")
+        model = cls.from_pretrained(
+            base, local_files_only=True, trust_remote_code=False, dtype="auto"
+        )
     except (OSError, ValueError):  # not in the cache, or not a hub id
         return None
     return model.state_dict()

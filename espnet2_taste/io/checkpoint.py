@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from espnet2_taste.io.atomic import replacing
+from espnet2_taste.io.class_conf import refuse_own_code
 from espnet2_taste.io.config import read_arguments
 
 
@@ -259,6 +260,9 @@ def build_model_from_file(build, config_file, model_file, device: str = "cpu"):
     """
     config_file = Path(config_file or Path(model_file).parent / "config.yaml")
     args = read_arguments(config_file)
+    for value in vars(args).values():
+        if isinstance(value, str):
+            refuse_own_code(value, config_file.parent)
     args.init_param, args.freeze_param = [], []
     state = load_state(model_file)
     try:

@@ -2,9 +2,11 @@
 
 import difflib
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -46,6 +48,26 @@ def check_conf(
                 f"{option} {key}: {value!r} is no {wanted}, which {name} takes"
                 + (" (YAML's numbers: 1.0e-4, not 1e-4)" if number else "")
             )
+
+
+def refuse_own_code(name: str, folder: Path) -> None:
+    """Refuse a class that would be imported from a model's own files.
+
+    A model from elsewhere says of which classes it is. They may be of any package that
+    is installed, but of no file that came along: Python looks in the working directory.
+
+    Args:
+        name: ``package.module.Class``; a name without dots is none.
+        folder: of the model.
+
+    Raises:
+        ValueError: it is in there.
+    """
+    root, parts = folder.resolve(), name.split(".")[:-1]
+    for place in sys.path if parts else ():
+        path = Path(place or ".").resolve().joinpath(*parts)
+        if path.is_relative_to(root) and any(path.parent.glob(f"{path.name}*")):
+            raise ValueError(f"{folder} brings code of its own, {name}: refused")
 
 
 def arguments(made: Callable) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ import yaml
 
 from espnet2_taste.io.archive import is_inside
 from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.class_conf import refuse_own_code
 from espnet2_taste.io.config import read_yaml
 from espnet2_taste.io.model_cache import hub_folder, unpacked, zip_behind
 
@@ -216,4 +217,5 @@ def find_part(
         return None
     if part not in parts:
         raise ValueError(f"{source} has no {part}, only {', '.join(parts)}")
+    refuse_own_code(parts[part], folder)
     return parts[part], str(folder / part)

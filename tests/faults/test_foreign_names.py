@@ -7,12 +7,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import reply, serving
 
+from espnet2_taste.inference import load_part
 from espnet2_taste.io.archive import is_inside, open_zip, unpack
+from espnet2_taste.io.checkpoint import build_model_from_file
 from espnet2_taste.io.config import read_arguments
 from espnet2_taste.io.models import download, locate
 
@@ -144,3 +147,24 @@ def test_unpacking_by_hand_refuses_too(tmp_path):
     with open_zip(path) as archive, pytest.raises(ValueError, match="leads out"):
         unpack(archive, tmp_path / "to")
     assert not (tmp_path / "x").exists() and not list((tmp_path / "to").iterdir())
+
+
+@pytest.mark.parametrize("inside", ["evil.py", "evil/__init__.py", "evil/deep/x.py"])
+@pytest.mark.parametrize("where", ["in", "above"])
+def test_classes_that_a_model_brings_along(tmp_path, monkeypatch, inside, where):
+    """Python looks in the working directory, where a model may have been unpacked."""
+    folder = tmp_path / "tiny"
+    code = folder / inside
+    code.parent.mkdir(parents=True, exist_ok=True)
+    code.write_text("raise SystemExit('foreign code ran')\n")
+    module = inside.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    name = f"{module}.X" if where == "in" else f"tiny.{module}.X"
+    (folder / "parts.yaml").write_text(f"units: {name}\n")
+    (folder / "config.yaml").write_text(f"encoder: {name}\n")
+    torch.save({}, folder / "model.pth")
+    monkeypatch.chdir(folder if where == "in" else tmp_path)
+    monkeypatch.syspath_prepend("")
+    with pytest.raises(ValueError, match="brings code of its own"):
+        load_part(folder, "units")
+    with pytest.raises(ValueError, match="brings code of its own"):
+        build_model_from_file(None, folder / "config.yaml", folder / "model.pth")
