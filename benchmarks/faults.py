@@ -153,6 +153,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.work) as work:
         work = Path(work).resolve()
         recipe = copy(args.reference or ROOT / "egs2/taste/mini", work / "reference")
+        sys.path.insert(0, str(work / "reference"))  # code as it is now
         code = start(recipe).wait()
         if code:
             sys.exit((recipe / "faults.log").read_text(errors="replace")[-3000:])

@@ -19,8 +19,6 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from espnet2_taste import bin as program
-
 #: What a run of the recipe makes.
 FINAL = ("dump", "exp/decode", "exp/taste_rvq/valid.acc.best.pth")
 FINAL += ("exp/taslm/valid.loss.best.pth",)
@@ -126,7 +124,7 @@ def run_program(words: list[str], cwd: Path, log: Path, limit: int | None):
     Returns:
         exit status, and what it said.
     """
-    module = import_module(words[2])
+    run, module = import_module("espnet2_taste.bin").run, import_module(words[2])
     pid = os.fork()
     if pid:
         _, status = os.waitpid(pid, 0)
@@ -139,7 +137,7 @@ def run_program(words: list[str], cwd: Path, log: Path, limit: int | None):
             os.dup2(os.open(log, flags) if descriptor == 1 else 1, descriptor)
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        program.run(partial(module.main, words[3:]))
+        run(partial(module.main, words[3:]))
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
