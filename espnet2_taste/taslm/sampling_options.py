@@ -56,7 +56,7 @@ class SamplingOptions:
     end_symbol: bool = True
     stop_id: int | None = None
     first_starts_word: bool = True
-    max_tokens_per_word: int = 40
+    max_tokens_per_word: int = 16
     seed: int = 0
 
     def __post_init__(self):

@@ -266,7 +266,7 @@ def test_damaged_weights_are_not_used(tmp_path, how):
     save_tensors(path, {"weight": torch.arange(500.0)})
     assert torch.equal(load_state(path)["weight"], torch.arange(500.0))
     damage(path, how)
-    with pytest.raises(RuntimeError, match=f"{path} is not a plain checkpoint"):
+    with pytest.raises(RuntimeError, match=f"{path} is (not a plain|damaged)"):
         load_state(path)
 
 
