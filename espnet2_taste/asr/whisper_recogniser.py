@@ -12,6 +12,7 @@ import numpy as np
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser, transcribe_pieces
 from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.io.identity import weights_identity
+from espnet2_taste.io.published import published
 
 
 class WhisperRecogniser(AbsRecogniser):
@@ -44,7 +45,7 @@ class WhisperRecogniser(AbsRecogniser):
         half = "float16" if device.startswith("cuda") else "float32"
         self.dtype, self.max_new_tokens = dtype or half, max_new_tokens
         try:
-            AutoConfig.from_pretrained(model, trust_remote_code=False)
+            AutoConfig.from_pretrained(published(model), trust_remote_code=False)
         except (OSError, ValueError) as error:  # not to be had, or no model
             reason = str(error).splitlines()[0]
             if Path(model).is_absolute() and not Path(model).exists():
@@ -88,8 +89,8 @@ class WhisperRecogniser(AbsRecogniser):
         )
         return (
             model.eval().to(self.device),
-            WhisperFeatureExtractor.from_pretrained(self.model_name),
-            WhisperTokenizer.from_pretrained(self.model_name),
+            WhisperFeatureExtractor.from_pretrained(published(self.model_name)),
+            WhisperTokenizer.from_pretrained(published(self.model_name)),
         )
 
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:

@@ -7,6 +7,7 @@ import torch
 from espnet2_taste.hub.conversion_plan import Part, Plan
 from espnet2_taste.hub.conversion_source import Checkpoint
 from espnet2_taste.hub.pack import BACKBONES
+from espnet2_taste.io.published import published
 
 #: Of a part: where our names start, what takes their place in the base model.
 PREFIXES = {
@@ -80,7 +81,10 @@ def _read(part: str, base: str) -> dict[str, torch.Tensor] | None:
     cls = AutoModel if part == "taste" else AutoModelForCausalLM
     try:
         model = cls.from_pretrained(
-            base, local_files_only=True, trust_remote_code=False, dtype="auto"
+            published(base),
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype="auto",
         )
     except (OSError, ValueError):  # not in the cache, or not a hub id
         return None

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from espnet2_taste.io.atomic import replacing
 from espnet2_taste.io.class_conf import refuse_own_code
 from espnet2_taste.io.config import read_arguments
+from espnet2_taste.io.published import published
 
 
 def save_tensors(path: str | Path, state: Mapping[str, Any]) -> None:
@@ -203,7 +204,7 @@ def load_transformers(
 
     Args:
         cls: e.g. ``WhisperModel``.
-        name: hub id or local folder.
+        name: hub id (see :func:`published`) or local folder.
         spare: pattern of names that a file may have beyond the model's.
         used: pattern of names that a file must have.
         options: others of ``from_pretrained``.
@@ -215,7 +216,7 @@ def load_transformers(
     options |= {"trust_remote_code": False, "output_loading_info": True}
     options |= {"ignore_mismatched_sizes": True}  # and tell them
     try:
-        model, found = cls.from_pretrained(name, **options)
+        model, found = cls.from_pretrained(published(name), **options)
     except (pickle.UnpicklingError, RuntimeError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
         raise RuntimeError(f"{name} cannot be loaded ({reason})") from None

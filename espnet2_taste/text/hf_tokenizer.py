@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from espnet2_taste.io.published import published
 from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 
 _MARK = "\u2581"
@@ -30,7 +31,9 @@ class HFTokenizer(AbsWordTokenizer):
         super().__init__()
         from transformers import AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        self.tokenizer = AutoTokenizer.from_pretrained(
+            published(model), trust_remote_code=False
+        )
         self.backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if self.backend is None:
             raise ValueError(f"{model} has no tokenizer.json (of a 'fast' tokenizer)")

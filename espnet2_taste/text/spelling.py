@@ -19,14 +19,16 @@ def find_unspelled(
     Args:
         texts: utterance -> transcript.
         configurations: options of the trainings: their vocabularies.
-        bpe_model: of those that name no other.
+        bpe_model: of those of type bpe or char that name no other.
         segmenter: likewise.
     """
     pairs = []
     for conf in configurations:
         for chosen in (conf, *(conf.get("vocabularies") or {}).values()):
             kind, model = chosen.get("token_type", "bpe"), chosen.get("token_model")
-            tokenizer = build_text_tokenizer(kind, model or bpe_model)
+            if model is None and kind in ("bpe", "char"):
+                model = bpe_model
+            tokenizer = build_text_tokenizer(kind, model)
             pairs.append((tokenizer, conf.get("segmenter") or segmenter))
     found = {}
     for utt, text in texts.items():

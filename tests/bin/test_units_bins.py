@@ -115,6 +115,10 @@ def test_one_speaker(tmp_path, caplog):
     rows = list(load(tmp_path / "avg/spk_emb.scp").values())
     assert len(rows) == 6 and all(np.array_equal(row, rows[0]) for row in rows)
     assert np.isfinite(rows[0]).all()
+    options["average"] = "utterance"
+    run(extract_speakers, **options, output_dir=tmp_path / "own")
+    own, given = load(tmp_path / "own/spk_emb.scp"), load(utt / "spk_emb.scp")
+    assert all(np.array_equal(own[key], given[key]) for key in given)
 
 
 @pytest.fixture(scope="module")

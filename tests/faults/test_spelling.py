@@ -46,3 +46,9 @@ def test_the_command_drops_and_counts(vocabulary, tmp_path, caplog):
     assert read_table(tmp_path / "text") == {"a": "the lamp"}
     assert "dropped 2 utterances: a word that the vocabulary cannot" in caplog.text
     assert "b: dropped: word '—' has no known token" in caplog.text
+
+
+def test_a_vocabulary_of_its_own_is_not_the_recipes(vocabulary):
+    texts = {"good": "the lamp", "other": "the \u2014 lamp"}
+    model = vocabulary["token_model"]
+    assert not find_unspelled(texts, [{"token_type": "whisper"}], model)

@@ -159,8 +159,7 @@ def test_form(name):
         assert (folder / link).is_symlink() and (folder / link).exists()
     known = (ROOT / "local/options.sh").read_text()
     asked = [word for line in lines for word in line.split() if word.startswith("--")]
-    inner = {"--encoder_conf", "--aggregator_conf", "--token_model", "--lm_conf"}
-    inner |= {"--cleaner", "--num_train", "--num_dev", "--num_test", "--prompt_words"}
+    inner = {"--cleaner", "--num_train", "--num_dev", "--num_test", "--prompt_words"}
     for word in asked:
         option = word.strip('"').removeprefix("--")
         assert f"--{option}" in inner or f"\n{option}=" in known, word

@@ -204,3 +204,33 @@ def test_fast_takes_some_of_any_corpus(taste, recipe):
     ]
     assert len((recipe / "data/test/text").read_text().splitlines()) == 11
     assert len((recipe / "data/fast/test/text").read_text().splitlines()) == 4
+
+
+def test_what_a_corpus_brings_is_not_extracted(taste, recipe):
+    """Units and speaker embeddings in data/<set>."""
+    brings = """
+for set in train dev; do
+    for table in units spk_emb; do
+        echo -e "${set}-1 ${table}.ark:5\\ngone x.ark:9" > data/${set}/${table}.scp
+    done
+    echo "num_units: 4096" > data/${set}/unit_spec.yaml
+done
+"""
+    (recipe / "local/data.sh").write_text(DATA + brings)
+    options = {"stop_stage": 3, "spk_average": "utterance"}
+    calls = taste(**options)
+    extracted = [c.rpartition("/")[2] for c in calls if c.startswith("extract_units")]
+    assert extracted == ["test"]
+    averaged = [line for line in lines_of(recipe) if "--average" in line]
+    assert {line[line.index("--average") + 1] for line in averaged} == {"utterance"}
+    assert len(averaged) == 3
+    for name in ("units", "spk_emb"):
+        table = recipe / f"dump/{name}/train/{name}.scp"
+        assert table.read_text() == f"train-1 {name}.ark:5\n"
+    assert (recipe / "dump/raw/train/unit_spec.yaml").read_text() == "num_units: 4096\n"
+    assert taste(**options) == []
+
+
+def lines_of(recipe):
+    lines = (recipe / "command_lines").read_text().splitlines()
+    return [json.loads(line) for line in lines]

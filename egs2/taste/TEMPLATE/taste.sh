@@ -106,7 +106,9 @@ joined() {
     if [ -n "${download_model}" ]; then vocabulary=(--spelled_by "${download_model}")
     elif [[ "${given}" = *" taste "* ]]; then vocabulary=(--spelled_by "${taste_exp}/config.yaml")
     elif ! "${skip_train}"; then
-        for config in $(there "$(taste_conf rvq)" "${taslm_config}"); do vocabulary+=(--spelled_by "${config}"); done
+        for config in $(there "$(taste_conf rvq)"; if "${with_taslm}"; then there "${taslm_config}"; fi); do
+            vocabulary+=(--spelled_by "${config}")
+        done
     fi
     rm -f "${raw:?}/$1"/*
     cp "${@:2}" "${raw}/$1/"

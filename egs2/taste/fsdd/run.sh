@@ -3,7 +3,7 @@
 # the recogniser that scores.
 set -e -u -o pipefail
 
-models=${TASTE_MODELS:-downloads/models}
+export TASTE_MODELS=${TASTE_MODELS:-downloads/models}
 exec ./taste.sh \
     --train_set train \
     --valid_set dev \
@@ -15,7 +15,7 @@ exec ./taste.sh \
     --vocoder_type world_vq \
     --asr_config conf/train_asr.yaml \
     --score_asr whisper \
-    --score_asr_model "${models}/whisper-base" \
+    --score_asr_model openai/whisper-base \
     --score_args "--cleaner whisper_en" \
     --feats_type extracted \
     --prompt "--prompt_words 2" \

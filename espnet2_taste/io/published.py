@@ -1,0 +1,21 @@
+"""Published models by their hub ids, where bin.download put them."""
+
+import os
+import re
+from pathlib import Path
+
+#: Environment variable: the folder that bin.download fills.
+MODELS = "TASTE_MODELS"
+
+
+def published(name: str) -> str:
+    """``user/name`` of a hub as ``$TASTE_MODELS/name``, if that folder is there.
+
+    Anything else, and what exists here under the name itself, is returned as it is.
+    """
+    models = os.environ.get(MODELS)
+    if models and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not Path(name).exists():
+        folder = Path(models, name.partition("/")[2])
+        if folder.is_dir():
+            return str(folder)
+    return name
