@@ -13,8 +13,8 @@ def published(name: str) -> str:
 
     Anything else, and what exists here under the name itself, is returned as it is.
     """
-    models = os.environ.get(MODELS)
-    if models and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and not Path(name).exists():
+    models, hub_id = os.environ.get(MODELS), r"\w[\w.-]*/\w[\w.-]*"
+    if models and re.fullmatch(hub_id, name) and not Path(name).exists():
         folder = Path(models, name.partition("/")[2])
         if folder.is_dir():
             return str(folder)
