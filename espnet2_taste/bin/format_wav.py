@@ -87,8 +87,10 @@ def format_directory(args: argparse.Namespace) -> None:
     """Convert ``args.data_dir`` to ``args.output_dir`` and report.
 
     Raises:
-        ValueError: no utterance is left.
+        ValueError: no utterance is left, or both are one folder.
     """
+    if args.output_dir.resolve() == args.data_dir.resolve():
+        raise ValueError(f"{args.data_dir} would be overwritten: another output_dir")
     jobs, dropped = list_jobs(args.data_dir)
     results = convert_all(jobs, args)
     report(args.data_dir, results, dropped)

@@ -6,6 +6,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,13 @@ def refuse_own_code(name: str, folder: Path) -> None:
     Raises:
         ValueError: it is in there.
     """
-    root, parts = folder.resolve(), name.split(".")[:-1]
-    for place in sys.path if parts else ():
+    root, (*parts, last) = folder.resolve(), name.split(".")
+    if not parts or not all(map(str.isidentifier, [*parts, last])):
+        return
+    for place in sys.path:
         path = Path(place or ".").resolve().joinpath(*parts)
-        if path.is_relative_to(root) and any(path.parent.glob(f"{path.name}*")):
+        files = [path.with_name(path.name + end) for end in all_suffixes()]
+        if path.is_relative_to(root) and any(f.exists() for f in [path, *files]):
             raise ValueError(f"{folder} brings code of its own, {name}: refused")
 
 

@@ -10,6 +10,7 @@ from espnet2_taste.text import utf8
 from espnet2_taste.text.segmenters import SEGMENTERS, first_kind
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.view import MAIN, text_keys
+from espnet2_taste.units.unit_spec import UnitSpec
 
 #: Integer arrays that ESPnet reads from int32 arks.
 INTEGER_NAMES = ("units", "durations", "taste")
@@ -31,6 +32,7 @@ class TastePreprocessor:
         spec: form of the codes in ``taste``, if there are any.
         codes_vocabulary: vocabulary whose tokens have codes (``granularity: token``).
         generated: whether a model learns to write the main vocabulary.
+        num_units: ``units`` are below it; None: any.
 
     Raises:
         ValueError: a vocabulary that does not go with the segmenter; when called, on a
@@ -46,7 +48,9 @@ class TastePreprocessor:
         spec: TasteSpec | None = None,
         codes_vocabulary: str = MAIN,
         generated: bool = False,
+        num_units: int | None = None,
     ):
+        self.num_units = num_units
         self.tokenizer = build_text_tokenizer(token_type, token_model)
         self.tokenizers = {MAIN: self.tokenizer}
         for name, conf in (vocabularies or {}).items():
@@ -81,6 +85,7 @@ class TastePreprocessor:
             spec,
             codes_vocabulary,
             generated,
+            UnitSpec.of(args).num_units,
         )
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
@@ -141,6 +146,7 @@ class TastePreprocessor:
                     "codebooks: not of this text and model (stage 6 makes them)"
                 )
             data["taste"] = data["taste"].reshape(-1, books)
+            check_ids("TASTE code", data["taste"], self.spec.codebook_size)
 
     def check(self, data: dict[str, np.ndarray]) -> None:
         """Raise ValueError where the parts of an utterance contradict each other."""
@@ -149,6 +155,8 @@ class TastePreprocessor:
                 check_numbers(name, data[name])
         if "speech" in data and data["speech"].ndim != 1:
             raise ValueError("speech is not mono; stage 2 makes it so")
+        if "units" in data and self.num_units:
+            check_ids("unit", data["units"], self.num_units)
         if "durations" in data and "units" in data:
             total = data["durations"].sum()
             if total != len(data["units"]):
@@ -156,3 +164,13 @@ class TastePreprocessor:
                     f"durations sum to {total}, but there are {len(data['units'])} "
                     "units: run stage 3 again"
                 )
+
+
+def check_ids(name: str, ids: np.ndarray, size: int) -> None:
+    """ValueError where an id is not in [0, size), which a GPU would not survive."""
+    wrong = ids[(ids < 0) | (ids >= size)]
+    if wrong.size:
+        raise ValueError(
+            f"{name} {wrong.flat[0]} is not among the {size} of the model: made by "
+            "another one, or damaged"
+        )

@@ -126,6 +126,10 @@ def test_nothing_left(tmp_path):
         main([str(tmp_path / "in"), str(tmp_path / "out")])
     with pytest.raises((ValueError, OSError), match="wav.scp is missing: run stage 1"):
         main([str(tmp_path / "nowhere"), str(tmp_path / "out")])
+    before = (tmp_path / "in/wav.scp").read_text()
+    with pytest.raises(ValueError, match="in would be overwritten"):
+        main([str(tmp_path / "in"), str(tmp_path / "out/../in")])
+    assert (tmp_path / "in/wav.scp").read_text() == before
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "flac", "flac.ark"])

@@ -6,7 +6,7 @@ from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.taste.taste_spec import TasteSpec
 
-PREPROCESS = TastePreprocessor("whisper")
+PREPROCESS = TastePreprocessor("whisper", num_units=8)
 GOOD = {
     "speech": np.zeros(1600, np.float32),
     "text": "red lamps",
@@ -30,6 +30,11 @@ def test_good_utterance():
         ({"durations": np.array([2, 2], np.int32)}, "durations sum to 4"),
         ({"speech": np.full(9, np.nan, np.float32)}, "speech holds values that"),
         ({"speech": np.zeros((9, 2), np.float32)}, "not mono"),
+        (
+            {"units": np.array([1, 2, 8, 0, 3])},
+            "unit 8 is not among the 8 of the model",
+        ),
+        ({"units": np.array([1, 2, -1, 0, 3])}, "unit -1 is not among the 8"),
     ],
 )
 def test_bad_utterances_are_named(change, message):
@@ -43,6 +48,8 @@ def test_taslm_codes_become_rows_and_must_fit_the_words():
     assert preprocess("u", data)["taste"].tolist() == [[0, 1], [2, 3]]
     with pytest.raises(ValueError, match="utterance u: 4 TASTE codes for 1 words"):
         preprocess("u", {**data, "text": "red"})
+    with pytest.raises(ValueError, match="TASTE code 8 is not among the 8"):
+        preprocess("u", {**data, "taste": np.array([0, 1, 8, 3])})
     each = TastePreprocessor("whisper", spec=TasteSpec(2, 8, "token"))
     data = {"text": "red lampshades", "taste": np.arange(8, dtype=np.int32)}
     out = each("u", data)
