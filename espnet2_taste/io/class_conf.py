@@ -31,7 +31,7 @@ def check_conf(
     known = arguments(made)
     if known is None:  # it takes any
         return
-    hidden = ("self", "cls", "path", "folder", *filled)
+    hidden = ("self", "cls", *filled)
     takes = [key for key in known if key not in hidden]
     for key, value in conf.items():
         if key not in takes:

@@ -82,7 +82,7 @@ class LazyChoices:
             ValueError: an option that the class does not know.
         """
         opener = self._function(name, "from_pretrained")
-        check_conf(f"{self.axis} {name}", opener, conf)
+        check_conf(f"{self.axis} {name}", opener, conf, ["path"])
         return opener(path, **conf)
 
     def pack(self, name: str, path: str, folder, **conf) -> None:
@@ -92,5 +92,5 @@ class LazyChoices:
             ValueError: an option that the class does not know.
         """
         packer = self._function(name, "pack")
-        check_conf(f"{self.axis} {name}", packer, conf)
+        check_conf(f"{self.axis} {name}", packer, conf, ["path", "folder"])
         packer(path, folder, **conf)

@@ -172,7 +172,7 @@ def test_empty_batches(system):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bool"])
 def test_training_data_is_not_cut_to_integers(name, dtype):
     preprocess = TastePreprocessor.__new__(TastePreprocessor)
-    preprocess.spec = None
+    preprocess.spec = preprocess.num_units = None
     data = {name: np.array([1.5, 2.0]).astype(dtype)}
     with pytest.raises(ValueError, match=f"utterance u: {name} must be integers"):
         preprocess("u", data)

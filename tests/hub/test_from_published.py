@@ -169,7 +169,7 @@ def test_sources_that_are_something_else(make_hub, convert, tmp_path):
     with pytest.raises(FileNotFoundError, match="hub holds no weights"):
         convert(hub)
     (hub / "pytorch_model.bin").write_bytes(b"PK\x03\x04 not a checkpoint")
-    with pytest.raises(ValueError, match="pytorch_model.bin is not a plain"):
+    with pytest.raises(ValueError, match="pytorch_model.bin is damaged"):
         convert(hub)
     config_json = (hub / "config.json").rename(hub / "renamed.json")
     with pytest.raises(FileNotFoundError, match="hub/config.json does not exist"):

@@ -237,6 +237,8 @@ tables += ["relative/prosody.scp"]
 models = ["valid.loss.best.pth"] if module == "launch" else []
 for name in [*tables, "unit_spec.yaml", "spk_embed_dim", "char.txt", *models]:
     (folder / name).write_text("".join(f"{{key}} 1\\n" for key in keys))
+if "--output" in options:
+    Path(options["--output"]).write_text("")
 done = dict(tables=tables, files=["unit_spec.yaml"])
 (folder / ".done").write_text(json.dumps(done))
 """

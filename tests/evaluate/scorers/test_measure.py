@@ -206,7 +206,7 @@ def test_what_is_unavailable_stops_nothing_else(tmp_path, recordings):
     }
     assert [c.name for c in found.of_axis("meter")] == ["loudness"]
     assert found.identities() == {"loudness": "loudness 1.0"}
-    with pytest.raises(ValueError, match="meter loudness: .*'shape'"):
+    with pytest.raises(ValueError, match="meter loudness: .*no option shape"):
         run(tmp_path, recordings, "loudness", shape=1)
 
 
