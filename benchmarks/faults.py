@@ -150,6 +150,8 @@ def main() -> None:
     add("--work", type=Path, help="folder to work in (default: a temporary one)")
     args = parser.parse_args()
     rng = random.Random(args.seed)
+    if args.work:
+        args.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.work) as work:
         work = Path(work).resolve()
         recipe = copy(args.reference or ROOT / "egs2/taste/mini", work / "reference")
