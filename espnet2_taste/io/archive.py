@@ -22,7 +22,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is no zip or a damaged one ({error})") from None
 
 
@@ -57,7 +57,7 @@ def unpack(archive: zipfile.ZipFile, folder: Path) -> None:
                 shutil.copyfileobj(source, copy, 1 << 20)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise ValueError(f"{path} is damaged ({error})") from None
-        except (NotImplementedError, RuntimeError) as error:  # encrypted
+        except RuntimeError as error:  # encrypted, or packed in an unknown way
             raise ValueError(f"{path}: cannot be unpacked ({error})") from None
 
 
