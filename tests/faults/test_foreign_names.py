@@ -31,8 +31,8 @@ ALPHABET = st.sampled_from([*"ab.~:\\/ \n\0%", "..", "../", "é", "\u2028"])
 @settings(max_examples=300, deadline=None)
 def test_what_is_inside_stays_inside(name):
     if is_inside(name):
-        joined = os.path.normpath(os.path.join("/root/of/model", name))
-        assert joined == "/root/of/model" or joined.startswith("/root/of/model/")
+        joined = os.path.normpath(os.path.join("/some/model", name))
+        assert joined == "/some/model" or joined.startswith("/some/model/")
         assert "\n" not in name and "\0" not in name
 
 
