@@ -44,6 +44,7 @@ WHOLE = {
 CHOICES = {
     "audio_format": ("wav", "flac", "flac.ark"),
     "feats_type": ("raw", "extracted"),
+    "pretrained": ("", "paper"),
     "segmenter": sorted(SEGMENTERS),
     "score_asr": (*recogniser_choices.names(), "none"),
     "gpu_inference": ("auto", "true", "false"),

@@ -25,6 +25,7 @@ expdir=exp             # Models, syntheses, scores.
 tag=                   # Suffix of experiment folders.
 overwrite=false        # true: an experiment whose data or configuration changed starts anew.
 download_model=        # A packed model (folder, zip, URL, tag) to decode and score, untrained.
+pretrained=            # paper: its units, speaker encoder, vocoder and recogniser (bin.download paper).
 seed=0                 # Of tokenizer and TASLM training.
 # Data (stages 1 and 2)
 local_data_opts=       # Options of local/data.sh.
@@ -131,6 +132,14 @@ if [ -n "${download_model}" ]; then
     : "${speaker_model:=${download_model}}" "${units_model:=${download_model}}"
     : "${vocoder_model:=${download_model}}"
     asr_config="" rows="copy taste"
+fi
+if [ "${pretrained}" = paper ]; then # in $TASTE_MODELS, where bin.download puts them
+    export TASTE_MODELS=${TASTE_MODELS:-downloads/models}
+    cosyvoice=${TASTE_MODELS}/CosyVoice-300M
+    [ "${unit_type}" != s3 ] || : "${units_model:=${cosyvoice}/speech_tokenizer_v1.onnx}"
+    [ "${speaker_type}" != campplus ] || : "${speaker_model:=${cosyvoice}/campplus.onnx}"
+    [ "${vocoder_type}" != cosyvoice ] || : "${vocoder_model:=${cosyvoice}}"
+    [ "${score_asr}" != whisper ] || : "${score_asr_model:=openai/whisper-large-v3}"
 fi
 data=data fast_train=()
 if "${fast}"; then

@@ -113,6 +113,7 @@ WRONG += [
     ("judge_args", f"--model m --endpoint {v}") for v in ("http://", "http://x:a")
 ]
 WRONG += [("judge_args", v) for v in ("--endpoint http://x", "--model m", "--no 1")]
+WRONG += [("pretrained", "papers")]
 WRONG += [("pack_args", "--licence x"), ("upload_args", "--privates")]
 
 RIGHT = [{}, {"nj": 64}, {"fs": "16k"}, {"fs": "22050"}, {"ngpu": 8}, {"ngpu": "auto"}]
@@ -131,6 +132,7 @@ RIGHT += [
 ]
 RIGHT += [{"judge_args": "--endpoint http://host:8000/v1 --model name --nj 2"}]
 RIGHT += [{"score_asr": "whisper", "score_asr_model": "openai/whisper-large-v3"}]
+RIGHT += [{"pretrained": "paper", "unit_type": "world_vq"}]
 RIGHT += [{"upload_args": "--private --revision main"}, {"sampling_seeds": "0 1 2"}]
 
 

@@ -2,16 +2,11 @@
 # LJSpeech: TASTE trained on one reader.
 set -e -u -o pipefail
 
-export TASTE_MODELS=${TASTE_MODELS:-downloads/models} # filled by bin.download paper
 exec ./taste.sh \
     --train_set train \
     --valid_set dev \
     --test_sets "eval1" \
     --fs 16k \
-    --units_model "${TASTE_MODELS}/CosyVoice-300M/speech_tokenizer_v1.onnx" \
-    --speaker_model "${TASTE_MODELS}/CosyVoice-300M/campplus.onnx" \
-    --vocoder_model "${TASTE_MODELS}/CosyVoice-300M" \
-    --score_asr whisper \
-    --score_asr_model openai/whisper-large-v3 \
+    --pretrained paper \
     --score_args "--cleaner whisper_en" \
     "$@"

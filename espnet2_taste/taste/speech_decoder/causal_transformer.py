@@ -92,10 +92,8 @@ class TransformerLayer(torch.nn.Module):
         return x + self.dropout(self.down(hidden))
 
 
-class CausalTransformer(torch.nn.Module):
+class TransformerStack(torch.nn.Module):
     """A stack of :class:`TransformerLayer` and a final norm.
-
-    Right padding needs no mask: valid positions look to the left only.
 
     Args:
         size: width.
@@ -118,7 +116,7 @@ class CausalTransformer(torch.nn.Module):
             raise ValueError(f"size {size} is not a multiple of 2 x {num_heads} heads")
         self.size = size
         self.num_heads = num_heads
-        self.rotary = RotaryTable(size // num_heads)
+        self.head_size = size // num_heads
         self.layers = torch.nn.ModuleList(
             TransformerLayer(size, num_heads, round(ffn_ratio * size), dropout)
             for _ in range(num_layers)
@@ -129,10 +127,22 @@ class CausalTransformer(torch.nn.Module):
             for linear in (layer.out, layer.down):
                 linear.weight.data /= (2 * num_layers) ** 0.5
 
+
+class CausalTransformer(TransformerStack):
+    """Each position sees itself and those to its left: right padding needs no mask.
+
+    The arguments are those of :class:`TransformerStack`.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rotary = RotaryTable(self.head_size)
+
     def new_cache(self, batch_size: int, like: torch.Tensor) -> KVCache:
         """An empty cache for B sequences."""
-        head_size = self.size // self.num_heads
-        return KVCache(len(self.layers), batch_size, self.num_heads, head_size, like)
+        return KVCache(
+            len(self.layers), batch_size, self.num_heads, self.head_size, like
+        )
 
     def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
         """Transform S positions, after those in the cache if there is one.
