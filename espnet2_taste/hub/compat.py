@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import torch
 
+from espnet2_taste.nn.backbone import HFCausalBackbone
 from espnet2_taste.nn.padding import Padding, frame_mask, masked
-from espnet2_taste.taslm.backbone import HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT

@@ -15,7 +15,7 @@ from espnet2_taste.asr.ctc_aligner import CTCAligner
 from espnet2_taste.asr.recognisers import load_recogniser
 from espnet2_taste.io.checkpoint import build_model_from_file, load_state
 from espnet2_taste.io.model_folder import load_model
-from espnet2_taste.taslm.backbone import HFCausalBackbone
+from espnet2_taste.nn.backbone import HFCausalBackbone
 from espnet2_taste.taste.tokenizer.whisper_encoder import WhisperEncoder
 
 

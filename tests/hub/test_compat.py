@@ -58,7 +58,7 @@ def test_phases_of_a_minute_are_rounded():
     "name,says",
     [
         ("no_such_package.Backbone", "No module named 'no_such_package'"),
-        ("espnet2_taste.taslm.backbone.Nothing", "no attribute 'Nothing'"),
+        ("espnet2_taste.nn.backbone.Nothing", "no attribute 'Nothing'"),
         ("subprocess.Popen", "is no subclass of AbsBackbone"),
     ],
 )

@@ -8,8 +8,8 @@ CHARACTERS = ["<unk>", "\u2581", *"abcdefgh."]
 
 @pytest.fixture
 def make_model():
+    from espnet2_taste.nn.backbone import HFCausalBackbone
     from espnet2_taste.nn.fusion import WeightedSumFusion
-    from espnet2_taste.taslm.backbone import HFCausalBackbone
     from espnet2_taste.taslm.espnet_model import TaslmModel
     from espnet2_taste.taslm.heads import LatentHead, TokenHead
     from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer

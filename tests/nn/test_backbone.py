@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet2_taste.taslm.backbone import HFCausalBackbone
+from espnet2_taste.nn.backbone import HFCausalBackbone
 
 CONFIG = {
     "model_type": "llama",

@@ -1,4 +1,5 @@
-"""Causal language models from Hugging Face as the TASLM's backbone."""
+"""Causal language models from Hugging Face, as the backbone of what reads vectors: the
+TASLM and the speech decoder ``interleaved_lm``."""
 
 import copy
 import inspect
