@@ -1,11 +1,17 @@
 """What every speech decoder offers: units from text, TASTE embeddings and a speaker."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
+from espnet2_taste.nn.streams import OneStream
 from espnet2_taste.text.view import TextView
+
+if TYPE_CHECKING:
+    from espnet2_taste.taste.speech_decoder.streams import DecoderStreams
 
 
 @dataclass
@@ -109,3 +115,44 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
             item_seeds: one integer per item, mixed with ``sampling.seed``; default
                 0 for every item.
         """
+
+    def generate_blocks(
+        self,
+        cond: Conditioning,
+        sampling: Sampling,
+        item_seeds: list[int] | None = None,
+    ) -> Iterator[GeneratedUnits]:
+        """What :meth:`generate` gives, block by block as it is made.
+
+        Here one block. A decoder that makes units from left to right yields as it goes;
+        whoever stops iterating stops it.
+        """
+        yield self.generate(cond, sampling, item_seeds)
+
+    def open_streams(
+        self,
+        spk_emb: torch.Tensor,
+        sampling: Sampling,
+        item_seeds: list[int] | None = None,
+    ) -> "DecoderStreams":
+        """Decode B utterances while their words arrive, see
+        :class:`~espnet2_taste.taste.speech_decoder.streams.DecoderStreams`.
+
+        Here units follow the end of a text. A decoder that needs less of it overrides
+        this.
+
+        Args:
+            spk_emb: (B, S), on the decoder's device.
+            sampling: how to draw.
+            item_seeds: B integers, mixed with ``sampling.seed``; default 0 for each.
+        """
+        from espnet2_taste.taste.speech_decoder.streams import WholeTextStreams
+
+        seeds = [0] * len(spk_emb) if item_seeds is None else item_seeds
+        return WholeTextStreams(self, spk_emb, sampling, seeds)
+
+    def open_stream(
+        self, spk_emb: torch.Tensor, sampling: Sampling, item_seed: int = 0
+    ) -> OneStream:
+        """Decode one utterance: ``spk_emb`` (S,). See :meth:`open_streams`."""
+        return OneStream(self.open_streams(spk_emb[None], sampling, [item_seed]))

@@ -5,7 +5,7 @@
 Weight compatible with the published ``speech_decoder.*``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.nn import functional as F
@@ -158,6 +158,21 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         The end of speech is masked before min_ratio * P units; the reference draws
         again until it gets something else.
         """
+        stepped = torch.nn.ModuleList([self.llm, self.llm_decoder])
+        with packed_linears(stepped, rows=len(cond.spk_emb)):
+            blocks = list(self.generate_blocks(cond, sampling, item_seeds))
+        lengths = torch.stack([block.lengths for block in blocks]).sum(0)
+        units = torch.cat([block.units for block in blocks], 1)
+        return GeneratedUnits(units[:, : int(lengths.max())], lengths)
+
+    @torch.no_grad()
+    def generate_blocks(
+        self,
+        cond: Conditioning,
+        sampling: Sampling,
+        item_seeds: list[int] | None = None,
+    ) -> Iterator[GeneratedUnits]:
+        """See AbsSpeechDecoder; at least one block, of up to 8 units."""
         prompt = self._prompt(cond)
         # move each prompt to the right end: every item's next unit has one position
         lengths = cond.text.lengths + 3
@@ -175,12 +190,12 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         cache = self.llm.new_cache(size + steps, padding, x)
         is_end = torch.arange(self.num_units + 1, device=x.device) == self.num_units
         alive = longest > 0
-        units, emitted = [], []
-        stepped = torch.nn.ModuleList([self.llm, self.llm_decoder])
-        with packed_linears(stepped, rows=len(x)):
-            for time in range(steps):
-                if time % _CHECK_EVERY == 0 and not bool(alive.any()):
-                    break
+        yield GeneratedUnits(lengths.new_zeros(len(x), 0), torch.zeros_like(lengths))
+        for start in range(0, steps, _CHECK_EVERY):
+            if not bool(alive.any()):
+                return
+            units, emitted = [], []
+            for time in range(start, min(start + _CHECK_EVERY, steps)):
                 logits = self.llm_decoder(self.llm(x, cache)[:, -1]).float()
                 logits = logits.masked_fill(is_end & (time < shortest), -torch.inf)
                 unit = sampler(logits, time)
@@ -189,12 +204,8 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
                 units.append(unit)
                 emitted.append(alive)
                 x = self.speech_embedding(unit)[:, None]
-        if not units:
-            return GeneratedUnits(
-                lengths.new_zeros(len(x), 0), torch.zeros_like(gap[:, 0])
-            )
-        num = torch.stack(emitted, 1).sum(1)
-        return GeneratedUnits(torch.stack(units, 1)[:, : int(num.max())], num)
+            made = torch.stack(emitted, 1).sum(1)
+            yield GeneratedUnits(torch.stack(units, 1), made)
 
     def _prompt(self, cond: Conditioning) -> torch.Tensor:
         """[sos, speaker, fused text (padded), task]: (B, T + 3, llm_size)."""
