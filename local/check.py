@@ -156,10 +156,10 @@ def check_choices(options: Options) -> None:
         if value not in names:
             takes = f"{', '.join(names[:-1])} or {names[-1]}"
             raise ValueError(f"--{name} takes {takes}, not '{value}'")
-    for name, words in {"rows": ROWS, "meters": meter_choices.names()}.items():
-        for word in options[name].split():
-            if word not in words:
-                options.refuse(name, f"no {name[:-1]} '{word}', but {', '.join(words)}")
+    for word in options["meters"].split():
+        if word not in meter_choices.names():
+            known = ", ".join(meter_choices.names())
+            options.refuse("meters", f"no meter '{word}', but {known}")
     if max(options.stages, default=0) < 3:
         return  # data alone need no model
     for name, (types, model) in TRAINED_HERE.items():
@@ -170,6 +170,23 @@ def check_choices(options: Options) -> None:
         raise ValueError(
             "--units_model: a vocoder is trained with units only: give --vocoder_model"
         )
+
+
+def check_rows(options: Options) -> None:
+    """The recipe's own, and other trained tokenizers: <name>=<folder>."""
+    names = []
+    for word in options["rows"].split():
+        name, equals, folder = word.partition("=")
+        if not equals and name not in ROWS:
+            options.refuse("rows", f"no row '{word}', but {', '.join(ROWS)}")
+        if equals and (name in ROWS or not re.fullmatch(r"[A-Za-z]\w*", name)):
+            options.refuse("rows", f"'{name}' cannot name a trained tokenizer")
+        if equals and not Path(folder, "config.yaml").is_file():
+            if options.stages & {6, 9}:
+                options.refuse("rows", f"no {folder}/config.yaml")
+        names.append(name)
+    if len(set(names)) < len(names):
+        options.refuse("rows", "two rows have one name")
 
 
 def check_names(options: Options) -> None:
@@ -280,6 +297,7 @@ def check_configs(options: Options) -> None:
 CHECKS: tuple[Callable[[Options], None], ...] = (
     check_numbers,
     check_choices,
+    check_rows,
     check_names,
     check_files,
     check_configs,

@@ -65,7 +65,7 @@ baseline_exp=          # Likewise, the text-only baseline of stage 6.
 taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
 synthesis_args=        # Options of bin.synthesize.
 inference_tag=         # Suffix of syntheses and scores; empty: from changed sampling options.
-rows="copy text_only no_vq taste"  # Resynthesised and scored.
+rows="copy text_only no_vq taste"  # Resynthesised and scored; name=<folder>: another trained tokenizer.
 sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
 # TASLM (stages 7 and 8)
 with_taslm=true        # false: neither trained nor scored.
@@ -220,10 +220,10 @@ recogniser=(--asr "${score_asr}")
 # part_conf <speaker_conf|units_conf|vocoder_conf>: as the programs take it
 part_conf() { local word; for word in ${!1}; do echo "--$1 ${word}"; done; }
 
-# row_keys <name...>: <name>:<seed> of every seed; the copy has none
+# row_keys <row...>: <name>:<seed> of every seed; the copy has none
 row_keys() {
     local name s
-    for name in "$@"; do
+    for name in "${@%%=*}"; do
         if [ "${name}" = copy ]; then echo copy; continue; fi
         for s in ${sampling_seeds}; do echo "${name}:${s}"; done
     done

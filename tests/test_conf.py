@@ -92,6 +92,18 @@ def test_taste_has_the_published_sizes(name, trained, tmp_path):
     assert numbers(model, trained=True) == trained
 
 
+def test_the_masked_parallel_decoder_is_as_large_as_the_paper_s(tmp_path):
+    from espnet2_taste.tasks.taste import TasteTask
+
+    conf = read("masked_parallel/train_taste_rvq.yaml")
+    del conf["encoder_conf"]["model"], conf["aggregator_conf"]["init_from"]
+    conf["encoder_conf"]["config"] = WHISPER_LARGE_V3
+    with torch.device("meta"):
+        model = TasteTask.build_model(parse(TasteTask, conf, tmp_path))
+    assert 150e6 < numbers(model.speech_decoder) < 250e6
+    assert conf["optim_conf"]["lr"] == 5e-4 and conf["quantizer"] == "rvq"
+
+
 # LoRA, bridge and pads, head; 48 240 386 is the published count of stage 2.
 BRIDGE = 1280 * 2048 + 2048 + 2 + 2048 + 1280
 TASLM = {
@@ -166,6 +178,7 @@ TINY_DECODER = {
     "llm_heads": 2,
     "llm_ffn_size": 16,
 }
+TINY_MASKED = {"size": 16, "num_layers": 1, "text_layers": 1, "num_heads": 2}
 ONCE = {"max_epoch": 1, "batch_size": 3, "accum_grad": 1, "num_workers": 0}
 
 
@@ -183,17 +196,19 @@ def train(main, conf, data, files, folder):
     return torch.load(folder / "1epoch.pth", weights_only=True)
 
 
+@pytest.mark.parametrize("folder", ["", "masked_parallel"])
 @pytest.mark.parametrize("name", ["text_only", "no_vq", "rvq"])
-def test_taste_trains(name, tiny_data, tmp_path):
+def test_taste_trains(name, folder, tiny_data, tmp_path):
     from espnet2_taste.bin.taste_train import main
 
-    conf = read(f"train_taste_{name}.yaml") | TINY_TASTE | ONCE
+    conf = read(f"{folder}/train_taste_{name}.yaml".strip("/")) | TINY_TASTE | ONCE
     conf["token_model"] = str(tiny_data / "char.txt")
     conf["encoder_conf"].pop("model")
     conf["encoder_conf"]["config"] = TINY_ENCODER | {"num_mel_bins": 128}
     conf["aggregator_conf"].pop("init_from")
     conf["aggregator_conf"] |= TINY_AGGREGATOR
-    conf["speech_decoder_conf"] |= TINY_DECODER
+    assert conf["speech_decoder"] == (folder or "unit_transformer")
+    conf["speech_decoder_conf"] |= TINY_MASKED if folder else TINY_DECODER
     if name == "rvq":
         conf["quantizer_conf"] |= TINY_QUANTIZER
     files = [

@@ -128,9 +128,10 @@ def _resolve(value: Any, folder: Path) -> Any:
 def read_training_config(path: str | Path) -> dict:
     """A YAML file's options; those of the file it names as ``base`` fill the rest.
 
-    ``base`` is relative to the file and may have a base of its own. Mappings are merged
-    entry by entry, anything else is replaced; a ``<part>_conf`` is replaced as a whole
-    where the file chooses another ``<part>`` than its base.
+    ``base`` is relative to the file and may have a base of its own; of a list of bases,
+    a later one changes what earlier ones say. Mappings are merged entry by entry,
+    anything else is replaced; a ``<part>_conf`` is replaced as a whole where the file
+    chooses another ``<part>`` than its base.
 
     Raises:
         FileNotFoundError: no such file, or no such base.
@@ -147,12 +148,14 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict:
         conf = read_yaml(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"no file {path}{named}") from None
-    base = conf.pop("base", None)
-    return (
-        conf
-        if base is None
-        else _merge(_read(path.parent / base, (*above, path)), conf)
-    )
+    bases = conf.pop("base", [])
+    bases = bases if isinstance(bases, list) else [bases]
+    if not all(isinstance(base, str) for base in bases):
+        raise ValueError(f"{path}: base takes a file or a list of files")
+    read = {}
+    for base in bases:
+        read = _merge(read, _read(path.parent / base, (*above, path)))
+    return _merge(read, conf)
 
 
 def _merge(base: dict, changes: dict) -> dict:

@@ -77,6 +77,7 @@ WRONG += [("speaker_type", v) for v in ("", "xvectors", "campplus", "a b")]
 WRONG += [("unit_type", v) for v in ("s3", "hubert")]
 WRONG += [("vocoder_type", v) for v in ("cosyvoice", "hifigan", "")]
 WRONG += [("rows", v) for v in ("copy other", "taste,copy", "text-only")]
+WRONG += [("rows", v) for v in ("x=exp/none", "taste=./full", "a.b=full", "copy copy")]
 WRONG += [("meters", v) for v in ("utmoss", "utmos,dnsmos", "wer")]
 WRONG += [
     ("train_set", v) for v in ("", "a b", "../x", "/x", ".x", "a/b", "-x", "$(x)")
@@ -133,6 +134,7 @@ RIGHT += [
 RIGHT += [{"judge_args": "--endpoint http://host:8000/v1 --model name --nj 2"}]
 RIGHT += [{"score_asr": "whisper", "score_asr_model": "openai/whisper-large-v3"}]
 RIGHT += [{"pretrained": "paper", "unit_type": "world_vq"}]
+RIGHT += [{"rows": "copy taste x=exp/none", "stop_stage": 5}]
 RIGHT += [{"upload_args": "--private --revision main"}, {"sampling_seeds": "0 1 2"}]
 
 

@@ -70,12 +70,24 @@ def test_entries_are_merged_and_other_parts_replaced(write):
     assert middle["optim_conf"] == {"lr": 3, "eps": 2}
 
 
+def test_of_two_bases_the_later_one_wins(write):
+    write("a.yaml", decoder="slow", decoder_conf={"size": 1}, optim_conf={"lr": 1})
+    write("b.yaml", decoder="fast", decoder_conf={"steps": 2}, optim_conf={"eps": 3})
+    assert read_training_config(write("c.yaml", base=["a.yaml", "b.yaml"])) == {
+        "decoder": "fast",
+        "decoder_conf": {"steps": 2},
+        "optim_conf": {"lr": 1, "eps": 3},
+    }
+
+
 @pytest.mark.parametrize(
     "base, error, message",
     [
         ("b.yaml", ValueError, "a.yaml is its own base, by way of .*b.yaml"),
         ("no.yaml", FileNotFoundError, "no file .*no.yaml, the base of .*a.yaml"),
         ("list.yaml", ValueError, "list.yaml holds no options"),
+        (["b.yaml"], ValueError, "a.yaml is its own base, by way of .*b.yaml"),
+        (3, ValueError, "a.yaml: base takes a file or a list of files"),
     ],
 )
 def test_bad_bases(write, base, error, message):

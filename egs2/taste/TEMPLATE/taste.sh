@@ -251,7 +251,7 @@ row() { # <row key> <set>
         text_only) said "$1" "$2" "${baseline_exp}" --condition text ;;
         no_vq) said "$1" "$2" "${no_vq_exp}" --condition speech ;;
         taste) said "$1" "$2" "${taste_exp}" --condition codes --taste "${codes}/$2/taste.scp" ;;
-        *) die "--rows: no row '${1%:*}', but copy, text_only, no_vq and taste" ;;
+        *) said "$1" "$2" "$(sed -E "s/(^|.* )${1%:*}=([^ ]+).*/\2/" <<< "${rows}")" --condition speech ;;
     esac
 }
 stage_6() { # codes of all sets; resynthesis of the test sets
