@@ -25,6 +25,7 @@ MIN_SAMPLES = 400  # one window of the mel spectrogram
 WINDOW = 3000  # frames: what the network was trained on
 OVERLAP = 400  # frames that neighbouring windows share
 HEAD_SIZE = 64
+V2_ATTENTION_NORM_EPS = 1e-6
 
 
 class S3UnitExtractor(AbsUnitExtractor):
@@ -189,6 +190,8 @@ def build_model(state: dict[str, torch.Tensor], stride: int) -> torch.nn.Module:
     else:
         config = model_v2.ModelConfig(**sizes)
         network = model_v2.S3TokenizerV2("speech_tokenizer_v2_25hz", config)
+        for block in network.encoder.blocks:  # as published; some releases have 1e-5
+            block.attn_ln.eps = V2_ATTENTION_NORM_EPS
     load_strictly(network, state, "weights of another network")
     check_finite(state, "its weights")
     return network

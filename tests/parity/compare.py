@@ -44,12 +44,14 @@ class Result:
         exact: floats must be equal, too.
         scale: differences are relative to this instead of the largest expected value:
             for sums whose terms cancel.
+        tolerance: of :func:`check_tensor`, instead of the usual one.
     """
 
     value: torch.Tensor
     where: torch.Tensor | None = None
     exact: bool = False
     scale: torch.Tensor | None = None
+    tolerance: float | None = None
 
     @classmethod
     def of(cls, value: "torch.Tensor | Result | Unknown") -> "Result | Unknown":
@@ -104,4 +106,5 @@ def check_tensor(
     if isinstance(results[name], Unknown):
         pytest.skip(f"{tensor}: {results[name].reason}")
     default = GRADIENT_TOLERANCE if "grad" in name else TOLERANCE
-    assert_same(results[name], parity.load(file)[name], tolerance or default)
+    tolerance = results[name].tolerance or tolerance or default
+    assert_same(results[name], parity.load(file)[name], tolerance)

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import torch
 from on_device import DEVICE
-from parity.compare import TensorId
 from parity.folder import ParityFolder
+from parity.parametrise import MARKERS, parametrise
+from parity.parametrise import parity as parity
 
 TESTS = Path(__file__).resolve().parents[1]
 FOLDERS = {
@@ -30,8 +31,8 @@ FOLDERS = {
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "tensors(file, ...): once per tensor of files")
-    config.addinivalue_line("markers", "cases(find=): once per item of find(folder)")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
 
 
 @pytest.fixture(autouse=True)
@@ -46,38 +47,4 @@ def device():
 
 
 def pytest_generate_tests(metafunc):
-    if "parity" not in metafunc.fixturenames:
-        return
-    tensors = metafunc.definition.get_closest_marker("tensors")
-    cases = metafunc.definition.get_closest_marker("cases")
-    if tensors:
-        argument = "tensor"
-        found = {
-            key: [
-                TensorId(f, t) for f in tensors.args for t in sorted(folder.shapes(f))
-            ]
-            for key, folder in FOLDERS.items()
-            if folder
-        }
-    elif cases:
-        argument = "case"
-        found = {k: list(cases.kwargs["find"](f)) for k, f in FOLDERS.items() if f}
-    else:
-        metafunc.parametrize("parity", FOLDERS.values(), ids=FOLDERS, indirect=True)
-        return
-    params = []
-    for key, folder in FOLDERS.items():
-        for case in found.get(key, []):
-            params.append(pytest.param(folder, case, id=f"{key}-{case}"))
-        if not found.get(key):
-            skip = pytest.mark.skip(f"{folder.folder} has no such files")
-            params.append(pytest.param(folder, None, id=key, marks=skip))
-    metafunc.parametrize(("parity", argument), params, indirect=["parity"])
-
-
-@pytest.fixture(scope="session")
-def parity(request) -> ParityFolder:
-    """A folder of fixtures."""
-    if not request.param:
-        pytest.skip(f"no fixtures in {request.param.folder} (set TASTE_PARITY_DIR)")
-    return request.param
+    parametrise(metafunc, FOLDERS)

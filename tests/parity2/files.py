@@ -1,0 +1,9 @@
+"""Every file of a folder: what computes its expected tensors.
+
+Files of weights (``*_model``) and ``inputs`` are read on the way.
+"""
+
+from parity2.computed import s3
+
+#: file -> function of a folder that gives {tensor: ours}; in order
+FILES = {**s3.FILES}
