@@ -53,9 +53,53 @@ class KVCache:
         return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
 
+class RaggedKVCache(KVCache):
+    """A cache whose items go on at different times, one position at a time.
+
+    Every item is computed at every step; what one that rests has stored is overwritten
+    by its next step.
+
+    Attributes:
+        lengths: (B,) int64 positions of each item; move them on by :meth:`advance`.
+        length: at least the longest: what a step reads. It grows with each step; who
+            knows the lengths sets it, so that nothing waits for the device.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for buffers in self.layers:
+            for buffer in buffers:
+                buffer.zero_()  # what is masked is still multiplied, by 0
+        key = self.layers[0][0]
+        self.lengths = torch.zeros(len(key), dtype=torch.long, device=key.device)
+        self.rows = torch.arange(len(key), device=key.device)
+
+    def append(
+        self, layer: int, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store (B, H, 1, head_size) after each item's own length; see KVCache."""
+        end = self.length + 1
+        keys, values = self.layers[layer]
+        if end > keys.size(2):
+            keys, values = _enlarged(keys, end), _enlarged(values, end)
+            self.layers[layer] = keys, values
+        keys[self.rows, :, self.lengths] = key.squeeze(2)
+        values[self.rows, :, self.lengths] = value.squeeze(2)
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
+
+    def mask(self) -> torch.Tensor:
+        """(B, 1, 1, length + 1) bool: past positions and the one of this step."""
+        position = torch.arange(self.length + 1, device=self.lengths.device)
+        return (position <= self.lengths[:, None])[:, None, None]
+
+    def advance(self, going: torch.Tensor) -> None:
+        """(B,) bool: the items whose position of this step stays."""
+        self.lengths = self.lengths + going
+
+
 def _enlarged(buffer: torch.Tensor, needed: int) -> torch.Tensor:
     """At least doubled, same content at the beginning."""
     batch, heads, capacity, head_size = buffer.shape
-    larger = buffer.new_empty(batch, heads, max(2 * capacity, needed), head_size)
+    larger = buffer.new_zeros(batch, heads, max(2 * capacity, needed), head_size)
     larger[:, :, :capacity] = buffer
     return larger

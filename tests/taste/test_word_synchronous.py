@@ -159,31 +159,6 @@ def test_cached_generation_equals_full_forward():
     assert torch.equal(best.argmax(-1)[valid], out.targets[valid])
 
 
-@pytest.mark.parametrize("audio", [True, False])
-def test_stream_equals_generate_and_looks_one_word_ahead(audio):
-    decoder = build(max_units_per_word=90)  # long enough for the cache to grow
-    cond = select(make_batch(audio)[0], 0, 4)
-    with torch.no_grad():
-        decoder.head.bias[UNITS] = -4.0
-    sampling = Sampling(top_k=8, seed=2)
-    made = decoder.generate(cond, sampling, [7])
-    arrived = []
-
-    def words():
-        for start, end in ((0, 1), (1, 3), (3, 4)):
-            arrived.append(start)
-            vector = cond.audio[0, start] if audio else None
-            yield cond.text.ids[0, start:end], vector
-
-    chunks, seen = [], []
-    for chunk in decoder.stream(words(), cond.spk_emb[0], sampling, 7):
-        chunks.append(chunk)
-        seen.append(len(arrived))
-    assert torch.equal(torch.cat(chunks), made.units[0])
-    assert [len(chunk) for chunk in chunks] == made.durations[0].tolist()
-    assert seen == [2, 3, 3]
-
-
 def test_word_limits_hold():
     decoder = build(max_units_per_word=3)
     cond = make_batch()[0]

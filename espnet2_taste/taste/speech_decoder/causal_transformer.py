@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.nn.kv_cache import KVCache
+from espnet2_taste.nn.kv_cache import KVCache, RaggedKVCache
 
 
 class RotaryTable(torch.nn.Module):
@@ -25,6 +25,18 @@ class RotaryTable(torch.nn.Module):
         self, start: int, end: int, like: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """cos and sin (end - start, head_size / 2) in the dtype of ``like``."""
+        self._grow(end, like)
+        return self.cos[start:end].to(like.dtype), self.sin[start:end].to(like.dtype)
+
+    def at(
+        self, positions: torch.Tensor, end: int, like: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and sin (B, 1, 1, head_size / 2) of (B,) positions below ``end``."""
+        self._grow(end, like)
+        cos, sin = (table[positions, None, None] for table in (self.cos, self.sin))
+        return cos.to(like.dtype), sin.to(like.dtype)
+
+    def _grow(self, end: int, like: torch.Tensor) -> None:
         if end > len(self.cos):
             size = max(256, 1 << (end - 1).bit_length())
             # inference tensors would break a later training step
@@ -33,7 +45,6 @@ class RotaryTable(torch.nn.Module):
                 speed = self.base ** (-half / self.head_size)
                 angle = torch.arange(size, device=like.device).float()[:, None] * speed
                 self.cos, self.sin = angle.cos(), angle.sin()
-        return self.cos[start:end].to(like.dtype), self.sin[start:end].to(like.dtype)
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -144,23 +155,34 @@ class CausalTransformer(TransformerStack):
             len(self.layers), batch_size, self.num_heads, self.head_size, like
         )
 
+    def new_ragged_cache(self, batch_size: int, like: torch.Tensor) -> RaggedKVCache:
+        """An empty cache for B sequences that go on at different times."""
+        return RaggedKVCache(
+            len(self.layers), batch_size, self.num_heads, self.head_size, like
+        )
+
     def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
         """Transform S positions, after those in the cache if there is one.
 
         Args:
             x: (B, S, size).
-            cache: updated in place; S must be 1 unless it is empty.
+            cache: updated in place; S must be 1 unless it is empty, and always 1 where
+                it is ragged (then :meth:`RaggedKVCache.advance` it).
 
         Returns:
             (B, S, size).
         """
         start = 0 if cache is None else cache.length
         end = start + x.size(1)
-        if start and x.size(1) > 1:
+        ragged = isinstance(cache, RaggedKVCache)
+        if (start or ragged) and x.size(1) > 1:
             raise ValueError("a filled cache takes one position at a time")
-        rope = self.rotary(start, end, x)
+        if ragged:
+            rope, mask = self.rotary.at(cache.lengths, end, x), cache.mask()
+        else:
+            rope, mask = self.rotary(start, end, x), None
         for index, layer in enumerate(self.layers):
-            x = layer(x, rope, cache=cache, index=index)
+            x = layer(x, rope, mask, cache, index)
         if cache is not None:
             cache.length = end
         return self.norm(x)

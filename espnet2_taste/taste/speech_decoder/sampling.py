@@ -52,6 +52,7 @@ class UnitSampler:
         ]
         self.block = torch.empty(batch_size, 0)
         self.first = 0
+        self.ahead = [(0, torch.empty(0))] * batch_size  # of window: first step, drawn
 
     def _uniforms(self, step: int) -> torch.Tensor:
         """(B, 1) uniforms of ``step``; steps are asked for in order."""
@@ -70,6 +71,22 @@ class UnitSampler:
         """
         uniform = self._uniforms(step) if self.sampling.top_k > 1 else None
         return draw(logits, uniform, self.sampling)
+
+    def window(self, starts: list[int], steps: int) -> torch.Tensor:
+        """(B, steps) uniforms of ``steps`` steps of each item from its own next one.
+
+        For items that go on at different times; ``starts`` do not decrease. The
+        numbers are those of a call a step.
+        """
+        for row, start in enumerate(starts):
+            first, drawn = self.ahead[row]
+            blocks = [drawn]
+            while first + sum(map(len, blocks)) < start + steps:
+                generator = self.generators[row]
+                blocks.append(torch.rand(_BLOCK, generator=generator, device="cpu"))
+            self.ahead[row] = start, torch.cat(blocks)[start - first :]
+        window = torch.stack([drawn[:steps] for _, drawn in self.ahead])
+        return window.to(self.device, non_blocking=True)
 
     def uniforms(self, counts: list[int], steps: int) -> torch.Tensor:
         """(B, most counts, steps) uniforms: of each item, ``counts`` a step."""

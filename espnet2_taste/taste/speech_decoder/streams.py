@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.io.values import check_numbers
 from espnet2_taste.nn.streams import AbsStreams
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
@@ -52,6 +53,36 @@ class DecoderStreams(AbsStreams):
     A stream's units, over all calls, are those of ``generate`` for the same words,
     sampling and seed, however its words are cut into pieces and its units into pulls.
     """
+
+    #: whether pieces have TASTE vectors; None: none has come yet
+    has_audio: bool | None = None
+
+    def check_push(
+        self, items: Sequence[Piece | None], last: Sequence[bool] | None
+    ) -> tuple[list[Piece | None], list[bool]]:
+        """See AbsStreams; also refuses vectors that are no numbers or not for all."""
+        items, last = super().check_push(items, last)
+        kinds = {self.has_audio} - {None}
+        for row, piece in enumerate(items):
+            if not piece:
+                continue
+            if piece.ids.shape != piece.word_ids.shape:
+                raise ValueError(
+                    f"stream {row}: {len(piece.ids)} tokens, but the words of "
+                    f"{len(piece.word_ids)}"
+                )
+            kinds.add(piece.audio is not None)
+            if piece.audio is not None:
+                if len(piece.audio) != len(piece):
+                    raise ValueError(
+                        f"stream {row}: {len(piece.audio)} TASTE vectors for "
+                        f"{len(piece)} tokens"
+                    )
+                check_numbers(f"TASTE vectors of stream {row}", piece.audio)
+        if len(kinds) > 1:
+            raise ValueError("pieces with and without TASTE vectors in one session")
+        self.has_audio = next(iter(kinds), None)
+        return items, last
 
     @abstractmethod
     def feed(

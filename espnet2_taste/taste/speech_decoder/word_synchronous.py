@@ -7,7 +7,8 @@ how many units the word has left by a duration predicted from its fused vector: 
 that speaking rate, which the codes carry, reaches the ADVANCE decision within minutes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
@@ -25,6 +26,11 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 from espnet2_taste.taste.speech_decoder.word_layout import word_layout
+
+if TYPE_CHECKING:
+    from espnet2_taste.taste.speech_decoder.word_synchronous_streams import (
+        WordSynchronousStreams,
+    )
 
 #: steps between two looks at whether the whole batch has finished (a host sync)
 _CHECK_EVERY = 8
@@ -201,59 +207,18 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         packed = F.pad(torch.zeros_like(token), (0, 1)).scatter_(1, place, token)
         return GeneratedUnits(packed[:, : int(lengths.max())], lengths, durations)
 
-    @torch.no_grad()
-    def stream(
+    def open_streams(
         self,
-        words: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
         spk_emb: torch.Tensor,
         sampling: Sampling,
-        item_seed: int = 0,
-    ) -> Iterator[torch.Tensor]:
-        """Speak one utterance while its words arrive, one word behind them.
+        item_seeds: list[int] | None = None,
+    ) -> "WordSynchronousStreams":
+        """Speak one word behind those that have come; see AbsSpeechDecoder."""
+        from espnet2_taste.taste.speech_decoder.word_synchronous_streams import (
+            WordSynchronousStreams,
+        )
 
-        Gives the units that :meth:`generate` gives for the same seeds.
-
-        Args:
-            words: (l,) int64 tokens and (audio_size,) TASTE vector (None: text only)
-                of each word.
-            spk_emb: (spk_embed_dim,).
-            sampling: how to draw.
-            item_seed: mixed with ``sampling.seed``.
-
-        Yields:
-            (d,) int64 units of a word.
-        """
-        speaker = self._speaker(spk_emb[None])
-        sampler = UnitSampler(sampling, 1, speaker.device, [item_seed])
-        text_cache = self.text_encoder.new_cache(1, speaker)
-        cache = self.transformer.new_cache(1, speaker)
-        token = torch.full((1,), self.num_units + 1, device=speaker.device)
-        time, current, expected = 0, None, None
-
-        def speak(context: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
-            nonlocal time, token
-            units = []
-            while True:
-                step = torch.full_like(token, len(units))
-                left = expected - step
-                logits = self._step_logits(token, step, left, context, cache)
-                token = sampler(logits, time)
-                time += 1
-                if int(token) == self.num_units:
-                    return torch.cat(units)
-                units.append(token)
-
-        for tokens, audio in words:
-            text = self.text_embedding(tokens).mean(0)[None, None]
-            fused = self.text_encoder(text, text_cache)[:, 0]
-            if audio is not None:
-                fused = self.fusion(fused, audio[None].to(fused.dtype))
-            if current is not None:
-                yield speak(current + self.next_word(fused), expected)
-            current = self.current_word(fused) + speaker
-            expected = self._log_durations(fused).exp()
-        if current is not None:
-            yield speak(current + self.end_of_text, expected)
+        return WordSynchronousStreams(self, spk_emb, sampling, item_seeds)
 
     def _fused_words(self, cond: Conditioning, num_words: torch.Tensor) -> torch.Tensor:
         """Causal text encoding of each word, fused with its TASTE vector: (B, W, D)."""
