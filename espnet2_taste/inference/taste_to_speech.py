@@ -85,16 +85,17 @@ class TasteToSpeech(TasteInference):
 
     @torch.inference_mode()
     def condition(self, batch: dict) -> Conditioning:
-        """Conditioning of a batch: from ``taste`` codes, ``speech``, or text alone."""
+        """Conditioning of a batch: from ``taste`` codes, ``latents``, ``speech``, or text
+        alone."""
         audio = None
-        if "taste" in batch:
-            hears = self.model.view(batch, "aggregator")
+        hears = self.model.view(batch, "aggregator")
+        if "latents" in batch:
+            audio = self.model.latents_to_embeddings(batch["latents"], hears)
+        elif "taste" in batch:
             audio = self.model.codes_to_embeddings(batch["taste"], hears)
         elif "speech" in batch:
             taste = self.model.run_tokenizer(
-                batch["speech"],
-                batch["speech_lengths"],
-                self.model.view(batch, "aggregator"),
+                batch["speech"], batch["speech_lengths"], hears
             )
             audio = taste.quantizer.embeddings
         return self.model.condition(batch, audio, batch["spk_emb"])
