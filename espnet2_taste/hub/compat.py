@@ -13,6 +13,8 @@ import torch
 from espnet2_taste.nn.backbone import HFCausalBackbone
 from espnet2_taste.nn.padding import Padding, frame_mask, masked
 from espnet2_taste.taslm.espnet_model import TaslmModel
+from espnet2_taste.taste.speech_decoder.interleaved_lm import InterleavedLMDecoder
+from espnet2_taste.taste.speech_decoder.interleaved_streams import InterleavedStreams
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
@@ -64,29 +66,6 @@ def label_padding(model: TaslmModel) -> TaslmModel:
     return model
 
 
-@contextmanager
-def unread_last_token(model: TaslmModel, max_tokens: int):
-    """Let ``max_tokens`` end a continuation as in TASTE2, within the context: the last
-    token is not read, so its latent comes from the state before it.
-
-    For one prompt whose continuation the limit ends.
-    """
-    forward, calls, output = model.lm.forward, 0, None
-
-    def read(*args, **options):
-        nonlocal calls, output
-        if calls != max_tokens:
-            output = forward(*args, **options)
-        calls += 1
-        return output
-
-    model.lm.forward = read
-    try:
-        yield
-    finally:
-        del model.lm.forward
-
-
 class _ReferenceRegulator(LengthRegulator):
     def forward(self, x, size, lengths=None, frames=None):
         return masked(super().forward(x, size), frame_mask(frames, size))
@@ -121,3 +100,53 @@ def round_phases(hift: HiFT) -> HiFT:
     """Round the running phase to float32 before whole cycles are taken off it."""
     hift.m_source.__class__ = _ReferenceSource
     return hift
+
+
+class _PublishedStreams(InterleavedStreams):
+    steps_at_once = 1
+
+    def _due(self, prompt: int, more: int) -> int:
+        units = self.decoder.mix_ratio[1]
+        return 0 if more else units - prompt % units
+
+    def _unread(self, row: int) -> torch.Tensor:
+        last, stream = super()._unread(row), self.streams[row]
+        if not (self.in_blocks and stream.tail and stream.made):
+            return last
+        again = self.decoder.speech_embedding(self.unit[row : row + 1])
+        return torch.cat([last, again])
+
+    def _allowed(self, logits: torch.Tensor) -> torch.Tensor:
+        end, fill = self.decoder.end, self.decoder.fill
+        logits = logits.clone()
+        logits[self.sampler.count < self.least, end] = -torch.inf
+        if self.in_blocks:
+            logits[:, end + 1] = -torch.inf
+            logits[[stream.tail for stream in self.streams], fill] = -torch.inf
+        return logits
+
+    def _ends(self, unit: torch.Tensor) -> torch.Tensor:
+        return unit == self.decoder.end if self.in_blocks else super()._ends(unit)
+
+    def _looks(self, active: list[bool]) -> bool:
+        return any(active)
+
+    def _look(self, active: list[bool], unit: torch.Tensor) -> None:
+        super()._look(active, unit)
+        fills = (unit == self.decoder.fill).tolist()
+        for stream, drew, fill in zip(self.streams, active, fills, strict=True):
+            if drew and fill and not stream.tail:
+                stream.made -= stream.left + 1
+                stream.left, stream.pending = 0, False
+
+
+def published_fills(decoder: InterleavedLMDecoder) -> InterleavedLMDecoder:
+    """Generate as CosyVoice 2 does.
+
+    The LM may end a block early by a fill of its own, a prompt of whole blocks is
+    followed by one more block of units from the same text, the last unit before the end
+    of a text is read twice, and with the whole text known any id beyond the units ends
+    an utterance.
+    """
+    decoder.streams_class = _PublishedStreams
+    return decoder

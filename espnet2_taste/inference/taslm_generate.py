@@ -22,14 +22,11 @@ class Continuation:
         text: what is said after the prompt.
         words: its W words.
         codes: (S, R) int64 TASTE codes, a row per word or per token of these words.
-        latents: (S, D) float32 the vectors that the codes are the nearest to, for a
-            head that predicts such (``gaussian``): what is meant to be said; else None.
     """
 
     text: str
     words: list[str]
     codes: torch.Tensor
-    latents: torch.Tensor | None = None
 
 
 class TaslmGenerate(TaslmInference):
@@ -57,8 +54,7 @@ class TaslmGenerate(TaslmInference):
         **options,
     ):
         super().__init__(train_config, model_file, device)
-        limits = {"max_words", "max_tokens", "extra_words"}
-        limit = {} if limits & options.keys() else {"max_words": 16}
+        limit = {} if "extra_words" in options else {"max_words": 16}
         options = {"end_symbol": self.model.end_symbol} | limit | options
         self.options = SamplingOptions.of(**options)
         segmenter = getattr(self.args, "segmenter", None) or "whitespace"
@@ -128,8 +124,7 @@ class TaslmGenerate(TaslmInference):
     def _continuation(self, run: Generated, item: int) -> Continuation:
         tokens, codes = run.words(item)
         each = run.granularity == "token"
-        index = torch.arange(len(codes))
-        rows = list(index.split([len(ids) if each else 1 for ids in tokens]))
+        rows = list(codes.split([len(ids) if each else 1 for ids in tokens]))
         words = ["".join(self.tokenizer.decode(ids).split()) for ids in tokens]
         # A lone word mark writes nothing: its codes go with it.
         kept = [i for i, word in enumerate(words) if word]
@@ -142,8 +137,4 @@ class TaslmGenerate(TaslmInference):
             for i, (word, space) in enumerate(zip(words, spaced, strict=True)):
                 size = len(self.tokenizer.encode_words([word], [space])[0])
                 rows[i] = rows[i][torch.arange(size) * len(rows[i]) // size]
-        rows = torch.cat([index[:0], *rows])
-        latents = None
-        if self.model.speech_head.continuous:
-            latents = run.word_latents(item)[rows]
-        return Continuation(text, words, codes[rows], latents)
+        return Continuation(text, words, torch.cat([codes[:0], *rows]))

@@ -69,6 +69,13 @@ def segment_starts(segment_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Te
     return (segment_ids != previous) & length_mask(lengths, segment_ids.size(1))
 
 
+def take(x: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """Reorder positions: (B, N, D) and (B, M) -> (B, M, D)."""
+    offset = torch.arange(0, x.size(0) * x.size(1), x.size(1), device=x.device)
+    index = (order + offset[:, None]).flatten()
+    return x.flatten(0, 1).index_select(0, index).view(*order.shape, -1)
+
+
 def average_segments(
     hidden: torch.Tensor, segment_ids: torch.Tensor, lengths: torch.Tensor
 ) -> torch.Tensor:

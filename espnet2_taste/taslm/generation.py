@@ -58,8 +58,6 @@ class Generated:
         starts: (B, S) bool, start of a word (also while waiting for codes).
         granularity: what the codes of a step belong to: a word or the token.
         codes: (B, S, R) int64 codes predicted at a step, -1 where none were.
-        latents: (B, S, D) float32 latents predicted there, which the LM read next: the
-            codes' own unless the head's are continuous.
         done: (B, S) bool, item had ended after that step.
     """
 
@@ -67,7 +65,6 @@ class Generated:
     emitted: torch.Tensor
     starts: torch.Tensor
     codes: torch.Tensor
-    latents: torch.Tensor
     done: torch.Tensor
     granularity: str = "word"
 
@@ -91,11 +88,6 @@ class Generated:
         rows = (len(w) if self.granularity == "token" else 1 for w in words)
         ends = [end for end in accumulate(rows) if end <= len(codes)]
         return words[: len(ends)], codes[: ends[-1] if ends else 0]
-
-    def word_latents(self, item: int) -> torch.Tensor:
-        """(S, D) latents of the segments that :meth:`words` gives the codes of."""
-        rows = self.latents[item][self.codes[item, :, 0] >= 0]
-        return rows[: len(self.words(item)[1])]
 
 
 @torch.inference_mode()
@@ -123,9 +115,8 @@ def generate(
     delay = inputs.delay
     if options.end_symbol and not model.end_symbol:
         raise ValueError("this model was trained without an end symbol")
-    for name, ids in options.ids.items():
-        if any(index >= lm.vocab_size for index in ids):
-            raise ValueError(f"{name} {max(ids)}: the LM has {lm.vocab_size} ids")
+    if options.stop_id is not None and options.stop_id >= lm.vocab_size:
+        raise ValueError(f"stop_id {options.stop_id}: the LM has {lm.vocab_size} ids")
     steps = options.max_steps * vocabulary.tokens_per_character + delay
     uniforms = random_streams(
         options.seed, item_seeds or [0] * batch, steps, 1 + head.num_draws
@@ -140,7 +131,7 @@ def generate(
         seen,
         model.granularity,
     )
-    audio = inputs.padding.expand(batch, -1)
+    audio = inputs.pad_audio.expand(batch, -1)
     stopped = torch.zeros(batch, dtype=torch.bool, device=device)
     history: list[tuple[torch.Tensor, ...]] = []
     prompt_size = embeds.size(1)
@@ -154,7 +145,7 @@ def generate(
             output = lm(reading, read_mask, cache, use_cache=use_cache)
             cache, hidden = output.cache, output.hidden[:, -1]
             decision = sampler.step(lm.logits(hidden), uniforms[:, step, 0])
-            codes, latents = head.sample(
+            codes = head.sample(
                 hidden,
                 model.quantizer,
                 uniforms[:, step, 1:],
@@ -162,19 +153,20 @@ def generate(
                 options.taste_temperature,
             )
             codes = torch.where(decision.taste[:, None], codes, -1)
-            chosen = (decision.text, decision.emitted, decision.starts)
-            history.append((*chosen, codes, latents, decision.done))
+            history.append(
+                (decision.text, decision.emitted, decision.starts, codes, decision.done)
+            )
             if step % _CHECK_EVERY == 0 and bool(decision.done.all()):
                 break
             if pending is not None:
                 audio = _use_pending(audio, pending, decision, sampler)
-            vectors = inputs.fusion.project(model.quantizer.project_out(latents))
+            vectors = model.quantizer.codes_to_embeddings(codes)
             audio = torch.where(decision.taste[:, None], vectors, audio)
             # After an end symbol the model was trained to read padding as text.
             stopped = stopped | decision.stopped
             text = lm.embed(decision.text)
             text = torch.where(stopped[:, None], inputs.pad_text.to(text.dtype), text)
-            new = inputs.fusion.mix(text, audio)[:, None].to(embeds.dtype)
+            new = inputs.fusion(text, audio)[:, None].to(embeds.dtype)
             embeds = embeds if use_cache else torch.cat([embeds, new], 1)
             reading = new if use_cache else embeds
     columns = [torch.stack(column, 1).cpu() for column in zip(*history, strict=True)]
@@ -186,13 +178,10 @@ def prompt_embeddings(
     model: TaslmModel, prompt: Prompt
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """(B, L, size) left-padded vectors, their (B, L) mask, and in audio mode the
-    (B, delay, projected_size) TASTE vectors of the prompt that are still to be read."""
+    (B, delay, audio_size) TASTE vectors of the prompt that are still to be read."""
     lm, inputs = model.lm, model.inputs
     lengths, pending = prompt.text.lengths, None
-    first = int(inputs.start_symbol)
     if prompt.mode == "zero":
-        if not first:
-            raise ValueError("this model has no start symbol: give it a prompt")
         sos = torch.full_like(lengths, lm.sos_id)[:, None]
         return lm.embed(sos), torch.ones_like(sos, dtype=torch.bool), None
     if prompt.mode == "text":
@@ -201,17 +190,17 @@ def prompt_embeddings(
         assembled = inputs(
             lm, model.quantizer, prompt.text, prompt.taste, end_label=True
         )
-        embeds = assembled.embeds[:, : prompt.text.ids.size(1) + first]
+        embeds = assembled.embeds[:, : prompt.text.ids.size(1) + 1]
         if prompt.mode == "audio":
             index = torch.arange(inputs.delay, device=lengths.device)
             index = (lengths[:, None] + index)[..., None]
             index = index.expand(-1, -1, assembled.audio.size(-1))
             pending = assembled.audio.gather(1, index) if inputs.delay else None
-            lengths = lengths + first
+            lengths = lengths + 1
         else:
             prefix = lm.embed(prompt.prefix).to(embeds.dtype)
             prefix = prefix.expand(len(embeds), -1, -1)
-            embeds = torch.cat([prefix, embeds[:, first:]], 1)
+            embeds = torch.cat([prefix, embeds[:, 1:]], 1)
             lengths = lengths + prefix.size(1)
     embeds, mask = left_pad(embeds, lengths)
     if prompt.mode == "instruct":

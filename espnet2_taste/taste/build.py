@@ -18,6 +18,7 @@ from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.espnet_model import READERS, TasteModel
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
+from espnet2_taste.taste.speech_decoder.interleaved_lm import InterleavedLMDecoder
 from espnet2_taste.taste.speech_decoder.masked_parallel import MaskedParallelDecoder
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
@@ -81,6 +82,7 @@ speech_decoder_choices = ClassChoices(
         "unit_transformer": UnitTransformerDecoder,
         "word_synchronous": WordSynchronousDecoder,
         "masked_parallel": MaskedParallelDecoder,
+        "interleaved_lm": InterleavedLMDecoder,
     },
     type_check=AbsSpeechDecoder,
     default="unit_transformer",

@@ -55,11 +55,20 @@ class Sampling:
         seed: of the private generator; None draws from torch's global one.
             Each item draws from its own stream (seeded with its key), so that a
             batch gives what single runs give.
+        top_p: of the ``top_k``, those that follow less than so much probability, one
+            at least; None: as the decoder is configured, mostly 1 (off).
+        ras_window: repetition-aware sampling (VALL-E 2, CosyVoice 2): a drawn unit that
+            is among the last so many ones of its item too often is drawn again, from
+            all others; 0 is off, None as the decoder is configured.
+        ras_tau: too often is this share of the window.
     """
 
     top_k: int = 25
     temperature: float = 1.0
     seed: int | None = None
+    top_p: float | None = None
+    ras_window: int | None = None
+    ras_tau: float = 0.1
 
 
 @dataclass

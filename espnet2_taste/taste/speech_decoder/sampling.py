@@ -1,4 +1,4 @@
-"""Top-k drawing with one random stream per item, so that a batch equals single runs."""
+"""Drawing units with one random stream per item, so that a batch equals single runs."""
 
 import torch
 
@@ -19,6 +19,9 @@ class UnitSampler:
         device: of the logits.
         item_seeds: B integers, mixed with ``sampling.seed``; default 0 for every item.
 
+    Attributes:
+        count: (B,) int64 units drawn or noted, of items that do not go in step.
+
     Raises:
         ValueError: for settings that make no sense.
     """
@@ -37,6 +40,13 @@ class UnitSampler:
                 f"temperature must be positive, got {sampling.temperature}; "
                 "use top_k=1 for greedy decoding"
             )
+        if not 0 < (1 if sampling.top_p is None else sampling.top_p) <= 1:
+            raise ValueError(f"top_p must be in (0, 1], got {sampling.top_p}")
+        if (sampling.ras_window or 0) < 0 or not 0 < sampling.ras_tau <= 1:
+            raise ValueError(
+                f"ras_window {sampling.ras_window} must be 0 or more, "
+                f"ras_tau {sampling.ras_tau} in (0, 1]"
+            )
         item_seeds = [0] * batch_size if item_seeds is None else item_seeds
         if len(item_seeds) != batch_size:
             raise ValueError(f"{len(item_seeds)} item_seeds for {batch_size} items")
@@ -50,43 +60,69 @@ class UnitSampler:
             item_generator(base, item)
             for base, item in zip(bases, item_seeds, strict=True)
         ]
-        self.block = torch.empty(batch_size, 0)
-        self.first = 0
-        self.ahead = [(0, torch.empty(0))] * batch_size  # of window: first step, drawn
+        window = sampling.ras_window or 0
+        if sampling.top_k == 1:
+            window = 0
+        self.recent = torch.full((batch_size, window), -1, device=self.device)
+        self.count = torch.zeros(batch_size, dtype=torch.long, device=self.device)
+        self.block = torch.empty(batch_size, 0, 1 + bool(window), device=self.device)
 
-    def _uniforms(self, step: int) -> torch.Tensor:
-        """(B, 1) uniforms of ``step``; steps are asked for in order."""
-        while step >= self.first + self.block.size(1):
-            self.first += self.block.size(1)
-            block = [
-                torch.rand(_BLOCK, generator=g, device="cpu") for g in self.generators
+    def _uniforms(self, step: int, active: torch.Tensor | None) -> torch.Tensor:
+        """(B, 1 or 2) uniforms of ``step``, or of each item's own."""
+        while step >= self.block.size(1):
+            shape = (_BLOCK, self.block.size(2))
+            drawn = [
+                torch.rand(shape, generator=g, device="cpu") for g in self.generators
             ]
-            self.block = torch.stack(block).to(self.device, non_blocking=True)
-        return self.block[:, step - self.first, None]
+            more = torch.stack(drawn).to(self.device, non_blocking=True)
+            self.block = torch.cat([self.block, more], dim=1)
+        if active is None:
+            return self.block[:, step]
+        index = self.count[:, None, None].expand(-1, -1, self.block.size(2))
+        return self.block.gather(1, index).squeeze(1)
 
-    def __call__(self, logits: torch.Tensor, step: int) -> torch.Tensor:
+    def __call__(
+        self, logits: torch.Tensor, step: int, active: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(B, V) logits -> (B,) int64 units, see :func:`draw`.
 
-        ``step`` is the index into the items' random streams, not decreasing.
+        Args:
+            logits: -inf where a unit is not allowed.
+            step: index into the items' random streams, not decreasing.
+            active: (B,) bool, the items that draw now; each is at a step of its own,
+                ``step`` at most. What others get is theirs to ignore.
         """
-        uniform = self._uniforms(step) if self.sampling.top_k > 1 else None
-        return draw(logits, uniform, self.sampling)
+        sampling = self.sampling
+        if sampling.top_k == 1:
+            units = logits.argmax(-1)
+        else:
+            uniforms = self._uniforms(step, active)
+            units = draw(logits, uniforms[:, 0], sampling)
+            if self.recent.size(1):
+                units = self._again(logits, units, uniforms[:, 1])
+        self.note(units, active)
+        return units
 
-    def window(self, starts: list[int], steps: int) -> torch.Tensor:
-        """(B, steps) uniforms of ``steps`` steps of each item from its own next one.
+    def _again(
+        self, logits: torch.Tensor, units: torch.Tensor, uniform: torch.Tensor
+    ) -> torch.Tensor:
+        """What is drawn instead of units that were too frequent of late."""
+        times = (self.recent == units[:, None]).sum(1)
+        often = times >= self.sampling.ras_tau * self.recent.size(1)
+        others = logits.scatter(1, units[:, None], -torch.inf)
+        often = often & (others > -torch.inf).any(1)  # else there is nothing else
+        others = torch.where(often[:, None], others, logits)
+        everything = Sampling(logits.size(1), self.sampling.temperature)
+        return torch.where(often, draw(others, uniform, everything), units)
 
-        For items that go on at different times; ``starts`` do not decrease. The
-        numbers are those of a call a step.
-        """
-        for row, start in enumerate(starts):
-            first, drawn = self.ahead[row]
-            blocks = [drawn]
-            while first + sum(map(len, blocks)) < start + steps:
-                generator = self.generators[row]
-                blocks.append(torch.rand(_BLOCK, generator=generator, device="cpu"))
-            self.ahead[row] = start, torch.cat(blocks)[start - first :]
-        window = torch.stack([drawn[:steps] for _, drawn in self.ahead])
-        return window.to(self.device, non_blocking=True)
+    def note(self, units: torch.Tensor, active: torch.Tensor | None = None) -> None:
+        """Remember (B,) units of the active items as if they had been drawn."""
+        if active is None:
+            active = torch.ones_like(self.count, dtype=torch.bool)
+        self.count = self.count + active
+        if self.recent.size(1):
+            later = torch.cat([self.recent[:, 1:], units[:, None]], dim=1)
+            self.recent = torch.where(active[:, None], later, self.recent)
 
     def uniforms(self, counts: list[int], steps: int) -> torch.Tensor:
         """(B, most counts, steps) uniforms: of each item, ``counts`` a step."""
@@ -98,10 +134,32 @@ class UnitSampler:
         return padded.to(self.device, non_blocking=True)
 
 
+def candidates(
+    logits: torch.Tensor, sampling: Sampling
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The units that may be drawn, most probable first.
+
+    Args:
+        logits: (..., V), -inf where a unit is not allowed.
+        sampling: ``top_k``, ``temperature`` and ``top_p`` count.
+
+    Returns:
+        (..., K) float32 scores, -inf of those that may not, and their (..., K) units.
+    """
+    scores = logits.float() / sampling.temperature
+    top, units = scores.topk(min(sampling.top_k, scores.size(-1)), dim=-1)
+    if sampling.top_p is not None and sampling.top_p < 1:
+        share = (top - scores.logsumexp(-1, keepdim=True)).exp()
+        before = share.cumsum(-1) - share
+        before[..., 0] = 0.0  # one is always left
+        top = top.masked_fill(before >= sampling.top_p, -torch.inf)
+    return top, units
+
+
 def draw(
     logits: torch.Tensor, uniform: torch.Tensor | None, sampling: Sampling
 ) -> torch.Tensor:
-    """Draw from the renormalised top-k by inverse CDF.
+    """Draw from the renormalised :func:`candidates` by inverse CDF.
 
     Args:
         logits: (..., V), -inf where a unit is not allowed.
@@ -113,12 +171,11 @@ def draw(
     """
     if sampling.top_k == 1:
         return logits.argmax(-1)
-    scores = logits.float() / sampling.temperature
-    top, units = scores.topk(min(sampling.top_k, scores.size(-1)), dim=-1)
+    top, units = candidates(logits, sampling)
     cdf = top.softmax(-1).cumsum(-1)
     uniform = uniform.reshape(*cdf.shape[:-1], 1)
     # u * cdf[-1] < cdf[-1] for u < 1, but rounding may reach it: the clamp keeps
     # the draw inside, on a candidate of non-zero probability.
     rank = (cdf <= uniform * cdf[..., -1:]).sum(-1, keepdim=True)
-    allowed = (top > -torch.inf).sum(-1, keepdim=True)
-    return units.gather(-1, torch.minimum(rank, allowed - 1)).squeeze(-1)
+    last = (top > -torch.inf).sum(-1, keepdim=True).clamp(min=1) - 1
+    return units.gather(-1, torch.minimum(rank, last)).squeeze(-1)

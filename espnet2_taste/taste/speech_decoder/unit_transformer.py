@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from espnet2_taste.nn.fusion import AbsFusion
 from espnet2_taste.nn.packed_linears import packed_linears
 from espnet2_taste.nn.rel_pos_encoder import RelPosEncoder
+from espnet2_taste.nn.segments import take
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -139,8 +140,8 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         gap = prompt.size(1) - 1 - prefix
         position = torch.arange(sequence.size(1), device=units.device)
         order = torch.where(position < prefix, position, position + gap)
-        hidden = self.llm(_take(sequence, order.clamp(max=sequence.size(1) - 1)))
-        logits = self.llm_decoder(_take(hidden, prefix + slot))
+        hidden = self.llm(take(sequence, order.clamp(max=sequence.size(1) - 1)))
+        logits = self.llm_decoder(take(hidden, prefix + slot))
         targets = F.pad(safe, (0, 1)).masked_fill(past_end, self.num_units)
         targets = targets.masked_fill(slot > units_lengths[:, None], -1)
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
@@ -181,7 +182,7 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         index = torch.arange(size, device=prompt.device) - padding[:, None]
         gap = prompt.size(1) - lengths[:, None]
         order = torch.where(index < lengths[:, None] - 1, index, index + gap)
-        x = _take(prompt, order.clamp(min=0))
+        x = take(prompt, order.clamp(min=0))
         shortest = (self.min_ratio * lengths).long()[:, None]
         longest = (self.max_ratio * lengths).long()
         steps = int(longest.max())
@@ -220,10 +221,3 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
             -1, len(text), 1, -1
         )
         return torch.cat([sos, speaker[:, None], fused, task], dim=1)
-
-
-def _take(x: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-    """Reorder positions: (B, N, D) and (B, M) -> (B, M, D)."""
-    offset = torch.arange(0, x.size(0) * x.size(1), x.size(1), device=x.device)
-    index = (order + offset[:, None]).flatten()
-    return x.flatten(0, 1).index_select(0, index).view(*order.shape, -1)

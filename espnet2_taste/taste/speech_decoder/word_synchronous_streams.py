@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.nn.segments import pool_segments
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
-from espnet2_taste.taste.speech_decoder.sampling import UnitSampler, draw
+from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 from espnet2_taste.taste.speech_decoder.streams import DecoderStreams, Piece
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
 
@@ -52,6 +52,7 @@ class WordSynchronousStreams(DecoderStreams):
         self.known = [0] * self.count  # words that have come
         self.spoken = [0] * self.count  # words
         self.times = [0] * self.count  # steps made
+        self.calls = 0  # of the sampler
         zeros = torch.zeros(self.count, dtype=torch.long, device=self.device)
         self.word, self.step, self.limit = zeros, zeros, zeros
         self.token = zeros + decoder.num_units + 1  # START
@@ -141,11 +142,7 @@ class WordSynchronousStreams(DecoderStreams):
     def _burst(self) -> torch.Tensor:
         """A few steps: (B, steps) units and ADVANCE tokens, -1 where a stream waits."""
         decoder, rows = self.decoder, torch.arange(self.count, device=self.device)
-        sampling, uniform = self.sampler.sampling, None
-        if sampling.top_k > 1:
-            uniforms = self.sampler.window(self.times, _BURST)
         self.cache.length = max(self.times)
-        taken = torch.zeros_like(self.word)
         tokens = []
         for _ in range(_BURST):
             going = self.word < self.limit
@@ -157,13 +154,11 @@ class WordSynchronousStreams(DecoderStreams):
                 self.cache,
             )
             self.cache.advance(going)
-            if sampling.top_k > 1:
-                uniform = uniforms[rows, taken.clamp(max=_BURST - 1)]
-            token = draw(logits, uniform, sampling)
+            token = self.sampler(logits, self.calls, going)
+            self.calls += 1
             advance = going & (token == decoder.num_units)
             self.token = torch.where(going, token, self.token)
             self.step = (self.step + going).masked_fill(advance, 0)
             self.word = self.word + advance
-            taken = taken + going
             tokens.append(token.masked_fill(~going, -1))
         return torch.stack(tokens, 1)
