@@ -1,5 +1,6 @@
 """Continue a spoken prompt: text and TASTE codes -> further text and codes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,13 @@ import torch
 
 from espnet2_taste.inference.base import TaslmInference, check_counts
 from espnet2_taste.nn.random_streams import item_seed
-from espnet2_taste.taslm.generation import Generated, Prompt, generate
+from espnet2_taste.taslm.generation import (
+    Generated,
+    Prompt,
+    WordReader,
+    generate,
+    generate_blocks,
+)
 from espnet2_taste.taslm.sampling_options import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
 from espnet2_taste.text.view import TextView
@@ -19,7 +26,8 @@ class Continuation:
     """What a TASLM says next.
 
     Attributes:
-        text: what is said after the prompt.
+        text: what is said after the prompt. The texts of a stream's pieces, one after
+            the other, are that.
         words: its W words.
         codes: (S, R) int64 TASTE codes, a row per word or per token of these words.
     """
@@ -122,19 +130,108 @@ class TaslmGenerate(TaslmInference):
         return Prompt(mode, self.model.view(batch), batch.get("taste"), **around)
 
     def _continuation(self, run: Generated, item: int) -> Continuation:
-        tokens, codes = run.words(item)
-        each = run.granularity == "token"
-        rows = list(codes.split([len(ids) if each else 1 for ids in tokens]))
-        words = ["".join(self.tokenizer.decode(ids).split()) for ids in tokens]
-        # A lone word mark writes nothing: its codes go with it.
-        kept = [i for i, word in enumerate(words) if word]
-        spaced = [self.tokenizer.piece(tokens[i][0]).startswith(" ") for i in kept]
-        segmenter = self.preprocess.segmenter
-        text = segmenter.join([words[i] for i in kept], spaced)
-        words, spaced = segmenter.split(text)
-        rows = [rows[i] for i in kept]
-        if each:  # a row per token that the text is split into when it is read again
-            for i, (word, space) in enumerate(zip(words, spaced, strict=True)):
-                size = len(self.tokenizer.encode_words([word], [space])[0])
-                rows[i] = rows[i][torch.arange(size) * len(rows[i]) // size]
-        return Continuation(text, words, torch.cat([codes[:0], *rows]))
+        reader, writer = WordReader(run.granularity), _Writer(self)
+        return writer.write(reader.read(run, item) + reader.rest())
+
+    def stream(
+        self,
+        text: str,
+        codes: np.ndarray | torch.Tensor | None = None,
+        name: str = "0",
+        mode: str = "audio",
+        instruction: tuple[str, str] | None = None,
+        **options,
+    ) -> Iterator[Continuation]:
+        """Continue a prompt, word by word as they are written.
+
+        Stop iterating, and nothing more is computed. The arguments, of one prompt, are
+        those of :meth:`__call__`, which gives the same words and codes.
+
+        Yields:
+            one word or more, whose codes have come: ``delay`` words later.
+        """
+        batch = [text], None if codes is None else [codes], [name]
+        pieces = self.stream_batch(*batch, mode, instruction, **options)
+        return (piece for [piece] in pieces)
+
+    def stream_batch(
+        self,
+        text: list[str],
+        codes: list[np.ndarray | torch.Tensor] | None = None,
+        names: list[str] | None = None,
+        mode: str = "audio",
+        instruction: tuple[str, str] | None = None,
+        **options,
+    ) -> Iterator[list[Continuation | None]]:
+        """:meth:`stream` of several prompts, see :meth:`__call__`.
+
+        Yields:
+            what is new of each prompt; None: nothing.
+        """
+        options = SamplingOptions.of(self.options, **options)
+        names = names or [str(i) for i in range(len(text))]
+        check_counts(text=text, names=names)
+        if not text:
+            return iter([])
+        prompt = self._prompt(text, codes, names, mode, instruction)
+        seeds = [item_seed(name) for name in names]
+        # a word is heard when it is written: look at every step
+        blocks = generate_blocks(
+            self.model, self.vocabulary, prompt, options, seeds, every=1
+        )
+        return self._pieces(blocks, len(text))
+
+    def _pieces(
+        self, blocks: Iterator[Generated], count: int
+    ) -> Iterator[list[Continuation | None]]:
+        readers = [WordReader(self.model.granularity) for _ in range(count)]
+        writers = [_Writer(self) for _ in range(count)]
+
+        def written(found: list[list]) -> list[Continuation | None]:
+            pieces = [w.write(x) for w, x in zip(writers, found, strict=True)]
+            return [piece if piece.words else None for piece in pieces]
+
+        for block in blocks:
+            block = Generated.joined([block])
+            found = [reader.read(block, i) for i, reader in enumerate(readers)]
+            if any(pieces := written(found)):
+                yield pieces
+        if any(pieces := written([reader.rest() for reader in readers])):
+            yield pieces
+
+
+class _Writer:
+    """Text of one continuation, as its words are finished.
+
+    Args:
+        taslm: who writes.
+    """
+
+    def __init__(self, taslm: TaslmGenerate):
+        self.tokenizer = taslm.tokenizer
+        self.segmenter = taslm.preprocess.segmenter
+        self.each = taslm.model.granularity == "token"
+        self.after = ""  # the last word so far
+        self.none = torch.zeros(
+            0, taslm.preprocess.spec.num_codebooks, dtype=torch.long
+        )
+
+    def write(self, found: list[tuple[list[int], torch.Tensor]]) -> Continuation:
+        """The next words: tokens and codes of each."""
+        text, words, kept = "", [], [self.none]
+        for ids, rows in found:
+            word = "".join(self.tokenizer.decode(ids).split())
+            if not word:  # a lone word mark writes nothing: its codes go with it
+                continue
+            spaced = self.tokenizer.piece(ids[0]).startswith(" ")
+            if self.after:
+                word = self.segmenter.between(spaced) + word
+            text += word
+            ((word,), (spaced,)) = self.segmenter.split_after(self.after, word)
+            if self.each:  # a row per token that the word is split into when read again
+                size = len(self.tokenizer.encode_words([word], [spaced])[0])
+                rows = rows[torch.arange(size) * len(rows) // size]
+            self.after = word
+            words.append(word)
+            kept.append(rows)
+        return Continuation(text, words, torch.cat(kept))

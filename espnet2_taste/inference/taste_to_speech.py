@@ -1,5 +1,6 @@
 """Text, TASTE codes and a speaker -> speech units -> waveform (paper sec. 2.1.3)."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from espnet2_taste.inference.base import TasteInference, check_counts
 from espnet2_taste.inference.parts import load_part
+from espnet2_taste.inference.speech_streams import SpeechStreams, Words, as_pieces
 from espnet2_taste.io.models import locate, read_parts
 from espnet2_taste.taste.auxiliary import unit_accuracy
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
@@ -207,3 +209,50 @@ class TasteToSpeech(TasteInference):
             None if speech is None else [speech],
             [seed],
         )[0]
+
+    def open_streams(
+        self,
+        spk_emb: Sequence[np.ndarray | torch.Tensor],
+        item_seeds: Sequence[int] | None = None,
+        most: int = 25,
+    ) -> SpeechStreams:
+        """Speak several utterances while their words arrive.
+
+        Args:
+            spk_emb: (S,) speaker embedding of each of B streams.
+            item_seeds: random stream of each; default 0.
+            most: see :class:`~espnet2_taste.inference.speech_streams.SpeechStreams`.
+        """
+        seeds = [0] * len(spk_emb) if item_seeds is None else item_seeds
+        check_counts(spk_emb=spk_emb, item_seeds=seeds)
+        return SpeechStreams(self, spk_emb, seeds, most)
+
+    def stream(
+        self,
+        words: str | Iterable[Words],
+        spk_emb: np.ndarray | torch.Tensor,
+        codes: np.ndarray | torch.Tensor | None = None,
+        seed: int = 0,
+        most: int = 25,
+    ) -> Iterator[torch.Tensor]:
+        """Speak one utterance while it is made, and perhaps while its words arrive.
+
+        Stop iterating, and nothing more is computed.
+
+        Args:
+            words: a text; or an iterator of pieces, each of whole words with their
+                codes: :class:`~espnet2_taste.inference.speech_streams.Words`, pairs, or
+                what :meth:`TaslmGenerate.stream` yields.
+            spk_emb: (S,) speaker embedding.
+            codes: (S, R) TASTE codes of a text; None: text only.
+            seed: as in :meth:`__call__`, which makes the same units.
+            most: units after which there shall be sound.
+
+        Yields:
+            (samples,) float32, never empty, at ``vocoder.sample_rate``.
+
+        Raises:
+            ValueError: without a vocoder; and while iterating, on a bad piece.
+        """
+        streams = self.open_streams([spk_emb], [seed], most)
+        return streams.sound_of(streams.units_of(as_pieces(words, codes)))

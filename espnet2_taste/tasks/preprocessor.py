@@ -89,10 +89,11 @@ class TastePreprocessor:
         )
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
-        out = {k: v for k, v in data.items() if k != "text"}
+        out = {k: v for k, v in data.items() if k not in ("text", "after")}
         try:
             if "text" in data:
-                words = self.segmenter.split(data["text"])
+                before = data.get("after", "")  # the word that a piece of text follows
+                words = self.segmenter.split_after(before, data["text"])
                 for vocabulary, tokenizer in self.tokenizers.items():
                     pair = tokenizer.encode_words(*words)
                     for name, ids in zip(text_keys(vocabulary), pair, strict=True):

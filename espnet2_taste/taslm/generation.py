@@ -1,8 +1,8 @@
 """Continuing prompts: text and TASTE codes, one word apart, with a KV cache."""
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 
@@ -68,29 +68,73 @@ class Generated:
     done: torch.Tensor
     granularity: str = "word"
 
+    @classmethod
+    def joined(cls, blocks: list["Generated"]) -> "Generated":
+        """Consecutive steps on the CPU, up to where the last item ended."""
+        columns = [
+            torch.cat([getattr(block, name) for block in blocks], 1).cpu()
+            for name in ("text", "emitted", "starts", "codes", "done")
+        ]
+        used = int((~columns[-1].all(0)).sum()) + 1
+        return cls(*(column[:, :used] for column in columns), blocks[0].granularity)
+
     def words(self, item: int) -> tuple[list[list[int]], torch.Tensor]:
         """Tokens of each word of one item, and (S, R) codes of the words' segments.
 
         A word that lacks codes (the step limit was hit) is left out.
         """
-        emitted = self.emitted[item]
-        words: list[list[int]] = []
-        steps = zip(
-            self.text[item][emitted].tolist(),
-            self.starts[item][emitted].tolist(),
-            strict=True,
+        reader = WordReader(self.granularity)
+        found = reader.read(self, item) + reader.rest()
+        none = self.codes[item, :0]
+        return [ids for ids, _ in found], torch.cat(
+            [none, *(rows for _, rows in found)]
         )
-        for token, starts in steps:
-            if starts:
-                words.append([])
-            words[-1].append(token)
-        codes = self.codes[item][self.codes[item, :, 0] >= 0]
-        rows = (len(w) if self.granularity == "token" else 1 for w in words)
-        ends = [end for end in accumulate(rows) if end <= len(codes)]
-        return words[: len(ends)], codes[: ends[-1] if ends else 0]
 
 
-@torch.inference_mode()
+class WordReader:
+    """Words of one continuation as they are finished: the next one has begun, and
+    their codes, which come later, are there.
+
+    Args:
+        granularity: of the codes.
+    """
+
+    def __init__(self, granularity: str):
+        self.granularity = granularity
+        self.words: list[list[int]] = []  # that lack their end or codes
+        self.rows: list[torch.Tensor] = []  # of codes not yet handed out
+
+    def read(self, block: Generated, item: int) -> list[tuple[list[int], torch.Tensor]]:
+        """Tokens and (S, R) codes of the words that are finished after these steps.
+
+        Args:
+            block: the next steps, on the CPU.
+            item: index of the continuation in it.
+        """
+        emitted, codes = block.emitted[item], block.codes[item]
+        tokens, starts = block.text[item][emitted], block.starts[item][emitted]
+        for token, begins in zip(tokens.tolist(), starts.tolist(), strict=True):
+            if begins:
+                self.words.append([])
+            self.words[-1].append(token)
+        self.rows += codes[codes[:, 0] >= 0].unbind()
+        return self._take(0 if bool(block.done[item, -1]) else 1)
+
+    def rest(self) -> list[tuple[list[int], torch.Tensor]]:
+        """Those that have codes when no step follows; the others are lost."""
+        return self._take(0)
+
+    def _take(self, unfinished: int) -> list[tuple[list[int], torch.Tensor]]:
+        found = []
+        while len(self.words) > unfinished:
+            size = len(self.words[0]) if self.granularity == "token" else 1
+            if len(self.rows) < size:
+                break
+            found.append((self.words.pop(0), torch.stack(self.rows[:size])))
+            self.rows = self.rows[size:]
+        return found
+
+
 def generate(
     model: TaslmModel,
     vocabulary: Vocabulary,
@@ -108,6 +152,24 @@ def generate(
         options: how to draw, where to stop.
         item_seeds: one per item; its random stream depends on nothing else.
         use_cache: False reads everything again at each step (for tests).
+    """
+    blocks = generate_blocks(model, vocabulary, prompt, options, item_seeds, use_cache)
+    return Generated.joined(list(blocks))
+
+
+@torch.inference_mode()
+def generate_blocks(
+    model: TaslmModel,
+    vocabulary: Vocabulary,
+    prompt: Prompt,
+    options: SamplingOptions,
+    item_seeds: list[int] | None = None,
+    use_cache: bool = True,
+    every: int = _CHECK_EVERY,
+) -> Iterator[Generated]:
+    """What :func:`generate` gives, ``every`` steps at a time, on the model's device.
+
+    Whoever stops iterating stops it.
     """
     embeds, mask, pending = prompt_embeddings(model, prompt)
     batch, device = len(embeds), embeds.device
@@ -156,8 +218,13 @@ def generate(
             history.append(
                 (decision.text, decision.emitted, decision.starts, codes, decision.done)
             )
-            if step % _CHECK_EVERY == 0 and bool(decision.done.all()):
-                break
+            if (step + 1) % every == 0 or step + 1 == steps:
+                ended = bool(decision.done.all())
+                columns = (torch.stack(x, 1) for x in zip(*history, strict=True))
+                yield Generated(*columns, model.granularity)
+                if ended:
+                    return
+                history = []
             if pending is not None:
                 audio = _use_pending(audio, pending, decision, sampler)
             vectors = model.quantizer.codes_to_embeddings(codes)
@@ -169,9 +236,6 @@ def generate(
             new = inputs.fusion(text, audio)[:, None].to(embeds.dtype)
             embeds = embeds if use_cache else torch.cat([embeds, new], 1)
             reading = new if use_cache else embeds
-    columns = [torch.stack(column, 1).cpu() for column in zip(*history, strict=True)]
-    used = int((~columns[-1].all(0)).sum()) + 1  # up to where the last item ended
-    return Generated(*(column[:, :used] for column in columns), model.granularity)
 
 
 def prompt_embeddings(

@@ -16,6 +16,19 @@ class AbsSegmenter(ABC):
     def split(self, text: str) -> tuple[list[str], list[bool]]:
         """The words, and for each whether there is a space before it."""
 
+    def split_after(self, before: str, text: str) -> tuple[list[str], list[bool]]:
+        """:meth:`split` of a text's next piece, which begins with a new word.
+
+        Args:
+            before: the last word of what came before; "": nothing did.
+            text: as :meth:`between` and :meth:`join` write it.
+        """
+        return self.split(text)
+
+    def between(self, spaced: bool) -> str:
+        """What is written before a word that is not a text's first."""
+        return " "
+
     def words(self, text: str) -> list[str]:
         """The words alone."""
         return self.split(text)[0]
@@ -70,6 +83,15 @@ class CharacterSegmenter(AbsSegmenter):
         if words and first_kind(words[0]) == "character":
             spaced[0] = False  # as in the middle of a text
         return words, spaced
+
+    def split_after(self, before: str, text: str) -> tuple[list[str], list[bool]]:
+        words, spaced = self.split(before + text)
+        if before and words[0] != before:
+            raise ValueError(f"{text!r} goes on with the word {before!r} before it")
+        return words[bool(before) :], spaced[bool(before) :]
+
+    def between(self, spaced: bool) -> str:
+        return " " * spaced
 
     def join(self, words: list[str], spaced: list[bool]) -> str:
         pairs = zip(words, spaced, strict=True)

@@ -103,6 +103,14 @@ class DecoderStreams(AbsStreams):
             further words.
         """
 
+    @property
+    def done(self) -> list[bool]:
+        """Whether all units of each stream have been pulled.
+
+        Never too early. Here never at all: whose pull finds nothing more knows it, too.
+        """
+        return [False] * self.count
+
     def push(
         self, pieces: Sequence[Piece | None], last: Sequence[bool] | None = None
     ) -> list[torch.Tensor]:
@@ -173,6 +181,11 @@ class WholeTextStreams(DecoderStreams):
                     break
         self.batches = going
         return made
+
+    @property
+    def done(self) -> list[bool]:
+        at_work = {row for rows, _ in self.batches for row in rows}
+        return [end and row not in at_work for row, end in enumerate(self.ended)]
 
 
 def joined(utterances: list[list[Piece]], spk_emb: torch.Tensor) -> Conditioning:

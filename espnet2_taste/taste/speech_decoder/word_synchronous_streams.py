@@ -139,6 +139,11 @@ class WordSynchronousStreams(DecoderStreams):
                 self.spoken[row] += int((tokens == self.decoder.num_units).sum())
         return made
 
+    @property
+    def done(self) -> list[bool]:
+        rows = zip(self.ended, self.spoken, self.known, strict=True)
+        return [ended and spoken == known for ended, spoken, known in rows]
+
     def _burst(self) -> torch.Tensor:
         """A few steps: (B, steps) units and ADVANCE tokens, -1 where a stream waits."""
         decoder, rows = self.decoder, torch.arange(self.count, device=self.device)
