@@ -92,9 +92,9 @@ class Setup:
                 parameter.requires_grad = False
         return model.train()
 
-    def lm_training(self, attention: str):
-        """The TASLM to be trained, with this attention."""
-        return self._taslm("training", {"attn_implementation": attention}).train()
+    def lm_training(self, attention: str, section: str = "training"):
+        """The TASLM of a section to be trained, with this attention."""
+        return self._taslm(section, {"attn_implementation": attention}).train()
 
     def _taste(self, conf: dict):
         from espnet2_taste.taste.build import build_taste_model

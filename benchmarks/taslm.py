@@ -77,7 +77,8 @@ def prompt_of(setup: Setup, batch: int) -> Prompt:
     return Prompt("audio", TextView.of(made), made["taste"])
 
 
-def vocabulary_of(size: int) -> Vocabulary:
-    """Of three pieces two start a word; all may be written."""
+def vocabulary_of(size: int, inner: int = 3) -> Vocabulary:
+    """Each ``inner``th piece goes on with a word (0: none does); all may be written."""
     index, none = torch.arange(size), torch.zeros(size, dtype=torch.bool)
-    return Vocabulary(index % 3 > 0, none, none, none)
+    starts = index % inner > 0 if inner else ~none
+    return Vocabulary(starts, none, none, none)
