@@ -126,10 +126,11 @@ def assemble(
         for word in words + [words[-1] + 1 + i for i in range(inputs.delay)]:
             heard = word - inputs.delay
             if heard < 0:
-                audio.append(inputs.pad_audio)
+                audio.append(inputs.padding)
             else:
-                audio.append(model.quantizer.codes_to_embeddings(taste[item, heard]))
-        fused = inputs.fusion(torch.cat(streams), torch.stack(audio))
+                vector = model.quantizer.codes_to_embeddings(taste[item, heard])
+                audio.append(inputs.fusion.project(vector))
+        fused = inputs.fusion.mix(torch.cat(streams), torch.stack(audio))
         sos = model.lm.embed(ids.new_tensor([model.lm.sos_id]))
         rows.append(torch.cat([sos, fused]))
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)

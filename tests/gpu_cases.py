@@ -245,6 +245,11 @@ def world_units(device: str, size: int):
 
 
 LATENT = {"speech_head": "latent"}
+TASTE2 = {
+    "speech_head": "gaussian",
+    "speech_head_conf": {"linear_variance": True},
+    "model_conf": {"start_symbol": False, "pad_projected": True},
+}
 TRAINING = {
     "text-only": train(
         "taste", model_conf={"text_only": True}, quantizer="none", quantizer_conf={}
@@ -270,6 +275,7 @@ TRAINING = {
     ),
     "taslm-token": train("taslm"),
     "taslm-latent": train("taslm", **LATENT),
+    "taslm-taste2": train("taslm", **TASTE2),
     "flow": flow_training,
 }
 INFERENCE = {
@@ -291,5 +297,6 @@ GENERATION = {
     ),
     "taslm-token": continuation(),
     "taslm-latent": continuation(**LATENT),
+    "taslm-taste2": continuation(**TASTE2),
     "taslm-text": continuation("text"),
 }

@@ -1,8 +1,11 @@
 """What every recogniser offers: texts of recordings."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
+
+from espnet2_taste.asr.transcript import Transcript, join_transcripts
 
 _FRAME = 1600  # samples whose level is looked at when a long recording is cut
 
@@ -30,8 +33,12 @@ class AbsRecogniser(ABC):
         """Package, version, weights, settings: named in the results."""
 
     @abstractmethod
+    def transcribe(self, wavs: list[np.ndarray]) -> list[Transcript]:
+        """(N,) float32 recordings in [-1, 1] -> their transcripts."""
+
     def __call__(self, wavs: list[np.ndarray]) -> list[str]:
         """(N,) float32 recordings in [-1, 1] -> their texts, "" if none."""
+        return [transcript.text for transcript in self.transcribe(wavs)]
 
 
 def split_long(wav: np.ndarray, limit: int) -> list[np.ndarray]:
@@ -50,14 +57,31 @@ def split_long(wav: np.ndarray, limit: int) -> list[np.ndarray]:
     return [*pieces, wav]
 
 
-def transcribe_pieces(wavs: list[np.ndarray], limit: int, transcribe) -> list[str]:
-    """Texts of recordings of any length, by a model that hears ``limit`` samples.
+def transcribe_pieces(
+    wavs: list[np.ndarray],
+    limit: int,
+    transcribe: Callable[[list[np.ndarray], list[str | None]], list[Transcript]],
+) -> list[Transcript]:
+    """Transcripts of recordings of any length, by a model that hears ``limit`` samples.
+
+    First all first pieces, then the others in batches of as many; these are told the
+    language of the first.
 
     Args:
         wavs: (N,) recordings.
         limit: samples.
-        transcribe: list of P pieces -> P texts.
+        transcribe: P pieces and the language of each, if it is known -> transcripts.
     """
+    if not wavs:
+        return []
     pieces = [split_long(wav, limit) for wav in wavs]
-    texts = iter(transcribe([piece for parts in pieces for piece in parts]))
-    return [" ".join(next(texts).strip() for _ in parts).strip() for parts in pieces]
+    first = transcribe([parts[0] for parts in pieces], [None] * len(wavs))
+    found = [[heard] for heard in first]
+    left = [(i, piece) for i, parts in enumerate(pieces) for piece in parts[1:]]
+    for start in range(0, len(left), len(wavs)):
+        some = left[start : start + len(wavs)]
+        languages = [first[i].language for i, _ in some]
+        heard = transcribe([piece for _, piece in some], languages)
+        for (i, _), transcript in zip(some, heard, strict=True):
+            found[i].append(transcript)
+    return [join_transcripts(parts) for parts in found]

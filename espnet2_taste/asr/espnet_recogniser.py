@@ -9,6 +9,7 @@ import numpy as np
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
 from espnet2_taste.asr.recording import Unavailable
+from espnet2_taste.asr.transcript import Transcript
 from espnet2_taste.io.identity import weights_identity
 
 #: Options of ``Speech2Text`` that name weights.
@@ -74,8 +75,8 @@ class EspnetRecogniser(AbsRecogniser):
             ) from error
         return made
 
-    def __call__(self, wavs: list[np.ndarray]) -> list[str]:
-        return [self._recognise(wav) for wav in wavs]
+    def transcribe(self, wavs: list[np.ndarray]) -> list[Transcript]:
+        return [Transcript.of(self._recognise(wav)) for wav in wavs]
 
     def _recognise(self, wav: np.ndarray) -> str:
         import torch

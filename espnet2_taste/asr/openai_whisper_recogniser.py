@@ -1,5 +1,6 @@
 """`openai_whisper` recogniser: Whisper through OpenAI's package."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,24 +13,27 @@ from espnet2_taste.asr.abs_recogniser import (
     transcribe_pieces,
 )
 from espnet2_taste.asr.recording import Unavailable
+from espnet2_taste.asr.transcript import Fallback, Transcript, find_language
 from espnet2_taste.io.identity import weights_identity
 
 _LIMIT = 480000  # samples of Whisper's window
 
 
 class OpenaiWhisperRecogniser(AbsRecogniser):
-    """A Whisper of the package openai-whisper, greedy, in 30 s windows.
+    """A Whisper of the package openai-whisper, in 30 s windows.
 
     Args:
         model: path of a ``.pt`` file, or a name of ``whisper.available_models()``
             (downloaded).
         device: torch device.
-        language: code or name; "" lets a multilingual model find it for each window.
+        language: code or name; "" lets a multilingual model find it in the first
+            window of each recording.
         download_root: where downloads are kept (default: the package's).
+        fallback: of :class:`~espnet2_taste.asr.transcript.Fallback`.
 
     Raises:
         Unavailable: the file is not here and cannot be downloaded.
-        ValueError: no such model.
+        ValueError: no such model or language.
     """
 
     on_device = True
@@ -40,10 +44,21 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
         device: str = "cpu",
         language: str = "en",
         download_root: str | None = None,
+        temperature: float | Sequence[float] = Fallback.temperature,
+        compression_ratio_threshold: float | None = 2.4,
+        logprob_threshold: float | None = -1.0,
+        no_speech_threshold: float | None = 0.6,
     ):
         import whisper
 
-        self.model_name, self.device, self.language = model, device, language
+        self.fallback = Fallback(
+            temperature,
+            compression_ratio_threshold,
+            logprob_threshold,
+            no_speech_threshold,
+        )
+        self.model_name, self.device = model, device
+        self.language = find_language(language, whisper.tokenizer.LANGUAGES)
         self.download_root = download_root
         if Path(model).is_file():
             return
@@ -67,7 +82,7 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
     @property
     def cleaner(self) -> str:
         """Whisper's own normaliser of its language."""
-        return "whisper_en" if self.language in ("en", "english") else "whisper_basic"
+        return "whisper_en" if self.language == "en" else "whisper_basic"
 
     @property
     def identity(self) -> str:
@@ -75,7 +90,8 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
         half = "float16" if self.fp16 else "float32"
         return (
             f"Whisper {weights_identity(self.model_name)}, openai-whisper "
-            f"{version('openai-whisper')}, {half}, greedy, language {language}"
+            f"{version('openai-whisper')}, {half}, {self.fallback}, "
+            f"language {language}"
         )
 
     @cached_property
@@ -95,10 +111,12 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
             raise Unavailable(f"Whisper {self.model_name}: {reason}") from None
         return model
 
-    def __call__(self, wavs: list[np.ndarray]) -> list[str]:
+    def transcribe(self, wavs: list[np.ndarray]) -> list[Transcript]:
         return transcribe_pieces(wavs, _LIMIT, self._transcribe)
 
-    def _transcribe(self, pieces: list[np.ndarray]) -> list[str]:
+    def _transcribe(
+        self, pieces: list[np.ndarray], languages: list[str | None]
+    ) -> list[Transcript]:
         import torch
         import whisper
 
@@ -113,11 +131,49 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
                 for piece in pieces
             ]
         )
-        multilingual = self.language or None
-        options = whisper.DecodingOptions(
-            language=multilingual if model.is_multilingual else "en",
-            without_timestamps=True,
-            fp16=self.fp16,
-        )
-        results = model.decode(mels, options)
-        return [result.text for result in results]
+        known = [self.language or language for language in languages]
+        if not model.is_multilingual:
+            known = ["en"] * len(pieces)
+        if None in known:
+            found = model.detect_language(mels)[1]
+            known = [
+                language or max(probs, key=probs.get)
+                for language, probs in zip(known, found, strict=True)
+            ]
+
+        def decode(items: list[int], temperature: float) -> list[Transcript]:
+            groups = [[i] for i in items]  # drawn from one stream each
+            if not temperature:
+                groups = [
+                    [i for i in items if known[i] == language]
+                    for language in dict.fromkeys(known[i] for i in items)
+                ]
+            heard = {}
+            for group in groups:
+                options = whisper.DecodingOptions(
+                    language=known[group[0]],
+                    temperature=temperature,
+                    without_timestamps=True,
+                    fp16=self.fp16,
+                )
+                with torch.random.fork_rng(devices=self._devices()):
+                    torch.manual_seed(round(1000 * temperature))
+                    results = model.decode(mels[group], options)
+                heard |= zip(group, map(_transcript, results), strict=True)
+            return [heard[i] for i in items]
+
+        return self.fallback(len(pieces), decode)
+
+    def _devices(self) -> list[str]:
+        return [self.device] if self.device.startswith("cuda") else []
+
+
+def _transcript(result) -> Transcript:
+    return Transcript.of(
+        result.text,
+        language=result.language,
+        avg_logprob=result.avg_logprob,
+        no_speech_prob=result.no_speech_prob,
+        temperature=result.temperature,
+        tokens=len(result.tokens),
+    )

@@ -7,6 +7,7 @@ import numpy as np
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
 from espnet2_taste.asr.pocketsphinx_files import MIN_SAMPLES, Pocketsphinx
+from espnet2_taste.asr.transcript import Transcript
 
 
 class PocketsphinxRecogniser(AbsRecogniser):
@@ -29,8 +30,8 @@ class PocketsphinxRecogniser(AbsRecogniser):
             using = f"{Path(self.grammar).name} ({digest})"
         return f"pocketsphinx {self.sphinx.version}, {using}"
 
-    def __call__(self, wavs: list[np.ndarray]) -> list[str]:
-        return [self._recognise(wav) for wav in wavs]
+    def transcribe(self, wavs: list[np.ndarray]) -> list[Transcript]:
+        return [Transcript.of(self._recognise(wav)) for wav in wavs]
 
     def _recognise(self, wav: np.ndarray) -> str:
         decoder = self.sphinx.decoder

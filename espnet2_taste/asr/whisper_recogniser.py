@@ -1,8 +1,11 @@
 """`whisper` recogniser: OpenAI's Whisper through transformers.
 
 Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022).
+Decoded as OpenAI's program does, but for two things: there are no timestamps, so long
+recordings are cut where they are quiet; and no window reads what the one before said.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,22 +14,26 @@ import numpy as np
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser, transcribe_pieces
 from espnet2_taste.asr.recording import Unavailable
+from espnet2_taste.asr.transcript import Fallback, Transcript, find_language
 from espnet2_taste.io.identity import weights_identity
 from espnet2_taste.io.published import published
 
 
 class WhisperRecogniser(AbsRecogniser):
-    """A Whisper of transformers, greedy, in 30 s windows.
+    """A Whisper of transformers, in 30 s windows.
 
     Args:
         model: folder, or hub id (downloaded).
         device: torch device.
-        language: code or name; "" lets a multilingual model find it for each window.
+        language: code or name; "" lets a multilingual model find it in the first
+            window of each recording.
         dtype: of the weights; default float16 on cuda, else float32.
         max_new_tokens: per window.
+        fallback: of :class:`~espnet2_taste.asr.transcript.Fallback`.
 
     Raises:
         Unavailable: neither a folder nor to be had from the hub.
+        ValueError: a language that it does not know.
     """
 
     on_device = True
@@ -37,11 +44,21 @@ class WhisperRecogniser(AbsRecogniser):
         device: str = "cpu",
         language: str = "en",
         dtype: str | None = None,
-        max_new_tokens: int = 200,
+        max_new_tokens: int = 224,
+        temperature: float | Sequence[float] = Fallback.temperature,
+        compression_ratio_threshold: float | None = 2.4,
+        logprob_threshold: float | None = -1.0,
+        no_speech_threshold: float | None = 0.6,
     ):
         from transformers import AutoConfig
 
-        self.model_name, self.device, self.language = model, device, language
+        self.fallback = Fallback(
+            temperature,
+            compression_ratio_threshold,
+            logprob_threshold,
+            no_speech_threshold,
+        )
+        self.model_name, self.device = model, device
         half = "float16" if device.startswith("cuda") else "float32"
         self.dtype, self.max_new_tokens = dtype or half, max_new_tokens
         try:
@@ -54,24 +71,35 @@ class WhisperRecogniser(AbsRecogniser):
                 f"Whisper {model} (--asr_model: a folder, or a hub id such as "
                 f"openai/whisper-large-v3): {reason}"
             ) from None
+        self.language = find_language(language, self._languages())
+
+    def _languages(self) -> dict[str, int]:
+        """Code -> token of those it knows; {}: English alone."""
+        from transformers import GenerationConfig
+
+        from espnet2_taste.asr.whisper_decoding import language_ids
+
+        return language_ids(
+            GenerationConfig.from_pretrained(published(self.model_name))
+        )
 
     @property
     def cleaner(self) -> str:
         """Whisper's own normaliser of its language."""
-        return "whisper_en" if self.language in ("en", "english") else "whisper_basic"
+        return "whisper_en" if self.language == "en" else "whisper_basic"
 
     @property
     def identity(self) -> str:
         language = self.language or "detected"
         return (
             f"Whisper {weights_identity(self.model_name)}, transformers "
-            f"{version('transformers')}, {self.dtype}, greedy, at most "
+            f"{version('transformers')}, {self.dtype}, {self.fallback}, at most "
             f"{self.max_new_tokens} tokens, language {language}"
         )
 
     @cached_property
     def parts(self):
-        """Model, feature extractor and tokenizer."""
+        """Feature extractor and decoding."""
         import torch
         from transformers import (
             WhisperFeatureExtractor,
@@ -79,6 +107,7 @@ class WhisperRecogniser(AbsRecogniser):
             WhisperTokenizer,
         )
 
+        from espnet2_taste.asr.whisper_decoding import WhisperDecoding
         from espnet2_taste.io.checkpoint import load_transformers
 
         model = load_transformers(
@@ -87,35 +116,32 @@ class WhisperRecogniser(AbsRecogniser):
             spare="",
             dtype=getattr(torch, self.dtype),
         )
+        tokenizer = WhisperTokenizer.from_pretrained(published(self.model_name))
         return (
-            model.eval().to(self.device),
             WhisperFeatureExtractor.from_pretrained(published(self.model_name)),
-            WhisperTokenizer.from_pretrained(published(self.model_name)),
+            WhisperDecoding(
+                model.eval().to(self.device), tokenizer, self.max_new_tokens
+            ),
         )
 
-    def __call__(self, wavs: list[np.ndarray]) -> list[str]:
-        limit = self.parts[1].chunk_length * self.sample_rate
+    def transcribe(self, wavs: list[np.ndarray]) -> list[Transcript]:
+        limit = self.parts[0].chunk_length * self.sample_rate
         return transcribe_pieces(wavs, limit, self._transcribe)
 
-    def _transcribe(self, pieces: list[np.ndarray]) -> list[str]:
-        import torch
-
-        model, extractor, tokenizer = self.parts
+    def _transcribe(
+        self, pieces: list[np.ndarray], languages: list[str | None]
+    ) -> list[Transcript]:
+        extractor, decoding = self.parts
+        model = decoding.model
         features = extractor(
             pieces,
             sampling_rate=self.sample_rate,
             return_tensors="pt",
             device=self.device,
         ).input_features
-        options = {}
-        if getattr(model.generation_config, "is_multilingual", False):
-            options = {"language": self.language or None, "task": "transcribe"}
-        with torch.inference_mode():
-            tokens = model.generate(
-                features.to(self.device, model.dtype),
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=self.max_new_tokens,
-                **options,
-            )
-        return tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        heard = decoding.listen(features.to(self.device, model.dtype))
+        found = heard.languages or ["en"] * len(pieces)
+        used = [self.language or a or b for a, b in zip(languages, found, strict=True)]
+        return self.fallback(
+            len(pieces), lambda items, t: decoding.write(heard, used, items, t)
+        )

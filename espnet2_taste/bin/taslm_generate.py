@@ -80,7 +80,8 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f"--mode {args.mode} needs --taste")
     text = read_table(args.data_dir / "text")
     options = read_yaml(args.config) if args.config else {}
-    if args.max_new_words or not options.keys() & {"max_words", "extra_words"}:
+    limits = {"max_words", "max_tokens", "extra_words"}
+    if args.max_new_words or not options.keys() & limits:
         options["max_words"] = args.max_new_words or 8
     options["seed"] = args.seed
     voices = args.data_dir / "spk_emb.scp"  # absent: nothing will be said

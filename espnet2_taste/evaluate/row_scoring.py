@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from espnet2_taste.asr.transcript import Fallback, compression_ratio
 from espnet2_taste.evaluate import f0
 from espnet2_taste.evaluate.columns import COLUMNS
 from espnet2_taste.evaluate.continuation import (
@@ -131,7 +132,12 @@ class Scorer:
         words = {utt: self.clean(text) for utt, text in texts.items()}
         if row is self.plan.rows[0]:
             warn_unspaced(row.key, texts.values(), words.values())
-        return score_words(row, measures, words, hypotheses)
+        scores = score_words(row, measures, words, hypotheses)
+        limit = Fallback.compression_ratio_threshold
+        heard = [m.recognised for utt, m in measures.items() if utt in words]
+        if loops := sum(compression_ratio(text) > limit for text in heard):
+            scores.failures["(recogniser repeats itself)"] = loops
+        return scores
 
     def _add_meters(self, scores: RowScores) -> None:
         """What meters found; sound recordings of which one found nothing are counted.

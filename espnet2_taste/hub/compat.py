@@ -66,6 +66,29 @@ def label_padding(model: TaslmModel) -> TaslmModel:
     return model
 
 
+@contextmanager
+def unread_last_token(model: TaslmModel, max_tokens: int):
+    """Let ``max_tokens`` end a continuation as in TASTE2, within the context: the last
+    token is not read, so its latent comes from the state before it.
+
+    For one prompt whose continuation the limit ends.
+    """
+    forward, calls, output = model.lm.forward, 0, None
+
+    def read(*args, **options):
+        nonlocal calls, output
+        if calls != max_tokens:
+            output = forward(*args, **options)
+        calls += 1
+        return output
+
+    model.lm.forward = read
+    try:
+        yield
+    finally:
+        del model.lm.forward
+
+
 class _ReferenceRegulator(LengthRegulator):
     def forward(self, x, size, lengths=None, frames=None):
         return masked(super().forward(x, size), frame_mask(frames, size))

@@ -105,7 +105,8 @@ class Inference(ABC):
 
         Args:
             item: ``text`` (str); perhaps ``speech`` (N,), ``taste`` (S, R) integers,
-                ``spk_emb`` (S,) floats, numpy or torch; others are passed on.
+                ``latents`` (S, D) and ``spk_emb`` (S,) floats, numpy or torch; others
+                are passed on.
 
         Raises:
             ValueError: another type or shape, values that are no numbers, or codes that
@@ -132,16 +133,29 @@ class Inference(ABC):
                     f"are 0 to {spec.codebook_size - 1}"
                 )
             item["taste"] = codes
+        if "latents" in item:
+            item["latents"] = _floats(item["latents"])
+            width = self.model.quantizer.codebook_dim
+            if item["latents"].ndim != 2 or item["latents"].shape[1] != width:
+                raise ValueError(
+                    f"latents of shape {item['latents'].shape}: expected {width} "
+                    f"numbers for each {self.model.granularity}"
+                )
         if "spk_emb" in item:
-            vector, width = item["spk_emb"], self.args.spk_embed_dim
-            vector = vector.detach().cpu() if hasattr(vector, "detach") else vector
-            item["spk_emb"] = np.asarray(vector, dtype=np.float32)
+            width = self.args.spk_embed_dim
+            item["spk_emb"] = _floats(item["spk_emb"])
             if item["spk_emb"].shape != (width,):
                 raise ValueError(
                     f"a speaker embedding of shape {item['spk_emb'].shape}, this model "
                     f"takes ({width},): use the encoder it was trained with"
                 )
         return item
+
+
+def _floats(values: np.ndarray | torch.Tensor) -> np.ndarray:
+    """float32."""
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(values, dtype=np.float32)
 
 
 def check_counts(**lists) -> None:

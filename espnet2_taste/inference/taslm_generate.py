@@ -10,6 +10,7 @@ import torch
 from espnet2_taste.inference.base import TaslmInference, check_counts
 from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taslm.generation import (
+    FinishedWord,
     Generated,
     Prompt,
     WordReader,
@@ -30,11 +31,14 @@ class Continuation:
             the other, are that.
         words: its W words.
         codes: (S, R) int64 TASTE codes, a row per word or per token of these words.
+        latents: (S, D) float32 the vectors that the codes are the nearest to, for a
+            head that predicts such (``gaussian``): what is meant to be said; else None.
     """
 
     text: str
     words: list[str]
     codes: torch.Tensor
+    latents: torch.Tensor | None = None
 
 
 class TaslmGenerate(TaslmInference):
@@ -62,7 +66,8 @@ class TaslmGenerate(TaslmInference):
         **options,
     ):
         super().__init__(train_config, model_file, device)
-        limit = {} if "extra_words" in options else {"max_words": 16}
+        limits = {"max_words", "max_tokens", "extra_words"}
+        limit = {} if limits & options.keys() else {"max_words": 16}
         options = {"end_symbol": self.model.end_symbol} | limit | options
         self.options = SamplingOptions.of(**options)
         segmenter = getattr(self.args, "segmenter", None) or "whitespace"
@@ -212,14 +217,16 @@ class _Writer:
         self.segmenter = taslm.preprocess.segmenter
         self.each = taslm.model.granularity == "token"
         self.after = ""  # the last word so far
-        self.none = torch.zeros(
-            0, taslm.preprocess.spec.num_codebooks, dtype=torch.long
-        )
+        books = taslm.preprocess.spec.num_codebooks
+        self.none = torch.zeros(0, books, dtype=torch.long)
+        self.no_latents = None
+        if taslm.model.speech_head.continuous:
+            self.no_latents = torch.zeros(0, taslm.model.quantizer.codebook_dim)
 
-    def write(self, found: list[tuple[list[int], torch.Tensor]]) -> Continuation:
-        """The next words: tokens and codes of each."""
-        text, words, kept = "", [], [self.none]
-        for ids, rows in found:
+    def write(self, found: list[FinishedWord]) -> Continuation:
+        """The next words."""
+        text, words, kept = "", [], []
+        for ids, *rows in found:
             word = "".join(self.tokenizer.decode(ids).split())
             if not word:  # a lone word mark writes nothing: its codes go with it
                 continue
@@ -230,8 +237,13 @@ class _Writer:
             ((word,), (spaced,)) = self.segmenter.split_after(self.after, word)
             if self.each:  # a row per token that the word is split into when read again
                 size = len(self.tokenizer.encode_words([word], [spaced])[0])
-                rows = rows[torch.arange(size) * len(rows) // size]
+                index = torch.arange(size) * len(rows[0]) // size
+                rows = [values[index] for values in rows]
             self.after = word
             words.append(word)
             kept.append(rows)
-        return Continuation(text, words, torch.cat(kept))
+        codes = torch.cat([self.none, *(codes for codes, _ in kept)])
+        latents = self.no_latents
+        if latents is not None:
+            latents = torch.cat([latents, *(values for _, values in kept)])
+        return Continuation(text, words, codes, latents)

@@ -87,16 +87,17 @@ class TasteToSpeech(TasteInference):
 
     @torch.inference_mode()
     def condition(self, batch: dict) -> Conditioning:
-        """Conditioning of a batch: from ``taste`` codes, ``speech``, or text alone."""
+        """Conditioning of a batch: of ``latents``, ``taste`` codes, ``speech``, or text
+        alone."""
         audio = None
-        if "taste" in batch:
-            hears = self.model.view(batch, "aggregator")
+        hears = self.model.view(batch, "aggregator")
+        if "latents" in batch:
+            audio = self.model.latents_to_embeddings(batch["latents"], hears)
+        elif "taste" in batch:
             audio = self.model.codes_to_embeddings(batch["taste"], hears)
         elif "speech" in batch:
             taste = self.model.run_tokenizer(
-                batch["speech"],
-                batch["speech_lengths"],
-                self.model.view(batch, "aggregator"),
+                batch["speech"], batch["speech_lengths"], hears
             )
             audio = taste.quantizer.embeddings
         return self.model.condition(batch, audio, batch["spk_emb"])
@@ -167,6 +168,7 @@ class TasteToSpeech(TasteInference):
         codes: list[torch.Tensor] | None = None,
         speech: list[np.ndarray] | None = None,
         item_seeds: list[int] | None = None,
+        latents: list[torch.Tensor] | None = None,
     ) -> list[Synthesis]:
         """Synthesise utterances together; the result equals one call each.
 
@@ -177,11 +179,14 @@ class TasteToSpeech(TasteInference):
             speech: waveforms at ``self.sample_rate`` to take the (possibly
                 unquantised) TASTE embeddings from; neither: text only.
             item_seeds: random stream of each item.
+            latents: (S, D) floats of each, in place of codes: what a TASLM with a
+                continuous head says.
         """
-        check_counts(text=text, item_seeds=item_seeds)
+        check_counts(text=text, item_seeds=item_seeds, latents=latents)
         if not text:
             return []
-        batch = self.make_batch(text, spk_emb, codes, speech)
+        more = {} if latents is None else {"latents": latents}
+        batch = self.make_batch(text, spk_emb, codes, speech, **more)
         generated = self.generate_units(self.condition(batch), item_seeds)
         lengths = generated.lengths.tolist()
         units = [u[:n] for u, n in zip(generated.units.cpu(), lengths, strict=True)]
@@ -200,6 +205,7 @@ class TasteToSpeech(TasteInference):
         codes: torch.Tensor | None = None,
         speech: np.ndarray | None = None,
         seed: int = 0,
+        latents: torch.Tensor | None = None,
     ) -> Synthesis:
         """Synthesise one utterance; see :meth:`batch_synthesize`."""
         return self.batch_synthesize(
@@ -208,6 +214,7 @@ class TasteToSpeech(TasteInference):
             None if codes is None else [codes],
             None if speech is None else [speech],
             [seed],
+            None if latents is None else [latents],
         )[0]
 
     def open_streams(

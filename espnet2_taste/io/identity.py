@@ -16,14 +16,16 @@ def sha256(*files: str | Path) -> str:
 
 
 @cache
-def _digest_of(path: Path, state: tuple) -> str:
-    return sha256(path)
+def _digest_of(files: tuple[Path, ...], state: tuple) -> str:
+    return sha256(*files)
 
 
-def digest_once(path: Path) -> str:
-    """SHA-256 of a file, which one process reads once while nobody touches it."""
-    stat = path.stat()
-    return _digest_of(path, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+def digest_once(*files: Path) -> str:
+    """:func:`sha256`, for which one process reads files once while nobody touches
+    them."""
+    stats = [file.stat() for file in files]
+    state = tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats)
+    return _digest_of(files, state)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -47,4 +49,4 @@ def weights_identity(path: str | Path) -> str:
         kinds = ("*.safetensors", "*.bin", "*.pth", "*.pt", "*.onnx")
         kinds += ("*.json", "config.*")
         files = sorted({file for kind in kinds for file in path.glob(kind)})
-    return f"{path.resolve().name} ({sha256(*files)[:16]})"
+    return f"{path.resolve().name} ({digest_once(*files)[:16]})"

@@ -11,16 +11,28 @@ class AbsFusion(torch.nn.Module, ABC):
     Args:
         size: width of the text vectors and of the result.
         audio_size: width of the audio vectors.
+
+    Attributes:
+        projected_size: width of what :meth:`project` gives.
     """
 
     def __init__(self, size: int, audio_size: int):
         super().__init__()
         self.size = size
-        self.audio_size = audio_size
+        self.audio_size = self.projected_size = audio_size
+
+    def project(self, audio: torch.Tensor) -> torch.Tensor:
+        """(..., audio_size) -> (..., projected_size), what the audio goes through
+        before it meets the text; by default nothing."""
+        return audio
 
     @abstractmethod
+    def mix(self, text: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
+        """(..., size) text and (..., projected_size) audio -> (..., size)."""
+
     def forward(self, text: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """(..., size) text and (..., audio_size) audio -> (..., size)."""
+        return self.mix(text, self.project(audio))
 
 
 class WeightedSumFusion(AbsFusion):
@@ -31,7 +43,7 @@ class WeightedSumFusion(AbsFusion):
         audio_size: see :class:`AbsFusion`; P is the identity when equal to ``size``
             and ``project`` is None.
         weights: initial w of (audio, text); [1, 1] balances, [-2, 2] starts the audio
-            near zero (0.018), as the TASLM does.
+            near zero (0.018), as the TASLM does; [-3, 3] (0.0025), as TASTE2's.
         project: force (True) or forbid (False) the linear map P.
     """
 
@@ -49,11 +61,15 @@ class WeightedSumFusion(AbsFusion):
         self.audio_proj = (
             torch.nn.Linear(audio_size, size) if project else torch.nn.Identity()
         )
+        self.projected_size = size
         self.weights = torch.nn.Parameter(torch.tensor(weights, dtype=torch.float32))
 
-    def forward(self, text: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
+    def project(self, audio: torch.Tensor) -> torch.Tensor:
+        return self.audio_proj(audio)
+
+    def mix(self, text: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
         gate = self.weights.softmax(0).to(text.dtype)
-        return gate[0] * self.audio_proj(audio) + gate[1] * text
+        return gate[0] * projected + gate[1] * text
 
 
 class ConcatFusion(AbsFusion):
@@ -63,5 +79,5 @@ class ConcatFusion(AbsFusion):
         super().__init__(size, audio_size)
         self.proj = torch.nn.Linear(size + audio_size, size)
 
-    def forward(self, text: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
-        return self.proj(torch.cat([text, audio], dim=-1))
+    def mix(self, text: torch.Tensor, projected: torch.Tensor) -> torch.Tensor:
+        return self.proj(torch.cat([text, projected], dim=-1))

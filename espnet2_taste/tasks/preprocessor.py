@@ -136,11 +136,17 @@ class TastePreprocessor:
                     f"{len(data[name])} {name} for {words} words; text and "
                     f"{name}.scp differ: run stage 3 again"
                 )
-        if "taste" in data and self.spec is not None:
-            rows, kind, books = words, "words", self.spec.num_codebooks
-            if self.spec.granularity == "token":
-                rows = len(data[text_keys(self.codes_vocabulary)[0]])
-                kind = "tokens"
+        if self.spec is None:
+            return
+        rows, kind, books = words, "words", self.spec.num_codebooks
+        if self.spec.granularity == "token":
+            rows = len(data[text_keys(self.codes_vocabulary)[0]])
+            kind = "tokens"
+        if "latents" in data and len(data["latents"]) != rows:
+            raise ValueError(
+                f"{len(data['latents'])} latents for {rows} {kind}: not of this text"
+            )
+        if "taste" in data:
             if not books or data["taste"].size != rows * books:
                 raise ValueError(
                     f"{data['taste'].size} TASTE codes for {rows} {kind} x {books} "

@@ -11,7 +11,12 @@ from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_arguments
 from espnet2_taste.nn.backbone import AbsBackbone, HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
-from espnet2_taste.taslm.heads import AbsSpeechHead, LatentHead, TokenHead
+from espnet2_taste.taslm.heads import (
+    AbsSpeechHead,
+    GaussianHead,
+    LatentHead,
+    TokenHead,
+)
 from espnet2_taste.taste.build import build_quantizer, fusion_choices, text_views
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.text.tokenizers import (
@@ -29,7 +34,7 @@ lm_choices = ClassChoices(
 )
 speech_head_choices = ClassChoices(
     "speech_head",
-    {"latent": LatentHead, "token": TokenHead},
+    {"latent": LatentHead, "gaussian": GaussianHead, "token": TokenHead},
     type_check=AbsSpeechHead,
     default="latent",
 )

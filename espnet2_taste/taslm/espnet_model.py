@@ -31,6 +31,9 @@ class TaslmModel(AbsESPnetModel):
         text_kl_weight: k; needs LoRA, whose base is the KL's target (paper: 0.9).
         end_symbol: train the LM to end a text by its ``eos_id``. The reference, with
             ``false``, relies on full stops.
+        start_symbol: begin every text with the LM's ``sos_id``; TASTE2, with ``false``,
+            begins with the first token, which is not predicted.
+        pad_projected: see :class:`~espnet2_taste.taslm.inputs.InputAssembler`.
         extract_feats_in_collect_stats: read by ESPnet before the model exists.
     """
 
@@ -46,6 +49,8 @@ class TaslmModel(AbsESPnetModel):
         loss_weights: tuple[float, float] | list[float] = (0.5, 0.5),
         text_kl_weight: float = 0.0,
         end_symbol: bool = True,
+        start_symbol: bool = True,
+        pad_projected: bool = False,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
@@ -59,9 +64,16 @@ class TaslmModel(AbsESPnetModel):
             )
         if len(loss_weights) != 2 or abs(sum(loss_weights) - 1) > 1e-6:
             raise ValueError(f"loss_weights {loss_weights} must be two that sum to 1")
+        if not (start_symbol or end_symbol):
+            raise ValueError(
+                "start_symbol: false needs end_symbol: true: a text of one token would "
+                "have nothing to predict"
+            )
         self.lm = lm
         self.granularity = granularity
-        self.inputs = InputAssembler(fusion, delay, delay_level)
+        self.inputs = InputAssembler(
+            fusion, delay, delay_level, start_symbol, pad_projected
+        )
         self.speech_head = speech_head
         self.quantizer = quantizer.requires_grad_(False).eval()
         self.loss_weights = tuple(loss_weights)
@@ -144,19 +156,19 @@ class TaslmModel(AbsESPnetModel):
         loss = scores.ce.mean()
         stats = {"text_ce": loss.detach(), "text_acc": scores.correct.float().mean()}
         if base is not None:
-            kl = self._text_kl(scores, text.lengths)
+            kl = self._text_kl(scores)
             loss = self.text_kl_weight * kl + (1 - self.text_kl_weight) * loss
             stats["text_kl"] = kl.detach()
         return loss, stats | {"text_loss": loss.detach()}
 
     def _base_hidden(self, inputs: TaslmInputs, text: torch.Tensor) -> torch.Tensor:
         """(B, <= N + 1, size) states of the base, which reads the text alone."""
-        ids = torch.nn.functional.pad(text, (1, 0), value=self.lm.sos_id)
+        ids = text
+        if self.inputs.start_symbol:
+            ids = torch.nn.functional.pad(text, (1, 0), value=self.lm.sos_id)
         return self.lm.base_hidden(self.lm.embed(ids[:, : inputs.mask.size(1)]))
 
-    def _text_kl(
-        self, scores: TokenLikelihoods, text_lengths: torch.Tensor
-    ) -> torch.Tensor:
+    def _text_kl(self, scores: TokenLikelihoods) -> torch.Tensor:
         """Mean KL(base || model) where text is predicted.
 
         The end symbol is left to the cross-entropy: the base knows no end of text.
@@ -164,7 +176,7 @@ class TaslmModel(AbsESPnetModel):
         if not self.end_symbol:
             return scores.kl.mean()
         last = torch.nn.functional.pad(scores.item, (0, 1), value=-1).diff() != 0
-        return (scores.kl * ~last).sum() / text_lengths.sum()
+        return (scores.kl * ~last).sum() / (~last).sum().clamp(min=1)
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing needs statistics."""

@@ -58,6 +58,8 @@ class Generated:
         starts: (B, S) bool, start of a word (also while waiting for codes).
         granularity: what the codes of a step belong to: a word or the token.
         codes: (B, S, R) int64 codes predicted at a step, -1 where none were.
+        latents: (B, S, D) float32 latents predicted there, which the LM read next: the
+            codes' own unless the head's are continuous.
         done: (B, S) bool, item had ended after that step.
     """
 
@@ -65,6 +67,7 @@ class Generated:
     emitted: torch.Tensor
     starts: torch.Tensor
     codes: torch.Tensor
+    latents: torch.Tensor
     done: torch.Tensor
     granularity: str = "word"
 
@@ -73,7 +76,7 @@ class Generated:
         """Consecutive steps on the CPU, up to where the last item ended."""
         columns = [
             torch.cat([getattr(block, name) for block in blocks], 1).cpu()
-            for name in ("text", "emitted", "starts", "codes", "done")
+            for name in ("text", "emitted", "starts", "codes", "latents", "done")
         ]
         used = int((~columns[-1].all(0)).sum()) + 1
         return cls(*(column[:, :used] for column in columns), blocks[0].granularity)
@@ -86,9 +89,17 @@ class Generated:
         reader = WordReader(self.granularity)
         found = reader.read(self, item) + reader.rest()
         none = self.codes[item, :0]
-        return [ids for ids, _ in found], torch.cat(
-            [none, *(rows for _, rows in found)]
-        )
+        codes = torch.cat([none, *(codes for _, codes, _ in found)])
+        return [ids for ids, *_ in found], codes
+
+    def word_latents(self, item: int) -> torch.Tensor:
+        """(S, D) latents of the segments that :meth:`words` gives the codes of."""
+        rows = self.latents[item][self.codes[item, :, 0] >= 0]
+        return rows[: len(self.words(item)[1])]
+
+
+#: Tokens of a word, (S, R) codes and (S, D) latents of its segments.
+FinishedWord = tuple[list[int], torch.Tensor, torch.Tensor]
 
 
 class WordReader:
@@ -102,10 +113,11 @@ class WordReader:
     def __init__(self, granularity: str):
         self.granularity = granularity
         self.words: list[list[int]] = []  # that lack their end or codes
-        self.rows: list[torch.Tensor] = []  # of codes not yet handed out
+        # codes and latents that have not been handed out
+        self.rows: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def read(self, block: Generated, item: int) -> list[tuple[list[int], torch.Tensor]]:
-        """Tokens and (S, R) codes of the words that are finished after these steps.
+    def read(self, block: Generated, item: int) -> list[FinishedWord]:
+        """The words that are finished after these steps.
 
         Args:
             block: the next steps, on the CPU.
@@ -117,20 +129,23 @@ class WordReader:
             if begins:
                 self.words.append([])
             self.words[-1].append(token)
-        self.rows += codes[codes[:, 0] >= 0].unbind()
+        there = codes[:, 0] >= 0
+        latents = block.latents[item][there]
+        self.rows += zip(codes[there], latents, strict=True)
         return self._take(0 if bool(block.done[item, -1]) else 1)
 
-    def rest(self) -> list[tuple[list[int], torch.Tensor]]:
+    def rest(self) -> list[FinishedWord]:
         """Those that have codes when no step follows; the others are lost."""
         return self._take(0)
 
-    def _take(self, unfinished: int) -> list[tuple[list[int], torch.Tensor]]:
+    def _take(self, unfinished: int) -> list[FinishedWord]:
         found = []
         while len(self.words) > unfinished:
             size = len(self.words[0]) if self.granularity == "token" else 1
             if len(self.rows) < size:
                 break
-            found.append((self.words.pop(0), torch.stack(self.rows[:size])))
+            rows = map(torch.stack, zip(*self.rows[:size], strict=True))
+            found.append((self.words.pop(0), *rows))
             self.rows = self.rows[size:]
         return found
 
@@ -177,8 +192,9 @@ def generate_blocks(
     delay = inputs.delay
     if options.end_symbol and not model.end_symbol:
         raise ValueError("this model was trained without an end symbol")
-    if options.stop_id is not None and options.stop_id >= lm.vocab_size:
-        raise ValueError(f"stop_id {options.stop_id}: the LM has {lm.vocab_size} ids")
+    for name, ids in options.ids.items():
+        if any(index >= lm.vocab_size for index in ids):
+            raise ValueError(f"{name} {max(ids)}: the LM has {lm.vocab_size} ids")
     steps = options.max_steps * vocabulary.tokens_per_character + delay
     uniforms = random_streams(
         options.seed, item_seeds or [0] * batch, steps, 1 + head.num_draws
@@ -193,7 +209,7 @@ def generate_blocks(
         seen,
         model.granularity,
     )
-    audio = inputs.pad_audio.expand(batch, -1)
+    audio = inputs.padding.expand(batch, -1)
     stopped = torch.zeros(batch, dtype=torch.bool, device=device)
     history: list[tuple[torch.Tensor, ...]] = []
     prompt_size = embeds.size(1)
@@ -207,7 +223,7 @@ def generate_blocks(
             output = lm(reading, read_mask, cache, use_cache=use_cache)
             cache, hidden = output.cache, output.hidden[:, -1]
             decision = sampler.step(lm.logits(hidden), uniforms[:, step, 0])
-            codes = head.sample(
+            codes, latents = head.sample(
                 hidden,
                 model.quantizer,
                 uniforms[:, step, 1:],
@@ -215,9 +231,8 @@ def generate_blocks(
                 options.taste_temperature,
             )
             codes = torch.where(decision.taste[:, None], codes, -1)
-            history.append(
-                (decision.text, decision.emitted, decision.starts, codes, decision.done)
-            )
+            chosen = (decision.text, decision.emitted, decision.starts)
+            history.append((*chosen, codes, latents, decision.done))
             if (step + 1) % every == 0 or step + 1 == steps:
                 ended = bool(decision.done.all())
                 columns = (torch.stack(x, 1) for x in zip(*history, strict=True))
@@ -227,13 +242,13 @@ def generate_blocks(
                 history = []
             if pending is not None:
                 audio = _use_pending(audio, pending, decision, sampler)
-            vectors = model.quantizer.codes_to_embeddings(codes)
+            vectors = inputs.fusion.project(model.quantizer.project_out(latents))
             audio = torch.where(decision.taste[:, None], vectors, audio)
             # After an end symbol the model was trained to read padding as text.
             stopped = stopped | decision.stopped
             text = lm.embed(decision.text)
             text = torch.where(stopped[:, None], inputs.pad_text.to(text.dtype), text)
-            new = inputs.fusion(text, audio)[:, None].to(embeds.dtype)
+            new = inputs.fusion.mix(text, audio)[:, None].to(embeds.dtype)
             embeds = embeds if use_cache else torch.cat([embeds, new], 1)
             reading = new if use_cache else embeds
 
@@ -242,10 +257,13 @@ def prompt_embeddings(
     model: TaslmModel, prompt: Prompt
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """(B, L, size) left-padded vectors, their (B, L) mask, and in audio mode the
-    (B, delay, audio_size) TASTE vectors of the prompt that are still to be read."""
+    (B, delay, projected_size) TASTE vectors of the prompt that are still to be read."""
     lm, inputs = model.lm, model.inputs
     lengths, pending = prompt.text.lengths, None
+    first = int(inputs.start_symbol)
     if prompt.mode == "zero":
+        if not first:
+            raise ValueError("this model has no start symbol: give it a prompt")
         sos = torch.full_like(lengths, lm.sos_id)[:, None]
         return lm.embed(sos), torch.ones_like(sos, dtype=torch.bool), None
     if prompt.mode == "text":
@@ -254,17 +272,17 @@ def prompt_embeddings(
         assembled = inputs(
             lm, model.quantizer, prompt.text, prompt.taste, end_label=True
         )
-        embeds = assembled.embeds[:, : prompt.text.ids.size(1) + 1]
+        embeds = assembled.embeds[:, : prompt.text.ids.size(1) + first]
         if prompt.mode == "audio":
             index = torch.arange(inputs.delay, device=lengths.device)
             index = (lengths[:, None] + index)[..., None]
             index = index.expand(-1, -1, assembled.audio.size(-1))
             pending = assembled.audio.gather(1, index) if inputs.delay else None
-            lengths = lengths + 1
+            lengths = lengths + first
         else:
             prefix = lm.embed(prompt.prefix).to(embeds.dtype)
             prefix = prefix.expand(len(embeds), -1, -1)
-            embeds = torch.cat([prefix, embeds[:, 1:]], 1)
+            embeds = torch.cat([prefix, embeds[:, first:]], 1)
             lengths = lengths + prefix.size(1)
     embeds, mask = left_pad(embeds, lengths)
     if prompt.mode == "instruct":

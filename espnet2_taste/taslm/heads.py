@@ -30,12 +30,17 @@ class SpeechHeadOutput:
 
 
 class AbsSpeechHead(torch.nn.Module, ABC):
-    """Predicts the codes of one word.
+    """Predicts the codes of one segment.
 
     Args:
         size: width of the LM's hidden states.
         quantizer: tells the sizes; the frozen one itself is given at each call.
+
+    Attributes:
+        continuous: sampled latents are other than those of the codes.
     """
+
+    continuous = False
 
     def __init__(self, size: int, quantizer: AbsQuantizer):
         super().__init__()
@@ -47,7 +52,7 @@ class AbsSpeechHead(torch.nn.Module, ABC):
     @property
     @abstractmethod
     def num_draws(self) -> int:
-        """Uniform random numbers :meth:`sample` takes per word."""
+        """Uniform random numbers :meth:`sample` takes per segment."""
 
     @abstractmethod
     def forward(
@@ -77,15 +82,20 @@ class AbsSpeechHead(torch.nn.Module, ABC):
         uniforms: torch.Tensor,
         top_p: float = 0.0,
         temperature: float = 1.0,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, size) -> (B, R) codes; ``top_p`` 0 is the most likely.
 
         ``uniforms`` (B, num_draws) in [0, 1) decide a random choice.
+
+        Returns:
+            the codes, and (B, codebook_dim) float32 latents to be read and said: those
+            of the codes, or what the codes are the nearest to (``continuous``).
         """
 
 
 class LatentHead(AbsSpeechHead):
-    """A Gaussian over the quantiser's latent: mu = W h + b, one sigma for all words.
+    """A Gaussian over the quantiser's latent: mu = W h + b, one sigma for all
+    segments (paper sec. 2.2; TASTE2's: :class:`GaussianHead`).
 
     Loss: 0.5 MSE(z, c) + 0.5 KL, with c the label's latent. Training values are
     z = mu + sigma * eps; as in the reference, their gradient is that of mu + sigma,
@@ -109,14 +119,15 @@ class LatentHead(AbsSpeechHead):
         noise: torch.Tensor | None = None,
     ) -> SpeechHeadOutput:
         """See the base class; ``noise`` (..., codebook_dim) replaces a random eps."""
-        mu, sigma = self._gaussian(hidden)
+        mu, logvar = self._gaussian(hidden)
+        sigma = (0.5 * logvar).exp()
         z = mu + sigma
         if self.training:
             noise = torch.randn_like(mu) if noise is None else noise
             z = z + (sigma * (noise - 1)).detach()
         target = quantizer.codes_to_latent(labels)
         regression = (z - target) ** 2
-        kl = (sigma**2 + (mu - target) ** 2 - 1 - self.logvar) / 2
+        kl = (sigma**2 + (mu - target) ** 2 - 1 - logvar) / 2
         losses = (0.5 * regression + 0.5 * kl).mean(-1) * (labels[..., 0] >= 0)
         return SpeechHeadOutput(losses, labels, quantizer.latent_to_codes(z.detach()))
 
@@ -125,14 +136,16 @@ class LatentHead(AbsSpeechHead):
     ) -> torch.Tensor:
         """The Gaussian over the entries of a codebook alone: p(k_q | k_<q) is
         proportional to N(c_<q + e_qk; mu, sigma), later codebooks being silent."""
-        mu, sigma = self._gaussian(hidden)
+        mu, logvar = self._gaussian(hidden)
+        precision = (-logvar).exp().expand_as(mu)
         found = []
         books = torch.arange(self.num_codebooks, device=hidden.device)
         for book, entries in enumerate(codebook_entries(quantizer, hidden.device)):
             earlier = codes.where(books < book, -1)
             rest = mu - quantizer.codes_to_latent(earlier)
-            distance = torch.cdist(rest / sigma, entries / sigma)
-            scores = (-(distance**2) / 2).log_softmax(-1)
+            # the square of (rest - entry) / sigma without what all entries share
+            scores = (rest * precision) @ entries.T - precision @ (entries**2).T / 2
+            scores = scores.log_softmax(-1)
             found.append(scores.gather(-1, codes[:, book, None]))
         return torch.cat(found, -1)
 
@@ -140,15 +153,15 @@ class LatentHead(AbsSpeechHead):
         self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
     ) -> torch.Tensor:
         """See the base class: log N(c; mu, sigma) of the latents c."""
-        mu, sigma = self._gaussian(hidden)
-        latent = quantizer.codes_to_latent(codes)
-        return torch.distributions.Normal(mu, sigma).log_prob(latent).sum(-1)
+        mu, logvar = self._gaussian(hidden)
+        normal = torch.distributions.Normal(mu, (0.5 * logvar).exp())
+        return normal.log_prob(quantizer.codes_to_latent(codes)).sum(-1)
 
     def _gaussian(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """mu (..., codebook_dim) and sigma (codebook_dim,)."""
+        """mu (..., codebook_dim) and log sigma^2, which broadcasts with it."""
         with torch.autocast(hidden.device.type, enabled=False):  # codes need float32
             mu = self.fc_mu(hidden.to(self.fc_mu.weight.dtype))
-        return mu, (0.5 * self.logvar).exp()
+        return mu, self.logvar
 
     def sample(
         self,
@@ -157,14 +170,93 @@ class LatentHead(AbsSpeechHead):
         uniforms: torch.Tensor,
         top_p: float = 0.0,
         temperature: float = 1.0,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """See the base class; any ``top_p`` > 0 samples the whole Gaussian."""
-        mu, sigma = self._gaussian(hidden)
-        if top_p == 0:
-            return quantizer.latent_to_codes(mu + sigma)
-        tiny = torch.finfo(uniforms.dtype).eps
-        eps = torch.special.ndtri(uniforms.clamp(tiny, 1 - tiny)).to(mu.dtype)
-        return quantizer.latent_to_codes(mu + temperature * sigma * eps)
+        mu, logvar = self._gaussian(hidden)
+        sigma = (0.5 * logvar).exp()
+        z = mu + sigma if top_p == 0 else mu + temperature * sigma * normal(uniforms)
+        codes = quantizer.latent_to_codes(z)
+        return codes, quantizer.codes_to_latent(codes)
+
+
+class GaussianHead(LatentHead):
+    """TASTE2's Gaussian over the latent, which is used as it is drawn: what is read
+    next and said is z itself, not the entries nearest to it.
+
+    Loss: 0.5 MSE(z, c) + 0.5 K, with c the label's latent, z = mu + sigma * eps and
+    K = 0.5 mean(sigma^2 + (mu - c)^2 / sigma^2 - 1 - log sigma^2), as TASTE2 has it (a
+    KL divergence to N(c, 1) would not divide by sigma^2). Without training, the first
+    term is its mean over eps, so that nothing is drawn. The most likely latent
+    (``taste_top_p`` 0) is mu.
+
+    Args:
+        size: see :class:`AbsSpeechHead`.
+        quantizer: see :class:`AbsSpeechHead`.
+        linear_variance: log sigma^2 = V h instead of one vector for all segments.
+        draw: False: z = mu, in training and whatever ``taste_top_p`` says.
+    """
+
+    continuous = True
+
+    def __init__(
+        self,
+        size: int,
+        quantizer: AbsQuantizer,
+        linear_variance: bool = False,
+        draw: bool = True,
+    ):
+        super().__init__(size, quantizer)
+        self.draw = draw
+        if linear_variance:
+            del self.logvar
+            self.logvar = torch.nn.Linear(size, self.codebook_dim, bias=False)
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        labels: torch.Tensor,
+        quantizer: AbsQuantizer,
+        noise: torch.Tensor | None = None,
+    ) -> SpeechHeadOutput:
+        """See the base class; ``noise`` (..., codebook_dim) replaces a random eps."""
+        mu, logvar = self._gaussian(hidden)
+        target = quantizer.codes_to_latent(labels)
+        square = (mu - target) ** 2
+        regression = square
+        if noise is not None or self.training and self.draw:
+            noise = torch.randn_like(mu) if noise is None else noise
+            regression = (mu + (0.5 * logvar).exp() * noise - target) ** 2
+        elif self.draw:
+            regression = square + logvar.exp()
+        kl = (logvar.exp() + square * (-logvar).exp() - 1 - logvar) / 2
+        losses = (0.5 * regression + 0.5 * kl).mean(-1) * (labels[..., 0] >= 0)
+        return SpeechHeadOutput(losses, labels, quantizer.latent_to_codes(mu.detach()))
+
+    def _gaussian(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mu, logvar = super()._gaussian(hidden)
+        if isinstance(logvar, torch.nn.Linear):
+            with torch.autocast(hidden.device.type, enabled=False):
+                logvar = logvar(hidden.to(logvar.weight.dtype))
+        return mu, logvar
+
+    def sample(
+        self,
+        hidden: torch.Tensor,
+        quantizer: AbsQuantizer,
+        uniforms: torch.Tensor,
+        top_p: float = 0.0,
+        temperature: float = 1.0,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        mu, logvar = self._gaussian(hidden)
+        if top_p > 0 and self.draw:
+            mu = mu + temperature * (0.5 * logvar).exp() * normal(uniforms)
+        return quantizer.latent_to_codes(mu), mu
+
+
+def normal(uniforms: torch.Tensor) -> torch.Tensor:
+    """(...) numbers in [0, 1) -> float32 of the standard normal distribution."""
+    tiny = torch.finfo(uniforms.dtype).eps
+    return torch.special.ndtri(uniforms.clamp(tiny, 1 - tiny)).float()
 
 
 class TokenHead(AbsSpeechHead):
@@ -219,11 +311,13 @@ class TokenHead(AbsSpeechHead):
         uniforms: torch.Tensor,
         top_p: float = 0.0,
         temperature: float = 1.0,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.logits(hidden).float()
         if top_p == 0:
-            return logits.argmax(-1)
-        return draw(top_p_filter(logits, top_p) / temperature, uniforms)
+            codes = logits.argmax(-1)
+        else:
+            codes = draw(top_p_filter(logits, top_p) / temperature, uniforms)
+        return codes, quantizer.codes_to_latent(codes)
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from espnet2_taste.text.view import TextView
 
 @dataclass
 class TaslmInputs:
-    """A batch as the language model sees it; L = longest text + delay + 1.
+    """A batch as the language model sees it; L = longest text + delay + 1, one less
+    without a start symbol.
 
     Attributes:
         embeds: (B, L, size), zeros in the right padding.
@@ -22,8 +23,8 @@ class TaslmInputs:
         lengths: (B,) int64 real positions.
         text_labels: (B, L) int64 token predicted at each position, -1 for none.
         taste_labels: (B, L, R) int64 codes predicted at each position, -1 for none.
-        audio: (B, L - 1, audio_size) the audio stream before fusion; entry s belongs
-            to position s + 1.
+        audio: (B, longest text + delay, projected_size) the audio beside each token
+            and padding token, projected but not mixed.
     """
 
     embeds: torch.Tensor
@@ -52,6 +53,10 @@ class InputAssembler(torch.nn.Module):
         fusion: joins the two streams.
         delay: D, segments (or tokens) by which the audio follows the text.
         delay_level: ``word``: D counts segments; ``token``: it counts tokens.
+        start_symbol: the first position is the LM's ``sos_id``. False (TASTE2): it is
+            the first token, which nothing predicts.
+        pad_projected: ``pad_audio`` has the width of the projected audio (TASTE2)
+            instead of the TASTE vectors'.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class InputAssembler(torch.nn.Module):
         fusion: AbsFusion,
         delay: int = 1,
         delay_level: str = "word",
+        start_symbol: bool = True,
+        pad_projected: bool = False,
     ):
         super().__init__()
         if delay < 0:
@@ -68,10 +75,19 @@ class InputAssembler(torch.nn.Module):
         self.fusion = fusion
         self.delay = delay
         self.delay_level = delay_level
+        self.start_symbol = start_symbol
+        self.pad_projected = pad_projected
+        audio_size = fusion.projected_size if pad_projected else fusion.audio_size
         # Without delay nothing is padded, and an unused parameter would stop DDP.
-        for name, size in (("text", fusion.size), ("audio", fusion.audio_size)):
+        for name, size in (("text", fusion.size), ("audio", audio_size)):
             pad = torch.nn.Parameter(0.02 * torch.randn(size), requires_grad=delay > 0)
             self.register_parameter(f"pad_{name}", pad)
+
+    @property
+    def padding(self) -> torch.Tensor:
+        """(projected_size,) the audio where there is none."""
+        pad = self.pad_audio
+        return pad if self.pad_projected else self.fusion.project(pad)
 
     def forward(
         self,
@@ -101,13 +117,13 @@ class InputAssembler(torch.nn.Module):
 
         ids = torch.nn.functional.pad(text.ids, (0, positions - size))
         heard, starts = self._audio_segments(text, segments, index, in_text)
-        vectors = quantizer.codes_to_embeddings(taste)
+        vectors = self.fusion.project(quantizer.codes_to_embeddings(taste))
         audio = torch.where(
-            (heard >= 0)[..., None], spread_segments(vectors, heard), self.pad_audio
+            (heard >= 0)[..., None], spread_segments(vectors, heard), self.padding
         )
         embedded = lm.embed(ids)
         embedded = torch.where(in_text[..., None], embedded, self.pad_text)
-        fused = self.fusion(embedded[:, :-1], audio[:, :-1])
+        fused = self.fusion.mix(embedded[:, :-1], audio[:, :-1])
         sos = lm.embed(ids.new_full((len(ids), 1), lm.sos_id))
         mask = length_mask(lengths, positions)
         embeds = torch.cat([sos.to(fused.dtype), fused], 1) * mask[..., None]
@@ -119,9 +135,11 @@ class InputAssembler(torch.nn.Module):
         if end_label:
             at_end = index == text_lengths[:, None]
             text_labels = torch.where(at_end, lm.eos_id, text_labels)
-        return TaslmInputs(
-            embeds, mask, lengths, text_labels, taste_labels, audio[:, : positions - 1]
-        )
+        audio = audio[:, : positions - 1]
+        if not self.start_symbol:
+            embeds, mask, lengths = embeds[:, 1:], mask[:, 1:], lengths - 1
+            text_labels, taste_labels = text_labels[:, 1:], taste_labels[:, 1:]
+        return TaslmInputs(embeds, mask, lengths, text_labels, taste_labels, audio)
 
     def _audio_segments(
         self,

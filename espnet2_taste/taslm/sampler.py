@@ -126,12 +126,14 @@ class Sampler:
         self.bytes = zeros  # state of the character at work
         self.steps = 0
         self.recent: deque[torch.Tensor] = deque(maxlen=delay + 1)
-        stops = [options.stop_id] if options.stop_id is not None else []
+        stops = options.ids["stop_id"]
         if options.end_symbol:
             stops.append(eos_id)
         self.stops = torch.zeros_like(vocabulary.banned)
         self.stops[stops] = True
         self.banned = vocabulary.banned & ~self.stops
+        if options.banned_ids:
+            self.banned[options.ids["banned_ids"]] = True
 
     def choose(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """(B, V) logits, (B,) uniforms -> (B,) tokens."""
@@ -142,6 +144,8 @@ class Sampler:
         if first:
             banned = banned | ~breaks
         too_early = (self.words < options.min_words)[:, None] & self.stops
+        if self.steps < options.min_tokens:
+            too_early = self.stops
         empty_word = self.after_blank[:, None] & breaks
         too_long = self.word_length >= options.max_tokens_per_word
         too_long = too_long & (self.bytes == 0)  # else its character goes on
@@ -178,6 +182,8 @@ class Sampler:
         stop = self.stops[text]
         if options.max_words is not None:
             stop = stop | (starts & (self.words >= options.max_words))
+        if options.max_tokens is not None and self.steps >= options.max_tokens:
+            stop = stop | (self.bytes == 0)
         stop = stop & ~waiting
         starts = starts | stop
         wait = torch.where(waiting, self.wait - 1, self.wait)

@@ -15,12 +15,14 @@ _RANGES = {
     "taste_temperature": (Real, _ABOVE_0, sys.float_info.max),
     "max_words": (Integral, 1, math.inf),
     "min_words": (Integral, 0, math.inf),
+    "max_tokens": (Integral, 1, math.inf),
+    "min_tokens": (Integral, 0, math.inf),
     "extra_words": (Integral, 1, math.inf),
     "stop_id": (Integral, 0, math.inf),
     "max_tokens_per_word": (Integral, 1, math.inf),
     "seed": (Integral, -math.inf, math.inf),
 }
-_OPTIONAL = ("max_words", "extra_words", "stop_id")
+_OPTIONAL = ("max_words", "max_tokens", "extra_words", "stop_id")
 
 
 @dataclass
@@ -35,6 +37,11 @@ class SamplingOptions:
         taste_temperature: of the speech head.
         max_words: stop before this many words are exceeded.
         min_words: the end symbol is not allowed earlier.
+        max_tokens: stop after this many tokens, in the middle of a word if need be,
+            but not of a character; the last token's codes are predicted from its own
+            position, as after an end symbol.
+        min_tokens: the end symbol is not allowed earlier.
+        banned_ids: tokens that are never written.
         extra_words: the reference's rule instead: stop at a token with a full stop
             once this many words are complete, or after three times as many.
         end_symbol: whether the LM's ``eos_id`` ends the text (it must be trained).
@@ -52,6 +59,9 @@ class SamplingOptions:
     taste_temperature: float = 1.0
     max_words: int | None = None
     min_words: int = 0
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    banned_ids: tuple[int, ...] | list[int] = ()
     extra_words: int | None = None
     end_symbol: bool = True
     stop_id: int | None = None
@@ -60,8 +70,11 @@ class SamplingOptions:
     seed: int = 0
 
     def __post_init__(self):
-        if self.max_words is None and self.extra_words is None:
-            raise ValueError("generation needs max_words or extra_words")
+        if self.max_tokens is None and not self.limits:
+            raise ValueError("generation needs max_words, max_tokens or extra_words")
+        for index in self.banned_ids:
+            if not isinstance(index, Integral) or isinstance(index, bool) or index < 0:
+                raise ValueError(f"banned_ids {index!r}: expected whole numbers from 0")
         for name, (kind, low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
@@ -73,9 +86,11 @@ class SamplingOptions:
                 least = " above 0" if low == _ABOVE_0 else f" from {low:g}"
                 least = "" if low == -math.inf else least
                 raise ValueError(f"{name} {value!r}: expected {what}{least}{top}")
-        most = min(limit for limit in self.limits if limit is not None)
-        if self.min_words > most:
-            raise ValueError(f"min_words {self.min_words}: the text ends after {most}")
+        tokens = [] if self.max_tokens is None else [self.max_tokens]
+        for name, limits in (("min_words", self.limits), ("min_tokens", [])):
+            least, most = getattr(self, name), min(limits + tokens, default=math.inf)
+            if least > most:
+                raise ValueError(f"{name} {least}: the text ends after {most}")
 
     @classmethod
     def of(cls, base: "SamplingOptions | None" = None, **options) -> "SamplingOptions":
@@ -92,13 +107,22 @@ class SamplingOptions:
         return cls(**options) if base is None else replace(base, **options)
 
     @property
-    def limits(self) -> tuple[int | None, int | None]:
-        """Most words by ``max_words`` and by ``extra_words``."""
+    def limits(self) -> list[int]:
+        """Most words by ``max_words`` and by ``extra_words``, where given."""
         extra = self.extra_words
-        return self.max_words, 3 * extra + 1 if extra is not None else None
+        both = self.max_words, 3 * extra + 1 if extra is not None else None
+        return [limit for limit in both if limit is not None]
+
+    @property
+    def ids(self) -> dict[str, list[int]]:
+        """Options that name tokens -> the tokens."""
+        stops = [] if self.stop_id is None else [self.stop_id]
+        return {"stop_id": stops, "banned_ids": list(self.banned_ids)}
 
     @property
     def max_steps(self) -> int:
         """Steps within which a continuation ends, however the LM behaves."""
-        words = min(limit for limit in self.limits if limit is not None)
-        return (words + 1) * self.max_tokens_per_word
+        steps = [(words + 1) * self.max_tokens_per_word for words in self.limits]
+        if self.max_tokens is not None:
+            steps.append(self.max_tokens + 1)
+        return min(steps)

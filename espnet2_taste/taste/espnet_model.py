@@ -356,7 +356,15 @@ class TasteModel(AbsESPnetModel):
 
     def codes_to_embeddings(self, codes: torch.Tensor, text: TextView) -> torch.Tensor:
         """(B, S, R) codes of segments -> (B, L, D) embeddings of the view's tokens."""
-        embeddings = self.quantizer.codes_to_embeddings(codes)
+        latents = self.quantizer.codes_to_latent(codes)
+        return self.latents_to_embeddings(latents, text)
+
+    def latents_to_embeddings(
+        self, latents: torch.Tensor, text: TextView
+    ) -> torch.Tensor:
+        """(B, S, codebook_dim) latents of segments, of codes or of a continuous speech
+        head -> (B, L, D) embeddings of the view's tokens."""
+        embeddings = self.quantizer.project_out(latents)
         return spread_segments(embeddings, text.segment_ids)
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:

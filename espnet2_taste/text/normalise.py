@@ -9,6 +9,7 @@ from espnet2_taste.text.segmenters import SEGMENTERS, kind_of
 CLEANERS = {
     "words": "lower case, no punctuation",
     "none": "split at spaces",
+    "digits": "as words, and figures digit by digit: 127 is one two seven",
     "whisper_en": "ESPnet's: Whisper's English normaliser (numbers, spelling ...)",
     "whisper_basic": "ESPnet's: Whisper's normaliser for any language",
 }
@@ -52,6 +53,18 @@ def _marks_of(word: str) -> str:
 
 
 _CHARACTERS = SEGMENTERS["characters"].words
+_DIGITS = "zero one two three four five six seven eight nine".split()
+
+
+def spelled_digits(text: str) -> list[str]:
+    """:func:`normalise_words` with every digit as a word of its own, as it is read out
+    in a telephone number; Whisper's normaliser makes one number of them.
+
+    >>> spelled_digits("One, 2, 73.")
+    ['one', 'two', 'seven', 'three']
+    """
+    spelled = (f" {_DIGITS[int(c)]} " if c.isdecimal() else c for c in text)
+    return normalise_words("".join(spelled))
 
 
 def unspaced_part(text: str) -> str:
@@ -71,6 +84,8 @@ def load_cleaner(name: str) -> Callable[[str], list[str]]:
         return normalise_words
     if name == "none":
         return str.split
+    if name == "digits":
+        return spelled_digits
     if name not in CLEANERS:
         raise ValueError(f"{name} is no cleaner; choose from {', '.join(CLEANERS)}")
     from espnet2.text.cleaner import TextCleaner  # imports Whisper: seconds

@@ -51,6 +51,15 @@ class WhitespaceSegmenter(AbsSegmenter):
         return words, [True] * len(words)
 
 
+class PlainSegmenter(WhitespaceSegmenter):
+    """``plain``: the same, but no space is before the first word, as where a language
+    model's tokenizer is given the whole text."""
+
+    def split(self, text: str) -> tuple[list[str], list[bool]]:
+        words = text.split()
+        return words, [index > 0 for index in range(len(words))]
+
+
 class GivenSegmenter(AbsSegmenter):
     """``given``: somebody put spaces between the words of a language without spaces;
     nothing stands for them in a vocabulary."""
@@ -138,6 +147,7 @@ def begins_word(kind: str | None, last: str | None) -> bool:
 #: name -> segmenter, for options
 SEGMENTERS: dict[str, AbsSegmenter] = {
     "whitespace": WhitespaceSegmenter(),
+    "plain": PlainSegmenter(),
     "characters": CharacterSegmenter(),
     "given": GivenSegmenter(),
 }

@@ -45,13 +45,15 @@ def greedy(folder, wav, prompt, steps):
 
 
 def test_whisper_reads_what_is_most_probable(folder, noise):
-    recognise = load_recogniser("whisper", str(folder), max_new_tokens=6)
+    recognise = load_recogniser("whisper", str(folder), temperature=0, max_new_tokens=6)
     prompt = ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
     texts = recognise(noise)
     assert texts == [greedy(folder, wav, prompt, 6) for wav in noise]
     assert any(texts) and recognise.on_device and recognise.cleaner == "whisper_en"
     assert "whisper (" in recognise.identity and "language en" in recognise.identity
-    german = load_recogniser("whisper", str(folder), language="de", max_new_tokens=6)
+    german = load_recogniser(
+        "whisper", str(folder), language="de", temperature=0, max_new_tokens=6
+    )
     assert german.cleaner == "whisper_basic" and german.identity != recognise.identity
     prompt[1] = "<|de|>"
     assert german(noise[:1]) == [greedy(folder, noise[0], prompt, 6)]
@@ -71,8 +73,8 @@ def test_whisper_spectrograms_are_made_on_the_device(
 
         return call
 
-    recognise = load_recogniser("whisper", str(folder), max_new_tokens=2)
-    extractor = type(recognise.parts[1])
+    recognise = load_recogniser("whisper", str(folder), temperature=0, max_new_tokens=2)
+    extractor = type(recognise.parts[0])
     monkeypatch.setattr(extractor, "__call__", noting(extractor.__call__))
     recognise(noise[:1])
     monkeypatch.setattr(
@@ -87,7 +89,7 @@ def test_identities_hold_what_texts_depend_on(folder, tmp_path):
         return load_recogniser("whisper", str(path), **conf).identity
 
     usual = identity(folder)
-    assert usual != identity(folder, max_new_tokens=6)
+    assert usual != identity(folder, temperature=0, max_new_tokens=6)
     assert usual != identity(folder, language="de")
     assert usual != identity(folder, dtype="bfloat16")
     other = shutil.copytree(folder, tmp_path / folder.name)
@@ -105,13 +107,13 @@ def test_identities_hold_what_texts_depend_on(folder, tmp_path):
 
 def test_whisper_of_one_language(tmp_path, noise):
     folder = save_transformers(tmp_path / "whisper.en", multilingual=False)
-    recognise = load_recogniser("whisper", str(folder), max_new_tokens=6)
+    recognise = load_recogniser("whisper", str(folder), temperature=0, max_new_tokens=6)
     prompt = ["<|startoftranscript|>", "<|notimestamps|>"]
     assert recognise(noise[:1]) == [greedy(folder, noise[0], prompt, 6)]
 
 
 def test_whisper_hears_long_recordings_in_pieces(folder, noise):
-    recognise = load_recogniser("whisper", str(folder), max_new_tokens=4)
+    recognise = load_recogniser("whisper", str(folder), temperature=0, max_new_tokens=4)
     pause = np.zeros(3200, np.float32)
     first, second = np.resize(noise[0], 450000), noise[1]
     long = np.concatenate([first, pause, second, noise[2]])
@@ -121,6 +123,60 @@ def test_whisper_hears_long_recordings_in_pieces(folder, noise):
     texts = recognise([long, noise[0]])
     parts = [text for piece in pieces for text in recognise([piece])]
     assert texts == [" ".join(parts).strip(), recognise(noise[:1])[0]]
+
+
+def test_whisper_tries_again_what_it_doubts(folder, noise):
+    """Random weights: nothing is probable, so that all attempts are made."""
+    options = {"language": "", "max_new_tokens": 12, "no_speech_threshold": None}
+    recognise = load_recogniser("whisper", str(folder), **options)
+    heard = recognise.transcribe(noise)
+    assert [t.temperature for t in heard] == [1.0] * 3
+    assert all(t.avg_logprob < -1 and 0 < t.no_speech_prob < 1 for t in heard)
+    assert all(t.language == t.detected and t.language_prob >= 0.5 for t in heard)
+    assert heard == recognise.transcribe(noise)  # drawn, but from streams
+    calm = {"logprob_threshold": None, "compression_ratio_threshold": None}
+    greedy_one = load_recogniser("whisper", str(folder), **options, **calm)
+    assert [t.temperature for t in greedy_one.transcribe(noise)] == [0.0] * 3
+    assert "greedy" in load_recogniser("whisper", str(folder), temperature=0).identity
+    assert "0 0.2 0.4" in recognise.identity and "log-prob" in recognise.identity
+
+
+def test_whisper_batch_is_its_items(folder, noise):
+    options = {"language": "", "max_new_tokens": 12, "no_speech_threshold": None}
+    recognise = load_recogniser("whisper", str(folder), **options)
+    alone = [recognise.transcribe([wav])[0] for wav in noise]
+    for one, of_batch in zip(alone, recognise.transcribe(noise), strict=True):
+        assert one.text == of_batch.text and one.temperature == of_batch.temperature
+        assert one.avg_logprob == pytest.approx(of_batch.avg_logprob, abs=1e-4)
+
+
+def test_whisper_draws_what_its_temperature_says(folder):
+    from espnet2_taste.asr.whisper_decoding import _draw
+
+    logits = torch.tensor([[0.0, 1.0, -torch.inf, 2.0]])
+    uniform = torch.linspace(0, 0.9999999, 10000)
+    drawn = torch.cat([_draw(logits, u) for u in uniform])
+    shares = torch.bincount(drawn, minlength=4) / len(drawn)
+    assert torch.allclose(shares, logits[0].softmax(-1), atol=1e-3)
+
+
+def test_whisper_reads_as_transformers_generates(folder, noise):
+    recognise = load_recogniser("whisper", str(folder), temperature=0)
+    extractor, decoding = recognise.parts
+    features = extractor(noise, sampling_rate=16000, return_tensors="pt").input_features
+    tokens = decoding.model.generate(
+        features, language="en", task="transcribe", do_sample=False, max_new_tokens=224
+    )
+    said = decoding.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    assert recognise(noise) == [" ".join(text.split()) for text in said]
+
+
+@pytest.mark.parametrize("name", ["whisper", "openai_whisper"])
+def test_whisper_of_an_unknown_language(folder, tmp_path, name):
+    model = folder if name == "whisper" else save_openai(tmp_path / "tiny.pt")
+    with pytest.raises(ValueError, match="no language 'klingon'; this model knows"):
+        load_recogniser(name, str(model), language="klingon")
+    assert load_recogniser(name, str(model), language="German").language == "de"
 
 
 def test_whisper_that_is_not_here(tmp_path, monkeypatch):
@@ -160,10 +216,23 @@ def greedy_openai(path, wav):
 
 def test_openai_whisper(tmp_path, noise):
     path = save_openai(tmp_path / "tiny.pt")
-    recognise = load_recogniser("openai_whisper", str(path))
+    recognise = load_recogniser("openai_whisper", str(path), temperature=0)
     texts = recognise(noise)
     assert texts == [greedy_openai(path, wav) for wav in noise] and any(texts)
     assert "tiny.pt (" in recognise.identity and recognise.cleaner == "whisper_en"
+
+
+def test_openai_whisper_tries_again_what_it_doubts(tmp_path, noise):
+    recognise = load_recogniser(
+        "openai_whisper",
+        str(save_openai(tmp_path / "tiny.pt")),
+        language="",
+        no_speech_threshold=None,
+        temperature=[0, 0.5],
+    )
+    heard = recognise.transcribe(noise)
+    assert {t.temperature for t in heard} == {0.5}
+    assert [t.text for t in heard] == [recognise([wav])[0] for wav in noise]
 
 
 def test_openai_whisper_that_is_not_here(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from espnet2_taste.asr.abs_recogniser import AbsRecogniser
 from espnet2_taste.bin.score import main
 from espnet2_taste.evaluate.scorers import instruments
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter
@@ -86,3 +87,24 @@ def test_order_and_what_is_missing(rows, monkeypatch):
     assert lines["original", "u5"]["utmos"] == lines["fewer", "u0"]["utmos"] == ""
     statistics = read_statistics(rows / "out" / "statistics.npz")
     assert statistics["reconstruction", "fewer", "utmos"].ids == ["u1", "u2", "u4"]
+
+
+class Parrot(AbsRecogniser):
+    """Hears the same again and again in what is loud."""
+
+    identity = "of a test"
+
+    def __call__(self, wavs):
+        return ["word " * (60 if np.abs(wav).max() > 0.45 else 1) for wav in wavs]
+
+
+def test_a_recogniser_that_repeats_itself_is_counted(rows, monkeypatch):
+    parrot = {"pocketsphinx": f"{__name__}.Parrot"}
+    monkeypatch.setattr(instruments.recogniser_choices, "classes", parrot)
+    command = ["--ref_dir", str(rows / "original"), "--aligner", "none", "--meters"]
+    command += ["--output_dir", str(rows / "out"), "--rows", f"fewer={rows}/fewer"]
+    main(command)
+    found = json.loads((rows / "out" / "results.json").read_text())["reconstruction"]
+    assert found["original"]["failures"] == [{"(recogniser repeats itself)": 2}]
+    again = {"missing": 2, "(recogniser repeats itself)": 2}
+    assert found["fewer"]["failures"] == [again]

@@ -42,7 +42,7 @@ def test_tokenising_a_batch_equals_one_by_one(tokenizer, utterances):
         )
 
 
-@pytest.mark.parametrize("condition", ["text", "codes", "speech"])
+@pytest.mark.parametrize("condition", ["text", "codes", "latents", "speech"])
 def test_synthesis_of_a_batch_equals_one_by_one(
     synthesizer, tokenizer, utterances, condition
 ):
@@ -51,6 +51,7 @@ def test_synthesis_of_a_batch_equals_one_by_one(
     extra = {
         "text": {},
         "codes": {"codes": [t.codes for t in tokenizer.batch_tokenize(waves, texts)]},
+        "latents": {"latents": [np.ones((len(t.split()), 4)) for t in texts]},
         "speech": {"speech": waves},
     }[condition]
     seeds = list(range(len(texts)))

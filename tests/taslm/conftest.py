@@ -11,7 +11,7 @@ def make_model():
     from espnet2_taste.nn.backbone import HFCausalBackbone
     from espnet2_taste.nn.fusion import WeightedSumFusion
     from espnet2_taste.taslm.espnet_model import TaslmModel
-    from espnet2_taste.taslm.heads import LatentHead, TokenHead
+    from espnet2_taste.taslm.heads import GaussianHead, LatentHead, TokenHead
     from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 
     def make(head="token", lm_conf=None, granularity="word", **conf):
@@ -30,11 +30,24 @@ def make_model():
             dim=12, codebook_dim=6, num_codebooks=2, codebook_size=8, kmeans_init=False
         )
         fusion = WeightedSumFusion(lm.size, quantizer.dim, weights=[0.0, 0.0])
-        head_class = TokenHead if head == "token" else LatentHead
+        heads = {"token": TokenHead, "latent": LatentHead, "gaussian": GaussianHead}
         return TaslmModel(
-            *(lm, fusion, head_class(lm.size, quantizer), quantizer, granularity),
+            *(lm, fusion, heads[head](lm.size, quantizer), quantizer, granularity),
             **conf,
         ).eval()
+
+    return make
+
+
+#: the spoken language model of TASTE2, but for its sizes
+TASTE2 = {"head": "gaussian", "granularity": "token"}
+TASTE2 |= {"start_symbol": False, "pad_projected": True}
+
+
+@pytest.fixture
+def make_taste2(make_model):
+    def make(**conf):
+        return make_model(**(TASTE2 | conf))
 
     return make
 

@@ -79,6 +79,52 @@ def test_codes_of_tokens(make_model, token_batch, mode, delay):
             assert other[0] == words and torch.equal(other[1], codes)
 
 
+@pytest.mark.parametrize("delay", [1, 2])
+def test_latents_of_tokens(make_taste2, token_batch, delay):
+    """TASTE2: latents that no codebook rounds; batch = single, cached = uncached."""
+    model = make_taste2(delay=delay)
+    options = SamplingOptions(max_tokens=4, seed=3, end_symbol=False, **SAMPLED)
+    args = model, vocabulary(model)
+
+    def of(rows):
+        return prompt(token_batch, "audio", rows, "token")
+
+    together = generate(*args, of(slice(None)), options, [5, 6, 7])
+    slow = generate(*args, of(slice(None)), options, [5, 6, 7], use_cache=False)
+    for i in range(3):
+        alone = generate(*args, of(slice(i, i + 1)), options, [5 + i])
+        (words, codes), latents = alone.words(0), alone.word_latents(0)
+        assert sum(map(len, words)) == len(codes) == len(latents) == 4
+        assert torch.equal(codes, model.quantizer.latent_to_codes(latents))
+        assert (latents != model.quantizer.codes_to_latent(codes)).any(-1).all()
+        for other in (together, slow):
+            assert other.words(i)[0] == words
+            torch.testing.assert_close(other.word_latents(i), latents)
+    with pytest.raises(ValueError, match="no start symbol: give it a prompt"):
+        generate(*args, prompt(token_batch, "zero"), options)
+
+
+def test_limits_in_tokens(make_taste2, token_batch):
+    """Never shorter, never longer, and without what is banned; each token has codes,
+    those of a token at the limit from its own position."""
+    model = make_taste2()
+    args = model, vocabulary(model), prompt(token_batch, "audio", granularity="token")
+    free = {"text_top_p": 1.0, "first_starts_word": False}
+    least = SamplingOptions(max_tokens=8, min_tokens=6, **free)
+    limit = SamplingOptions(max_tokens=6, end_symbol=False, **free)
+    long, short = generate(*args, least), generate(*args, limit)
+    for i in range(3):
+        assert 6 <= sum(map(len, long.words(i)[0])) <= 8
+        assert sum(map(len, short.words(i)[0])) == 6
+    used = short.text[short.emitted].unique().tolist()
+    options = SamplingOptions(max_tokens=6, banned_ids=used[:2], **free)
+    other = generate(*args, options)
+    assert not set(used[:2]) & set(other.text[other.emitted].tolist())
+    for wrong in ({"stop_id": 99}, {"banned_ids": [1, 99]}):
+        with pytest.raises(ValueError, match="99: the LM has 13 ids"):
+            generate(*args, SamplingOptions(max_tokens=3, **wrong))
+
+
 def test_seed_changes_the_text(make_model, batch):
     model = make_model()
     texts = {
@@ -178,6 +224,8 @@ WRONG = {
     "repetition_penalty": [0, -1, math.nan, math.inf],
     "max_words": [0, -3, 2.5, "4"],
     "min_words": [-1, 50, 1.5],
+    "max_tokens": [0, 1.5],
+    "min_tokens": [-1, "3"],
     "max_tokens_per_word": [0, -1, 2.0, None],
     "stop_id": [-1, 0.5],
     "seed": [None, 0.5, "1"],
@@ -187,13 +235,15 @@ WRONG = {
 @pytest.mark.parametrize(
     "conf,message",
     [
-        ({}, "needs max_words or extra_words"),
+        ({}, "needs max_words"),
         *(
             ({"max_words": 9} | {name: value}, f"{name} {value!r}: (expected|the text)")
             for name, values in WRONG.items()
             for value in values
         ),
         ({"extra_words": 2, "min_words": 8}, "min_words 8: the text ends after 7"),
+        ({"max_tokens": 3, "min_tokens": 4}, "min_tokens 4: the text ends after 3"),
+        ({"max_words": 9, "banned_ids": [3, -1]}, "banned_ids -1: expected whole"),
     ],
 )
 def test_wrong_options_are_named(conf, message):

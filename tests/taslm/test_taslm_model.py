@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from espnet2_taste.taslm.heads import GaussianHead
+
 
 def single(batch, i):
     n, w = int(batch["text_lengths"][i]), int(batch["taste_lengths"][i])
@@ -29,7 +31,72 @@ def test_padded_batch_is_the_weighted_mean_of_singles(
         torch.testing.assert_close(stats[name].squeeze(), mean)
 
 
-@pytest.mark.parametrize("head", ["token", "latent"])
+@pytest.mark.parametrize("delay", [1, 2])
+def test_a_batch_without_start_symbols(make_taste2, token_batch, delay):
+    """TASTE2's layout by hand; a batch is the weighted mean of single texts."""
+    model = make_taste2(delay=delay)
+    inputs = model.assemble(model.view(token_batch), token_batch["taste"])
+    end, codes = model.lm.eos_id, token_batch["taste"][0]
+    late = [-1] * delay
+    assert inputs.text_labels[0].tolist() == [2, 3, 1, 4, end, *late]
+    none = torch.tensor([-1, -1])
+    rows = [*[none] * (delay - 1), *codes, none]
+    assert torch.equal(inputs.taste_labels[0], torch.stack(rows))
+    fusion, pad = model.inputs.fusion, model.inputs.pad_audio
+    assert pad.shape == (model.lm.size,)  # not as wide as a TASTE vector
+    text = model.lm.embed(token_batch["text"][0, :delay])
+    torch.testing.assert_close(inputs.embeds[0, :delay], fusion.mix(text, pad))
+    _, stats, _ = model(**token_batch)
+    singles = [model(**single(token_batch, i))[1] for i in range(3)]
+    count = token_batch["text_lengths"]
+    for name in ("text_loss", "taste_loss"):
+        values = torch.stack([s[name] for s in singles]).squeeze()
+        mean = (values * count).sum() / count.sum()
+        torch.testing.assert_close(stats[name].squeeze(), mean)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_gaussian_loss_by_hand(make_taste2, linear):
+    """As TASTE2 writes it; without training the mean over the noise."""
+    quantizer = make_taste2().quantizer
+    head = GaussianHead(4, quantizer, linear_variance=linear)
+    hidden, noise = torch.randn(5, 4), torch.randn(5, 6)
+    labels = torch.tensor([[0, 1], [2, 3], [7, 7], [4, 0], [-1, -1]])
+    mu = head.fc_mu(hidden)
+    logvar = head.logvar(hidden) if linear else head.logvar.expand_as(mu)
+    target = quantizer.codes_to_latent(labels)
+    square = (mu - target) ** 2
+    kl = (logvar.exp() + square / logvar.exp() - 1 - logvar) / 2
+
+    def expected(regression):
+        return (regression / 2 + kl / 2)[:4].mean()
+
+    drawn = head(hidden, labels, quantizer, noise=noise).loss
+    z = mu + (logvar / 2).exp() * noise
+    torch.testing.assert_close(drawn, expected((z - target) ** 2))
+    head.eval()
+    loss = head(hidden, labels, quantizer).loss
+    torch.testing.assert_close(loss, expected(square + logvar.exp()))
+    head.draw = False
+    loss = head.train()(hidden, labels, quantizer).loss
+    torch.testing.assert_close(loss, expected(square))
+
+
+def test_gaussian_head_gives_what_it_draws(make_taste2):
+    model = make_taste2()
+    head, quantizer = model.speech_head, model.quantizer
+    hidden, uniforms = torch.randn(3, 32), torch.rand(3, 6)
+    codes, latents = head.sample(hidden, quantizer, uniforms)
+    assert torch.equal(latents, head.fc_mu(hidden))
+    assert torch.equal(codes, quantizer.latent_to_codes(latents))
+    drawn = head.sample(hidden, quantizer, uniforms, top_p=1.0)[1]
+    cold = head.sample(hidden, quantizer, uniforms, top_p=1.0, temperature=0.5)[1]
+    torch.testing.assert_close(drawn - latents, 2 * (cold - latents))
+    head.draw = False
+    assert torch.equal(head.sample(hidden, quantizer, uniforms, 1.0)[1], latents)
+
+
+@pytest.mark.parametrize("head", ["token", "latent", "gaussian"])
 def test_statistics_of_codes_and_text(make_model, batch, head):
     """Names depend on the configuration only; values by their definitions."""
     model = make_model(head)
@@ -145,6 +212,7 @@ def test_what_is_trained(make_model):
         ({"text_kl_weight": 0.9}, "needs lm_conf lora"),
         ({"loss_weights": [1.0, 1.0]}, "sum to 1"),
         ({"delay": -1}, "delay must be"),
+        ({"start_symbol": False, "end_symbol": False}, "start_symbol: false needs"),
         ({"delay_level": "phone"}, "word or token"),
     ],
 )

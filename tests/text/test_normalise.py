@@ -21,6 +21,7 @@ def test_normalise_words(text, words):
     [
         ("words", ["he's", "21", "colour"]),
         ("none", ["He's", "21,", "COLOUR!"]),
+        ("digits", ["he's", "two", "one", "colour"]),
         ("whisper_en", ["he", "is", "21", "color"]),
         ("whisper_basic", ["he", "s", "21", "colour"]),
     ],
@@ -32,3 +33,17 @@ def test_cleaners(name, words):
 def test_unknown_cleaner_is_one_line():
     with pytest.raises(ValueError, match="soap is no cleaner; choose from words, none"):
         load_cleaner("soap")
+
+
+@pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        ("9, 2, 0, 4", "nine two zero four"),
+        ("127", "one two seven"),
+        ("1,272-8.", "one two seven two eight"),
+        ("Seven, nine 3rd", "seven nine three rd"),
+        ("\u0663", "three"),
+    ],
+)
+def test_figures_are_read_digit_by_digit(heard, words):
+    assert load_cleaner("digits")(heard) == words.split()

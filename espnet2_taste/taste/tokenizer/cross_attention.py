@@ -46,6 +46,10 @@ class CrossAttentionAggregator(AbsAggregator):
             is d_model), as the reference does.
         init_from: hub id or local folder of a Whisper model whose decoder gives the
             initial weights of the first ``num_layers`` blocks.
+        init_tokens: whether it gives the token table, too; false for another
+            vocabulary than Whisper's, whose table starts at random.
+        projected_size: width of a linear map after the last norm (TASTE2: the speech
+            decoder's); None: there is none.
     """
 
     mixes_layers = False
@@ -68,6 +72,8 @@ class CrossAttentionAggregator(AbsAggregator):
         mask_padding: bool = True,
         identity_value_proj: bool = True,
         init_from: str | None = None,
+        init_tokens: bool = True,
+        projected_size: int | None = None,
     ):
         super().__init__()
         if num_values > 1 and not self.mixes_layers:
@@ -106,7 +112,10 @@ class CrossAttentionAggregator(AbsAggregator):
         for embedding in (self.embed_tokens, self.embed_positions):
             torch.nn.init.normal_(embedding.weight, std=d_model**-0.5)
         if init_from is not None:
-            self._init_from_whisper(init_from)
+            self._init_from_whisper(init_from, init_tokens)
+        self.projection = None
+        if projected_size is not None:
+            self.projection = torch.nn.Linear(d_model, projected_size)
         if identity_value_proj and value_size == d_model:
             for layer in self.layers:
                 torch.nn.init.eye_(layer.encoder_attn.v_proj.weight)
@@ -114,7 +123,9 @@ class CrossAttentionAggregator(AbsAggregator):
 
     @property
     def output_size(self) -> int:
-        """Width of the vectors it returns (``d_model``)."""
+        """Width of the vectors it returns."""
+        if self.projection is not None:
+            return self.projection.out_features
         return self.layer_norm.normalized_shape[0]
 
     def forward(
@@ -132,7 +143,10 @@ class CrossAttentionAggregator(AbsAggregator):
         hidden, maps = self.decode(text, text_lengths, encoder_out, need_attention)
         tokens = slice(len(self.prefix_ids), len(self.prefix_ids) + text.size(1))
         attention = maps[-1].mean(dim=1)[:, tokens] if need_attention else None
-        return AggregatorOutput(hidden[:, tokens], attention)
+        hidden = hidden[:, tokens]
+        if self.projection is not None:
+            hidden = self.projection(hidden)
+        return AggregatorOutput(hidden, attention)
 
     def decode(
         self,
@@ -189,7 +203,7 @@ class CrossAttentionAggregator(AbsAggregator):
             ids = ids.scatter(1, places, suffix.expand(len(text), -1))
         return ids, lengths + len(suffix)
 
-    def _init_from_whisper(self, name: str) -> None:
+    def _init_from_whisper(self, name: str, init_tokens: bool) -> None:
         from transformers import WhisperModel
 
         try:
@@ -202,11 +216,14 @@ class CrossAttentionAggregator(AbsAggregator):
                 f"folder nor a model the hub gives ({str(error).splitlines()[0]})"
             ) from error
         given, own = model.decoder.state_dict(), self.state_dict()
+        if not init_tokens:
+            given["embed_tokens.weight"] = own["embed_tokens.weight"]
         wrong = [k for k in own if k not in given or given[k].shape != own[k].shape]
         if wrong:
             raise ValueError(
                 f"cross_attention: the decoder of {name} does not fit at {wrong[0]}: "
-                f"check d_model, ffn_dim, num_layers, vocab_size and max_positions"
+                f"check d_model, ffn_dim, num_layers, max_positions and vocab_size "
+                f"(init_tokens: false for another vocabulary)"
             )
         self.load_state_dict({key: given[key] for key in own})
         left = model.config.decoder_layers - len(self.layers)
