@@ -8,6 +8,7 @@ _MODULES = {
     "TaslmGenerate": "taslm_generate",
     "TaslmLikelihood": "taslm_likelihood",
     "TasteEdit": "edit",
+    "Pipeline": "pipeline",
     "load_part": "parts",
 }
 __all__ = list(_MODULES)
