@@ -6,6 +6,7 @@ import torch
 
 from espnet2_taste.vocoder.cosyvoice.checkpoint import State, older_name
 from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
+from espnet2_taste.vocoder.cosyvoice2.generator import VoiceGenerator2
 
 UNITS, SPEAKER = 24, 6
 TINY = {
@@ -59,3 +60,36 @@ def published_state(state: State) -> State:
         else:
             out[older_name(key)] = value
     return out
+
+
+TINY2 = {
+    "flow_conf": {
+        "num_units": UNITS,
+        "spk_embed_dim": SPEAKER,
+        "embed_size": 12,
+        "encoder_size": 16,
+        "encoder_heads": 2,
+        "encoder_ffn_size": 20,
+        "encoder_blocks": 1,
+        "up_blocks": 1,
+        "chunk": 5,
+        "unet_size": 16,
+        "unet_heads": 2,
+        "unet_head_size": 4,
+        "unet_blocks": 1,
+        "unet_mid_stages": 1,
+        "num_steps": 3,
+    },
+    "hift_conf": {"base_size": 16, "f0_size": 8},
+}
+
+
+def tiny_voice_generator2(**flow_conf) -> VoiceGenerator2:
+    """CosyVoice 2's, as :func:`tiny_voice_generator`."""
+    torch.manual_seed(0)
+    model = VoiceGenerator2(TINY2["flow_conf"] | flow_conf, TINY2["hift_conf"])
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter.data += 0.2 * torch.randn_like(parameter)
+    model.hift.f0_predictor.classifier.weight.data *= 200
+    return model.eval()

@@ -21,6 +21,9 @@ from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 from espnet2_taste.vocoder.cosyvoice.regulator import LengthRegulator
 from espnet2_taste.vocoder.cosyvoice.source import HarmonicSource, running_cycles
 from espnet2_taste.vocoder.cosyvoice.unet import UNet
+from espnet2_taste.vocoder.cosyvoice2.encoder import UpsamplingEncoder
+from espnet2_taste.vocoder.cosyvoice2.flow import CausalFlow
+from espnet2_taste.vocoder.cosyvoice2.source import FrameSource
 
 
 class RoundedRopeBackbone(HFCausalBackbone):
@@ -108,12 +111,33 @@ class _ReferenceSource(HarmonicSource):
         return running_cycles(f0, spec).float().double() % 1
 
 
+class _ReferenceFrameSource(FrameSource):
+    @staticmethod
+    def phase(f0, spec, start=None):
+        harmonic = torch.arange(1, 10, device=f0.device)[:, None]
+        step = (f0[:, None] * harmonic / spec.sample_rate) % 1
+        radians = step.transpose(1, 2).cumsum(1).transpose(1, 2) * 2 * torch.pi
+        options = {"scale_factor": spec.hop, "mode": "linear"}
+        radians = torch.nn.functional.interpolate(radians * spec.hop, **options)
+        return radians.double() / (2 * torch.pi) % 1
+
+
+class _ReferenceUpsamplingEncoder(UpsamplingEncoder):
+    @staticmethod
+    def _cut(x, lengths):
+        return x
+
+
 def count_padding(flow: Flow) -> Flow:
     """Let an item depend on what it is batched with.
 
-    Padded units are stretched to padded frames, group norms count the padding, and
-    attention prefers valid frames only by a logit of 1.
+    CosyVoice 1: padded units are stretched to padded frames, group norms count the
+    padding, and attention prefers valid frames only by a logit of 1. CosyVoice 2: the
+    last units of an item look ahead into the padding.
     """
+    if isinstance(flow, CausalFlow):
+        flow.encoder.__class__ = _ReferenceUpsamplingEncoder
+        return flow
     flow.length_regulator.__class__ = _ReferenceRegulator
     flow.decoder.estimator.__class__ = _ReferenceUNet
     return flow
@@ -121,7 +145,8 @@ def count_padding(flow: Flow) -> Flow:
 
 def round_phases(hift: HiFT) -> HiFT:
     """Round the running phase to float32 before whole cycles are taken off it."""
-    hift.m_source.__class__ = _ReferenceSource
+    frames = isinstance(hift.m_source, FrameSource)
+    hift.m_source.__class__ = _ReferenceFrameSource if frames else _ReferenceSource
     return hift
 
 

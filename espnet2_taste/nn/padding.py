@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from espnet2_taste.nn.segments import length_mask
+from espnet2_taste.nn.stream_memory import StreamMemory
 
 
 def frame_mask(lengths: torch.Tensor | None, size: int) -> torch.Tensor | None:
@@ -52,11 +53,13 @@ class Padding:
         norm: (B, 1, T), the frames that group norms count.
         bias: attention bias that broadcasts to (B, H, T, T): bool, True where a key is
             seen, or numbers added to the logits.
+        past: what came before the frames of a stream; None: nothing did.
     """
 
     conv: torch.Tensor | None = None
     norm: torch.Tensor | None = None
     bias: torch.Tensor | None = None
+    past: StreamMemory | None = None
 
     @classmethod
     def of(cls, mask: torch.Tensor | None) -> "Padding":

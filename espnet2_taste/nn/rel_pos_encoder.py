@@ -8,6 +8,7 @@ distances, and a mask of the padding.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from espnet2_taste.nn.kv_cache import KVCache
 from espnet2_taste.nn.segments import length_mask
+from espnet2_taste.nn.stream_memory import StreamMemory
 
 
 class RelPositionTable(torch.nn.Module):
@@ -103,18 +105,20 @@ class RelPosAttention(torch.nn.Module):
         x: torch.Tensor,
         positions: torch.Tensor,
         hidden: torch.Tensor | None,
-        kv: KVCache | None,
+        kv: KVCache | StreamMemory | None,
         index: int,
+        late: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Attend from S new positions to T keys.
+        """Attend from S new positions, the last of T, to T keys.
 
         Args:
-            x: (B, S, size); S is 1 or T.
-            positions: (H, T or 2 T - 1, head_size), projected distances T-1, ..., 0
-                (..., -(T-1)).
+            x: (B, S, size).
+            positions: (H, T or T + S - 1, head_size), projected distances T-1, ..., 0
+                (only if later keys are hidden), or T-1, ..., -(S-1).
             hidden: bool, broadcasts to (B, H, S, T), True where a key is not seen.
             kv: past keys and values, appended to.
             index: of this layer in ``kv``.
+            late: (B,) int64, how many keys less than T an item has; None: none.
         """
         heads = (*x.shape[:2], self.num_heads, -1)
         query, key, value = (
@@ -128,8 +132,7 @@ class RelPosAttention(torch.nn.Module):
         by_distance = by_distance.transpose(0, 1).flatten(1, 2)
         bias = (by_distance @ positions.transpose(1, 2)).unflatten(1, x.shape[:2])
         bias = bias.transpose(0, 1)
-        if x.size(1) > 1:
-            bias = _shift(bias)
+        bias = _shift(bias, key.size(2), late)
         if hidden is not None:
             bias = bias.masked_fill(hidden, -torch.inf)
         out = F.scaled_dot_product_attention(
@@ -142,15 +145,24 @@ class RelPosAttention(torch.nn.Module):
         return self.linear_out(out.transpose(1, 2).flatten(2))
 
 
-def _shift(by_distance: torch.Tensor) -> torch.Tensor:
-    """Columns of distance -> columns of keys: (B, H, T, D) -> (B, H, T, T).
+def _shift(
+    by_distance: torch.Tensor, num_keys: int, late: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Columns of distance -> columns of keys: (B, H, S, D) -> (B, H, S, T).
 
-    With the D = T distances T-1, ..., 0, valid for keys j <= i; with the 2 T - 1
-    distances T-1, ..., -(T-1) for all keys.
+    With the D = T distances T-1, ..., 0, valid for keys j <= i; with the T + S - 1
+    distances T-1, ..., -(S-1) for all keys.
     """
     batch, heads, length, distances = by_distance.shape
+    if late is not None:
+        row = torch.arange(length - 1, -1, -1, device=late.device)[:, None]
+        column = row + torch.arange(num_keys, device=late.device)
+        column = (column + late[:, None, None]).clamp(max=distances - 1)
+        return by_distance.gather(3, column[:, None].expand(-1, heads, -1, -1))
+    if length == 1:
+        return by_distance
     padded = F.pad(by_distance, (1, 0)).reshape(batch, heads, distances + 1, length)
-    return padded[:, :, 1:].reshape(by_distance.shape)[..., :length]
+    return padded[:, :, 1:].reshape(by_distance.shape)[..., :num_keys]
 
 
 class FeedForward(torch.nn.Module):
@@ -201,21 +213,36 @@ class RelPosEncoder(torch.nn.Module):
         self.num_heads = num_heads
         conformer = kind == "conformer"
         self.norm_names = ("norm_mha", "norm_ff") if conformer else ("norm1", "norm2")
-        entry = [torch.nn.Linear(input_size, size), torch.nn.LayerNorm(size)]
-        entry += [torch.nn.Dropout(dropout)] + [torch.nn.ReLU()] * (not conformer)
-        self.embed = torch.nn.ModuleDict({"out": torch.nn.Sequential(*entry)})
         self.table = RelPositionTable(size)
         self.dropout = torch.nn.Dropout(dropout)
-        activation = F.silu if conformer else F.relu
-        self.encoders = torch.nn.ModuleList()
-        for _ in range(num_blocks):
-            block = torch.nn.Module()
-            block.self_attn = RelPosAttention(size, num_heads, attention_dropout)
-            block.feed_forward = FeedForward(size, ffn_size, activation, dropout)
+
+        def entry(input_size: int) -> torch.nn.ModuleDict:
+            layers = [torch.nn.Linear(input_size, size), torch.nn.LayerNorm(size)]
+            layers += [torch.nn.Dropout(dropout)] + [torch.nn.ReLU()] * (not conformer)
+            return torch.nn.ModuleDict({"out": torch.nn.Sequential(*layers)})
+
+        def block() -> torch.nn.Module:
+            activation = F.silu if conformer else F.relu
+            made = torch.nn.Module()
+            made.self_attn = RelPosAttention(size, num_heads, attention_dropout)
+            made.feed_forward = FeedForward(size, ffn_size, activation, dropout)
             for name in self.norm_names:
-                block.add_module(name, torch.nn.LayerNorm(size))
-            self.encoders.append(block)
+                made.add_module(name, torch.nn.LayerNorm(size))
+            return made
+
+        self._make_layers(entry, block, input_size, num_blocks)
         self.after_norm = torch.nn.LayerNorm(size)
+
+    def _make_layers(
+        self,
+        entry: Callable[[int], torch.nn.ModuleDict],
+        block: Callable[[], torch.nn.Module],
+        input_size: int,
+        num_blocks: int,
+    ) -> None:
+        """``embed`` and ``encoders``; subclasses add theirs."""
+        self.embed = entry(input_size)
+        self.encoders = torch.nn.ModuleList(block() for _ in range(num_blocks))
 
     def new_cache(
         self, capacity: int, padding: torch.Tensor, like: torch.Tensor
@@ -262,27 +289,48 @@ class RelPosEncoder(torch.nn.Module):
         total = length + (cache.kv.length if cache else 0)
         if length not in (1, total):
             raise ValueError("a filled cache takes one position at a time")
-        x = self.dropout(self.embed["out"](x) * math.sqrt(self.size))
-        if cache is None:
-            table = self.dropout(self.table(total, x, self.causal))
+        x = self.enter(self.embed, x)
         if self.causal:
             hidden = self._hidden(length, total, cache, x.device)
         elif lengths is None:
             hidden = None
         else:
             hidden = ~length_mask(lengths, length)[:, None, None]
-        for index, block in enumerate(self.encoders):
-            if cache is None:
-                positions, kv = block.self_attn.project_positions(table), None
-            else:
-                positions, kv = cache.positions[index][:, -total:], cache.kv
-            norm1, norm2 = (getattr(block, name) for name in self.norm_names)
-            attended = block.self_attn(norm1(x), positions, hidden, kv, index)
-            x = x + self.dropout(attended)
-            x = x + self.dropout(block.feed_forward(norm2(x)))
-        if cache is not None:
+        if cache is None:
+            x = self.run(self.encoders, x, self.positions(self.encoders, x), hidden)
+        else:
+            positions = [rows[:, -total:] for rows in cache.positions]
+            x = self.run(self.encoders, x, positions, hidden, cache.kv)
             cache.kv.length = total
         return self.after_norm(x)
+
+    def enter(self, embed: torch.nn.ModuleDict, x: torch.Tensor) -> torch.Tensor:
+        """An input layer: (B, S, input_size) -> (B, S, size)."""
+        return self.dropout(embed["out"](x) * math.sqrt(self.size))
+
+    def positions(
+        self, blocks: torch.nn.ModuleList, x: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """All distances of (B, T, size), projected for each block."""
+        table = self.dropout(self.table(x.size(1), x, self.causal))
+        return [block.self_attn.project_positions(table) for block in blocks]
+
+    def run(
+        self,
+        blocks: torch.nn.ModuleList,
+        x: torch.Tensor,
+        positions: list[torch.Tensor],
+        hidden: torch.Tensor | None,
+        kv: KVCache | StreamMemory | None = None,
+        late: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Blocks on (B, S, size), see :meth:`RelPosAttention.forward`."""
+        for index, (block, rows) in enumerate(zip(blocks, positions, strict=True)):
+            norm1, norm2 = (getattr(block, name) for name in self.norm_names)
+            attended = block.self_attn(norm1(x), rows, hidden, kv, index, late)
+            x = x + self.dropout(attended)
+            x = x + self.dropout(block.feed_forward(norm2(x)))
+        return x
 
     @staticmethod
     def _hidden(

@@ -8,6 +8,7 @@ vocoder_choices = LazyChoices(
         "world_vq": "espnet2_taste.vocoder.world_vq.WorldVQVocoder",
         "griffin_lim": "espnet2_taste.vocoder.griffin_lim.GriffinLimVocoder",
         "cosyvoice": "espnet2_taste.vocoder.cosyvoice.vocoder.CosyVoiceVocoder",
+        "cosyvoice2": "espnet2_taste.vocoder.cosyvoice2.vocoder.CosyVoice2Vocoder",
     },
 )
 

@@ -1,11 +1,13 @@
 """Conditional flow matching: from noise to mel along an ODE, and its training loss."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from espnet2_taste.nn.padding import masked
+from espnet2_taste.nn.stream_memory import StreamMemory
 from espnet2_taste.vocoder.cosyvoice.unet import UNet
 
 
@@ -46,6 +48,11 @@ class ConditionalFlowMatching(torch.nn.Module):
         drop_rate: part of the training items that lose their condition, so that
             v(nothing) is learnt.
         sigma: deviation left at the end of a path.
+        t_scheduler: training times: "cosine", dense near noise as the steps are, or
+            "uniform".
+
+    Raises:
+        ValueError: an argument out of range.
     """
 
     def __init__(
@@ -55,15 +62,21 @@ class ConditionalFlowMatching(torch.nn.Module):
         guidance: float = 0.7,
         drop_rate: float = 0.2,
         sigma: float = 1e-6,
+        t_scheduler: str = "cosine",
     ):
         super().__init__()
         if num_steps < 1:
             raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+        if t_scheduler not in ("cosine", "uniform"):
+            raise ValueError(
+                f"t_scheduler must be cosine or uniform, not {t_scheduler}"
+            )
         self.estimator = estimator
         self.num_steps = num_steps
         self.guidance = guidance
         self.drop_rate = drop_rate
         self.sigma = sigma
+        self.t_scheduler = t_scheduler
 
     def schedule(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Times and step sizes, (num_steps,) float32 each, dense near noise."""
@@ -82,6 +95,8 @@ class ConditionalFlowMatching(torch.nn.Module):
         cond: torch.Tensor,
         noise: torch.Tensor,
         mask: torch.Tensor | None = None,
+        chunk: int | None = None,
+        pasts: Sequence[StreamMemory] | None = None,
     ) -> torch.Tensor:
         """Solve the ODE from ``noise``.
 
@@ -91,6 +106,9 @@ class ConditionalFlowMatching(torch.nn.Module):
             cond: (B, mel_size, T).
             noise: (B, mel_size, T).
             mask: (B, 1, T), 1 at valid frames; None: all are.
+            chunk: frames of a chunk, for an estimator that is causal by chunks.
+            pasts: for a stream of it: a memory for each step, with 2 B rows where
+                there is guidance.
 
         Returns:
             mel (B, mel_size, T); the padding holds nothing of use.
@@ -113,6 +131,7 @@ class ConditionalFlowMatching(torch.nn.Module):
                 speaker,
                 cond,
                 mask,
+                **_view(chunk, pasts and pasts[index]),
             )
             if guided:
                 conditional, free = velocity.chunk(2)
@@ -128,15 +147,18 @@ class ConditionalFlowMatching(torch.nn.Module):
         speaker: torch.Tensor,
         cond: torch.Tensor,
         draws: FlowDraws,
+        chunk: int | None = None,
     ) -> torch.Tensor:
         """Mean squared error of the velocity over valid frames and bins.
 
         Args:
             mel: (B, mel_size, T) targets x_1.
-            mask, mu, speaker, cond: as in :meth:`forward`.
+            mask, mu, speaker, cond, chunk: as in :meth:`forward`.
             draws: random numbers, see :class:`FlowDraws`.
         """
-        time = 1 - torch.cos(draws.time * 0.5 * math.pi)
+        time = draws.time
+        if self.t_scheduler == "cosine":
+            time = 1 - torch.cos(time * 0.5 * math.pi)
         rest = 1 - self.sigma
         state = (1 - rest * time) * draws.noise + time * mel
         keep = (draws.keep > self.drop_rate).to(mel.dtype)[:, None, None]
@@ -147,7 +169,13 @@ class ConditionalFlowMatching(torch.nn.Module):
             speaker * keep[..., 0],
             cond * keep,
             mask,
+            **_view(chunk),
         )
         error = velocity - masked(mel - rest * draws.noise, mask)
         count = mel[:, :1].numel() if mask is None else mask.sum()
         return error.square().sum() / (count * mel.size(1))
+
+
+def _view(chunk: int | None, past: StreamMemory | None = None) -> dict:
+    """Arguments that only an estimator causal by chunks takes."""
+    return {} if chunk is None and past is None else {"chunk": chunk, "past": past}

@@ -73,6 +73,12 @@ def fold_weight_norm(state: State) -> State:
     return out
 
 
+def vocoder_of(state: State) -> str:
+    """The choice whose weights these are, of any naming: cosyvoice or cosyvoice2."""
+    up = "encoder.up_layer.conv.weight"
+    return "cosyvoice2" if f"flow.{up}" in state or up in state else "cosyvoice"
+
+
 def infer_conf(state: State, unet_heads: int | None = None) -> dict[str, dict]:
     """Arguments of :class:`VoiceGenerator` from the shapes of its weights.
 
@@ -108,6 +114,7 @@ def infer_conf(state: State, unet_heads: int | None = None) -> dict[str, dict]:
         "encoder_heads": dim(encoder + "encoders.0.self_attn.pos_bias_u", 0),
         "encoder_ffn_size": dim(encoder + "encoders.0.feed_forward.w_1.weight", 0),
         "encoder_blocks": count(encoder + "encoders."),
+        "up_blocks": count(encoder + "up_encoders."),
         "unet_size": dim(estimator + "final_proj.weight", 1),
         "unet_heads": heads,
         "unet_head_size": attention and attention // heads,
@@ -187,7 +194,9 @@ def gather(
     return state, {k: v for k, v in conf.items() if v}
 
 
-def load(path: str | Path, device: str = "cpu", **given) -> VoiceGenerator:
+def load(
+    path: str | Path, device: str = "cpu", kind: type = VoiceGenerator, **given
+) -> VoiceGenerator:
     """Build a generator in eval mode.
 
     Sizes come from the arguments, else from config.yaml, else from the weights.
@@ -195,17 +204,22 @@ def load(path: str | Path, device: str = "cpu", **given) -> VoiceGenerator:
     Args:
         path: see :func:`read`.
         device: torch device.
+        kind: :class:`VoiceGenerator` or its subclass.
         given: other arguments of :func:`gather`.
 
     Raises:
         FileNotFoundError: as :func:`read`.
-        RuntimeError: names all weights that are missing, unknown or of other shapes.
+        RuntimeError: names all weights that are missing, unknown or of other shapes;
+            or the weights are of another vocoder.
     """
     state, conf = gather(path, **given)
+    found = vocoder_of(state)
+    if found != kind.name:
+        raise RuntimeError(f"{path} is of the {found} vocoder, not of {kind.name}")
     state = fold_weight_norm(state)
     known = infer_conf(state, conf.get("flow_conf", {}).get("unet_heads"))
-    model = VoiceGenerator(**{k: {**known[k], **conf.get(k, {})} for k in known})
-    load_strictly(model, state, f"{path} does not fit the cosyvoice vocoder", LISTED)
+    model = kind(**{k: {**known[k], **conf.get(k, {})} for k in known})
+    load_strictly(model, state, f"{path} does not fit the {kind.name} vocoder", LISTED)
     return model.to(device).eval()
 
 

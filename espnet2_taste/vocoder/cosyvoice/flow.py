@@ -32,8 +32,11 @@ class Flow(nn.Module):
         unet_size, unet_heads, unet_head_size: of the U-Net.
         unet_blocks: transformer blocks of each of its stages.
         unet_mid_stages: its stages between down and up.
-        num_steps, guidance, drop_rate, sigma: see :class:`ConditionalFlowMatching`.
+        num_steps, guidance, drop_rate, sigma, t_scheduler: see
+            :class:`ConditionalFlowMatching`.
     """
+
+    unet_class = UNet
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Flow(nn.Module):
         guidance: float = 0.7,
         drop_rate: float = 0.2,
         sigma: float = 1e-6,
+        t_scheduler: str = "cosine",
     ):
         super().__init__()
         self.num_units = num_units
@@ -66,21 +70,18 @@ class Flow(nn.Module):
         mel_size = self.mel_size = self.mel_spec.num_mels
         self.input_embedding = nn.Embedding(num_units, embed_size)
         self.spk_embed_affine_layer = nn.Linear(spk_embed_dim, mel_size)
-        self.encoder = RelPosEncoder(
+        self.encoder = self.make_encoder(
             embed_size,
             encoder_size,
             encoder_heads,
             encoder_ffn_size,
             encoder_blocks,
             dropout,
-            "conformer",
-            causal=False,
-            attention_dropout=dropout,
         )
         self.encoder_proj = nn.Linear(encoder_size, mel_size)
-        self.length_regulator = LengthRegulator(mel_size)
+        self.length_regulator = self.make_regulator()
         self.decoder = ConditionalFlowMatching(
-            UNet(
+            self.unet_class(
                 mel_size,
                 unet_size,
                 unet_heads,
@@ -92,7 +93,19 @@ class Flow(nn.Module):
             guidance,
             drop_rate,
             sigma,
+            t_scheduler,
         )
+
+    def make_encoder(self, *sizes) -> nn.Module:
+        """Of input size, size, heads, feed-forward size, blocks and dropout."""
+        dropout = sizes[-1]
+        return RelPosEncoder(
+            *sizes, "conformer", causal=False, attention_dropout=dropout
+        )
+
+    def make_regulator(self) -> nn.Module | None:
+        """What brings units to frames; None: the encoder does."""
+        return LengthRegulator(self.mel_size)
 
     def count_frames(self, units):
         """Mel frames of a number of units, see :meth:`MelSpec.count_frames`."""

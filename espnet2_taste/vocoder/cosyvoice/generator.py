@@ -19,10 +19,13 @@ class VoiceGenerator(torch.nn.Module):
         hift_conf: arguments of :class:`HiFT`; None: the published sizes.
     """
 
+    name = "cosyvoice"  # the choice
+    flow_class, hift_class = Flow, HiFT
+
     def __init__(self, flow_conf: dict | None = None, hift_conf: dict | None = None):
         super().__init__()
-        self.flow = Flow(**(flow_conf or {}))
-        self.hift = HiFT(**(hift_conf or {}))
+        self.flow = self.flow_class(**(flow_conf or {}))
+        self.hift = self.hift_class(**(hift_conf or {}))
         flow, hift = asdict(self.flow.mel_spec), asdict(self.hift.mel_spec)
         other = [f"{k} {v} and {hift[k]}" for k, v in flow.items() if v != hift[k]]
         if other:

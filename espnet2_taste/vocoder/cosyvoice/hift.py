@@ -88,9 +88,14 @@ class HiFT(nn.Module):
         upsample_kernels: sizes of the convolutions that do it.
         source_kernels: of each level's residual block for the excitation.
 
+    Attributes:
+        reach: frames around one that its samples depend on, given the excitation.
+
     Raises:
         ValueError: rates that do not make the mel's hop.
     """
+
+    source_class = HarmonicSource
 
     def __init__(
         self,
@@ -112,7 +117,7 @@ class HiFT(nn.Module):
             )
         mel_size = self.mel_size = self.mel_spec.num_mels
         self.f0_predictor = F0Predictor(mel_size, f0_size)
-        self.m_source = HarmonicSource(self.mel_spec)
+        self.m_source = self.source_class(self.mel_spec)
         self.conv_pre = nn.Conv1d(mel_size, base_size, 7, padding=3)
         sizes = [base_size >> level for level in range(1, len(upsample_rates) + 1)]
         self.ups = nn.ModuleList(
@@ -138,6 +143,7 @@ class HiFT(nn.Module):
             ResBlock(size, kernel) for size in sizes for kernel in KERNELS
         )
         self.conv_post = nn.Conv1d(sizes[-1], 2 * BINS, 7, padding=3)
+        self.reach = _reach(upsample_rates, upsample_kernels, source_kernels)
 
     def forward(
         self,
@@ -159,6 +165,10 @@ class HiFT(nn.Module):
         source = self.m_source(
             self.f0_predictor(mel) if f0 is None else f0, offsets, noise
         )
+        return self.decode(mel, source)
+
+    def decode(self, mel: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        """Waveform (B, hop T) of a mel and its excitation (B, hop T)."""
         spectrum = torch.stft(source, **self._stft(mel), return_complex=True)
         spectrum = torch.cat([spectrum.real, spectrum.imag], 1)
         x = self.conv_pre(mel)
@@ -188,3 +198,22 @@ class HiFT(nn.Module):
 def _down_rates(rates: tuple[int, ...]) -> list[int]:
     """How much slower each level is than the last one: (8, 5, 3) -> [15, 3, 1]."""
     return [math.prod(rates[level + 1 :]) for level in range(len(rates))]
+
+
+def _reach(rates, kernels, source_kernels) -> int:
+    """Frames to either side that the generator looks at, mel and excitation."""
+    outer, longest = N_FFT / STFT_HOP + 4, 0.0  # inverse STFT and conv_post
+    total = math.prod(rates)
+    reach = outer / total
+    for level in reversed(range(len(rates))):
+        rate = math.prod(rates[: level + 1])  # samples a frame
+        reach += (_block_reach(max(KERNELS)) + 1) / rate
+        source = _block_reach(source_kernels[level]) + 2
+        longest = max(longest, reach + source / rate + N_FFT / STFT_HOP / total)
+        reach += (kernels[level] / 2 + 1) / rate
+    return math.ceil(max(longest, reach + 3))  # conv_pre
+
+
+def _block_reach(kernel: int) -> int:
+    """Samples to either side that a :class:`ResBlock` looks at."""
+    return sum(dilation + 1 for dilation in DILATIONS) * (kernel - 1) // 2

@@ -69,7 +69,12 @@ class HarmonicSource(torch.nn.Module):
         fundamental = torch.arange(NUM_HARMONICS, device=f0.device) == 0
         offsets = offsets.masked_fill(fundamental, 0.0)
         cycles = self.phase(f0, self.spec).to(f0.dtype)
-        phase = 2 * math.pi * cycles + offsets[..., None]
+        return self.excite(f0, 2 * math.pi * cycles + offsets[..., None], noise)
+
+    def excite(
+        self, f0: torch.Tensor, phase: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
+        """Signal of known phases, (B, NUM_HARMONICS, hop T) radians."""
         voiced = (
             (f0 > VOICED_HZ).to(f0.dtype).repeat_interleave(self.spec.hop, 1)[:, None]
         )

@@ -1,7 +1,7 @@
 """The velocity v(x, t | mu, speaker, cond) of the flow: a 1-d U-Net with attention.
 
-Two resolutions, T and ceil(T / 2) frames. Names of parameters are those of the
-published checkpoints (``flow.decoder.estimator.*``).
+Two resolutions, T and ceil(T / 2) frames (CosyVoice 2's has one). Names of parameters
+are those of the published checkpoints (``flow.decoder.estimator.*``).
 """
 
 import math
@@ -33,11 +33,11 @@ class ConvBlock(nn.Module):
 class ResNet(nn.Module):
     """Two blocks, the time added between them, around a 1x1 convolution."""
 
-    def __init__(self, in_size: int, size: int, time_size: int):
+    def __init__(self, in_size: int, size: int, time_size: int, block=ConvBlock):
         super().__init__()
-        self.block1 = ConvBlock(in_size, size)
+        self.block1 = block(in_size, size)
         self.mlp = nn.Sequential(nn.Mish(), nn.Linear(time_size, size))
-        self.block2 = ConvBlock(size, size)
+        self.block2 = block(size, size)
         self.res_conv = nn.Conv1d(in_size, size, 1)
 
     def forward(
@@ -59,11 +59,14 @@ class Attention(nn.Module):
             self.add_module(name, nn.Linear(size, num_heads * head_size, bias=False))
         self.to_out = nn.ModuleList([nn.Linear(num_heads * head_size, size)])
 
-    def forward(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, padding: Padding) -> torch.Tensor:
         query, key, value = (
             linear(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for linear in (self.to_q, self.to_k, self.to_v)
         )
+        if padding.past is not None:
+            key, value = padding.past.append(self, key, value)
+        bias = padding.bias
         if bias is not None and bias.dtype != torch.bool:
             bias = bias.to(query.dtype)  # SDPA misreads a mask of another type
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
@@ -106,8 +109,8 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(size)
         self.ff = FeedForward(size)
 
-    def forward(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        x = x + self.attn1(self.norm1(x), bias)
+    def forward(self, x: torch.Tensor, padding: Padding) -> torch.Tensor:
+        x = x + self.attn1(self.norm1(x), padding)
         return x + self.ff(self.norm3(x))
 
 
@@ -133,6 +136,8 @@ class UNet(nn.Module):
         num_mid_stages: stages between down and up.
     """
 
+    conv_block = ConvBlock
+    num_levels = 2  # resolutions
     padding = staticmethod(Padding.of)
 
     def __init__(
@@ -158,28 +163,36 @@ class UNet(nn.Module):
             blocks = (
                 TransformerBlock(size, num_heads, head_size) for _ in range(num_blocks)
             )
-            resnet = ResNet(in_size, size, time_size)
+            resnet = ResNet(in_size, size, time_size, self.conv_block)
             return nn.ModuleList([resnet, nn.ModuleList(blocks), *resample])
 
-        def plain() -> nn.Conv1d:
-            return nn.Conv1d(size, size, 3, padding=1)
+        def halve() -> Resample:
+            return Resample(nn.Conv1d(size, size, 3, stride=2, padding=1))
 
-        halve = Resample(nn.Conv1d(size, size, 3, stride=2, padding=1))
-        double = Resample(nn.ConvTranspose1d(size, size, 4, stride=2, padding=1))
+        def double() -> Resample:
+            return Resample(nn.ConvTranspose1d(size, size, 4, stride=2, padding=1))
+
+        changes = self.num_levels - 1  # of the resolution; the last level has none
+        down = [halve() for _ in range(changes)] + [self.plain(size)]
+        up = [double() for _ in range(changes)] + [self.plain(size)]
+        in_sizes = [self.in_size] + changes * [size]
         self.down_blocks = nn.ModuleList(
-            [stage(self.in_size, halve), stage(size, plain())]
+            stage(in_size, last) for in_size, last in zip(in_sizes, down, strict=True)
         )
         self.mid_blocks = nn.ModuleList(stage(size) for _ in range(num_mid_stages))
-        self.up_blocks = nn.ModuleList(
-            [stage(2 * size, double), stage(2 * size, plain())]
-        )
-        self.final_block = ConvBlock(size, size)
+        self.up_blocks = nn.ModuleList(stage(2 * size, last) for last in up)
+        self.final_block = self.conv_block(size, size)
         self.final_proj = nn.Conv1d(size, mel_size, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv1d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+    @staticmethod
+    def plain(size: int) -> nn.Module:
+        """The convolution at the end of a stage that keeps the resolution."""
+        return nn.Conv1d(size, size, 3, padding=1)
 
     def stages(self) -> list[nn.ModuleList]:
         """All stages in the order they are run."""
@@ -217,25 +230,42 @@ class UNet(nn.Module):
         Returns:
             (B, mel_size, T), zeros in the padding.
         """
-        full = self.padding(mask)
-        half = self.padding(mask if mask is None else mask[..., ::2])
+        halves = [mask if mask is None else mask[..., :: 2**n] for n in range(2)]
+        paddings = [self.padding(half) for half in halves[: self.num_levels]]
+        return masked(self.run(x, mu, time, speaker, cond, paddings), mask)
+
+    def run(
+        self,
+        x: torch.Tensor,
+        mu: torch.Tensor,
+        time: torch.Tensor,
+        speaker: torch.Tensor,
+        cond: torch.Tensor,
+        paddings: list[Padding],
+    ) -> torch.Tensor:
+        """:meth:`forward` with a padding for each resolution; its result has some."""
         steps = iter(time.unbind(1))
         speaker = speaker[..., None].expand(-1, -1, x.size(2))
         x = torch.cat([x, mu, speaker, cond], 1)
         skips = []
-        for stage, padding in zip(self.down_blocks, (full, half), strict=True):
+        for stage, padding in zip(self.down_blocks, paddings, strict=True):
             x = self._run(stage, x, next(steps), padding)
             skips.append(x)
-            x = stage[2](masked(x, padding.conv))
+            x = self.convolve(stage[2], x, padding)
         for stage in self.mid_blocks:
-            x = self._run(stage, x, next(steps), half)
-        for stage, padding in zip(self.up_blocks, (half, full), strict=True):
+            x = self._run(stage, x, next(steps), paddings[-1])
+        for stage, padding in zip(self.up_blocks, paddings[::-1], strict=True):
             skip = skips.pop()
             x = torch.cat([x[..., : skip.size(2)], skip], 1)
             x = self._run(stage, x, next(steps), padding)
-            x = stage[2](masked(x, padding.conv))
-        x = masked(self.final_block(x, full), mask)
-        return masked(self.final_proj(x), mask)
+            x = self.convolve(stage[2], x, padding)
+        x = self.final_block(x, paddings[0])
+        return self.final_proj(masked(x, paddings[0].conv))
+
+    @staticmethod
+    def convolve(conv: nn.Module, x: torch.Tensor, padding: Padding) -> torch.Tensor:
+        """The convolution at the end of a stage."""
+        return conv(masked(x, padding.conv))
 
     @staticmethod
     def _run(
@@ -244,5 +274,5 @@ class UNet(nn.Module):
         """ResNet, then the transformer blocks: (B, in, T) -> (B, size, T)."""
         x = stage[0](x, time, padding).transpose(1, 2)
         for block in stage[1]:
-            x = block(x, padding.bias)
+            x = block(x, padding)
         return x.transpose(1, 2)

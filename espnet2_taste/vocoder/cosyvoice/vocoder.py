@@ -47,6 +47,9 @@ class CosyVoiceVocoder(AbsVocoder):
         seed: of the noise.
     """
 
+    generator_class = VoiceGenerator
+    view: dict = {}  # further arguments of the flow
+
     def __init__(self, model: VoiceGenerator, seed: int = 0):
         self.model = model
         self.seed = seed
@@ -75,7 +78,8 @@ class CosyVoiceVocoder(AbsVocoder):
                 ``{"unet_heads": 8, "num_steps": 5}``.
         """
         conf = {"hift": hift, "flow_conf": flow_conf, "hift_conf": hift_conf}
-        return cls(checkpoint.load(path, device, **conf), seed)
+        kind = cls.generator_class
+        return cls(checkpoint.load(path, device, kind, **conf), seed)
 
     @classmethod
     def pack(
@@ -160,8 +164,13 @@ class CosyVoiceVocoder(AbsVocoder):
                 f"{len(units)} units: fewer than {frames} x {flow.mel_size} do"
             )
         if noise is None:
-            noise = Noise.draw(flow.mel_spec, frames, known, self.seed, item_seed)
+            noise = self._draw(frames, known, item_seed)
         return _Job(frames, units, cond, noise)
+
+    def _draw(self, frames: int, known: int, item_seed: int) -> Noise:
+        """Noise of an utterance whose first ``known`` frames are its prompt's."""
+        mel_spec = self.model.flow.mel_spec
+        return Noise.draw(mel_spec, frames, known, self.seed, item_seed)
 
     def _mels(self, jobs: list[_Job], spk_emb: torch.Tensor) -> list[torch.Tensor]:
         """Mels (mel_size, T) without the prompts, from one batch."""
@@ -170,7 +179,7 @@ class CosyVoiceVocoder(AbsVocoder):
         cond = self._stack([job.cond for job in jobs], size).float()
         noise = self._stack([job.noise.flow for job in jobs])
         lengths = self._lengths([len(job.units) for job in jobs])
-        mel = self.model.flow(units, spk_emb, noise, lengths, cond)
+        mel = self.model.flow(units, spk_emb, noise, lengths, cond, **self.view)
         return [
             item[:, job.cond.size(1) : job.frames]
             for item, job in zip(mel, jobs, strict=True)
