@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
+from espnet2_taste.asr.transcript import Transcript
 from espnet2_taste.bin.score import main
 from espnet2_taste.evaluate.scorers import instruments
 from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter
@@ -94,8 +95,9 @@ class Parrot(AbsRecogniser):
 
     identity = "of a test"
 
-    def __call__(self, wavs):
-        return ["word " * (60 if np.abs(wav).max() > 0.45 else 1) for wav in wavs]
+    def transcribe(self, wavs):
+        times = [60 if np.abs(wav).max() > 0.45 else 1 for wav in wavs]
+        return [Transcript.of("word " * count) for count in times]
 
 
 def test_a_recogniser_that_repeats_itself_is_counted(rows, monkeypatch):
