@@ -178,7 +178,56 @@ TINY_DECODER = {
     "llm_heads": 2,
     "llm_ffn_size": 16,
 }
+QWEN2_0_5B = {
+    "model_type": "qwen2",
+    "vocab_size": 151936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "rope_theta": 1000000.0,
+}
+
+
+def test_the_streaming_decoder_is_cosyvoice_2_s_at_three_rates():
+    from math import log2
+
+    from espnet2_taste.nn.fusion import WeightedSumFusion
+    from espnet2_taste.taste.build import build_quantizer
+    from espnet2_taste.taste.speech_decoder.interleaved_lm import InterleavedLMDecoder
+
+    conf = read("train_taste_streaming_rvq.yaml")
+    decoder_conf = conf["speech_decoder_conf"]
+    assert decoder_conf.pop("lm_conf") == {"model": "Qwen/Qwen2-0.5B"}
+    decoder_conf["lm_conf"] = {"config": QWEN2_0_5B}
+    with torch.device("meta"):
+        decoder = InterleavedLMDecoder(
+            *(151643, 1280, 6561, 192), WeightedSumFusion, **decoder_conf
+        )
+    fusion = 1280 * 896 + 896 + 2
+    assert numbers(decoder) == 505_803_812 + fusion
+    for codebooks, bits in ((8, 150), (16, 300), (32, 600)):
+        form = conf["quantizer_conf"] | {"num_codebooks": codebooks}
+        quantizer = build_quantizer(conf["quantizer"], 1280, form)
+        per_second = 3 * codebooks * log2(quantizer.codebook_size)
+        assert abs(per_second - bits) < 10
+
+
 TINY_MASKED = {"size": 16, "num_layers": 1, "text_layers": 1, "num_heads": 2}
+TINY_LM = {
+    "model_type": "qwen2",
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+TINY_DECODERS = {
+    "unit_transformer": TINY_DECODER,
+    "masked_parallel": TINY_MASKED,
+    "interleaved_lm": {"lm_conf": {"config": TINY_LM}},
+}
 ONCE = {"max_epoch": 1, "batch_size": 3, "accum_grad": 1, "num_workers": 0}
 
 
@@ -196,20 +245,32 @@ def train(main, conf, data, files, folder):
     return torch.load(folder / "1epoch.pth", weights_only=True)
 
 
-@pytest.mark.parametrize("folder", ["", "masked_parallel"])
+CONFIGS = {
+    "unit_transformer": "train_taste_%s.yaml",
+    "masked_parallel": "masked_parallel/train_taste_%s.yaml",
+    "interleaved_lm": "train_taste_streaming_%s.yaml",
+}
+
+
+@pytest.mark.parametrize("decoder", CONFIGS)
 @pytest.mark.parametrize("name", ["text_only", "no_vq", "rvq"])
-def test_taste_trains(name, folder, tiny_data, tmp_path):
+def test_taste_trains(name, decoder, tiny_data, tmp_path):
     from espnet2_taste.bin.taste_train import main
 
-    conf = read(f"{folder}/train_taste_{name}.yaml".strip("/")) | TINY_TASTE | ONCE
+    conf = read(CONFIGS[decoder] % name) | TINY_TASTE | ONCE
     conf["token_model"] = str(tiny_data / "char.txt")
     conf["encoder_conf"].pop("model")
     conf["encoder_conf"]["config"] = TINY_ENCODER | {"num_mel_bins": 128}
     conf["aggregator_conf"].pop("init_from")
     conf["aggregator_conf"] |= TINY_AGGREGATOR
-    assert conf["speech_decoder"] == (folder or "unit_transformer")
-    conf["speech_decoder_conf"] |= TINY_MASKED if folder else TINY_DECODER
-    if name == "rvq":
+    assert conf["speech_decoder"] == decoder
+    conf["speech_decoder_conf"] |= TINY_DECODERS[decoder]
+    if decoder == "interleaved_lm":
+        conf["vocabularies"]["llm"] = {
+            "token_type": "char",
+            "token_model": conf["token_model"],
+        }
+    elif name == "rvq":
         conf["quantizer_conf"] |= TINY_QUANTIZER
     files = [
         (tiny_data / "wav.scp", "speech", "sound"),
@@ -219,7 +280,8 @@ def test_taste_trains(name, folder, tiny_data, tmp_path):
     ]
     state = train(main, conf, tiny_data, files, tmp_path)
     assert all(value.isfinite().all() for value in state.values())
-    assert any(key.endswith("_codebook.embed") for key in state) == (name == "rvq")
+    if decoder != "interleaved_lm":
+        assert any(key.endswith("_codebook.embed") for key in state) == (name == "rvq")
 
 
 @pytest.mark.parametrize("name", TASLM)

@@ -13,6 +13,7 @@ import torch
 from espnet2_taste.hub.conversion_plan import Part, Plan
 from espnet2_taste.hub.conversion_source import Checkpoint
 from espnet2_taste.hub.published_arguments import speech_decoder_conf
+from espnet2_taste.hub.published_llm import is_llm, plan_llm
 from espnet2_taste.hub.published_names import (
     AGGREGATOR,
     ENCODER,
@@ -83,6 +84,8 @@ def plan_decoder(checkpoint: Stage1Checkpoint) -> Plan:
     Raises:
         ValueError: unknown or missing tensors.
     """
+    if is_llm(checkpoint.tensors):
+        return plan_llm(checkpoint.tensors, str(checkpoint.path))
     config = stage1_config(checkpoint.tensors, str(checkpoint.path))
     sizes = config["speech_decoder_config"]
     conf = speech_decoder_conf(config)

@@ -1,4 +1,5 @@
-"""Writing a packed model as the folder of a published TASTE checkpoint.
+"""Writing a packed model as the folder of a published TASTE checkpoint, or a decoder
+that came from CosyVoice as its ``llm.pt``.
 
 ``lm_head.weight`` is written even where it was left out, for then the reference starts
 with a random one.
@@ -17,8 +18,9 @@ from espnet2_taste.hub.conversion_source import SAFETENSORS, read_json
 from espnet2_taste.hub.pack import BACKBONES
 from espnet2_taste.hub.published import CONFIG, COSYVOICE, FILES
 from espnet2_taste.hub.published import TOKENIZER as LLAMA_TOKENIZER
+from espnet2_taste.hub.published_llm import decoder_tensors
 from espnet2_taste.io.atomic import new_folder
-from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.io.checkpoint import load_state, save_tensors
 from espnet2_taste.io.config import read_arguments
 from espnet2_taste.io.models import MANIFEST, MODELS, PUBLISHED, TOKENIZER, read_parts
 
@@ -40,6 +42,9 @@ def write_published(packed: Path, output: Path, config: Path | None = None) -> N
     """
     parts = read_parts(packed)
     models = [part for part in MODELS if part in parts]
+    if not models and "speech_decoder" in parts:
+        _write_cosyvoice(packed, parts, output)
+        return
     if not models:
         raise ValueError(f"{packed} is no packed model ({MANIFEST}) of {MODELS}")
     config = config or packed / PUBLISHED / CONFIG
@@ -52,11 +57,23 @@ def write_published(packed: Path, output: Path, config: Path | None = None) -> N
         shutil.copyfile(config, folder / CONFIG)
         if (packed / "taslm" / TOKENIZER).is_dir():
             shutil.copytree(packed / "taslm" / TOKENIZER, folder / LLAMA_TOKENIZER)
-        for part in {p for p, choice, _ in FILES if parts.get(p) == choice}:
-            shutil.copytree(packed / part, folder / COSYVOICE, dirs_exist_ok=True)
+        _copy_files(packed, parts, folder / COSYVOICE)
         save_file(tensors, folder / SAFETENSORS, metadata={"format": "pt"})
         shutil.copymode(folder / CONFIG, folder / SAFETENSORS)  # not the owner's only
     logging.info("%s: %d tensors", output, len(tensors))
+
+
+def _copy_files(packed: Path, parts: dict[str, str], folder: Path) -> None:
+    """The parts that are kept as they were published."""
+    for part in {p for p, choice, _ in FILES if parts.get(p) == choice}:
+        shutil.copytree(packed / part, folder, dirs_exist_ok=True)
+
+
+def _write_cosyvoice(packed: Path, parts: dict[str, str], output: Path) -> None:
+    """A CosyVoice folder: ``llm.pt`` and what was kept of it."""
+    with new_folder(output) as folder:
+        _copy_files(packed, parts, folder)
+        save_tensors(folder / "llm.pt", decoder_tensors(packed / "speech_decoder"))
 
 
 def published_tensors(
