@@ -23,21 +23,23 @@ class UnitsPreprocessor:
 
     Args:
         crop_units: its length; shorter utterances stay whole. None: no crop.
+        frames_per_unit: of the features.
     """
 
-    def __init__(self, crop_units: int | None):
-        self.crop_units = crop_units
+    def __init__(self, crop_units: int | None, frames_per_unit: int = FRAMES_PER_UNIT):
+        self.crop_units, self.frames_per_unit = crop_units, frames_per_unit
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
         """Raises ValueError on features that are no numbers, naming the utterance."""
         for name, array in data.items():
             check_numbers(f"utterance {uid}: {name}", array)
-        units = len(data["feats"]) // FRAMES_PER_UNIT
+        units = len(data["feats"]) // self.frames_per_unit
         if self.crop_units is None or units <= self.crop_units:
             return data
-        start = np.random.randint(units - self.crop_units + 1) * FRAMES_PER_UNIT
-        end = start + self.crop_units * FRAMES_PER_UNIT
-        return {**data, "feats": data["feats"][start:end]}
+        start = np.random.randint(units - self.crop_units + 1)
+        end = start + self.crop_units
+        frames = slice(start * self.frames_per_unit, end * self.frames_per_unit)
+        return {**data, "feats": data["feats"][frames]}
 
 
 class UnitsTask(PartTask):
@@ -62,7 +64,8 @@ class UnitsTask(PartTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
-        return UnitsPreprocessor(args.crop_units if train else None)
+        per_unit = args.model_conf.get("frames_per_unit", FRAMES_PER_UNIT)
+        return UnitsPreprocessor(args.crop_units if train else None, per_unit)
 
     @classmethod
     def new_model(cls, args: argparse.Namespace) -> WorldVQ:

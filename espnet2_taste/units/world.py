@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 
 SAMPLE_RATE = 16000
+BANDWIDTH = SAMPLE_RATE // 2  # Hz
 F0_PERIOD_S = 0.010
 F0_SHIFT = 160  # samples
 F0_PER_FRAME = 2
@@ -84,13 +85,16 @@ def interpolate_log_f0(f0: np.ndarray) -> np.ndarray:
     return np.interp(np.arange(len(f0)), voiced, np.log(f0[voiced]))
 
 
-def analyse(wav: np.ndarray, num_frames: int, num_ceps: int) -> np.ndarray:
+def analyse(
+    wav: np.ndarray, num_frames: int, num_ceps: int, bandwidth: int = BANDWIDTH
+) -> np.ndarray:
     """Waveform -> WORLD features.
 
     Args:
         wav: (N,) float waveform at 16 kHz in [-1, 1].
         num_frames: T; the waveform is padded with zeros (or cut) to T frame shifts.
         num_ceps: cepstral coefficients, C.
+        bandwidth: Hz; they describe the envelope up to here (8 kHz recordings: 4000).
 
     Returns:
         (T, NUM_PITCH + C) float32: log-F0, voicing, cepstrum.
@@ -110,11 +114,23 @@ def analyse(wav: np.ndarray, num_frames: int, num_ceps: int) -> np.ndarray:
         np.ascontiguousarray(times[coarse]),
         SAMPLE_RATE,
     )
-    power = np.maximum(power, POWER_FLOOR)
-    ceps = pyworld.code_spectral_envelope(power, SAMPLE_RATE, num_ceps)
+    bins = _bins(power.shape[1], bandwidth)
+    power = np.ascontiguousarray(np.maximum(power[:, :bins], POWER_FLOOR))
+    ceps = pyworld.code_spectral_envelope(power, 2 * bandwidth, num_ceps)
     log_f0 = interpolate_log_f0(f0).reshape(num_frames, F0_PER_FRAME)
     voicing = (f0 > 0).reshape(num_frames, F0_PER_FRAME)
     return np.column_stack([log_f0, voicing, ceps]).astype(np.float32)
+
+
+def _bins(num_bins: int, bandwidth: int) -> int:
+    """Of ``num_bins`` from 0 to 8 kHz, those up to ``bandwidth``.
+
+    Raises:
+        ValueError: it is none of 1000, 2000, 4000 and 8000 Hz.
+    """
+    if bandwidth not in (1000, 2000, 4000, 8000):
+        raise ValueError(f"bandwidth {bandwidth}: expected 1000, 2000, 4000 or 8000 Hz")
+    return (num_bins - 1) * bandwidth // BANDWIDTH + 1
 
 
 def _aperiodicity(voiced: np.ndarray, num_bins: int) -> np.ndarray:
@@ -136,11 +152,12 @@ def _upsample(ceps: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(fine.reshape(-1, ceps.shape[1]))
 
 
-def synthesise(features: np.ndarray) -> np.ndarray:
+def synthesise(features: np.ndarray, bandwidth: int = BANDWIDTH) -> np.ndarray:
     """WORLD features -> waveform.
 
     Args:
         features: (T, NUM_PITCH + C): log-F0, voicing (voiced above .5), cepstrum.
+        bandwidth: of :func:`analyse`; there is silence above it.
 
     Returns:
         (T * FRAME_SHIFT,) float32 waveform, scaled down where it would clip.
@@ -154,13 +171,18 @@ def synthesise(features: np.ndarray) -> np.ndarray:
     voiced = features[:, F0_PER_FRAME:NUM_PITCH].ravel() > 0.5
     f0 = np.exp(np.clip(log_f0, np.log(F0_FLOOR_HZ), np.log(F0_CEIL_HZ)))
     fft_size = pyworld.get_cheaptrick_fft_size(SAMPLE_RATE)
+    num_bins = fft_size // 2 + 1
+    bins = _bins(num_bins, bandwidth)
     power = pyworld.decode_spectral_envelope(
-        _upsample(features[:, NUM_PITCH:]), SAMPLE_RATE, fft_size
+        _upsample(features[:, NUM_PITCH:]), 2 * bandwidth, 2 * (bins - 1)
     )
+    if bins < num_bins:
+        above = ((0, 0), (0, num_bins - bins))
+        power = np.pad(power, above, constant_values=POWER_FLOOR)
     wav = pyworld.synthesize(
         np.where(voiced, f0, 0.0),
         power,
-        _aperiodicity(voiced, fft_size // 2 + 1),
+        _aperiodicity(voiced, num_bins),
         SAMPLE_RATE,
         F0_PERIOD_S * 1000,
     )

@@ -1,11 +1,12 @@
-"""The `world_vq` units: a VQ autoencoder on WORLD features (25 Hz, one stream).
+"""The `world_vq` units: a VQ autoencoder on WORLD features (25 or 50 Hz, one stream).
 
 It stands in for the paper's S3 units (Section 3.1) where no pretrained weights are
 wanted. The encoder sees absolute log-F0 and timbre; the decoder is told the speaker
 by an embedding, so codes go to what the speaker does not explain: phones and pitch.
 
-An utterance of N samples at 16 kHz has ``ceil(N / 640)`` units; unit u covers samples
-[640 u, 640 (u + 1)), the last one padded with zeros.
+With S = 320 ``frames_per_unit`` samples at 16 kHz a unit, an utterance of N samples has
+``ceil(N / S)`` units; unit u covers samples [S u, S (u + 1)), the last one padded with
+zeros.
 """
 
 from pathlib import Path
@@ -26,7 +27,6 @@ from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.analysis import (
     FRAMES_PER_UNIT,
     NUM_CEPS,
-    SAMPLES_PER_UNIT,
     world_features,
 )
 
@@ -66,6 +66,9 @@ class WorldVQ(AbsESPnetModel):
             alike, 1 is the log-spectral distance.
         spk_noise: standard deviation of noise on each dimension of the embeddings in
             training, so that unseen speakers are not far from what the decoder knows.
+        frames_per_unit: of 20 ms: 2 are 25 units a second, 1 is 50.
+        bandwidth: Hz that the cepstrum describes; 4000 for recordings of 8 kHz, whose
+            empty upper half would else be what most coefficients are spent on.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class WorldVQ(AbsESPnetModel):
         f0_weight: float = 4.0,
         ceps_exponent: float = 0.5,
         spk_noise: float = 0.05,
+        frames_per_unit: int = FRAMES_PER_UNIT,
+        bandwidth: int = world.BANDWIDTH,
     ):
         super().__init__()
         self.f0_weight = f0_weight
@@ -91,7 +96,8 @@ class WorldVQ(AbsESPnetModel):
         self.num_ceps = num_ceps
         self.spk_embed_dim = spk_embed_dim
         self.feature_dim = world.NUM_PITCH + num_ceps
-        unit_dim = FRAMES_PER_UNIT * self.feature_dim
+        self.frames_per_unit, self.bandwidth = frames_per_unit, bandwidth
+        unit_dim = frames_per_unit * self.feature_dim
         self.register_buffer("mean", torch.zeros(self.feature_dim))
         self.register_buffer("scale", torch.ones(self.feature_dim))
         self.encoder_in = nn.Linear(unit_dim, hidden_size)
@@ -129,7 +135,7 @@ class WorldVQ(AbsESPnetModel):
         self.mean[voicing], self.scale[voicing] = 0.5, 0.5
 
     def latents(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Features (B, 2 U, D) and (B, U, 1) bool -> (B, U, code_dim)."""
+        """Features (B, F U, D) and (B, U, 1) bool -> (B, U, code_dim)."""
         x = (features - self.mean) / self.scale
         x = self.encoder_in(x.reshape(*mask.shape[:2], -1))
         for block in self.encoder:
@@ -140,7 +146,7 @@ class WorldVQ(AbsESPnetModel):
         self, codes: torch.Tensor, spk_emb: torch.Tensor | None, mask: torch.Tensor
     ) -> torch.Tensor:
         """Code vectors (B, U, code_dim), speakers (B, S), (B, U, 1) bool ->
-        normalised features (B, 2 U, D); the voicing columns are logits."""
+        normalised features (B, F U, D); the voicing columns are logits."""
         x = self.decoder_in(codes)
         if self.speaker is not None:
             x = x + self.speaker(F.normalize(spk_emb, dim=-1)).unsqueeze(1)
@@ -159,16 +165,17 @@ class WorldVQ(AbsESPnetModel):
         """Training loss.
 
         Args:
-            feats: (B, 2 U, D) WORLD features, padded with anything.
-            feats_lengths: (B,) int64 frames of each row, two per unit.
+            feats: (B, F U, D) WORLD features, padded with anything;
+                F = ``frames_per_unit``.
+            feats_lengths: (B,) int64 frames of each row, F per unit.
             spk_emb: (B, S) speaker embeddings; not needed without conditioning.
             kwargs: ignored (``utt_id``).
 
         Returns:
             loss, statistics and the batch size.
         """
-        lengths = feats_lengths // FRAMES_PER_UNIT
-        mask = length_mask(lengths, feats.shape[1] // FRAMES_PER_UNIT)
+        lengths = feats_lengths // self.frames_per_unit
+        mask = length_mask(lengths, feats.shape[1] // self.frames_per_unit)
         codes, _, commit = self.quantizer(
             self.latents(feats, mask.unsqueeze(-1)), mask=mask
         )
@@ -176,7 +183,7 @@ class WorldVQ(AbsESPnetModel):
             spk_emb = spk_emb + self.spk_noise * torch.randn_like(spk_emb)
         output = self.reconstruct(codes, spk_emb, mask.unsqueeze(-1))
         target = (feats - self.mean) / self.scale
-        frames = mask.repeat_interleave(FRAMES_PER_UNIT, dim=1)
+        frames = mask.repeat_interleave(self.frames_per_unit, dim=1)
         output, target = output[frames], target[frames]  # (frames, D)
 
         pitch, voice = world.F0_PER_FRAME, world.NUM_PITCH
@@ -201,8 +208,8 @@ class WorldVQ(AbsESPnetModel):
 
     @torch.no_grad()
     def encode(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Features (B, 2 U, D), (B,) int64 -> (B, U) int64 units; padding is -1."""
-        mask = length_mask(lengths, features.shape[1] // FRAMES_PER_UNIT)
+        """Features (B, F U, D), (B,) int64 -> (B, U) int64 units; padding is -1."""
+        mask = length_mask(lengths, features.shape[1] // self.frames_per_unit)
         latents = self.latents(features, mask.unsqueeze(-1))
         distances = torch.cdist(latents, self.quantizer.codebook.unsqueeze(0))
         return distances.argmin(-1).masked_fill(~mask, -1)
@@ -211,7 +218,7 @@ class WorldVQ(AbsESPnetModel):
     def decode(
         self, units: torch.Tensor, lengths: torch.Tensor, spk_emb: torch.Tensor | None
     ) -> torch.Tensor:
-        """Units (B, U) int64 (padding: any), (B,), (B, S) -> features (B, 2 U, D)
+        """Units (B, U) int64 (padding: any), (B,), (B, S) -> features (B, F U, D)
         in WORLD's units, voicing as probabilities."""
         mask = length_mask(lengths, units.shape[1]).unsqueeze(-1)
         codes = self.quantizer.get_codes_from_indices(units.clamp(min=0))
@@ -230,10 +237,10 @@ class WorldVQUnitExtractor(AbsUnitExtractor):
     """
 
     sample_rate = world.SAMPLE_RATE
-    unit_rate = world.SAMPLE_RATE / SAMPLES_PER_UNIT
 
     def __init__(self, model: WorldVQ):
         self.model = model
+        self.unit_rate = world.SAMPLE_RATE / (world.FRAME_SHIFT * model.frames_per_unit)
         self.num_units = model.num_units
 
     @classmethod
@@ -246,14 +253,16 @@ class WorldVQUnitExtractor(AbsUnitExtractor):
         copy_model(path, folder, WorldVQ, "bin/units_train.py")
 
     def __call__(self, wavs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """1-D float waveforms at 16 kHz -> 1-D int64 units, ceil(N / 640) each."""
-        features = [world_features(as_speech(wav), self.model.num_ceps) for wav in wavs]
+        """1-D float waveforms at 16 kHz -> 1-D int64 units, ceil(N / S) each."""
+        model = self.model
+        conf = model.num_ceps, model.frames_per_unit, model.bandwidth
+        features = [world_features(as_speech(wav), *conf) for wav in wavs]
         return self.encode_features(features)
 
     def encode_features(self, features: list[np.ndarray]) -> list[torch.Tensor]:
-        """(2 U, D) WORLD features of each utterance -> (U,) int64 units on the CPU."""
+        """(F U, D) WORLD features of each utterance -> (U,) int64 units on the CPU."""
         device = self.model.mean.device
-        lengths = torch.tensor([len(x) // FRAMES_PER_UNIT for x in features])
+        lengths = torch.tensor([len(x) // self.model.frames_per_unit for x in features])
         if lengths.sum() == 0:
             return [torch.zeros(0, dtype=torch.int64) for _ in features]
         padded = nn.utils.rnn.pad_sequence(

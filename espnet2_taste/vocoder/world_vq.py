@@ -6,13 +6,12 @@ import torch
 
 from espnet2_taste.io.model_folder import copy_model, load_model
 from espnet2_taste.units import world
-from espnet2_taste.units.analysis import FRAMES_PER_UNIT
 from espnet2_taste.units.world_vq import WorldVQ, WorldVQUnitExtractor
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
 
 class WorldVQVocoder(AbsVocoder):
-    """Units + speaker embedding -> 16 kHz waveform of 640 samples a unit.
+    """Units + speaker embedding -> 16 kHz waveform of 640 samples a 25 Hz unit.
 
     The network decodes the batch at once; WORLD then synthesises each utterance.
 
@@ -49,7 +48,8 @@ class WorldVQVocoder(AbsVocoder):
         features = self.model.decode(
             padded.to(device), lengths.to(device), spk_emb.to(device)
         ).cpu()
+        frames = (lengths * self.model.frames_per_unit).tolist()
         return [
-            torch.from_numpy(world.synthesise(item[: n * FRAMES_PER_UNIT].numpy()))
-            for item, n in zip(features, lengths.tolist(), strict=True)
+            torch.from_numpy(world.synthesise(item[:n].numpy(), self.model.bandwidth))
+            for item, n in zip(features, frames, strict=True)
         ]

@@ -53,6 +53,24 @@ def test_analysis_and_synthesis_keep_pitch_and_level():
     assert 0.5 < level < 2.0
 
 
+def test_a_narrow_band_is_described_alone():
+    rng = np.random.default_rng(0)
+    noise = np.fft.rfft(0.1 * rng.normal(size=12800))
+    noise[6400 // 2 :] = 0  # a recording of 8 kHz
+    wav = np.fft.irfft(noise)
+
+    def spectra(bandwidth):
+        copy = world.synthesise(world.analyse(wav, 40, 24, bandwidth), bandwidth)
+        return np.abs(np.fft.rfft(copy)) ** 2
+
+    narrow = spectra(4000)
+    assert narrow[3400:].sum() < 1e-3 * narrow.sum()
+    level = narrow[200:3000].sum() / (np.abs(noise[200:3000]) ** 2).sum()
+    assert 0.5 < level < 2.0
+    with pytest.raises(ValueError, match="bandwidth 3000: expected 1000, 2000"):
+        spectra(3000)
+
+
 def test_analysis_is_deterministic_and_survives_silence():
     rng = np.random.default_rng(0)
     wav = np.concatenate([np.zeros(3000), tone(120.0), 0.1 * rng.normal(size=2000)])

@@ -9,6 +9,7 @@ from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.units import load_unit_extractor, unit_extractor_choices, world
 from espnet2_taste.units.analysis import FRAMES_PER_UNIT
 from espnet2_taste.units.world_vq import WorldVQ, WorldVQUnitExtractor
+from espnet2_taste.vocoder import load_vocoder
 
 TINY = dict(num_units=16, num_ceps=8, spk_embed_dim=4, hidden_size=16, code_dim=8)
 
@@ -92,6 +93,18 @@ def test_padding_does_not_matter_to_encode_or_decode():
         torch.testing.assert_close(
             decoded[i, : FRAMES_PER_UNIT * length], features[0], rtol=1e-4, atol=1e-4
         )
+
+
+def test_units_of_20_ms_in_a_narrow_band(tmp_path):
+    conf = TINY | {"frames_per_unit": 1, "bandwidth": 4000}
+    save_model(tmp_path, train(**conf), {"model_conf": conf})
+    extractor = load_unit_extractor("world_vq", str(tmp_path))
+    assert extractor.unit_rate == 50.0
+    wav = torch.from_numpy(np.random.default_rng(0).normal(size=3000).astype("f"))
+    units = extractor([wav])
+    assert len(units[0]) == 10
+    vocoder = load_vocoder("world_vq", str(tmp_path))
+    assert len(vocoder(units, torch.randn(1, 4))[0]) == 10 * 320
 
 
 def test_extractor_round_trip(tmp_path):
