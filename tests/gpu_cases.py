@@ -12,7 +12,8 @@ import math
 import numpy as np
 import torch
 from tiny_vocoder import TINY as VOCODER
-from tiny_vocoder import tiny_voice_generator
+from tiny_vocoder import TINY2 as VOCODER2
+from tiny_vocoder import tiny_voice_generator, tiny_voice_generator2
 
 from benchmarks.setup import CONF, TASLM_DEFAULTS, TASTE_DEFAULTS, read_conf
 
@@ -201,24 +202,50 @@ def cosyvoice(device: str, size: int):
     return lambda: torch.cat(vocoder(units, speakers))
 
 
-def flow_training(device: str, size: int):
-    """A step of the flow's training."""
+def cosyvoice2_streams(device: str, size: int):
+    """Chunks of ``size`` streams, one of which is late."""
+    from espnet2_taste.vocoder.cosyvoice2.vocoder import CosyVoice2Vocoder
+
+    vocoder = CosyVoice2Vocoder(tiny_voice_generator2().to(device))
+    flow = VOCODER2["flow_conf"]
+    generator = torch.Generator().manual_seed(0)
+    units = torch.randint(flow["num_units"], (3, size, 10), generator=generator)
+    speakers = torch.randn(size, flow["spk_embed_dim"], generator=generator)
+
+    def call() -> torch.Tensor:
+        session = vocoder.open_streams(speakers)
+        wavs = session.push([None, *units[0, 1:]])
+        for part in units[1:]:
+            wavs += session.push(list(part))
+        return torch.cat(wavs + session.finish())
+
+    return call
+
+
+def flow_training(version: int):
+    """A case: a step of the flow's training, of CosyVoice 1 or 2."""
     from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
+    from espnet2_taste.vocoder.cosyvoice2.espnet_model import CausalFlowModel
 
-    torch.manual_seed(0)
-    model = FlowModel(VOCODER["flow_conf"] | {"dropout": 0.0}, prompt_rate=0.5)
-    model.to(device).train()
-    data = batch(device, size)
-    data["speech"] = data["speech"].repeat(1, 2)
-    data["speech_lengths"] = data["speech_lengths"] * 2
+    kind = {1: FlowModel, 2: CausalFlowModel}[version]
+    conf = {1: VOCODER, 2: VOCODER2}[version]["flow_conf"]
 
-    def step() -> torch.Tensor:
+    def case(device: str, size: int):
         torch.manual_seed(0)
-        loss, _, _ = model(**data)
-        loss.sum().backward()
-        return loss.detach()
+        model = kind(conf | {"dropout": 0.0}, prompt_rate=0.5).to(device).train()
+        data = batch(device, size)
+        data["speech"] = data["speech"].repeat(1, 2)
+        data["speech_lengths"] = data["speech_lengths"] * 2
 
-    return step
+        def step() -> torch.Tensor:
+            torch.manual_seed(0)
+            loss, _, _ = model(**data)
+            loss.sum().backward()
+            return loss.detach()
+
+        return step
+
+    return case
 
 
 def speaker(device: str, size: int):
@@ -276,13 +303,15 @@ TRAINING = {
     "taslm-token": train("taslm"),
     "taslm-latent": train("taslm", **LATENT),
     "taslm-taste2": train("taslm", **TASTE2),
-    "flow": flow_training,
+    "flow": flow_training(1),
+    "flow2": flow_training(2),
 }
 INFERENCE = {
     "codes-rvq": codes(),
     "codes-fsq": codes(quantizer="fsq", quantizer_conf=FSQ),
     "likelihood": likelihood,
     "cosyvoice": cosyvoice,
+    "cosyvoice2": cosyvoice2_streams,
     "xvector": speaker,
     "world_vq": world_units,
 }

@@ -37,6 +37,11 @@ PARTS = {
         ("speech_tokenizer_v1.onnx", "campplus.onnx", "flow.pt", "hift.pt"),
         "units, speaker encoder, vocoder",
     ),
+    "cosyvoice2": Published(
+        "FunAudioLLM/CosyVoice2-0.5B",
+        ("speech_tokenizer_v2.onnx", "campplus.onnx", "flow.pt", "hift.pt", "llm.pt"),
+        "units, speaker encoder, vocoder, unit LM that stream",
+    ),
     "llama": Published("meta-llama/Llama-3.2-1B", _TRANSFORMERS, "TASLM, gated"),
     "taste": Published(
         "MediaTek-Research/Llama-1B-TASTE-V0", ("*",), "all of it, for bin.convert"

@@ -24,7 +24,9 @@ COSYVOICE = "cosyvoice"
 FILES = (
     ("vocoder", "cosyvoice", ("voice_generator.pth",)),
     ("vocoder", "cosyvoice", ("flow.pt", "hift.pt")),
+    ("vocoder", "cosyvoice2", ("flow.pt", "hift.pt")),  # the weights tell
     ("units", "s3", ("speech_tokenizer_v1.onnx",)),
+    ("units", "s3", ("speech_tokenizer_v2.onnx",)),
     ("speaker", "campplus", ("speaker_embed.onnx",)),
     ("speaker", "campplus", ("campplus.onnx",)),
 )
@@ -144,18 +146,25 @@ def _find_files(path: Path) -> dict[str, tuple[str, list[Path]]]:
             if part not in found and all(f.is_file() for f in files):
                 found[part] = choice, files
     if "vocoder" in found:
-        _check_vocoder(found["vocoder"][1])
+        files = found["vocoder"][1]
+        found["vocoder"] = _check_vocoder(files), files
     return found
 
 
-def _check_vocoder(files: list[Path]) -> None:
-    from espnet2_taste.vocoder.cosyvoice.checkpoint import load
+def _check_vocoder(files: list[Path]) -> str:
+    """The vocoder that opens the files."""
+    from espnet2_taste.vocoder.cosyvoice.checkpoint import load, read, vocoder_of
+    from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
+    from espnet2_taste.vocoder.cosyvoice2.generator import VoiceGenerator2
 
     path = files[0] if len(files) == 1 else files[0].parent
     try:
-        load(path, device="meta")
+        choice = vocoder_of(read(path)[0])
+        kinds = {kind.name: kind for kind in (VoiceGenerator, VoiceGenerator2)}
+        load(path, device="meta", kind=kinds[choice])
     except RuntimeError as error:
         raise ValueError(str(error)) from None
+    return choice
 
 
 def _check_tokenizer(path: Path, vocab_size: int) -> None:

@@ -11,6 +11,7 @@ from espnet2_taste.tasks.options import check_data
 from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.tasks.speech_rate import CountsBins, at_rate
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
+from espnet2_taste.vocoder.cosyvoice2.espnet_model import CausalFlowModel
 
 
 class VocoderPreprocessor:
@@ -55,7 +56,7 @@ class VocoderPreprocessor:
 
 vocoder_choices = ClassChoices(
     "vocoder",
-    {"cosyvoice_flow": FlowModel},
+    {"cosyvoice_flow": FlowModel, "cosyvoice2_flow": CausalFlowModel},
     type_check=AbsESPnetModel,
     default="cosyvoice_flow",
 )

@@ -29,6 +29,9 @@ class FlowModel(AbsESPnetModel):
         spk_embed_dim: width of the speaker embeddings it takes.
     """
 
+    flow_class: type[Flow] = Flow
+    defaults: dict = {"unit_rate": 50.0, "mel_spec": {}}  # of flow_conf
+
     def __init__(
         self,
         flow_conf: dict | None = None,
@@ -37,7 +40,7 @@ class FlowModel(AbsESPnetModel):
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
-        self.flow = Flow(**(flow_conf or {}))
+        self.flow = self.flow_class(**(flow_conf or {}))
         if not (0 <= prompt_rate <= 1 and 0 <= max_prompt < 1):
             raise ValueError("prompt_rate and max_prompt are parts of 1")
         self.mel = TargetMel(self.flow.mel_spec)
@@ -47,12 +50,12 @@ class FlowModel(AbsESPnetModel):
         self.max_prompt = max_prompt
         self.extract_feats_in_collect_stats = extract_feats_in_collect_stats
 
-    @staticmethod
-    def rates(flow_conf: dict | None = None, **others) -> tuple[int, float]:
+    @classmethod
+    def rates(cls, flow_conf: dict | None = None, **others) -> tuple[int, float]:
         """Hz of the speech and units a second, of the arguments of the constructor."""
-        conf = flow_conf or {}
-        spec = MelSpec(**conf.get("mel_spec") or {})
-        return spec.sample_rate, conf.get("unit_rate", 50.0)
+        conf = cls.defaults | (flow_conf or {})
+        spec = MelSpec(**cls.defaults["mel_spec"] | (conf["mel_spec"] or {}))
+        return spec.sample_rate, conf["unit_rate"]
 
     def forward(
         self,
@@ -83,11 +86,23 @@ class FlowModel(AbsESPnetModel):
             generator = torch.Generator(speech.device).manual_seed(0)
         mel, frames = self.mel(speech, speech_lengths)
         units = units.masked_fill(~length_mask(units_lengths, units.size(1)), 0)
+        pairs = self._fit(units, units_lengths, mel, frames)
+        mel, frames = pairs[2:]
         draws = FlowDraws.like(mel, generator)
         cond = self._prompt(mel, frames, generator)
-        loss = self.flow.loss(units, units_lengths, mel, frames, spk_emb, cond, draws)
-        stats = {"loss": loss.detach().clone()}  # the trainer scales it in place
+        losses = self._losses(*pairs, spk_emb, cond, draws)
+        # the trainer scales the loss in place
+        stats = {name: value.detach().clone() for name, value in losses.items()}
+        loss = losses["loss"]
         return force_gatherable((loss, stats, len(units)), loss.device)
+
+    def _fit(self, units, units_lengths, mel, frames) -> tuple[torch.Tensor, ...]:
+        """Units and mel of each other's length, if the flow needs that."""
+        return units, units_lengths, mel, frames
+
+    def _losses(self, *batch) -> dict[str, torch.Tensor]:
+        """``loss`` and other statistics, of the arguments of :meth:`Flow.loss`."""
+        return {"loss": self.flow.loss(*batch)}
 
     def _prompt(
         self,
