@@ -25,6 +25,7 @@ DEFAULT_F0_HZ = 150.0  # where nothing is voiced
 # Power floor of the envelope: digital silence would otherwise be an outlier of
 # -40 nepers that the quantiser spends its codes on. Well below 16-bit dither.
 POWER_FLOOR = 1e-9
+PEAK = 0.99  # of a waveform that would clip
 
 
 def world() -> ModuleType:
@@ -152,6 +153,41 @@ def _upsample(ceps: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(fine.reshape(-1, ceps.shape[1]))
 
 
+def synthesis_parameters(
+    features: np.ndarray, bandwidth: int = BANDWIDTH
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(T, NUM_PITCH + C) features -> what WORLD synthesises, F = T * F0_PER_FRAME rows.
+
+    The arguments are those of :func:`synthesise`.
+
+    Returns:
+        (F,) Hz, 0 where unvoiced; (F, bins) power; (F, bins) aperiodicity. All but the
+        last row of power look at no later features.
+    """
+    features = features.astype(np.float64)
+    log_f0 = features[:, :F0_PER_FRAME].ravel()
+    voiced = features[:, F0_PER_FRAME:NUM_PITCH].ravel() > 0.5
+    f0 = np.exp(np.clip(log_f0, np.log(F0_FLOOR_HZ), np.log(F0_CEIL_HZ)))
+    pyworld = world()
+    fft_size = pyworld.get_cheaptrick_fft_size(SAMPLE_RATE)
+    num_bins = fft_size // 2 + 1
+    bins = _bins(num_bins, bandwidth)
+    power = pyworld.decode_spectral_envelope(
+        _upsample(features[:, NUM_PITCH:]), 2 * bandwidth, 2 * (bins - 1)
+    )
+    if bins < num_bins:
+        above = ((0, 0), (0, num_bins - bins))
+        power = np.pad(power, above, constant_values=POWER_FLOOR)
+    return np.where(voiced, f0, 0.0), power, _aperiodicity(voiced, num_bins)
+
+
+def render(f0: np.ndarray, power: np.ndarray, aperiodicity: np.ndarray) -> np.ndarray:
+    """:func:`synthesis_parameters` -> (F * F0_SHIFT,) float64, as loud as it comes."""
+    num_samples = len(f0) * F0_SHIFT
+    wav = world().synthesize(f0, power, aperiodicity, SAMPLE_RATE, F0_PERIOD_S * 1000)
+    return np.pad(wav, (0, max(0, num_samples - len(wav))))[:num_samples]
+
+
 def synthesise(features: np.ndarray, bandwidth: int = BANDWIDTH) -> np.ndarray:
     """WORLD features -> waveform.
 
@@ -162,30 +198,8 @@ def synthesise(features: np.ndarray, bandwidth: int = BANDWIDTH) -> np.ndarray:
     Returns:
         (T * FRAME_SHIFT,) float32 waveform, scaled down where it would clip.
     """
-    num_samples = len(features) * FRAME_SHIFT
-    if num_samples == 0:
+    if len(features) == 0:
         return np.zeros(0, dtype=np.float32)
-    pyworld = world()
-    features = features.astype(np.float64)
-    log_f0 = features[:, :F0_PER_FRAME].ravel()
-    voiced = features[:, F0_PER_FRAME:NUM_PITCH].ravel() > 0.5
-    f0 = np.exp(np.clip(log_f0, np.log(F0_FLOOR_HZ), np.log(F0_CEIL_HZ)))
-    fft_size = pyworld.get_cheaptrick_fft_size(SAMPLE_RATE)
-    num_bins = fft_size // 2 + 1
-    bins = _bins(num_bins, bandwidth)
-    power = pyworld.decode_spectral_envelope(
-        _upsample(features[:, NUM_PITCH:]), 2 * bandwidth, 2 * (bins - 1)
-    )
-    if bins < num_bins:
-        above = ((0, 0), (0, num_bins - bins))
-        power = np.pad(power, above, constant_values=POWER_FLOOR)
-    wav = pyworld.synthesize(
-        np.where(voiced, f0, 0.0),
-        power,
-        _aperiodicity(voiced, num_bins),
-        SAMPLE_RATE,
-        F0_PERIOD_S * 1000,
-    )
-    wav = np.pad(wav, (0, max(0, num_samples - len(wav))))[:num_samples]
+    wav = render(*synthesis_parameters(features, bandwidth))
     peak = np.abs(wav).max()
-    return (wav / peak * 0.99 if peak > 0.99 else wav).astype(np.float32)
+    return (wav / peak * PEAK if peak > PEAK else wav).astype(np.float32)

@@ -127,6 +127,11 @@ class WorldVQ(AbsESPnetModel):
             nn.LayerNorm(hidden_size), nn.Linear(hidden_size, unit_dim)
         )
 
+    @property
+    def reach(self) -> int:
+        """Units before and after one that its features depend on."""
+        return sum(block.conv.kernel_size[0] // 2 for block in self.decoder)
+
     def set_statistics(self, mean: torch.Tensor, std: torch.Tensor) -> None:
         """Normalise by these (feature_dim,) statistics; voicing stays 0 or 1."""
         self.mean.copy_(mean)

@@ -1,10 +1,16 @@
 """Vocoders while units arrive."""
 
+import random
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from espnet2_taste.units.unit_spec import UnitSpec
+from espnet2_taste.units.world_vq import WorldVQ
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
+from espnet2_taste.vocoder.world_vq import WorldVQVocoder
 
 SPEAKERS = torch.zeros(3, 4)
 
@@ -72,3 +78,45 @@ def test_what_does_not_fit_leaves_the_other_streams_alone():
         Tones().open_streams(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="at least one stream"):
         Tones().open_streams(SPEAKERS[:0])
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 999))
+def test_world_vq_decodes_each_unit_as_in_the_whole(seed):
+    """Features are equal; what WORLD makes of them: tests/units/test_world_stream."""
+    rng = random.Random(seed)
+    torch.manual_seed(0)
+    model = WorldVQ(num_units=16, num_ceps=8, spk_embed_dim=4, hidden_size=16).eval()
+    model.quantizer.codebook.normal_()
+    vocoder, pushed = WorldVQVocoder(model), [[], [], []]
+    units = [torch.randint(16, (n,)) for n in (40, 1, 17)]
+    speakers = torch.randn(3, 4)
+    whole = vocoder.features(units, speakers)
+    streams = vocoder.open_streams(speakers)
+    for row, one in enumerate(streams.world):
+        one.push = lambda x, last, row=row: pushed[row].append((x, last)) or x[:, 0]
+    waiting = [list(item.split(rng.randint(1, 12))) for item in units]
+    while any(waiting):
+        comes = [bool(w) and rng.random() < 0.6 for w in waiting]
+        pairs = list(zip(waiting, comes, strict=True))
+        items = [w.pop(0) if c else None for w, c in pairs]
+        streams.push(items, [c and not w and rng.random() < 0.5 for w, c in pairs])
+    streams.finish()
+    for features, parts in zip(whole, pushed, strict=True):
+        made = torch.cat([torch.from_numpy(x) for x, _ in parts])
+        torch.testing.assert_close(made, features, atol=1e-5, rtol=0)
+        assert [last for _, last in parts] == [False] * (len(parts) - 1) + [True]
+    held = [len(item) for item in streams.held]
+    assert max(held) <= 2 * model.reach + 12  # no more to read at each push
+
+
+def test_world_vq_is_heard_before_its_end():
+    model = WorldVQ(num_units=16, num_ceps=8, spk_embed_dim=4, hidden_size=16).eval()
+    vocoder = WorldVQVocoder(model)
+    units = torch.randint(16, (60,))
+    stream = vocoder.open_stream(SPEAKERS[0])
+    chunks = [stream.push(item) for item in units.split(10)]
+    chunks.append(stream.finish())
+    assert sum(map(len, chunks)) == len(vocoder([units], SPEAKERS[:1])[0]) == 60 * 640
+    assert all(len(chunk) == 6400 for chunk in chunks[1:-1])
+    assert all(chunk.dtype == torch.float32 for chunk in chunks)
