@@ -82,19 +82,30 @@ sharded() {
 datadir() { "${python}" -m espnet2_taste.bin.datadir "$@"; }
 
 # background <function> <args...>: at most nj at once; then wait_for_all, which fails
-# when one failed.
+# when one failed. Their ends are noted as they come: after hours another process may
+# have the number of one that ended, and its status be forgotten.
 # shellcheck disable=SC2030,SC2031
 background() {
-    while [ "$(jobs -rp | wc -l)" -ge "${nj}" ]; do sleep 0.2; done
-    ( background_pids=(); "$@" ) &
+    note_ended
+    while [ "${#background_pids[@]}" -ge "${nj}" ]; do sleep 0.2; note_ended; done
+    ( background_pids=() background_failed=false; "$@" ) &
     background_pids+=($!)
 }
-background_pids=()
+background_pids=() background_failed=false
+# shellcheck disable=SC2031
+note_ended() {
+    local pid running=()
+    for pid in "${background_pids[@]}"; do
+        if kill -0 "${pid}" 2> /dev/null; then running+=("${pid}")
+        else wait "${pid}" || background_failed=true; fi
+    done
+    background_pids=("${running[@]}")
+}
 # shellcheck disable=SC2031
 wait_for_all() {
-    local pid failed=false
+    local pid failed=${background_failed}
     for pid in "${background_pids[@]}"; do wait "${pid}" || failed=true; done
-    background_pids=()
+    background_pids=() background_failed=false
     ! "${failed}" || exit 1
 }
 

@@ -65,6 +65,18 @@ def test_background(bash, tmp_path):
     )
 
 
+def test_ends_in_the_background_are_noted_as_they_come(bash):
+    # numbers of processes come again: whoever asks late may be told of another
+    lines = """nj=1
+background bash -c 'exit 3'
+background bash -c 'exit 0'
+echo "${background_failed} ${#background_pids[@]}"
+wait_for_all
+"""
+    done = bash(lines)
+    assert done.stdout.split() == ["true", "1"] and done.returncode == 1
+
+
 def test_stages_that_are_skipped(bash):
     lines = "stage_2() { echo two; }\nstage_3() { echo three; }\n"
     done = bash(lines + "run_stage 2 title\nrun_stage 3 title\nrun_stage 10 title\n")
