@@ -1,11 +1,12 @@
 """Pitch of words relative to their speaker's mean; imports no torch (seconds)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.io.arks import ArkWriter, read_arks
-from espnet2_taste.io.tables import check_keys, read_table
+from espnet2_taste.io.arks import ArkWriter, load_array, read_arks
+from espnet2_taste.io.sorted_tables import join, sorted_entries
 
 
 def subtract_speaker_mean(
@@ -21,14 +22,22 @@ def subtract_speaker_mean(
         raw_dir: see above.
         known: ``speakers.scp`` of another set, whose speakers keep their mean.
     """
-    utt2spk = read_table(data_dir / "utt2spk")
-    sums = read_arks(raw_dir / "f0_sum.scp")
-    check_keys(data_dir / "utt2spk", utt2spk, sums)
-    prosody = read_arks(raw_dir / "prosody.scp")
+    utt2spk, f0_sum = data_dir / "utt2spk", raw_dir / "f0_sum.scp"
+
+    def rows(**more: Path) -> Iterator[tuple[str, str, np.ndarray, dict[str, str]]]:
+        """Utterance, speaker, (sum, frames), entries: one after the other."""
+        files = {"speaker": utt2spk, "sum": f0_sum} | more
+        tables = {name: sorted_entries(file) for name, file in files.items()}
+        for key, row in join(tables):
+            if "sum" not in row:
+                continue
+            if "speaker" not in row:
+                raise ValueError(f"{utt2spk}: {key} is missing")
+            yield key, row["speaker"], load_array(f"{f0_sum}: {key}", row["sum"]), row
+
     totals: dict[str, np.ndarray] = {}
-    for key in sums:
-        speaker = utt2spk[key]
-        totals[speaker] = totals.get(speaker, np.zeros(2)) + sums[key]
+    for _, speaker, sums, _ in rows():
+        totals[speaker] = totals.get(speaker, np.zeros(2)) + sums
     others = read_arks(known) if known else {}
     for speaker in totals:
         if speaker in others and others[speaker][1]:
@@ -36,10 +45,13 @@ def subtract_speaker_mean(
     with ArkWriter(raw_dir, "speakers") as writer:
         for speaker in sorted(totals):
             writer[speaker] = totals[speaker]
+    prosody = raw_dir / "prosody.scp"
     with ArkWriter(raw_dir / "relative", "prosody") as writer:
-        for key in sorted(prosody):
-            total = totals[utt2spk[key]]
-            rows = np.array(prosody[key])
-            if sums[key][1]:
-                rows[:, 0] -= np.float32(total[0] / total[1])
-            writer[key] = rows
+        for key, speaker, sums, row in rows(prosody=prosody):
+            if "prosody" not in row:
+                continue
+            total, frames = totals[speaker]
+            words = np.array(load_array(f"{prosody}: {key}", row["prosody"]))
+            if sums[1]:
+                words[:, 0] -= np.float32(total / frames)
+            writer[key] = words

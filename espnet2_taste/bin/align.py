@@ -23,7 +23,7 @@ from espnet2_taste.bin.options import (
     add_device_option,
     add_segmenter_option,
 )
-from espnet2_taste.io.arks import read_arks
+from espnet2_taste.io.arks import Arks
 from espnet2_taste.io.shards import Shard
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.io.wav_dir import WavDir
@@ -88,11 +88,11 @@ def main(args: argparse.Namespace) -> None:
         return
     data = WavDir(args.data_dir, args.key_file)
     texts, lengths = data.table("text"), data.lengths()
-    units = read_arks(args.units or args.data_dir / "units.scp")
+    units = Arks(args.units or args.data_dir / "units.scp", keys=data.wavs)
     segmenter = SEGMENTERS[args.segmenter]
     aligner = CTCAligner(args.asr_config, args.asr_model, args.device)
     rate = aligner.sample_rate
-    for keys in shard.batches(lengths):
+    for keys in shard.batches(lengths, data.ahead(rate)):
         wavs = data.read(keys, rate, shard)
         if not wavs:
             continue

@@ -10,6 +10,7 @@ from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io import datadir
 from espnet2_taste.io.shards import merge_shards
+from espnet2_taste.io.sorted_tables import sorted_entries
 from espnet2_taste.io.tables import read_table
 
 #: How ``subset`` takes N.
@@ -137,7 +138,7 @@ def unspelled(folder: Path, args: argparse.Namespace) -> dict[str, list[str]]:
         part = None if source.endswith(".yaml") else find_part(source, "taste")
         config = source if part is None else f"{part[1]}/config.yaml"
         configurations.append(read_training_config(config))
-    text = read_table(folder / "text", allow_empty=True)
+    text = sorted_entries(folder / "text", allow_empty=True)
     found = find_unspelled(text, configurations, args.bpe_model, args.segmenter)
     for utt, reason in found.items():
         logging.warning("%s: dropped: %s", utt, reason)

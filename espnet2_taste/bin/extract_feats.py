@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     if any(True for _ in frontend.parameters()):
         raise ValueError(f"{args.config}: its frontend is trained; use feats_type raw")
     data = WavDir(args.data_dir, args.key_file)
-    for keys in shard.batches(data.lengths()):
+    for keys in shard.batches(data.lengths(), data.ahead(rate)):
         wavs = data.read(keys, rate, shard)
         if not wavs:
             continue

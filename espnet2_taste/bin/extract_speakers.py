@@ -10,7 +10,10 @@ everywhere.
 
 import argparse
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.options import (
@@ -59,7 +62,7 @@ def extract(args: argparse.Namespace) -> None:
         choice, path, device=args.device, **args.speaker_conf
     )
     data = WavDir(args.data_dir, args.key_file)
-    for keys in shard.batches(sorted(data.wavs)):
+    for keys in shard.batches(data.order(), data.ahead(encoder.sample_rate)):
         wavs = data.read(keys, encoder.sample_rate, shard)
         if not wavs:
             continue
@@ -75,9 +78,9 @@ def extract(args: argparse.Namespace) -> None:
 
 def average(args: argparse.Namespace) -> None:
     """The speaker's mean, or its own vector, for each utterance."""
-    from espnet2_taste.io.arks import ArkWriter, read_arks
+    from espnet2_taste.io.arks import ArkWriter, load_array, read_arks
     from espnet2_taste.io.atomic import write_text
-    from espnet2_taste.io.tables import read_table
+    from espnet2_taste.io.sorted_tables import join, sorted_entries
     from espnet2_taste.speaker.average import speaker_means
 
     if Path(args.spk_emb).resolve().parent == args.output_dir.resolve():
@@ -85,34 +88,47 @@ def average(args: argparse.Namespace) -> None:
             f"--output_dir {args.output_dir} holds --spk_emb {args.spk_emb}: a killed "
             "run would destroy it; write elsewhere"
         )
-    arks, embeddings, skipped = read_arks(args.spk_emb), {}, []
-    for key in arks:
-        try:
-            embeddings[key] = arks[key]
-        except ValueError as error:  # one bad vector must not be its speaker's mean
-            skipped.append(key)
-            logging.warning("skipped %s: %s", key, error)
-    if not embeddings:
+    skipped: dict[str, str] = {}
+
+    def usable() -> Iterator[tuple[str, str, np.ndarray]]:
+        """Utterance, speaker and embedding: one after the other, they may be many."""
+        speakers = sorted_entries(args.data_dir / "utt2spk")
+        tables = {"spk_emb": sorted_entries(args.spk_emb), "utt2spk": speakers}
+        for key, row in join(tables):
+            if "spk_emb" not in row or key in skipped:
+                continue
+            if "utt2spk" not in row:
+                raise ValueError(f"{key} has an embedding but no speaker in utt2spk")
+            try:
+                vector = load_array(f"{args.spk_emb}: {key}", row["spk_emb"])
+            except ValueError as error:  # it must not be its speaker's mean
+                skipped[key] = str(error)
+                logging.warning("skipped %s: %s", key, error)
+                continue
+            yield key, row["utt2spk"], vector
+
+    means = speaker_means((speaker, vector) for _, speaker, vector in usable())
+    if not means:
         raise ValueError(f"{args.spk_emb} has no usable embedding")
-    utt2spk = read_table(args.data_dir / "utt2spk")
-    means = speaker_means(embeddings, utt2spk)
     if args.known:
-        known = read_arks(args.known)
+        known = read_arks(args.known)  # of speakers, who are few
         means |= {speaker: known[speaker] for speaker in means if speaker in known}
+    count = 0
     with (
         ArkWriter(args.output_dir, "speakers") as speakers,
         ArkWriter(args.output_dir, "spk_emb") as writer,
     ):
         for speaker in sorted(means):
             speakers[speaker] = means[speaker]
-        for key in sorted(embeddings):
+        for key, speaker, vector in usable():
             own = args.average == "utterance"
-            writer[key] = embeddings[key] if own else means[utt2spk[key]]
+            writer[key] = vector if own else means[speaker]
+            count += 1
     width = len(next(iter(means.values())))
     write_text(args.output_dir / "spk_embed_dim", f"{width}\n")
     logging.info(
         "%d utterances of %d speakers, %d skipped%s",
-        len(embeddings),
+        count,
         len(means),
         len(skipped),
         ": " + ", ".join(skipped) if skipped else "",

@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     import numpy as np
     import torch
 
-    from espnet2_taste.io.arks import read_arks
+    from espnet2_taste.io.arks import Arks
     from espnet2_taste.io.models import find_part
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.io.wav_dir import WavDir
@@ -51,8 +51,9 @@ def main(args: argparse.Namespace) -> None:
     extractor = load_unit_extractor(choice, path, device=args.device, **args.units_conf)
     shard.files[UnitSpec.FILE] = extractor.spec.text()
     data = WavDir(args.data_dir, args.key_file)
-    feats = read_arks(args.feats) if args.feats else {}
-    for keys in shard.batches(sorted(data.wavs)):
+    feats = Arks(args.feats, keys=data.wavs) if args.feats else {}
+    ahead = None if args.feats else data.ahead(extractor.sample_rate)
+    for keys in shard.batches(data.order(), ahead):
         known = {key: np.array(feats[key]) for key in keys if key in feats}
         results = extractor.encode_features(list(known.values())) if known else []
         for key, units in zip(known, results, strict=True):

@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     defaults["bandwidth"] = BANDWIDTH
     analysis = {name: conf.get(name, value) for name, value in defaults.items()}
     data = WavDir(args.data_dir, args.key_file)
-    for keys in shard.batches(sorted(data.wavs)):
+    for keys in shard.batches(data.order(), data.ahead(SAMPLE_RATE)):
         for key, wav in data.read(keys, SAMPLE_RATE, shard).items():
             feats = world_features(wav, **analysis)
             shard.write(key, {"feats": feats, "feats_shape": str(len(feats))})

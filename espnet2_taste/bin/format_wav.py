@@ -7,80 +7,161 @@ in texts becomes one space.
 
 The rate is that of the recordings unless ``--fs`` is given: a vocoder may want all of
 it, and every model resamples what it reads. Where recordings have several rates, all
-become the highest of them: ESPnet reads one rate from a set.
+become the highest of them: ESPnet reads one rate from a set. What was converted when a
+run was killed is not converted again.
 """
 
 import argparse
+import json
 import logging
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import astuple
 from functools import partial
+from itertools import islice
 from math import inf
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import jobs, real, seconds
 from espnet2_taste.io import datadir
-from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.atomic import write_lines, write_text
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.conversion import Job, Limits, Result, convert_part, list_jobs
-from espnet2_taste.io.processes import process_pool
-from espnet2_taste.io.tables import write_table
+from espnet2_taste.io.journal import Journal
+from espnet2_taste.io.processes import map_in_order, process_pool
+from espnet2_taste.io.signature import signature
+from espnet2_taste.io.sorted_tables import join
 
 NATIVE = "native"
 PART = 500  # utterances a process takes at a time; in an ark, where there are arks
 
 
-def convert_all(jobs: list[Job], args: argparse.Namespace) -> list[Result]:
-    """Convert in ``args.nj`` processes, to one rate."""
-    audio = args.output_dir / "wav"
-    audio.mkdir(parents=True, exist_ok=True)
-    parts = [jobs[i : i + PART] for i in range(0, len(jobs), PART)]
-    limits = Limits(args.fs, args.min_wav_duration, args.max_wav_duration)
-    while True:
+class Conversion:
+    """What became of the utterances, in a journal: a killed run's stays.
+
+    Args:
+        args: of the program; with other ones or other inputs, all is done again.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        self.args, folder = args, args.output_dir
+        self.audio = folder / "wav"
+        self.audio.mkdir(parents=True, exist_ok=True)
+        options = {k: v for k, v in vars(args).items() if k != "nj"}
+        self.state = {"signature": signature(argparse.Namespace(**options))}
+        self.state |= {"rate": args.fs}
+        self.file = folder / ".signature"
+        self.journal = Journal(folder, ())
+        self.dropped: Counter = Counter()  # that no conversion was tried of
+        known = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        if known.get("signature") == self.state["signature"]:
+            self.state = known
+        else:
+            self.restart(args.fs)
+
+    def restart(self, rate: int | None) -> None:
+        """Forget what was done; from now on all becomes of this rate."""
+        self.journal.path.unlink(missing_ok=True)
+        self.state["rate"] = rate
+        write_text(self.file, json.dumps(self.state))
+
+    def results(self) -> Iterator[Result]:
+        """In the order of their ids."""
+        for entry in self.journal.read():
+            for values in entry["results"]:
+                yield Result(*values)
+
+    def run(self) -> None:
+        """Convert in ``args.nj`` processes, to one rate."""
+        self.run_once()
+        rates = {result.rate for result in self.results() if not result.reason}
+        if len(rates) > 1:
+            logging.info(
+                "%s: recordings have rates of %s Hz; again, all at %d Hz (--fs "
+                "chooses)",
+                self.args.data_dir,
+                ", ".join(map(str, sorted(rates))),
+                max(rates),
+            )
+            self.restart(max(rates))
+            self.run_once()
+
+    def run_once(self) -> None:
+        """Convert what is not in the journal."""
+        args = self.args
+        limits = Limits(
+            self.state["rate"], args.min_wav_duration, args.max_wav_duration
+        )
         work = partial(
-            convert_part, audio=audio, audio_format=args.audio_format, limits=limits
+            convert_part,
+            audio=self.audio,
+            audio_format=args.audio_format,
+            limits=limits,
         )
-        results: list[Result] = []
-        with process_pool(args.nj) as pool:
-            for done in pool.map(work, enumerate(parts, 1)):
-                results += done
-                logging.info("%s: %d/%d", args.data_dir, len(results), len(jobs))
-        rates = {result.rate for result in results if not result.reason}
-        if len(rates) < 2:
-            return results
-        limits = replace(limits, rate=max(rates))
-        logging.info(
-            "%s: recordings have rates of %s Hz; again, all at %d Hz (--fs chooses)",
-            args.data_dir,
-            ", ".join(map(str, sorted(rates))),
-            limits.rate,
-        )
+        done = sum(1 for _ in self.journal.read())
+        if done:
+            logging.info("%s: %d were done before", args.data_dir, done * PART)
+        self.dropped.clear()
+        parts = enumerate(_parts(list_jobs(args.data_dir, self.dropped)), 1)
+        with process_pool(args.nj) as pool, self.journal:
+            left = islice(parts, done, None)
+            for results in map_in_order(pool, work, left, 2 * args.nj):
+                values = [list(astuple(result)) for result in results]
+                self.journal.append({"rows": {}, "results": values})
+                done += 1
+                logging.info("%s: %d converted", args.data_dir, done * PART)
+
+    def finish(self) -> None:
+        """All of it is in the tables."""
+        self.journal.path.unlink()
+        self.file.unlink()
 
 
-def report(name: Path, results: list[Result], dropped: Counter) -> None:
-    """Log what was dropped, and what is kept though it may not be wanted."""
-    for result in results:
+def _parts(jobs: Iterator[Job]) -> Iterator[list[Job]]:
+    while part := list(islice(jobs, PART)):
+        yield part
+
+
+class Report:
+    """Counts what was dropped, and what is kept though it may not be wanted."""
+
+    def __init__(self, dropped: Counter):
+        self.dropped, self.resampled = dropped, Counter()
+        self.kept = self.num_samples = self.rate = 0
+        self.odd = {"mixed": [0, ""], "silent": [0, ""], "cancelled": [0, ""]}
+
+    def add(self, result: Result) -> None:
+        """Count an utterance; log why it is dropped."""
         if result.reason:
-            dropped[result.reason] += 1
+            self.dropped[result.reason] += 1
             text = f"{result.reason}{result.detail}"
             logging.warning("%s: dropped: %s", result.utt, text)
-    kept = [result for result in results if not result.reason]
-    rates = Counter(r.resampled_from for r in kept if r.resampled_from)
-    for rate, count in sorted(rates.items()):
-        logging.info("%s: %d resampled from %d Hz", name, count, rate)
-    for level, what, utts in (
-        (logging.INFO, "mixed down to mono", [r.utt for r in kept if r.mixed]),
-        (logging.WARNING, "silent (below -80 dB)", [r.utt for r in kept if r.silent]),
-        (
-            logging.WARNING,
-            "nearly silent, for their channels cancel out (antiphase): give segments "
-            "with a channel",
-            [r.utt for r in kept if r.cancelled],
-        ),
-    ):
-        if utts:
-            logging.log(level, "%s: %d %s, e.g. %s", name, len(utts), what, utts[0])
+            return
+        self.kept += 1
+        self.num_samples += result.num_samples
+        self.rate = result.rate
+        if result.resampled_from:
+            self.resampled[result.resampled_from] += 1
+        for name, found in self.odd.items():
+            if getattr(result, name):
+                found[0] += 1
+                found[1] = found[1] or result.utt
+
+    def log(self, name: Path) -> None:
+        """Say what is kept of ``name``."""
+        for rate, count in sorted(self.resampled.items()):
+            logging.info("%s: %d resampled from %d Hz", name, count, rate)
+        what = {
+            "mixed": "mixed down to mono",
+            "silent": "silent (below -80 dB)",
+            "cancelled": "nearly silent, for their channels cancel out (antiphase): "
+            "give segments with a channel",
+        }
+        for kind, (count, first) in self.odd.items():
+            if count:
+                level = logging.INFO if kind == "mixed" else logging.WARNING
+                logging.log(level, "%s: %d %s, e.g. %s", name, count, what[kind], first)
 
 
 def format_directory(args: argparse.Namespace) -> None:
@@ -91,40 +172,54 @@ def format_directory(args: argparse.Namespace) -> None:
     """
     if args.output_dir.resolve() == args.data_dir.resolve():
         raise ValueError(f"{args.data_dir} would be overwritten: another output_dir")
-    jobs, dropped = list_jobs(args.data_dir)
-    results = convert_all(jobs, args)
-    report(args.data_dir, results, dropped)
-    kept = [result for result in results if not result.reason]
-    reasons = ", ".join(f"{count} {why}" for why, count in sorted(dropped.items()))
-    if not kept:
+    conversion = Conversion(args)
+    conversion.run()
+    report = Report(conversion.dropped)
+    for result in conversion.results():
+        report.add(result)
+    report.log(args.data_dir)
+    dropped = sorted(report.dropped.items())
+    reasons = ", ".join(f"{count} {why}" for why, count in dropped)
+    if not report.kept:
+        conversion.finish()
         raise ValueError(
             f"{args.data_dir}: no usable utterance (dropped: {reasons or 'none'})"
         )
-    write_directory(args, kept)
+    write_directory(args, conversion, report.rate)
+    conversion.finish()
     logging.info(
         "%s: kept %d utterances (%.2f h, %d Hz), dropped %d%s",
         args.output_dir,
-        len(kept),
-        sum(result.num_samples for result in kept) / kept[0].rate / 3600,
-        kept[0].rate,
-        sum(dropped.values()),
+        report.kept,
+        report.num_samples / report.rate / 3600,
+        report.rate,
+        report.dropped.total(),
         f": {reasons}" if reasons else "",
     )
 
 
-def write_directory(args: argparse.Namespace, kept: list[Result]) -> None:
+def write_directory(
+    args: argparse.Namespace, conversion: Conversion, rate: int
+) -> None:
     """Write the tables; utt2num_samples comes last, it tells that all is there."""
-    read = datadir.read_tables(args.data_dir)
-    tables = {
-        "text": {utt: " ".join(text.split()) for utt, text in read["text"].items()},
-        "utt2spk": read["utt2spk"],
-        "wav.scp": {result.utt: result.entry for result in kept},
-    }
-    keys = {result.utt for result in kept}
-    datadir.write_selection(args.data_dir, tables, keys, args.output_dir)
-    write_text(args.output_dir / "sample_rate", f"{kept[0].rate}\n")
-    samples = {result.utt: str(result.num_samples) for result in kept}
-    write_table(args.output_dir / "utt2num_samples", samples)
+
+    def kept() -> Iterator[tuple[str, Result]]:
+        return ((r.utt, r) for r in conversion.results() if not r.reason)
+
+    def rows() -> Iterator[tuple[str, dict[str, str]]]:
+        read = datadir.open_tables(args.data_dir)
+        tables = {"text": read["text"], "utt2spk": read["utt2spk"], "result": kept()}
+        for utt, row in join(tables):
+            if "result" in row:
+                entry, text = row["result"].entry, " ".join(row["text"].split())
+                speaker = row["utt2spk"]
+                yield utt, {"wav.scp": entry, "text": text, "utt2spk": speaker}
+
+    names = ("wav.scp", "text", "utt2spk")
+    datadir.write_selection(args.data_dir, rows(), names, args.output_dir)
+    write_text(args.output_dir / "sample_rate", f"{rate}\n")
+    samples = (f"{utt} {result.num_samples}" for utt, result in kept())
+    write_lines(args.output_dir / "utt2num_samples", samples)
 
 
 def rate(text: str) -> int | None:

@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.audio import read_audio, write_wav
     from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.shards import Shard
-    from espnet2_taste.io.tables import check_keys, read_table, select_keys
+    from espnet2_taste.io.tables import check_keys, read_selected, read_table
     from espnet2_taste.io.values import as_integers
     from espnet2_taste.nn.random_streams import item_seed
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
@@ -85,13 +85,14 @@ def main(args: argparse.Namespace) -> None:
     check(args)
     copy, files = args.condition == "units", array_files(args)
     text = args.data_dir / "text"
-    texts = read_table(text) if text.is_file() or not copy else {}
-    wanted = read_table(files["units"]) if copy else texts
-    wanted = select_keys(wanted, args.key_file)
+    wanted = read_selected(files["units"] if copy else text, args.key_file)
+    texts = {} if copy else wanted
+    if copy and text.is_file():
+        texts = read_table(text, keys=wanted)
     arks = {name: read_arks(path, wanted) for name, path in files.items()}
     wavs = {}
     if args.condition == "speech":
-        wavs = read_table(args.data_dir / "wav.scp")
+        wavs = read_table(args.data_dir / "wav.scp", keys=wanted)
         check_keys(args.data_dir / "wav.scp", wavs, wanted)
     measured = "units" in arks and not copy
 

@@ -71,14 +71,14 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.arks import read_arks
     from espnet2_taste.io.config import read_yaml
     from espnet2_taste.io.shards import Shard
-    from espnet2_taste.io.tables import check_keys, read_table, select_keys
+    from espnet2_taste.io.tables import check_keys, read_selected, read_table
     from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes
     from espnet2_taste.taste.taste_spec import TasteSpec
 
     spoken = args.mode in ("audio", "instruct")
     if spoken and args.taste is None:
         raise ValueError(f"--mode {args.mode} needs --taste")
-    text = read_table(args.data_dir / "text")
+    text = read_selected(args.data_dir / "text", args.key_file)
     options = read_yaml(args.config) if args.config else {}
     limits = {"max_words", "max_tokens", "extra_words"}
     if args.max_new_words or not options.keys() & limits:
@@ -91,7 +91,7 @@ def main(args: argparse.Namespace) -> None:
         return
     taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
     shard.files[TasteSpec.FILE] = taslm.preprocess.spec.text()
-    wanted, length = select_keys(text, args.key_file), ()
+    wanted, length = text, ()
     if args.mode == "zero":
         wanted = dict.fromkeys(wanted, "")
     elif args.mode != "instruct" and not args.whole_prompts:
@@ -105,7 +105,7 @@ def main(args: argparse.Namespace) -> None:
     if spoken:
         seed = args.seed if args.prompt_codes == "shuffled" else None
         codes = prompt_codes(taslm.preprocess, args.taste, text, counts, seed)
-    speakers = read_table(args.data_dir / "utt2spk")
+    speakers = read_table(args.data_dir / "utt2spk", keys=prompts)
     check_keys(args.data_dir / "utt2spk", speakers, prompts)
     arks = {"spk_emb": read_arks(voices, prompts)} if voices.is_file() else {}
     for names in shard.batches(sorted(prompts)):

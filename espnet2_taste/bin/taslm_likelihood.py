@@ -31,13 +31,13 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.inference.taslm_likelihood import TaslmLikelihood
     from espnet2_taste.io.arks import read_codes
     from espnet2_taste.io.shards import Shard
-    from espnet2_taste.io.tables import read_table, select_keys
+    from espnet2_taste.io.tables import read_selected
 
     shard = Shard(args, tables=["score", "score_sum", "likelihoods.jsonl"])
     if shard.done:
         return
     taslm = TaslmLikelihood(args.train_config, args.model_file, args.device)
-    text = select_keys(read_table(args.data_dir / "text"), args.key_file)
+    text = read_selected(args.data_dir / "text", args.key_file)
     codes = read_codes(args.taste, taslm.model.quantizer.num_codebooks, text)
     for names in shard.batches({name: len(codes[name]) for name in text}):
         results = taslm(

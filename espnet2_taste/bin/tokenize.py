@@ -42,13 +42,13 @@ def main(args: argparse.Namespace) -> None:
     texts, lengths = data.table("text"), data.lengths()
     plots = set()
     if args.attention_keys:
-        plots = texts.keys() & read_table(args.attention_keys)
+        plots = set(read_table(args.attention_keys, keys=texts))
     shard = Shard(args, arks=["taste"], folders=["attention"])
     if shard.done:
         return
     tokenizer = SpeechToTaste(args.train_config, args.model_file, args.device)
     shard.files[TasteSpec.FILE] = TasteSpec.of(tokenizer.model).text()
-    for keys in shard.batches(lengths):
+    for keys in shard.batches(lengths, data.ahead(tokenizer.sample_rate)):
         keys = skip_unspelled(keys, texts, tokenizer.preprocess, shard)
         wavs = data.read(keys, tokenizer.sample_rate, shard)
         if not wavs:

@@ -4,30 +4,58 @@ import argparse
 import io
 import logging
 import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io.atomic import replacing, write_lines
-from espnet2_taste.io.tables import read_table
+from espnet2_taste.io.tables import read_entries
 from espnet2_taste.text.normalise import unspaced_part
 from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.text.tokenizers import UNKNOWN, WORD_START
 
+#: Sentences that sentencepiece trains on.
+MOST = 1_000_000
+
+
+class Sentences:
+    """Those of a table ``text``, with single spaces; read anew each time."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __iter__(self) -> Iterator[str]:
+        for _, _, text in read_entries(self.path, allow_empty=True):
+            yield " ".join(text.split())
+
 
 def train_bpe(
-    sentences: list[str], vocab_size: int, output: Path, segmenter: str = "whitespace"
+    sentences: Iterable[str],
+    vocab_size: int,
+    output: Path,
+    segmenter: str = "whitespace",
 ) -> None:
     """Train a sentencepiece unigram model of at most ``vocab_size`` pieces.
 
     Every character is a piece: where there are more of them, so there are of pieces.
-    Where not every word has a space before it, words are what is trained on.
+    Where not every word has a space before it, words are what is trained on. Of more
+    than ``MOST`` sentences, that many are chosen at random.
+
+    Args:
+        sentences: are gone through twice.
+        vocab_size: pieces.
+        output: file to write.
+        segmenter: tells words.
 
     Raises:
         ValueError: no text.
     """
-    letters = set(unicodedata.normalize("NFKC", "".join(sentences)))  # as it does
+    letters, count = set(), 0
+    for sentence in sentences:
+        count += 1
+        letters.update(unicodedata.normalize("NFKC", sentence))  # as it does
     if not letters - {" "}:
         raise ValueError("no text to train a vocabulary on")
     needed = len(letters) + 2  # <unk> and the mark of words
@@ -38,10 +66,12 @@ def train_bpe(
         )
         vocab_size = needed
     options = {}
+    if count > MOST:  # all of them are in its memory, 1 kB each
+        options = {"input_sentence_size": MOST}
     if segmenter != "whitespace":
-        pairs = [SEGMENTERS[segmenter].split(text) for text in sentences]
-        sentences = [" " * s + w for pair in pairs for w, s in zip(*pair, strict=True)]
-        options = {"add_dummy_prefix": False, "remove_extra_whitespaces": False}
+        pairs = (SEGMENTERS[segmenter].split(text) for text in sentences)
+        sentences = (" " * s + w for pair in pairs for w, s in zip(*pair, strict=True))
+        options |= {"add_dummy_prefix": False, "remove_extra_whitespaces": False}
     import sentencepiece
 
     model = io.BytesIO()  # its own files would end where a disk does, without a word
@@ -65,9 +95,9 @@ def train_bpe(
         temporary.write_bytes(model.getvalue())
 
 
-def write_characters(sentences: list[str], output: Path, asr: bool) -> None:
+def write_characters(sentences: Iterable[str], output: Path, asr: bool) -> None:
     """Write a character list; ``asr``: with ESPnet ASR's special symbols."""
-    chars = sorted(set("".join(sentences)) - {*" \n\t", WORD_START})
+    chars = sorted(set().union(*sentences) - {*" \n\t", WORD_START})
     if asr:
         pieces = ["<blank>", UNKNOWN, "<space>", *chars, "<sos/eos>"]
     else:
@@ -88,10 +118,13 @@ def get_parser() -> argparse.ArgumentParser:
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    text = read_table(args.data_dir / "text", allow_empty=True)
-    sentences = [" ".join(words.split()) for words in text.values()]
+    sentences = Sentences(args.data_dir / "text")
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    long = max(map(unspaced_part, {*" ".join(sentences).split()}), key=len, default="")
+    count, words = 0, set()
+    for sentence in sentences:
+        count += 1
+        words.update(sentence.split())
+    long = max(map(unspaced_part, words), key=len, default="")
     if args.segmenter == "whitespace" and len(long) > 9:
         logging.warning(
             "%s has text without spaces ('%s...'), of which all would be one word: "
@@ -103,7 +136,7 @@ def main(args: argparse.Namespace) -> None:
         train_bpe(sentences, args.vocab_size, args.output, args.segmenter)
     else:
         write_characters(sentences, args.output, asr=args.token_type == "asr")
-    logging.info("wrote %s from %d sentences", args.output, len(sentences))
+    logging.info("wrote %s from %d sentences", args.output, count)
 
 
 if __name__ == "__main__":

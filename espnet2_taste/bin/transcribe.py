@@ -34,14 +34,14 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.asr.recognisers import load_recogniser
     from espnet2_taste.io.audio import read_audio
     from espnet2_taste.io.shards import Shard
-    from espnet2_taste.io.tables import read_table, select_keys
+    from espnet2_taste.io.tables import read_selected, read_table
 
-    wavs = select_keys(read_table(args.data_dir / "wav.scp"), args.key_file)
+    wavs = read_selected(args.data_dir / "wav.scp", args.key_file)
     text = args.data_dir / "text"
     known = {}
     if text.is_file() and not args.overwrite:
-        there = read_table(text, allow_empty=True)
-        known = {utt: words for utt, words in there.items() if words and utt in wavs}
+        there = read_table(text, allow_empty=True, keys=wavs)
+        known = {utt: words for utt, words in there.items() if words}
     missing = [utt for utt in sorted(wavs) if utt not in known]
     if missing and args.asr == NONE:
         raise ValueError(f"{len(missing)} utterances have no text: give --asr")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from espnet2_taste.corpora.store import Store
-from espnet2_taste.io.datadir import Segment
+from espnet2_taste.io.segments import Segment
 
 #: What libsndfile reads, as file names end.
 AUDIO_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph", ".aif", ".aiff")

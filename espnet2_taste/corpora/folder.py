@@ -15,7 +15,7 @@ from espnet2_taste.corpora.abs_corpus import (
 )
 from espnet2_taste.corpora.splits import DEV, TEST, TRAIN, by_digest, check_parts
 from espnet2_taste.corpora.store import Store
-from espnet2_taste.io.datadir import Segment
+from espnet2_taste.io.segments import Segment
 from espnet2_taste.io.tables import read_table
 
 TABLES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")

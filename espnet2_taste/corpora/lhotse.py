@@ -8,7 +8,7 @@ from pathlib import Path
 
 from espnet2_taste.corpora.abs_corpus import NO_AUDIO, NO_TEXT, AbsCorpus, Utterance
 from espnet2_taste.corpora.store import Store
-from espnet2_taste.io.datadir import Segment
+from espnet2_taste.io.segments import Segment
 
 
 class Lhotse(AbsCorpus):

@@ -1,10 +1,9 @@
 """What a training set and a test set must not have in common."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
-from espnet2_taste.io.tables import read_table
+from espnet2_taste.io.tables import read_entries, read_table
 from espnet2_taste.text.normalise import normalise_words
 
 
@@ -26,23 +25,22 @@ def check_disjoint(
     utt2spk = read_table(test / "utt2spk")
     wavs = {entry: key for key, entry in read_table(test / "wav.scp").items()}
     speakers = set(utt2spk.values())
-    for key, speaker in _lines(train / "utt2spk"):
+    for _, key, speaker in read_entries(train / "utt2spk"):
         if key in utt2spk:
             raise ValueError(f"{test}: utterance {key} is in {train}, too")
         if speaker in speakers and not shared_speakers:
             raise ValueError(
                 f"{test}: speaker {speaker} is in {train}, too (there: {key})"
             )
-    for _, entry in _lines(train / "wav.scp"):
+    for _, _, entry in read_entries(train / "wav.scp"):
         if entry in wavs:
             raise ValueError(
                 f"{test}: audio {entry} of {wavs[entry]} is in {train}, too"
             )
     said = {key: _sentence(text) for key, text in read_table(test / "text").items()}
     wanted = set(said.values()) - {""}
-    known = {
-        s for _, text in _lines(train / "text") if (s := _sentence(text)) in wanted
-    }
+    texts = (_sentence(text) for _, _, text in read_entries(train / "text", True))
+    known = {sentence for sentence in texts if sentence in wanted}
     shared = [key for key, sentence in said.items() if sentence in known]
     if shared:
         message = (
@@ -56,11 +54,3 @@ def check_disjoint(
 
 def _sentence(text: str) -> str:
     return " ".join(normalise_words(text))
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(id, value) of a table's lines, one after the other."""
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            key, _, value = line.strip().partition(" ")
-            yield key, value.strip()

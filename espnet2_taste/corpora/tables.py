@@ -9,7 +9,7 @@ from pathlib import Path
 from espnet2_taste.corpora.abs_corpus import Utterance, tidy_name
 from espnet2_taste.io.arks import ArkWriter
 from espnet2_taste.io.atomic import write_lines
-from espnet2_taste.io.datadir import Segment
+from espnet2_taste.io.segments import Segment
 from espnet2_taste.io.sorting import sorted_lines
 
 #: Seconds of speech per character that no language has, as the mean of a set.

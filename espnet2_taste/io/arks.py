@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 
-from espnet2_taste.io.tables import check_keys, read_table
+from espnet2_taste.io.tables import check_keys, read_entries, read_table
 from espnet2_taste.io.values import as_integers, check_numbers
 
 _ENTRY = re.compile(r"(?P<file>.+?)(:(?P<offset>\d+))?(\[[\d:, ]*\])?", re.DOTALL)
@@ -37,29 +37,40 @@ def load_ark_entry(entry: str):
         raise ValueError(f"{entry} cannot be read ({reason})") from None
 
 
+def load_array(what: str, entry: str) -> np.ndarray:
+    """The array of numbers in an entry; ``what`` it is, for messages.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`load_ark_entry`; or values that are no
+            numbers.
+    """
+    try:
+        array = load_ark_entry(entry)
+    except (OSError, ValueError) as error:
+        raise type(error)(f"{what}: {error}") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        raise ValueError(f"{what} is no array of numbers")
+    check_numbers(what, array)
+    return array
+
+
 class Arks(Mapping[str, np.ndarray]):
     """Arrays of a ``*.scp``, each read when asked for.
 
     Args:
         path: of the table.
+        keys: those to know of; None: all, of which each takes 0.25 kB of memory.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`read_table`; when asked for an array,
             it cannot be read or holds values that are no numbers.
     """
 
-    def __init__(self, path: str | Path):
-        self.path, self.entries = path, read_table(path)
+    def __init__(self, path: str | Path, keys: Collection[str] | None = None):
+        self.path, self.entries = path, read_table(path, keys=keys)
 
     def __getitem__(self, key: str) -> np.ndarray:
-        try:
-            array = load_ark_entry(self.entries[key])
-        except (OSError, ValueError) as error:
-            raise type(error)(f"{self.path}: {key}: {error}") from None
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-            raise ValueError(f"{self.path}: {key} is no array of numbers")
-        check_numbers(f"{self.path}: {key}", array)
-        return array
+        return load_array(f"{self.path}: {key}", self.entries[key])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -68,13 +79,15 @@ class Arks(Mapping[str, np.ndarray]):
         return len(self.entries)
 
 
-def read_arks(path: str | Path, wanted: Iterable[str] = ()) -> Arks:
-    """``*.scp`` -> its arrays, among which are those of ``wanted``.
+def read_arks(path: str | Path, wanted: Collection[str] | None = None) -> Arks:
+    """``*.scp`` -> its arrays; those of ``wanted`` alone, if that is given.
 
     Raises:
         FileNotFoundError, ValueError: see :class:`Arks` and :func:`check_keys`.
     """
-    arks = Arks(path)
+    if wanted is None:
+        return Arks(path)
+    arks = Arks(path, set(wanted))
     check_keys(path, arks, wanted)
     return arks
 
@@ -86,35 +99,54 @@ def first_array(path: str | Path) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: an empty one.
     """
-    for array in Arks(path).values():
-        return array
+    for _, key, entry in read_entries(path):
+        return load_array(f"{path}: {key}", entry)
     raise ValueError(f"{path} is empty")
 
 
-def read_codes(
-    path: str | Path, num_codebooks: int, wanted: Iterable[str] = ()
-) -> dict[str, np.ndarray]:
-    """taste.scp -> utterance -> (S, R) int64.
+class Codes(Arks):
+    """taste.scp: utterance -> (S, R) int64; see :class:`Arks`.
 
     Args:
         path: of the table.
         num_codebooks: R.
-        wanted: utterances that must be among them.
+        keys: see :class:`Arks`.
+    """
+
+    def __init__(
+        self, path: str | Path, num_codebooks: int, keys: Collection[str] | None = None
+    ):
+        super().__init__(path, keys)
+        self.num_codebooks = num_codebooks
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        flat, books = super().__getitem__(key), self.num_codebooks
+        if flat.ndim != 1 or flat.size % books:
+            raise ValueError(
+                f"{self.path}: {key} has {flat.size} values, no multiple of "
+                f"{books} codebooks"
+            )
+        return as_integers(f"{self.path}: {key}", flat).reshape(-1, books)
+
+
+def read_codes(
+    path: str | Path, num_codebooks: int, wanted: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """taste.scp -> utterance -> (S, R) int64, in memory.
+
+    Args:
+        path: of the table.
+        num_codebooks: R.
+        wanted: utterances that must be among them, and are all that is read; None: all.
 
     Raises:
         ValueError: an utterance is missing, or its codes are not whole rows; the
             message names it.
     """
-    codes = {}
-    for name, flat in read_arks(path, wanted).items():
-        if flat.ndim != 1 or flat.size % num_codebooks:
-            raise ValueError(
-                f"{path}: {name} has {flat.size} values, no multiple of "
-                f"{num_codebooks} codebooks"
-            )
-        flat = as_integers(f"{path}: {name}", flat)
-        codes[name] = flat.reshape(-1, num_codebooks)
-    return codes
+    keys = None if wanted is None else set(wanted)
+    codes = Codes(path, num_codebooks, keys)
+    check_keys(path, codes, wanted or ())
+    return dict(codes)
 
 
 class ArkWriter:

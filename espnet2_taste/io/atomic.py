@@ -70,9 +70,17 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write a file of lines, given without their ends."""
-    write_text(path, "".join(f"{line}\n" for line in lines))
+def write_lines(path: str | Path, lines: Iterable[str]) -> int:
+    """Write a file of lines, given without their ends; return how many."""
+    count = 0
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
+        for line in lines:
+            file.write(f"{line}\n")
+            count += 1
+    return count
 
 
 @contextmanager

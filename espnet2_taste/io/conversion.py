@@ -1,6 +1,7 @@
 """Recordings of any kind -> mono 16-bit audio of one rate, utterance by utterance."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from espnet2_taste.io import datadir
 from espnet2_taste.io.atomic import replacing
 from espnet2_taste.io.audio import AudioError, load_audio, resample, to_mono, write_wav
 from espnet2_taste.io.commands import MOST, CommandFailed, command_output, is_command
-from espnet2_taste.io.datadir import Segment
 from espnet2_taste.io.file_names import file_name
+from espnet2_taste.io.segments import Segment, iterate_segments
+from espnet2_taste.io.sorted_tables import join
 from espnet2_taste.io.tables import read_table
 
 #: Below, a recording counts as silent: -80 dB of full scale.
@@ -59,32 +61,36 @@ class Result:
     cancelled: bool = False
 
 
-def list_jobs(folder: Path) -> tuple[list[Job], Counter]:
-    """The utterances that all tables have, and how many were dropped for which reason.
+def list_jobs(folder: Path, dropped: Counter) -> Iterator[Job]:
+    """The utterances that all tables have, by id.
+
+    Args:
+        folder: data directory.
+        dropped: counts the reasons for which others are dropped.
 
     Raises:
         FileNotFoundError, ValueError: a table is missing or malformed.
     """
-    tables = datadir.read_tables(folder)
-    recordings = read_table(folder / "wav.scp", allow_empty=True)
-    segments = datadir.read_segments(folder)
-    dropped: Counter = Counter()
-    jobs = []
-    for utt in sorted(set().union(*tables.values())):
-        absent = [name for name in tables if utt not in tables[name]]
-        segment = segments.get(utt)
+    tables = datadir.open_tables(folder)
+    recordings = None
+    if "segments" in tables:
+        recordings = read_table(folder / "wav.scp", allow_empty=True)
+        tables["segments"] = iterate_segments(folder)
+    for utt, row in join(tables):
+        absent = [name for name in tables if name not in row]
         if absent:
             dropped[f"not in {absent[0]}"] += 1
-        elif not tables["text"][utt].split():
+        elif not row["text"].split():
             dropped["empty text"] += 1
-        elif not tables["utt2spk"][utt]:
+        elif not row["utt2spk"]:
             dropped["no speaker"] += 1
         elif utt.split() != [utt]:
             dropped["white space in the id, where ESPnet would end it"] += 1
+        elif recordings is None:
+            yield Job(utt, row["wav.scp"])
         else:
-            recording = recordings.get(segment.recording if segment else utt, "")
-            jobs.append(Job(utt, recording, segment))
-    return jobs, dropped
+            segment = row["segments"]
+            yield Job(utt, recordings.get(segment.recording, ""), segment)
 
 
 def read_source(job: Job, longest: float) -> tuple[np.ndarray, int]:
@@ -129,9 +135,9 @@ def convert(job: Job, limits: Limits) -> tuple[Result, np.ndarray]:
             raise Dropped(f"shorter than {limits.shortest:g} s")
         mono = to_mono(wav)
         result.mixed = wav.shape[1] > 1
-        result.silent = np.abs(wav).max() < SILENCE
+        result.silent = bool(np.abs(wav).max() < SILENCE)
         if result.mixed and not result.silent:
-            result.cancelled = np.mean(mono**2) < CANCELLED * np.mean(wav**2)
+            result.cancelled = bool(np.mean(mono**2) < CANCELLED * np.mean(wav**2))
         result.rate = limits.rate or rate
         if rate != result.rate:
             result.resampled_from = rate

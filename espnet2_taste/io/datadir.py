@@ -5,64 +5,30 @@ tables of a directory have the same ids, because ESPnet reads them in lockstep. 
 ``segments``, ``wav.scp`` is indexed by recording. ``*.ctm`` has a line per word.
 """
 
-import math
+import heapq
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import groupby, zip_longest
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from espnet2_taste.io.atomic import write_lines
-from espnet2_taste.io.tables import (
-    parse_count,
-    read_lines,
-    read_table,
-    split_fields,
-    write_table,
+from espnet2_taste.io.segments import iterate_segments
+from espnet2_taste.io.sorted_tables import (
+    TableFiles,
+    concatenated,
+    grouped,
+    join,
+    read_sorted,
+    selected,
+    sorted_entries,
 )
+from espnet2_taste.io.sorting import sorted_lines
+from espnet2_taste.io.tables import read_lines
 
+#: (id, {table: value}) of utterances, by id.
+Rows = Iterable[tuple[str, dict[str, str]]]
 NAMED_TABLES = ("text", "utt2spk", "utt2num_samples", "utt2dur", "segments")
-
-
-class Segment(NamedTuple):
-    """A part of a recording: a line of ``segments``, as Kaldi reads it.
-
-    Attributes:
-        recording: its id in ``wav.scp``.
-        start: seconds.
-        end: seconds; None (-1 in the file): where the recording ends.
-        channel: from 0; None: the mean of all.
-    """
-
-    recording: str
-    start: float
-    end: float | None
-    channel: int | None
-
-    @classmethod
-    def parse(cls, text: str) -> "Segment":
-        """``recording start end [channel]``.
-
-        Raises:
-            ValueError: another form.
-        """
-        recording, *rest = split_fields(text)
-        try:
-            start, end = map(float, rest[:2])
-            channel = parse_count(rest[2]) if rest[2:] else None
-            if rest[3:] or not math.isfinite(start + end):
-                raise ValueError
-        except ValueError:
-            raise ValueError(
-                "expected 'recording start end [channel]' (seconds, a number from 0), "
-                f"not '{text}'"
-            ) from None
-        return cls(recording, start, None if end == -1 else end, channel)
-
-
-def read_segments(folder: Path) -> dict[str, Segment]:
-    """``segments`` of a directory; {}: it has none."""
-    path = folder / "segments"
-    return read_table(path, parse=Segment.parse) if path.is_file() else {}
 
 
 def table_names(folder: Path) -> list[str]:
@@ -74,28 +40,47 @@ def table_names(folder: Path) -> list[str]:
     return names
 
 
-def read_tables(folder: Path, text: bool = True) -> dict[str, dict[str, str]]:
-    """All utterance tables by file name.
+def open_tables(
+    folder: Path, text: bool = True, cure: str = ""
+) -> dict[str, Iterator[tuple[str, str]]]:
+    """File name -> (id, value), by id, of all utterance tables.
+
+    Args:
+        folder: a data directory.
+        text: whether ``text`` is wanted.
+        cure: see :func:`~espnet2_taste.io.sorted_tables.sorted_entries`.
 
     Raises:
         FileNotFoundError: no wav.scp or utt2spk, or, if it is wanted, no ``text``.
+        ValueError: see :func:`~espnet2_taste.io.sorted_tables.sorted_entries`; or a
+            speaker is not one word.
     """
     for name in ("wav.scp", "text", "utt2spk"):
         if not (folder / name).is_file() and (text or name != "text"):
             raise FileNotFoundError(f"{folder}/{name} is missing: run stage 1")
-    tables = {n: read_table(folder / n, allow_empty=True) for n in table_names(folder)}
-    for utt, speaker in tables["utt2spk"].items():
+    tables = {
+        name: sorted_entries(folder / name, allow_empty=True, cure=cure)
+        for name in table_names(folder)
+    }
+    tables["utt2spk"] = _one_word(folder, tables["utt2spk"])
+    return tables
+
+
+def _one_word(folder: Path, utt2spk: Iterator) -> Iterator[tuple[str, str]]:
+    for utt, speaker in utt2spk:
         if len(speaker.split()) > 1:
             raise ValueError(f"{folder}/utt2spk: {utt}: a space in speaker '{speaker}'")
-    return tables
+        yield utt, speaker
 
 
 def invert(utt2spk: dict[str, str]) -> dict[str, str]:
     """utt2spk -> spk2utt, utterances sorted."""
-    speakers: dict[str, list[str]] = {}
-    for utt in sorted(utt2spk):
-        speakers.setdefault(utt2spk[utt], []).append(utt)
-    return {speaker: " ".join(utts) for speaker, utts in speakers.items()}
+    return dict(spk2utt(utt2spk.items()))
+
+
+def spk2utt(utt2spk: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """(utterance, speaker) -> (speaker, utterances), sorted."""
+    return ((speaker, " ".join(utts)) for speaker, utts in grouped(utt2spk))
 
 
 def expand(spk2utt: dict[str, str]) -> dict[str, str]:
@@ -110,63 +95,89 @@ def validate(folder: Path, text: bool = True) -> int:
         ValueError, FileNotFoundError: the first thing wrong, with file, id and cure.
     """
     cure = f"run: python -m espnet2_taste.bin.datadir fix {folder}"
-    tables = read_tables(folder, text)
-    reference = tables["utt2spk"]
-    if not reference:
-        raise ValueError(f"{folder}/utt2spk has no utterance")
-    odd = [key for key in reference if key.split() != [key]]
-    if odd:
-        raise ValueError(
-            f"{folder}/utt2spk: white space in id {odd[0]!r}, where ESPnet would end it"
-        )
-    for name, table in tables.items():
-        for key, value in table.items():
+    tables = open_tables(folder, text, cure)
+    count, lack = 0, {name: [0, ""] for name in tables}
+    for key, row in join(tables):
+        if key.split() != [key]:
+            raise ValueError(
+                f"{folder}/utt2spk: white space in id {key!r}, where ESPnet would end "
+                "it"
+            )
+        for name, value in row.items():
             if not value:
                 what = "empty text" if name == "text" else "no value"
                 raise ValueError(f"{folder}/{name}: {key} has {what}; {cure}")
-        different = set(table) ^ set(reference)
+        has = "utt2spk" in row
+        count += has
+        for name in tables if len(row) < len(tables) else ():
+            if (name in row) != has:
+                where = ("utt2spk", name) if has else (name, "utt2spk")
+                lack[name][0] += 1
+                lack[name][1] = lack[name][1] or "{} is in {} but not in {}".format(
+                    key, *where
+                )
+    if not count:
+        raise ValueError(f"{folder}/utt2spk has no utterance")
+    for name, (different, first) in lack.items():
         if different:
-            key = min(different)
-            has, lacks = (name, "utt2spk") if key in table else ("utt2spk", name)
             raise ValueError(
-                f"{folder}: {len(different)} ids differ between utt2spk and {name}, "
-                f"e.g. {key} is in {has} but not in {lacks}; {cure}"
+                f"{folder}: {different} ids differ between utt2spk and {name}, e.g. "
+                f"{first}; {cure}"
             )
-        if list(table) != sorted(table):
-            raise ValueError(f"{folder}/{name} is not sorted (LC_ALL=C); {cure}")
-    recordings = read_table(folder / "wav.scp")
-    for key, segment in read_segments(folder).items():
-        if segment.recording not in recordings:
+    if (folder / "segments").is_file():
+        check_segments(folder)
+    written, right = folder / "spk2utt", spk2utt(sorted_entries(folder / "utt2spk"))
+    if not written.is_file() or any(
+        pair != other for pair, other in zip_longest(sorted_entries(written), right)
+    ):
+        raise ValueError(f"{written} does not match utt2spk; {cure}")
+    return count
+
+
+def check_segments(folder: Path) -> None:
+    """Refuse segments of recordings that are not there.
+
+    Raises:
+        ValueError: names the first, or a line of another form.
+    """
+    spans = ((key, span.recording) for key, span in iterate_segments(folder))
+    named = ((recording, utts[0]) for recording, utts in grouped(spans))
+    there = ((key, "") for key, _ in sorted_entries(folder / "wav.scp"))
+    for recording, row in join({"segments": named, "wav.scp": there}):
+        if "wav.scp" not in row:
             raise ValueError(
-                f"{folder}/segments: {key} is cut from {segment.recording}, which "
+                f"{folder}/segments: {row['segments']} is cut from {recording}, which "
                 "wav.scp does not have"
             )
-    spk2utt = folder / "spk2utt"
-    if not spk2utt.is_file() or read_table(spk2utt) != invert(reference):
-        raise ValueError(f"{spk2utt} does not match utt2spk; {cure}")
-    return len(reference)
 
 
 def write_selection(
-    source: Path, tables: dict[str, dict[str, str]], keys: set[str], target: Path
-) -> None:
-    """Write the ``keys`` of ``tables``, and what hangs on them, to ``target``."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        write_table(target / name, {k: v for k, v in table.items() if k in keys})
-    if "segments" in tables:
-        segments = read_segments(source)
-        used = {segments[key].recording for key in keys}
-        recordings = read_table(source / "wav.scp")
-        kept = {k: v for k, v in recordings.items() if k in used}
-        write_table(target / "wav.scp", kept)
+    source: Path, rows: Rows, names: Iterable[str], target: Path
+) -> int:
+    """Write utterances, and what hangs on them, to ``target``; return how many.
+
+    All of it appears when all of it is written; ``target`` may be ``source``.
+
+    Args:
+        source: what rows do not have comes from here.
+        rows: (id, {table: value}) by id.
+        names: of the tables that rows have.
+        target: made if absent.
+    """
+    names = list(names)
+    with TableFiles(target, names) as tables:
+        for key, row in rows:
+            tables.write(key, row)
+    if "segments" in names:
+        cut = ((k, s.recording) for k, s in iterate_segments(target))
+        used = (recording for recording, _ in grouped(cut))
+        recordings = selected(sorted_entries(source / "wav.scp"), used)
+        write_lines(target / "wav.scp", map(" ".join, recordings))
     for ctm in sorted(source.glob("*.ctm")):
-        of = [(split_fields(line, 2)[0], line) for _, line in read_lines(ctm)]
-        # Stable: the words of an utterance stay in the order of time.
-        of = sorted((pair for pair in of if pair[0] in keys), key=lambda pair: pair[0])
-        write_lines(target / ctm.name, (line for _, line in of))
-    speakers = {k: v for k, v in tables["utt2spk"].items() if k in keys}
-    write_table(target / "spk2utt", invert(speakers))
+        kept = (key for key, _ in sorted_entries(target / "utt2spk"))
+        lines = selected(read_sorted(ctm), kept)
+        write_lines(target / ctm.name, (line for *_, line in lines))
+    _write_spk2utt(target)
 
 
 def fix(
@@ -179,28 +190,39 @@ def fix(
         unwanted: further reasons -> utterances to drop.
 
     Raises:
-        ValueError: nothing is left.
+        ValueError: nothing is left; the directory is as it was.
     """
-    tables = read_tables(folder, text=False)
-    everything = set().union(*tables.values())
-    keys, dropped = set(everything), {}
-    for name, table in tables.items():
-        absent = keys - set(table)
-        empty = {key for key in keys & set(table) if not table[key]}
-        keys -= absent | empty
-        if absent:
-            dropped[f"not in {name}"] = len(absent)
-        if empty:
-            dropped["empty text" if name == "text" else f"empty in {name}"] = len(empty)
-    for reason, utts in (unwanted or {}).items():
-        if of_these := keys.intersection(utts):
-            keys -= of_these
-            dropped[reason] = len(of_these)
-    if not keys:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-        raise ValueError(f"{folder}: no utterance is left ({reasons})")
-    write_selection(folder, tables, keys, folder)
-    return dropped
+    tables = open_tables(folder, text=False)
+    unwanted = {reason: set(utts) for reason, utts in (unwanted or {}).items()}
+    dropped: dict[str, int] = {}
+    for name in tables:
+        dropped[f"not in {name}"] = 0
+        dropped["empty text" if name == "text" else f"empty in {name}"] = 0
+    dropped |= dict.fromkeys(unwanted, 0)
+
+    def reason(key: str, row: dict[str, str]) -> str | None:
+        for name in tables:
+            if not row.get(name):
+                if name not in row:
+                    return f"not in {name}"
+                return "empty text" if name == "text" else f"empty in {name}"
+        return next((why for why, utts in unwanted.items() if key in utts), None)
+
+    def kept() -> Iterator:
+        left = False
+        for key, row in join(tables):
+            why = reason(key, row)
+            if why is None:
+                left = True
+                yield key, row
+            else:
+                dropped[why] += 1
+        if not left:
+            reasons = ", ".join(f"{n} {why}" for why, n in dropped.items() if n)
+            raise ValueError(f"{folder}: no utterance is left ({reasons})")
+
+    write_selection(folder, kept(), tables, folder)
+    return {why: count for why, count in dropped.items() if count}
 
 
 def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
@@ -209,11 +231,20 @@ def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
     Raises:
         ValueError: a key that the directory does not have.
     """
-    tables, keys = read_tables(folder, text=False), set(keys)
-    unknown = keys - set(tables["utt2spk"])
-    if unknown:
-        raise ValueError(f"{folder}: no utterance {min(unknown)} ({len(unknown)} lack)")
-    write_selection(folder, tables, keys, target)
+    tables, keys = open_tables(folder, text=False), set(keys)
+
+    def kept() -> Iterator:
+        unknown = set(keys)
+        for key, row in join(tables):
+            if key in keys:
+                yield key, row
+                if "utt2spk" in row:
+                    unknown.discard(key)
+        if unknown:
+            first, many = min(unknown), len(unknown)
+            raise ValueError(f"{folder}: no utterance {first} ({many} lack)")
+
+    write_selection(folder, kept(), tables, target)
     for name in ("rtf.json", "unit_spec.yaml"):  # of what made these utterances
         if (folder / name).is_file() and folder != target:
             shutil.copy(folder / name, target)
@@ -228,28 +259,32 @@ def combine(folders: list[Path], target: Path) -> int:
     Raises:
         ValueError: an id in two of them, or only some have segments.
     """
-    parts = [read_tables(folder, text=False) for folder in folders]
-    shared = set(parts[0]).intersection(*parts[1:])
-    with_segments = ["segments" in part for part in parts]
+    parts = {folder: open_tables(folder, text=False) for folder in folders}
+    shared = set.intersection(*map(set, parts.values()))
+    with_segments = ["segments" in part for part in parts.values()]
     if any(with_segments) and not all(with_segments):
         without = folders[with_segments.index(False)]
         raise ValueError(f"{without} has no segments, others have: run stage 2 first")
-    target.mkdir(parents=True, exist_ok=True)
-    for name in sorted(shared):
-        joined: dict[str, str] = {}
-        for folder, part in zip(folders, parts, strict=True):
-            twice = joined.keys() & part[name].keys()
-            if twice:
-                raise ValueError(f"{folder}/{name}: id {min(twice)} appears twice")
-            joined |= part[name]
-        write_table(target / name, joined)
+    with TableFiles(target, sorted(shared)) as tables:
+        for name in sorted(shared):
+            found = {f"{folder}/{name}": part[name] for folder, part in parts.items()}
+            for key, value in concatenated(found, "appears twice"):
+                tables.write(key, {name: value})
     if all(with_segments):
-        recordings: dict[str, str] = {}
-        for folder in folders:
-            recordings |= read_table(folder / "wav.scp")
-        write_table(target / "wav.scp", recordings)
-    write_table(target / "spk2utt", invert(read_table(target / "utt2spk")))
-    return len(read_table(target / "utt2spk"))
+        several = [sorted_entries(folder / "wav.scp") for folder in folders]
+        recordings = groupby(
+            heapq.merge(*several, key=itemgetter(0)), key=itemgetter(0)
+        )
+        last = (list(found)[-1] for _, found in recordings)
+        write_lines(target / "wav.scp", map(" ".join, last))
+    return _write_spk2utt(target)
+
+
+def _write_spk2utt(folder: Path) -> int:
+    """Write spk2utt of utt2spk; return its utterances."""
+    speakers = spk2utt(sorted_entries(folder / "utt2spk"))
+    write_lines(folder / "spk2utt", map(" ".join, speakers))
+    return sum(1 for _ in read_lines(folder / "utt2spk"))
 
 
 def copy(folder: Path, target: Path, utt: tuple[str, str], spk: tuple[str, str]) -> int:
@@ -257,17 +292,19 @@ def copy(folder: Path, target: Path, utt: tuple[str, str], spk: tuple[str, str])
 
     Recordings of segments keep theirs.
     """
-    tables = read_tables(folder, text=False)
+    tables = open_tables(folder, text=False)
     speakers = tables["utt2spk"]
-    tables["utt2spk"] = {k: f"{spk[0]}{v}{spk[1]}" for k, v in speakers.items()}
-    target.mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
-        renamed = {f"{utt[0]}{k}{utt[1]}": v for k, v in table.items()}
-        write_table(target / name, renamed)
+    tables["utt2spk"] = ((u, f"{spk[0]}{name}{spk[1]}") for u, name in speakers)
+    with TableFiles(target, tables) as files:
+        for name, table in tables.items():
+            renamed = sorted_lines(f"{utt[0]}{k}{utt[1]}\0{v}" for k, v in table)
+            for line in renamed:
+                key, value = line.split("\0")
+                files.write(key, {name: value})
     if "segments" in tables:
-        write_table(target / "wav.scp", read_table(folder / "wav.scp"))
-    write_table(target / "spk2utt", invert(read_table(target / "utt2spk")))
-    return len(speakers)
+        recordings = sorted_entries(folder / "wav.scp")
+        write_lines(target / "wav.scp", map(" ".join, recordings))
+    return _write_spk2utt(target)
 
 
 def merge(shards: list[Path], target: Path) -> int:
@@ -281,16 +318,11 @@ def merge(shards: list[Path], target: Path) -> int:
         raise FileNotFoundError(f"{target}: no shard to merge; see the jobs' logs")
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix in (".ctm", ".jsonl"):
-        lines = [line for shard in shards for _, line in read_lines(shard)]
-        first = slice(1) if target.suffix == ".ctm" else slice(2)  # {"key": "<id>", ...
-        write_lines(target, sorted(lines, key=lambda line: line.split()[first]))
-        return len(lines)
-    joined: dict[str, str] = {}
-    for shard in shards:
-        table = read_table(shard, allow_empty=True)
-        twice = joined.keys() & table.keys()
-        if twice:
-            raise ValueError(f"{shard}: id {min(twice)} is in another shard too")
-        joined |= table
-    write_table(target, joined)
-    return len(joined)
+        field = 0 if target.suffix == ".ctm" else 1  # {"key": "<id>", ...
+        found = heapq.merge(*(read_sorted(s, field) for s in shards), key=itemgetter(0))
+        lines = (line for *_, line in found)
+    else:
+        parts = {str(s): sorted_entries(s, allow_empty=True) for s in shards}
+        found = concatenated(parts, "is in another shard too")
+        lines = (f"{key} {value}".rstrip(" ") for key, value in found)
+    return write_lines(target, lines)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,24 +31,29 @@ class Journal:
         self.arks = {name: folder / f"{name}.ark" for name in arks}
         self.size, self.ends = 0, dict.fromkeys(arks, 0)
 
-    def read(self) -> list[dict[str, Any]]:
-        """The batches whose line and arrays are whole, up to the first that is not."""
-        lines = self.path.read_bytes() if self.path.exists() else b""
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The batches whose line and arrays are whole, up to the first that is not.
+
+        Read to the end, it tells where to go on.
+        """
+        self.size, self.ends = 0, dict.fromkeys(self.arks, 0)
         on_disk = {
             n: p.stat().st_size if p.exists() else 0 for n, p in self.arks.items()
         }
-        entries = []
-        for line in lines.split(b"\n")[:-1]:
-            try:
-                entry = json.loads(line)
-                whole = all(end <= on_disk[name] for name, end in entry["ends"].items())
-            except (AttributeError, KeyError, TypeError, ValueError):
-                break
-            if not whole:
-                break
-            entries.append(entry)
-            self.ends, self.size = entry["ends"], self.size + len(line) + 1
-        return entries
+        if not self.path.exists():
+            return
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                try:
+                    entry = json.loads(line) if line.endswith(b"\n") else None
+                    ends = entry["ends"].items()
+                    whole = all(end <= on_disk[name] for name, end in ends)
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    return
+                if not whole:
+                    return
+                self.ends, self.size = entry["ends"], self.size + len(line)
+                yield entry
 
     def __enter__(self) -> "Journal":
         self._stack = ExitStack()

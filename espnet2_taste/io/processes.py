@@ -4,6 +4,8 @@ import ctypes
 import multiprocessing
 import os
 import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 _PR_SET_PDEATHSIG = 1
@@ -30,3 +32,16 @@ def process_pool(nj: int, context: str | None = None) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         nj, multiprocessing.get_context(context), initializer=end_with_parent
     )
+
+
+def map_in_order(
+    pool: ProcessPoolExecutor, work: Callable, items: Iterable, ahead: int
+) -> Iterator:
+    """Results of ``work`` on each item; so many are read and worked on ahead of it."""
+    waiting: deque = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -25,8 +25,9 @@ import logging
 import shutil
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,19 @@ class Shard:
         except (FileNotFoundError, ValueError):
             return {}
 
-    def batches(self, keys: Iterable[str] | Mapping[str, int]) -> Iterator[list[str]]:
+    def batches(
+        self,
+        keys: Iterable[str] | Mapping[str, int],
+        ahead: Callable[[list[str]], None] | None = None,
+    ) -> Iterator[list[str]]:
         """Yield the batches that are still to be done; what they write is then kept.
 
         Args:
             keys: in this order; or the length of each: similar ones come together,
                 longest first (so that memory fails early).
+            ahead: is told the first batch, and with each the one after it ([]: none),
+                to read it while the other is at work; see
+                :meth:`~espnet2_taste.io.wav_dir.WavDir.ahead`.
 
         Raises:
             OSError: nothing can be written (a full disk); what was written stays.
@@ -115,7 +123,7 @@ class Shard:
         try:  # errors of the loop's body do not come here
             self._start()
             with self._journal:
-                for batch in self._left(batches, weights):
+                for batch in self._left(batches, weights, ahead or (lambda _: None)):
                     yield batch
                     self._commit(batch)
             self._finish()
@@ -127,7 +135,9 @@ class Shard:
                 "it goes on where it stopped"
             ) from None
 
-    def _left(self, batches: list[list[str]], weights: dict[str, int]) -> Iterator:
+    def _left(
+        self, batches: list[list[str]], weights: dict[str, int], ahead: Callable
+    ) -> Iterator[list[str]]:
         """The batches without what is done; says now and then how far it is."""
         known = self.rows.keys() | self.skipped.keys()
         left = [batch for batch in batches if not known.issuperset(batch)]
@@ -135,7 +145,9 @@ class Shard:
             logging.info("%d of %d were done before", len(known), len(weights))
         total, finished = sum(weights[key] for keys in left for key in keys), 0
         started = said = time.monotonic()
-        for batch in left:
+        ahead(left[0] if left else [])
+        for batch, following in zip_longest(left, left[1:], fillvalue=[]):
+            ahead(following)
             yield batch
             finished += sum(weights[key] for key in batch)
             now = time.monotonic()

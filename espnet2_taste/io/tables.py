@@ -7,16 +7,16 @@ mark and blank lines mean nothing. Errors name the file and the line.
 
 import codecs
 import csv
-import io
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from espnet2_taste.io.atomic import write_lines
 
 _BLANKS = " \t\v\f\r"
+_ENDS = _BLANKS + "\n"
 _BLANK = re.compile(f"[{_BLANKS}]+")
 _BOM = "\ufeff"
 
@@ -46,15 +46,30 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """Yield number and text of the lines that are not blank, blanks around it removed.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`read_text`; or a line has a carriage
-            return in it, where ESPnet would end it.
+        FileNotFoundError, ValueError: see :func:`read_text`, when the line is reached;
+            or a line has a carriage return in it, where ESPnet would end it.
     """
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        line = line.removeprefix(_BOM).strip(_BLANKS)  # files may have been joined
-        if "\r" in line:
-            raise ValueError(f"{path}:{number}: a carriage return within the line")
-        if line:
-            yield number, line
+    with _open(path) as lines:
+        for number, data in enumerate(lines, 1):
+            if b"\0" in data:  # or UTF-16's mark: what read_text refuses
+                read_text(path)
+            try:
+                line = data.decode()
+            except UnicodeDecodeError as error:
+                read_text(path)
+                raise ValueError(f"{path}:{number}: {error.reason}") from None
+            line = line.removeprefix(_BOM).strip(_ENDS)  # files may have been joined
+            if "\r" in line:
+                raise ValueError(f"{path}:{number}: a carriage return within the line")
+            if line:
+                yield number, line
+
+
+def _open(path: str | Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no file {path}") from None
 
 
 def split_fields(line: str, most: int = 0) -> list[str]:
@@ -62,17 +77,48 @@ def split_fields(line: str, most: int = 0) -> list[str]:
     return _BLANK.split(line, most - 1 if most else 0)
 
 
+def read_entries(
+    path: str | Path, allow_empty: bool = False
+) -> Iterator[tuple[int, str, str]]:
+    """Yield line number, id and value of a table's lines, one after the other.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_lines`; or an id without value.
+    """
+    for number, line in read_lines(path):
+        key, *value = split_fields(line, 2)
+        if not value and not allow_empty:
+            raise ValueError(f"{path}:{number}: {key} has no value")
+        yield number, key, value[0] if value else ""
+
+
+def first_value(path: str | Path) -> str:
+    """The value in the first line of a table.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_entries`; or an empty table.
+    """
+    for _, _, value in read_entries(path):
+        return value
+    raise ValueError(f"{path} is empty")
+
+
 def read_table(
     path: str | Path,
     allow_empty: bool = False,
     parse: Callable[[str], Any] = str,
+    keys: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Read ``id value`` lines (wav.scp, text, utt2spk, ...), order kept.
+
+    All of it is in memory: about 0.5 GB for 2 million lines. What goes through long
+    tables takes ``keys``, or :mod:`~espnet2_taste.io.sorted_tables`.
 
     Args:
         path: of the table.
         allow_empty: a value may be empty.
         parse: makes something else of a value; its ValueError says what is expected.
+        keys: ids to keep (a set, or a table); None: all.
 
     Raises:
         FileNotFoundError: no such file.
@@ -80,17 +126,21 @@ def read_table(
             :func:`read_lines`.
     """
     table: dict[str, Any] = {}
-    for number, line in read_lines(path):
-        key, *value = split_fields(line, 2)
+    for number, key, value in read_entries(path, allow_empty):
+        if keys is not None and key not in keys:
+            continue
         if key in table:
-            raise ValueError(f"{path}:{number}: id {key} appears twice; ids are unique")
-        if not value and not allow_empty:
-            raise ValueError(f"{path}:{number}: {key} has no value")
+            raise ValueError(f"{path}:{number}: {twice(key)}")
         try:
-            table[key] = parse("".join(value))
+            table[key] = parse(value)
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {key}: {error}") from None
     return table
+
+
+def twice(key: str) -> str:
+    """What is wrong with a table that has an id in two lines."""
+    return f"id {key} appears twice; ids are unique"
 
 
 def parse_count(text: str) -> int:
@@ -119,8 +169,9 @@ def read_records(
         FileNotFoundError, ValueError: see :func:`read_text`; or a column is missing, or
             a line is not of that form or longer than the header.
     """
-    text = io.StringIO(read_text(path), newline="")
-    reader = csv.DictReader(text, restval="", **form)
+    with _open(path):
+        pass  # or it says that there is none
+    reader = csv.DictReader(_text_lines(path), restval="", **form)
     try:
         absent = [name for name in wanted if name not in (reader.fieldnames or ())]
         if absent:
@@ -132,6 +183,19 @@ def read_records(
             yield reader.line_num, columns
     except csv.Error as error:
         raise ValueError(f"{path}:{reader.line_num}: {error}") from None
+
+
+def _text_lines(path: str | Path) -> Iterator[str]:
+    """Lines with their ends; see :func:`read_text` for what is refused."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as lines:
+            for line in lines:
+                if "\0" in line:
+                    read_text(path)
+                yield line
+    except UnicodeDecodeError:
+        read_text(path)
+        raise
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict]]:
@@ -150,15 +214,22 @@ def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict]]:
         yield number, content
 
 
-def select_keys(table: dict[str, str], key_file: str | Path | None) -> dict[str, str]:
-    """Keep the keys listed first on each line of ``key_file`` (None: all).
+def read_keys(path: str | Path) -> list[str]:
+    """The ids, first on each line, of a file."""
+    return [split_fields(line, 2)[0] for _, line in read_lines(path)]
+
+
+def read_selected(path: str | Path, key_file: str | Path | None) -> dict[str, str]:
+    """A table's lines for the ids of ``key_file``, in its order (None: all lines).
 
     Raises:
-        ValueError: a listed key is not in the table.
+        FileNotFoundError, ValueError: see :func:`read_table`; or a listed id is not in
+            the table.
     """
     if key_file is None:
-        return table
-    keys = [split_fields(line, 2)[0] for _, line in read_lines(key_file)]
+        return read_table(path)
+    keys = read_keys(key_file)
+    table = read_table(path, keys=set(keys))
     missing = [key for key in keys if key not in table]
     if missing:
         raise ValueError(

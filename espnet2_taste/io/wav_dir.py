@@ -1,12 +1,16 @@
 """Data directories as sharded programs read them: bad audio is skipped and named."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.shards import Shard
-from espnet2_taste.io.tables import check_keys, parse_count, read_table, select_keys
+from espnet2_taste.io.tables import check_keys, parse_count, read_selected, read_table
+
+READERS = 4  # threads
 
 
 def try_read(
@@ -35,11 +39,36 @@ class WavDir:
 
     def __init__(self, data_dir: str | Path, key_file: str | None):
         self.folder = Path(data_dir)
-        self.wavs = select_keys(read_table(self.folder / "wav.scp"), key_file)
+        self.wavs = read_selected(self.folder / "wav.scp", key_file)
         counts = self.folder / "utt2num_samples"
         self._samples = {}
         if counts.is_file():
-            self._samples = read_table(counts, parse=parse_count)
+            self._samples = read_table(counts, parse=parse_count, keys=self.wavs)
+
+        self._now, self._next = {}, {}  # what is being read ahead
+
+    def ahead(self, sample_rate: int) -> Callable[[list[str]], None]:
+        """For :meth:`Shard.batches`: a batch is read, decoded and resampled by threads
+        while the one before it is at work (they leave Python to others)."""
+        pool = ThreadPoolExecutor(READERS)
+
+        def start(keys: list[str]) -> None:
+            self._now = self._next
+            self._next = {
+                (key, sample_rate): pool.submit(self._read, key, sample_rate)
+                for key in keys
+            }
+
+        return start
+
+    def _read(self, key: str, sample_rate: int) -> tuple[np.ndarray | None, str]:
+        samples = self._samples.get(key)
+        return try_read(self.wavs[key], key, sample_rate, samples)
+
+    def order(self) -> dict[str, int] | list[str]:
+        """For :meth:`Shard.batches`: by length if all are known, else by id."""
+        known = len(self._samples) == len(self.wavs)
+        return self.lengths() if known else sorted(self.wavs)
 
     def lengths(self) -> dict[str, int]:
         """Samples of each utterance at its own rate, by utt2num_samples."""
@@ -51,16 +80,19 @@ class WavDir:
 
     def table(self, name: str) -> dict[str, str]:
         """Another table, which must have these utterances."""
-        table = read_table(self.folder / name)
+        table = read_table(self.folder / name, keys=self.wavs)
         check_keys(self.folder / name, table, self.wavs)
         return table
 
     def read(self, keys: list[str], sample_rate: int, shard: Shard) -> dict:
-        """(N,) float32 at ``sample_rate`` of each key; the shard skips bad ones."""
+        """(N,) float32 at ``sample_rate`` of each key; the shard skips bad ones.
+
+        What :meth:`ahead` has read is not read again.
+        """
         found = {}
         for key in keys:
-            expected = self._samples.get(key)
-            wav, reason = try_read(self.wavs[key], key, sample_rate, expected)
+            ahead = self._now.get((key, sample_rate))
+            wav, reason = ahead.result() if ahead else self._read(key, sample_rate)
             if wav is None:
                 shard.skip(key, reason)
             else:

@@ -8,7 +8,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet2_taste.io.audio import audio_rate, resample
 from espnet2_taste.io.class_conf import check_conf
-from espnet2_taste.io.tables import read_table
+from espnet2_taste.io.tables import first_value, read_entries
 from espnet2_taste.io.values import check_numbers
 from espnet2_taste.speaker.espnet_model import SpeakerModel
 from espnet2_taste.speaker.xvector import SAMPLE_RATE, XVector
@@ -71,7 +71,7 @@ class SpeakerTask(PartTask):
 
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
-        first = next(iter(read_table(data_files(args)["speech"]).values()))
+        first = first_value(data_files(args)["speech"])
         names = training_speakers(args)
         return SpeakerPreprocessor(names, audio_rate(first), args.crop_s, train)
 
@@ -91,7 +91,7 @@ def training_speakers(args: argparse.Namespace) -> list[str]:
         ValueError: none.
     """
     path = data_files(args)["speaker"]
-    names = sorted(set(read_table(path).values()))
+    names = sorted({name for _, _, name in read_entries(path)})
     if not names:
         raise ValueError(f"{path} is empty")
     if len(names) == 1:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from espnet2_taste.io.audio import audio_rate, resample
-from espnet2_taste.io.tables import read_table
+from espnet2_taste.io.tables import first_value
 from espnet2_taste.tasks.options import first_part
 
 
@@ -36,7 +36,7 @@ def speech_rate(args: argparse.Namespace, train: bool) -> int | None:
     part = "train" if train else "valid"
     for path, name, _ in getattr(args, f"{part}_data_path_and_name_and_type", []):
         if name == "speech":
-            return audio_rate(next(iter(read_table(first_part(path)).values())))
+            return audio_rate(first_value(first_part(path)))
     return None
 
 

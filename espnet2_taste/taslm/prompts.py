@@ -1,11 +1,13 @@
 """Prompts of a TASLM: the first words of utterances, with their codes or without."""
 
 import logging
+from bisect import bisect_left
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.io.arks import read_codes
+from espnet2_taste.io.arks import Codes, read_codes
 from espnet2_taste.io.ctm import read_ctm
 from espnet2_taste.text.segmenters import AbsSegmenter
 
@@ -19,7 +21,7 @@ def words_within(
         ValueError: an utterance's words are not those of the CTM.
     """
     half_step = 0.0005  # CTMs have milliseconds
-    times, counts = read_ctm(ctm), {}
+    times, counts = read_ctm(ctm, words), {}
     for name, expected in words.items():
         timed = times.get(name, [])
         said = [word.word for word in timed]
@@ -75,24 +77,23 @@ def choose_prompts(
 
 
 def shuffle_codes(
-    codes: dict[str, np.ndarray], lengths: dict[str, int], seed: int
+    codes: Mapping[str, np.ndarray], lengths: dict[str, int], seed: int
 ) -> dict[str, np.ndarray]:
     """Random rows of other utterances' codes, one draw per row.
 
     Args:
-        codes: utterance -> (S, R).
+        codes: utterance -> (S, R); what is drawn is looked at.
         lengths: rows wanted for each utterance.
         seed: with the utterance's id, of its draws (sharding changes nothing).
     """
     if len(codes) < 2:
         raise ValueError("prompt_codes shuffled needs at least two utterances")
     names = sorted(codes)
-    position = {name: i for i, name in enumerate(names)}
     shuffled = {}
     for name, length in lengths.items():
         random = np.random.default_rng([seed, *name.encode()])
         others = random.integers(len(names) - 1, size=length)
-        others += others >= position[name]
+        others += others >= bisect_left(names, name)
         rows = [codes[names[other]] for other in others]
         shuffled[name] = np.stack(
             [rows_[random.integers(len(rows_))] for rows_ in rows]
@@ -134,5 +135,6 @@ def prompt_codes(
             )
         lengths[name] = sum(word < count for word in segments)
     if shuffle_seed is not None:
-        codes = shuffle_codes(codes, lengths, shuffle_seed)
+        everyone = Codes(path, spec.num_codebooks)
+        codes = shuffle_codes(everyone, lengths, shuffle_seed)
     return {name: codes[name][:length] for name, length in lengths.items()}

@@ -9,7 +9,7 @@ from espnet2_taste.text.tokenizers import build_text_tokenizer
 
 
 def find_unspelled(
-    texts: Mapping[str, str],
+    texts: Iterable[tuple[str, str]],
     configurations: Iterable[Mapping[str, Any]],
     bpe_model: str | None = None,
     segmenter: str = "whitespace",
@@ -17,7 +17,7 @@ def find_unspelled(
     """The utterances whose words cannot all be written, which training refuses: why.
 
     Args:
-        texts: utterance -> transcript.
+        texts: utterance and transcript of each.
         configurations: options of the trainings: their vocabularies.
         bpe_model: of those of type bpe or char that name no other.
         segmenter: likewise.
@@ -31,7 +31,7 @@ def find_unspelled(
             tokenizer = build_text_tokenizer(kind, model)
             pairs.append((tokenizer, conf.get("segmenter") or segmenter))
     found = {}
-    for utt, text in texts.items():
+    for utt, text in texts:
         try:
             for tokenizer, name in pairs:
                 tokenizer.encode_words(*SEGMENTERS[name].split(text))

@@ -26,14 +26,14 @@ def vocabulary(request, tmp_path_factory):
 @pytest.mark.parametrize("form", ["{}", "the {} lamp", "the lamp {}", "{} the"])
 def test_every_foreign_word_is_found(vocabulary, word, form):
     texts = {"good": "the lamp - set", "bad": form.format(word), "part": f"lamp{word}"}
-    found = find_unspelled(texts, [vocabulary])
+    found = find_unspelled(texts.items(), [vocabulary])
     assert list(found) == ["bad"] and repr(word) in found["bad"]
     further = {
         "token_type": vocabulary["token_type"],
         "vocabularies": {"x": vocabulary},
     }
     model = vocabulary["token_model"]
-    assert list(find_unspelled(texts, [further], model)) == ["bad"]
+    assert list(find_unspelled(texts.items(), [further], model)) == ["bad"]
 
 
 def test_the_command_drops_and_counts(vocabulary, tmp_path, caplog):
@@ -51,4 +51,4 @@ def test_the_command_drops_and_counts(vocabulary, tmp_path, caplog):
 def test_a_vocabulary_of_its_own_is_not_the_recipes(vocabulary):
     texts = {"good": "the lamp", "other": "the \u2014 lamp"}
     model = vocabulary["token_model"]
-    assert not find_unspelled(texts, [{"token_type": "whisper"}], model)
+    assert not find_unspelled(texts.items(), [{"token_type": "whisper"}], model)

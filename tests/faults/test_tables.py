@@ -11,12 +11,13 @@ from espnet2_taste.bin.format_wav import main as format_wav
 from espnet2_taste.evaluate.testsets.files import read_answers, read_pairs
 from espnet2_taste.io import datadir
 from espnet2_taste.io.ctm import read_ctm
+from espnet2_taste.io.segments import iterate_segments
 from espnet2_taste.io.tables import (
     parse_count,
     read_json_lines,
     read_records,
+    read_selected,
     read_table,
-    select_keys,
     write_table,
 )
 
@@ -47,7 +48,7 @@ def test_whatever_editors_do_to_a_table(
     text = bom + blank + (end + blank).join(lines) + (end + blank if last else "")
     path.write_bytes(text.encode())
     assert read_table(path) == table
-    assert select_keys(table, path) == table
+    assert read_selected(path, path) == table
     write_table(path, table)
     assert read_table(path) == table
     assert list(read_table(path)) == sorted(table)
@@ -95,7 +96,7 @@ def test_counts(tmp_path, value):
 def test_segments_that_are_none(tmp_path, line):
     (tmp_path / "segments").write_text(f"\n\ufeffu0 r 0 1\nu1 {line}\n")
     with pytest.raises(ValueError, match="segments:3: u1: expected 'recording start"):
-        datadir.read_segments(tmp_path)
+        dict(iterate_segments(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import soundfile
 from espnet2_taste.io.arks import ArkWriter, read_arks, read_codes
 from espnet2_taste.io.audio import write_wav
 from espnet2_taste.io.shards import length_batches
-from espnet2_taste.io.tables import read_table, select_keys
+from espnet2_taste.io.tables import read_selected, read_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,12 +73,13 @@ def test_tables_refuse_duplicates_and_empty_values(tmp_path):
 
 
 def test_key_file_with_unknown_ids(tmp_path):
-    keys = tmp_path / "keys"
+    keys, table = tmp_path / "keys", tmp_path / "text"
+    table.write_text("a 1\nb 2\n")
     keys.write_text("a x\nc y\n")
     with pytest.raises(ValueError, match="c and 0 more are not in the data"):
-        select_keys({"a": "1", "b": "2"}, keys)
+        read_selected(table, keys)
     keys.write_text("b y\n")
-    assert select_keys({"a": "1", "b": "2"}, keys) == {"b": "2"}
+    assert read_selected(table, keys) == {"b": "2"}
 
 
 def test_wave_files_appear_whole(tmp_path):
