@@ -49,16 +49,16 @@ class Plan:
     Attributes:
         parts: the models in it.
         dropped: published names that the reference never uses.
-        tied: the checkpoint leaves the output layer to the text embedding.
+        tied: published names that the checkpoint leaves to others -> those.
     """
 
     parts: list[Part]
     dropped: list[str]
-    tied: bool
+    tied: dict[str, str]
 
     def source(self, published: str) -> str:
         """The name under which the checkpoint stores a tensor."""
-        return EMBED_TOKENS if self.tied and published == LM_HEAD else published
+        return self.tied.get(published, published)
 
 
 def make_plan(config: dict, info: Mapping[str, torch.Tensor], where: str) -> Plan:
@@ -73,31 +73,54 @@ def make_plan(config: dict, info: Mapping[str, torch.Tensor], where: str) -> Pla
         ValueError: unknown, missing or mis-shaped tensors, all of them together; or a
             variant of the reference that this package does not have.
     """
-    dead, wanted, tied = DEAD, {}, False
+    dead, wanted, tied = DEAD, {}, {}
     spoken = any(name.startswith(SPOKEN_LM) for name in info)
     try:
         taste_args = taste_arguments(config, info)
         args = taslm_arguments(config, _lm_dtype(info)) if spoken else None
     except KeyError as error:
         raise ValueError(f"the config.json of {where} has no {error}") from None
-    parts = [_part("taste", taste_args, TASTE, build_taste_model, wanted)]
+    parts = [plan_part("taste", taste_args, TASTE, build_taste_model, wanted)]
     if spoken:
-        tied = EMBED_TOKENS in info and LM_HEAD not in info
-        if tied:
+        if EMBED_TOKENS in info and LM_HEAD not in info:
+            tied = {LM_HEAD: EMBED_TOKENS}
             args.lm_conf["config"]["tie_word_embeddings"] = True
         if args.speech_head != "latent":
             dead = (*DEAD, LOGVAR)  # the reference makes it for every head
-        parts.append(_part("taslm", args, TASLM, build_taslm_model, wanted))
-        if tied:
-            del wanted[LM_HEAD]
+        parts.append(plan_part("taslm", args, TASLM, build_taslm_model, wanted))
+    return finish_plan(parts, wanted, info, dead, tied, where)
+
+
+def finish_plan(
+    parts: list[Part],
+    wanted: dict[str, torch.Size],
+    info: Mapping[str, torch.Tensor],
+    dead: tuple[str, ...],
+    tied: dict[str, str],
+    where: str,
+) -> Plan:
+    """The plan, if the checkpoint has what the parts want and nothing else.
+
+    Args:
+        parts: by :func:`plan_part`.
+        wanted: likewise.
+        info: the checkpoint's tensors by published name.
+        dead: how names start that nothing uses.
+        tied: see :class:`Plan`.
+        where: the checkpoint, for the message.
+
+    Raises:
+        ValueError: unknown, missing or mis-shaped tensors, all of them together.
+    """
     given = {k: t.shape for k, t in info.items() if not k.startswith(dead)}
+    wanted = {k: shape for k, shape in wanted.items() if k not in tied}
     problems = describe_mismatch(wanted, given)
     if problems:
         raise ValueError(f"{where} does not fit its configuration: {problems}")
     return Plan(parts, [k for k in info if k not in given], tied)
 
 
-def _part(
+def plan_part(
     name: str,
     args: argparse.Namespace,
     table: Table,

@@ -47,7 +47,7 @@ def write_packed(source: Published, folder: Path, base_lm: str | None = None) ->
     for part in source.plan.parts:
         target = folder / part.name
         target.mkdir()
-        if part.name == "taslm":
+        if part.name == "taslm" or getattr(part.args, "token_type", None) == "hf":
             part.args.token_model = base_lm
             if source.tokenizer is not None:
                 hidden = shutil.ignore_patterns(".*")

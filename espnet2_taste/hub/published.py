@@ -13,11 +13,14 @@ from espnet2_taste.hub.published_stage1 import (
     plan_decoder,
     stage1_config,
 )
+from espnet2_taste.hub.taste2 import is_taste2, plan_taste2
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 
 CONFIG = "config.json"
 #: folder of the language model's tokenizer
 TOKENIZER = "llama_tokenizer"
+#: the same beside a file of TASTE2
+LM_TOKENIZER = "tokenizer"
 #: folder of the other parts' files
 COSYVOICE = "cosyvoice"
 #: part of a packed model, its choice, and the files that it is published as
@@ -47,7 +50,7 @@ class Published:
     """
 
     path: Path
-    plan: Plan = field(default_factory=lambda: Plan([], [], False))
+    plan: Plan = field(default_factory=lambda: Plan([], [], {}))
     checkpoint: Checkpoint | None = None
     files: dict[str, tuple[str, list[Path]]] = field(default_factory=dict)
     tokenizer: Path | None = None
@@ -58,8 +61,9 @@ def open_published(path: str | Path, config: str | Path | None = None) -> Publis
     """Find out what ``path`` is, and plan its conversion.
 
     Args:
-        path: folder of TASTE or CosyVoice, or STAGE1_TRAIN file.
-        config: a ``config.json`` for a file that comes without.
+        path: folder of TASTE or CosyVoice, or file of STAGE1_TRAIN or TASTE2.
+        config: a ``config.json`` for a file that comes without; of TASTE2's, that of
+            the LM.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -81,6 +85,9 @@ def open_published(path: str | Path, config: str | Path | None = None) -> Publis
     elif not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     elif path.suffix in CHECKPOINTS:
+        checkpoint = Checkpoint(path)
+        if is_taste2(checkpoint.tensors):
+            return _taste2(path, checkpoint, config)
         checkpoint = Stage1Checkpoint(path)
         if not checkpoint.has_tower:
             return Published(path, plan_decoder(checkpoint), checkpoint)
@@ -91,7 +98,8 @@ def open_published(path: str | Path, config: str | Path | None = None) -> Publis
         )
     raise ValueError(
         f"{path} is neither a TASTE folder ({CONFIG}, weights), nor a CosyVoice folder "
-        f"(flow.pt, hift.pt), nor a STAGE1_TRAIN checkpoint ({', '.join(CHECKPOINTS)})"
+        f"(flow.pt, hift.pt), nor a checkpoint of TASTE's STAGE1_TRAIN or of TASTE2 "
+        f"({', '.join(CHECKPOINTS)})"
     )
 
 
@@ -129,6 +137,17 @@ def _hub_folder(path: Path) -> Published:
         tokenizer,
         [path / CONFIG, *others],
     )
+
+
+def _taste2(path: Path, checkpoint: Checkpoint, config: str | Path | None):
+    """A file of TASTE2; the LM's tokenizer and its config.json may lie beside it."""
+    tokenizer = path.parent / LM_TOKENIZER
+    tokenizer = tokenizer if tokenizer.is_dir() else None
+    content = None if config is None else read_json(Path(config))
+    plan = plan_taste2(checkpoint.tensors, str(path), content)
+    if tokenizer is not None:
+        _check_tokenizer(tokenizer, plan.parts[-1].args.vocab_size)
+    return Published(path, plan, checkpoint, tokenizer=tokenizer)
 
 
 def _cosyvoice_folder(path: Path, files: dict) -> Published:
@@ -189,4 +208,4 @@ def _check_tie(plan: Plan, checkpoint: Checkpoint) -> None:
             f"{checkpoint.path}: tie_word_embeddings is true, but {LM_HEAD} is not "
             f"{EMBED_TOKENS}: one of them was not trained or not saved"
         )
-    plan.tied = True
+    plan.tied = {LM_HEAD: EMBED_TOKENS}

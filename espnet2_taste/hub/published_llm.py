@@ -83,7 +83,7 @@ def plan_llm(info: dict[str, torch.Tensor], where: str) -> Plan:
         speech_decoder="interleaved_lm",
         speech_decoder_conf=conf,
     )
-    return Plan([Part("speech_decoder", options, tensors, shapes)], [], False)
+    return Plan([Part("speech_decoder", options, tensors, shapes)], [], {})
 
 
 def decoder_tensors(folder: Path) -> dict[str, torch.Tensor]:

@@ -119,7 +119,7 @@ def plan_decoder(checkpoint: Stage1Checkpoint) -> Plan:
     )
     tensors = {to_ours(TASTE, name): name for name in checkpoint.tensors}
     shapes = {ours: checkpoint.tensors[name].shape for ours, name in tensors.items()}
-    return Plan([Part("speech_decoder", options, tensors, shapes)], [], False)
+    return Plan([Part("speech_decoder", options, tensors, shapes)], [], {})
 
 
 def _speech_decoder(info: Mapping[str, torch.Tensor]) -> dict:

@@ -1,10 +1,11 @@
-"""Writing a packed model as the folder of a published TASTE checkpoint, or a decoder
-that came from CosyVoice as its ``llm.pt``.
+"""Writing a packed model as the folder of a published TASTE or TASTE2 checkpoint, or
+a decoder that came from CosyVoice as its ``llm.pt``.
 
 ``lm_head.weight`` is written even where it was left out, for then the reference starts
 with a random one.
 """
 
+import argparse
 import logging
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from espnet2_taste.hub import published_names as names
+from espnet2_taste.hub import taste2, taste2_arguments
 from espnet2_taste.hub.conversion_plan import make_plan
 from espnet2_taste.hub.conversion_source import SAFETENSORS, read_json
 from espnet2_taste.hub.pack import BACKBONES
@@ -47,10 +49,16 @@ def write_published(packed: Path, output: Path, config: Path | None = None) -> N
         return
     if not models:
         raise ValueError(f"{packed} is no packed model ({MANIFEST}) of {MODELS}")
+    if "taste" in parts and taste2.makes_taste2(_arguments(packed, "taste")):
+        _write_taste2(packed, models, output)
+        return
     config = config or packed / PUBLISHED / CONFIG
     if not config.is_file():
         raise FileNotFoundError(f"{config} does not exist: give --config")
-    tensors = published_tensors(packed, models, config)
+    tensors = published_tensors(packed, models, names.TASTE, names.TASLM)
+    make_plan(read_json(config), tensors, str(packed))
+    if names.LM_HEAD in tensors:  # safetensors do not share memory
+        tensors[names.LM_HEAD] = tensors[names.LM_HEAD].clone()
     with new_folder(output) as folder:
         for file in (packed / PUBLISHED).glob("*"):
             shutil.copyfile(file, folder / file.name)
@@ -76,19 +84,37 @@ def _write_cosyvoice(packed: Path, parts: dict[str, str], output: Path) -> None:
         save_tensors(folder / "llm.pt", decoder_tensors(packed / "speech_decoder"))
 
 
+def _write_taste2(packed: Path, models: list[str], output: Path) -> None:
+    """``llm.pt`` or ``slm.pt``, and the LM's tokenizer."""
+    stage2 = "taslm" in models
+    table = taste2.stage1_table(stage2)
+    tensors = published_tensors(packed, models, table, taste2_arguments.TASLM)
+    lm = _arguments(packed, "taslm").lm_conf["config"] if stage2 else None
+    taste2.plan_taste2(tensors, str(packed), lm)
+    with new_folder(output) as folder:
+        save_tensors(folder / taste2.FILES[models[-1]], tensors)
+        if (packed / models[-1] / TOKENIZER).is_dir():
+            shutil.copytree(packed / models[-1] / TOKENIZER, folder / TOKENIZER)
+    logging.info("%s: %d tensors", output, len(tensors))
+
+
+def _arguments(packed: Path, part: str) -> argparse.Namespace:
+    return read_arguments(packed / part / "config.yaml")
+
+
 def published_tensors(
-    packed: Path, models: list[str], config_file: Path
+    packed: Path, models: list[str], taste: names.Table, taslm: names.Table
 ) -> dict[str, torch.Tensor]:
-    """The models' tensors under published names, checked against ``config.json``.
+    """The models' tensors under published names.
 
     Raises:
         ValueError: weights were left out, parts contradict each other, or something
-            does not fit.
+            has no name.
     """
-    tables = {"taste": names.TASTE, "taslm": names.TASLM}
+    tables = {"taste": taste, "taslm": taslm}
     tensors: dict[str, torch.Tensor] = {}
     for part in models:
-        args = read_arguments(packed / part / "config.yaml")
+        args = _arguments(packed, part)
         left_out = getattr(args, BACKBONES[part]).get("model")
         if left_out:
             raise ValueError(
@@ -103,7 +129,4 @@ def published_tensors(
             if name in tensors and not torch.equal(tensors[name], tensor):
                 raise ValueError(f"{packed}: the parts have different {name}")
             tensors[name] = tensor
-    make_plan(read_json(config_file), tensors, str(packed))
-    if names.LM_HEAD in tensors:  # safetensors do not share memory
-        tensors[names.LM_HEAD] = tensors[names.LM_HEAD].clone()
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
