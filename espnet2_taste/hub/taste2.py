@@ -1,4 +1,4 @@
-"""TASTE2's checkpoints, ``llm.pt`` (stage 1) and ``slm.pt`` (stage 2), there and back."""
+"""TASTE2's checkpoints, ``llm.pt`` (stage 1) and ``slm.pt`` (2), there and back."""
 
 import argparse
 from collections.abc import Mapping
@@ -61,9 +61,7 @@ def plan_taste2(
         args = stage1_arguments(own, None if stage2 else lm_config)
         lm_args = names.lm_arguments(info, lm_config) if stage2 else None
     except KeyError as error:
-        raise ValueError(
-            f"{where} is no TASTE2 checkpoint: it has no {error}"
-        ) from None
+        raise ValueError(f"{where} is not of TASTE2: it has no {error}") from None
     parts = [plan_part("taste", args, stage1_table(stage2), build_taste_model, wanted)]
     tied = _tied(info, prefix + "llm.model.")
     if stage2:

@@ -8,6 +8,7 @@ from parity.compare import Result
 
 from espnet2_taste.hub.compat import unread_last_token
 from espnet2_taste.hub.published_names import FLAG, Table, to_ours, to_published
+from espnet2_taste.hub.taste2 import stage1_arguments, stage1_table
 from espnet2_taste.hub.taste2_arguments import (
     LM_HEAD,
     SPOKEN_LM,
@@ -22,6 +23,15 @@ from espnet2_taste.taslm.build import build_taslm_model
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taslm.sampling_options import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
+from espnet2_taste.taste.auxiliary import unit_accuracy
+from espnet2_taste.taste.build import build_taste_model
+from espnet2_taste.taste.espnet_model import TasteModel
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    Conditioning,
+    Sampling,
+    SpeechDecoderOutput,
+)
+from espnet2_taste.taste.speech_decoder.interleaved_layout import fits_blocks
 from espnet2_taste.text.view import TextView
 
 
@@ -33,6 +43,91 @@ def ours(table: Table, published: dict[str, torch.Tensor]) -> dict[str, torch.Te
         for name, tensor in named
         if name is not None
     }
+
+
+def stage1(folder) -> dict:
+    """``t_stage1``: tokenizer, mixed condition, losses, gradients, greedy units."""
+    model, data = tokenizer(folder), folder.load("t_stage1")
+    text = text_of(folder)
+    feats = data["audio_feature"], data["audio_feature_len"].long()
+    encoded = model.encoder(*feats)
+    before, _ = model.aggregator.decode(text.ids, text.lengths, encoded)
+    taste = model.tokenize_feats(*feats, text)
+    valid = length_mask(text.lengths, text.ids.size(1))
+    codes, audio = taste.quantizer.codes, taste.quantizer.embeddings
+    decoder = model.speech_decoder
+    out = teacher_forced(folder, model, audio)
+    results = {
+        "aggregator": Result(before, valid),
+        "affine": Result(model.aggregator.projection(before), valid),
+        "quantized_indices": codes.int(),
+        "taste_token_emb": Result(audio, valid),
+        "taste_latent": Result(model.quantizer.codes_to_latent(codes), valid),
+        "mixed": Result(decoder.fused_text(text.ids, audio), valid),
+        "loss": out.loss,
+        "acc": unit_accuracy(out.logits, out.targets, decoder.num_units + 3)[0],
+        **gradients(folder, model, out.loss, "grad."),
+    }
+    model.train()
+    model.quantizer.rvq.quantize_dropout = False
+    taste = model.tokenize_feats(*feats, text)
+    loss = teacher_forced(folder, model, taste.quantizer.embeddings).loss
+    loss = loss + taste.quantizer.loss
+    return results | {
+        "train.commit_loss": taste.quantizer.loss,
+        "train.loss": loss,
+        **gradients(folder, model, loss, "train.grad."),
+        "greedy_units": greedy_units(folder),
+    }
+
+
+def teacher_forced(folder, model: TasteModel, audio) -> SpeechDecoderOutput:
+    """The speech decoder's output with the layouts that were drawn."""
+    data, text, decoder = folder.load("t_stage1"), text_of(folder), model.speech_decoder
+    units, lengths = data["speech_token"].long(), data["speech_token_len"].long()
+    draws = torch.tensor(folder.values["taste2_stage1"]["python_draws"])
+    fits = fits_blocks(text.lengths, lengths, decoder.mix_ratio)
+    cond = Conditioning(text, audio, torch.zeros(len(units), 1))
+    in_blocks = fits & (draws < decoder.bistream_prob)
+    return decoder.teacher_forced(cond, units, lengths, in_blocks)
+
+
+def gradients(folder, model: TasteModel, loss: torch.Tensor, prefix: str) -> dict:
+    """Of the weights that the folder names."""
+    table, found = stage1_table(stage2=False), folder.load("t_stage1")
+    names = [n.removeprefix(prefix) for n in found if n.startswith(prefix)]
+    weights = dict(model.named_parameters())
+    weights = [weights[to_ours(table, name)] for name in names]
+    found = torch.autograd.grad(loss, weights)
+    return {prefix + n: g for n, g in zip(names, found, strict=True)}
+
+
+def greedy_units(folder) -> torch.Tensor:
+    """(U,) units of item 0, the most likely ones."""
+    model, text = tokenizer(folder), text_of(folder)
+    size = int(text.lengths[0])
+    codes = folder.load("t_stage1")["quantized_indices"][:1, :size].long()
+    first = TextView(text.ids[:1, :size], text.lengths[:1], text.word_ids[:1, :size])
+    audio = model.quantizer.codes_to_embeddings(codes)
+    cond = Conditioning(first, audio, torch.zeros(1, 1))
+    sampling = Sampling(top_k=1, seed=0)
+    return model.speech_decoder.generate(cond, sampling, [0]).units[0].int()
+
+
+def tokenizer(folder) -> TasteModel:
+    """Tokenizer and speech decoder, built as the converter builds them."""
+    published = folder.weights_of("t_stage1_model")
+    sizes = folder.config["taste2"]
+    config = qwen2_config(published, "llm.model.") | {
+        "num_attention_heads": sizes["heads"],
+        "num_key_value_heads": sizes["kv"],
+    }
+    args = stage1_arguments(published, config)
+    args.encoder_conf["config"]["encoder_attention_heads"] = sizes["wh"]
+    args.aggregator_conf["num_heads"] = sizes["wh"]
+    model = build_taste_model(args)
+    model.load_state_dict(ours(stage1_table(stage2=False), published))
+    return model.to(DEVICE).eval()
 
 
 def text_of(folder) -> TextView:
@@ -171,4 +266,4 @@ def continued(
         )
 
 
-FILES = {"t_stage2": stage2}
+FILES = {"t_stage1": stage1, "t_stage2": stage2}
