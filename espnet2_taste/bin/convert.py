@@ -2,9 +2,11 @@
 
 Published weights are a Hugging Face folder of TASTE (config.json, weights,
 llama_tokenizer/, cosyvoice/), a CosyVoice folder (vocoder, ONNX files, and its LM to
-start training from), or a checkpoint of the reference's STAGE1_TRAIN (tokenizer and
-speech decoder). The way back gives names, shapes and dtypes as they were published, but
-not the weights that the reference never uses.
+start training from), a checkpoint of the reference's STAGE1_TRAIN (tokenizer and
+speech decoder), or TASTE2's llm.pt (tokenizer and speech decoder) or slm.pt (those and
+the spoken LM), beside which the LM's tokenizer/ may lie. The way back gives names,
+shapes and dtypes as they were published, but not the weights that the reference never
+uses.
 """
 
 import argparse
@@ -23,7 +25,11 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("source", type=Path, help="published folder or file; or packed folder or zip")
     add("output", type=Path, nargs="?", help="new folder")
-    add("--config", type=Path, help="config.json, for a source without one")
+    add(
+        "--config",
+        type=Path,
+        help="config.json, for a source without one; TASTE2: the LM's",
+    )
     group = parser.add_argument_group("from published weights")
     add = group.add_argument
     add("--dry_run", action="store_true", help="check and print, write nothing")

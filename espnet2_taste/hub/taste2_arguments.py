@@ -35,8 +35,8 @@ QUANTIZER: Table = (
 )
 TOKENIZER: Table = (
     (ENCODER, "encoder.encoder."),
-    (AGGREGATOR, "aggregator."),
     (PROJECTION, "aggregator.projection."),
+    (AGGREGATOR, "aggregator."),
     *QUANTIZER,
 )
 MIXER: Table = (("taste_decoder_mixer.mixer.", "speech_decoder.fusion."),)
@@ -59,12 +59,11 @@ END_OF_TEXT = 151643
 Shapes = Mapping[str, torch.Tensor]
 
 
-def tokenizer_arguments(info: Shapes, end_id: int = END_OF_TEXT) -> dict:
+def tokenizer_arguments(info: Shapes) -> dict:
     """Arguments of everything before the speech decoder.
 
     Args:
         info: tensors of stage 1 by published name.
-        end_id: unused row of the token table (its padding).
 
     Raises:
         KeyError: a tensor that tells a size is missing.
@@ -206,6 +205,6 @@ def qwen2_config(info: Shapes, prefix: str) -> dict:
         "tie_word_embeddings": not any(
             re.match(re.escape(prefix) + r"(.+\.)?lm_head\.", name) for name in info
         ),
-        "bos_token_id": END_OF_TEXT,
-        "eos_token_id": END_OF_TEXT,
+        "bos_token_id": min(END_OF_TEXT, vocab_size - 1),
+        "eos_token_id": min(END_OF_TEXT, vocab_size - 1),
     }

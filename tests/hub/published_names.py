@@ -118,7 +118,7 @@ def published(sizes: dict[str, int]) -> dict[str, tuple[tuple[int, ...], torch.d
         ("audio_segmenter.decoder", "A", WHISPER_LAYER + CROSS_ATTENTION),
     ):
         layer = f"{TOWER}{prefix}.layers.{{0-{layers}}}."
-        tables.append((_prefixed(rows, layer), sizes, torch.bfloat16))
+        tables.append((prefixed(rows, layer), sizes, torch.bfloat16))
     tables += [(t, sizes, torch.float32) for t in (RVQ, SPEECH_DECODER, SPOKEN_LM)]
     fixed = sizes | {"h": 8, "f": 2048}
     for encoder, blocks, own, norms in (
@@ -128,9 +128,14 @@ def published(sizes: dict[str, int]) -> dict[str, tuple[tuple[int, ...], torch.d
     ):
         rows = RELATIVE_ATTENTION + norms + ".{weight,bias} [D]\n"
         block = f"speech_decoder.{encoder}.encoders.{{0-{blocks}}}."
-        tables.append((_prefixed(rows, block), own, torch.float32))
+        tables.append((prefixed(rows, block), own, torch.float32))
+    return shapes_of([*tables, *_language_model(sizes)])
+
+
+def shapes_of(tables: list[tuple]) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Name -> shape and dtype of tables (rows, sizes, dtype)."""
     found = {}
-    for table, own, dtype in [*tables, *_language_model(sizes)]:
+    for table, own, dtype in tables:
         for row in table.strip().splitlines():
             pattern, _, shape = row.partition(" [")
             dims = [eval(x, {}, own) for x in shape.rstrip("]").split(",")]
@@ -152,7 +157,7 @@ def _language_model(sizes):
     return (rows, sizes, torch.bfloat16), (lora, sizes, torch.float32)
 
 
-def _prefixed(rows: str, prefix: str) -> str:
+def prefixed(rows: str, prefix: str) -> str:
     return "\n".join(prefix + row for row in rows.splitlines() if row)
 
 
