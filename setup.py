@@ -20,6 +20,7 @@ INSTALL = [
     "einops",
     "numpy>=1.26",
     "scipy",
+    "jinja2",
     "kaldiio",
     "sentencepiece",
     "openai-whisper",

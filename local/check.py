@@ -19,7 +19,7 @@ from pathlib import Path
 import check_programs  # beside this file
 
 from espnet2_taste.asr.recognisers import recogniser_choices
-from espnet2_taste.evaluate.scorers.meters import meter_choices
+from espnet2_taste.evaluate.scorers import meter_choices
 from espnet2_taste.evaluate.testsets import layout_choices
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.config import read_training_config
@@ -157,7 +157,7 @@ def check_choices(options: Options) -> None:
             takes = f"{', '.join(names[:-1])} or {names[-1]}"
             raise ValueError(f"--{name} takes {takes}, not '{value}'")
     for word in options["meters"].split():
-        if word not in meter_choices.names():
+        if word not in meter_choices.names() and "." not in word:
             known = ", ".join(meter_choices.names())
             options.refuse("meters", f"no meter '{word}', but {known}")
     if max(options.stages, default=0) < 3:

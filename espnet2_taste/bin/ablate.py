@@ -32,19 +32,15 @@ from pathlib import Path
 from espnet2_taste.bin import run
 from espnet2_taste.evaluate.comparison import RESAMPLES
 from espnet2_taste.evaluate.report.comparison import comparison_markdown
-from espnet2_taste.evaluate.results import RESULTS
-from espnet2_taste.evaluate.score_folder import ScoreFolder, average
+from espnet2_taste.evaluate.results import RESULTS, ScoreFolder, average
 from espnet2_taste.evaluate.side_by_side import Side, comparison_results
-from espnet2_taste.evaluate.table import markdown_table, score_cells
+from espnet2_taste.evaluate.table import group_tables, markdown_table
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.config import read_yaml
 from espnet2_taste.io.processes import end_with_parent
 
-SUB_STAGES = ("text_only", "no_vq", "rvq")
-#: The options of ./run.sh that name a trained one.
-EXPERIMENTS = dict(
-    zip(SUB_STAGES, ("text_only_exp", "no_vq_exp", "taste_exp"), strict=True)
-)
+#: Sub-stage -> the option of ./run.sh that names a trained one.
+SUB_STAGES = {"text_only": "text_only_exp", "no_vq": "no_vq_exp", "rvq": "taste_exp"}
 TABLE, ROW = "reconstruction", "taste"
 
 
@@ -54,8 +50,7 @@ def read_choices(path: Path) -> dict:
     Raises:
         ValueError: a choice is not as described above.
     """
-    conf = {"seeds": [0], "options": {}, "choices": {}}
-    conf |= read_yaml(path)
+    conf = {"seeds": [0], "options": {}, "choices": {}} | read_yaml(path)
     for number, (name, choice) in enumerate(conf["choices"].items()):
         stages = list(choice or {})
         if stages if number == 0 else len(stages) != 1 or stages[0] not in SUB_STAGES:
@@ -77,28 +72,25 @@ def training_options(changes: dict) -> str:
     return " ".join(words)
 
 
-def run_options(
-    name: str, conf: dict, choice: str, seed: int, own: int, expdir: Path
-) -> dict:
+def run_options(name: str, conf: dict, choice: str, seed: int, own: int, expdir: Path):
     """Options of ``./run.sh``; ``own`` is the seed of the recipe's own run."""
-    reference = next(iter(conf["choices"]))
+    reference, stages = next(iter(conf["choices"])), list(SUB_STAGES)
     ((differs, changes),) = (conf["choices"][choice] or {None: {}}).items()
-    taken = SUB_STAGES[: SUB_STAGES.index(differs)] if differs else SUB_STAGES
+    taken = stages[: stages.index(differs)] if differs else stages
     if choice == reference and seed != own:
-        taken = SUB_STAGES[:1]  # it never hears the audio: one for all seeds
+        taken = stages[:1]  # it never hears the audio: one for all seeds
     tag = "" if seed == own else f"_{name}_{reference}_seed{seed}"
-    folders = {
-        "text_only": f"{expdir}/taste_text_only",  # of the rest, those with this seed
-        "no_vq": f"{expdir}/taste_no_vq{tag}",
-        "rvq": f"{expdir}/taste_rvq{tag}",
-    }
+    folders = {stage: f"{expdir}/taste_{stage}{tag}" for stage in stages}
+    folders["text_only"] = f"{expdir}/taste_text_only"
+    tagged = f"{name}_{choice}_seed{seed}"
     options = {
-        "tag": f"{name}_{choice}_seed{seed}",
+        "tag": tagged,
         "seed": seed,
         "taste_args": training_options(changes),
         "baseline_exp": folders["text_only"],  # it is not scored
+        "results": expdir / name / f"{tagged}.md",
     }
-    options |= {EXPERIMENTS[stage]: folders[stage] for stage in taken}
+    options |= {SUB_STAGES[stage]: folders[stage] for stage in taken}
     if any(key.startswith("frontend") for key in changes):
         options["feats_type"] = "raw"  # extracted ones are of the recipe's frontend
     return options
@@ -115,13 +107,13 @@ def page(done: dict[str, list[Path]]) -> str:
             for choice, runs in read.items()
             for number, scores in enumerate(runs, start=1)
         }
-        bounds = next(iter(read.values()))[0].results.get("upper_bounds")
-        cells = score_cells(TABLE, rows, bounds)
-        parts += [f"# {test_set}: all runs", markdown_table(cells)]
+        results = next(iter(read.values()))[0].results | {TABLE: rows}
+        parts.append(f"# {test_set}: all runs")
+        parts += [markdown_table(cells) for _, cells in group_tables(results, TABLE)]
         if len(read) > 1:
             sides = {c: Side((c,) * 3, average(runs), "") for c, runs in read.items()}
-            results = comparison_results(sides, [ROW], RESAMPLES, seed=0)
-            parts.append(comparison_markdown(results))
+            compared = comparison_results(sides, [ROW], RESAMPLES, seed=0)
+            parts.append(comparison_markdown(compared))
     parts.append("Intervals are over utterances, not over trainings.\n")
     return "\n\n".join(parts)
 
@@ -142,23 +134,19 @@ def main(cmd: list[str] | None = None) -> None:
     own = read_yaml(recipe)["seed"]
     every = {"stage": 5, "stop_stage": 9, "with_taslm": "false", "rows": ROW}
     every |= {"expdir": args.expdir, **conf["options"]}
-    done, failed = {}, []
+    done, failed = {choice: [] for choice in conf["choices"]}, []
     for seed in conf["seeds"]:
         for choice in conf["choices"]:
             options = every | run_options(name, conf, choice, seed, own, args.expdir)
-            tag = options["tag"]
-            options["results"] = args.expdir / name / f"{tag}.md"
             words = [word for k, v in options.items() for word in (f"--{k}", str(v))]
             logging.info("./run.sh %s", shlex.join([*words, *given]))
             command = ["./run.sh", *words, *given]
             if subprocess.run(command, preexec_fn=end_with_parent).returncode:
-                failed.append(tag)
+                failed.append(options["tag"])
             else:
-                done.setdefault(choice, []).append(args.expdir / f"scores_{tag}")
-    if done:
-        text = page(
-            {choice: done[choice] for choice in conf["choices"] if choice in done}
-        )
+                done[choice].append(args.expdir / f"scores_{options['tag']}")
+    if done := {choice: runs for choice, runs in done.items() if runs}:
+        text = page(done)
         for path in filter(None, (args.expdir / name / "ablation.md", args.output)):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, text)

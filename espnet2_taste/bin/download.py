@@ -82,9 +82,9 @@ def main(args: argparse.Namespace) -> None:
     names = [part for name in args.names for part in SETS.get(name, (name,))]
     for name in dict.fromkeys(names):
         if name == UTMOS:
-            from espnet2_taste.evaluate.scorers.utmos import UtmosMeter
+            from espnet2_taste.evaluate.scorers.utmos import UtmosScorer
 
-            UtmosMeter(download=True)
+            UtmosScorer(download=True)
         else:
             folder = fetch(PARTS[name], args.models_dir)
             logging.info("%s: %s", name, folder)

@@ -4,7 +4,7 @@
 Run it once per part of the utterances with ``--output_dir <scores>/measures/output.N``
 and ``--cache_dir <scores>/measures``, then ``bin.score`` with ``--output_dir <scores>``
 and the same other options: all of them, so that what one refuses so does the other.
-Writes ``<instrument>/<row>.jsonl``, a line per recording.
+Writes ``<scorer>/<row>.jsonl``, a line per recording.
 """
 
 import argparse
@@ -12,9 +12,10 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import command, run, score
-from espnet2_taste.bin.measure_options import read_plan
-from espnet2_taste.evaluate.scorers.measure import measure
-from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
+from espnet2_taste.bin.measure_options import Scorers
+from espnet2_taste.evaluate.measure import measure
+from espnet2_taste.evaluate.rows import read_rows
+from espnet2_taste.io.tables import read_lines, split_fields
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -22,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.description = __doc__
     add = parser.add_argument
     add("--key_file", type=Path, help="utterances of this shard (default: all)")
-    add("--cache_dir", type=Path, help="read besides: nothing is measured twice")
+    add("--cache_dir", type=Path, help="read besides, with its shards")
     return parser
 
 
@@ -30,10 +31,25 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.ref_dir is None:
         raise ValueError("give --ref_dir")
-    cache = MeasureCache(args.output_dir, [args.cache_dir] if args.cache_dir else [])
-    jobs = read_plan(args).jobs(args.key_file)
-    measured = measure(jobs, cache, args.nj, args.batch_size)
-    logging.info("%d measurements made", measured.done)
+    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
+    keys = None
+    if args.key_file is not None:
+        keys = {split_fields(line)[0] for _, line in read_lines(args.key_file)}
+        if foreign := sorted(keys - rows[0].texts.keys()):
+            raise ValueError(
+                f"{args.key_file}: {foreign[0]} is not in the reference set"
+            )
+    chosen = Scorers(args)
+    _, done = measure(
+        rows,
+        {row.key: chosen.of(row) for row in rows},
+        args.output_dir,
+        args.nj,
+        args.batch_size,
+        keys,
+        args.cache_dir,
+    )
+    logging.info("%d measurements made", done)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,25 @@
 """Options of what measures recordings: recogniser, aligner, meters."""
 
 import argparse
-from functools import partial
+import json
+import logging
 from pathlib import Path
 
 from espnet2_taste.asr.aligners import aligner_choices
 from espnet2_taste.asr.ctm_aligner import FILE as CTM
 from espnet2_taste.asr.recognisers import recogniser_choices
+from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.bin.numbers import jobs, positive
 from espnet2_taste.bin.options import add_device_option
-from espnet2_taste.evaluate.scorers.instruments import Choice
-from espnet2_taste.evaluate.scorers.meters import meter_choices
-from espnet2_taste.evaluate.scorers.plan import Plan
-from espnet2_taste.evaluate.scorers.rows import REFERENCE_ROW, Row
+from espnet2_taste.evaluate.rows import REFERENCE_ROW, Row
+from espnet2_taste.evaluate.scorers import meter_choices
+from espnet2_taste.evaluate.scorers.abs_scorer import AbsScorer
+from espnet2_taste.evaluate.scorers.pitch import PitchScorer
+from espnet2_taste.evaluate.scorers.times import TimesScorer
+from espnet2_taste.evaluate.scorers.words import WordsScorer
+from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import parse_yaml
+from espnet2_taste.io.lazy_choices import LazyChoices
 
 NONE = "none"
 
@@ -63,7 +69,12 @@ def add_measure_options(parser: argparse.ArgumentParser) -> None:
     add("--aligner", default="pocketsphinx", choices=[*aligner_choices.names(), NONE])
     add("--aligner_conf", nargs="*", default=[], help="key=value ...")
     meters = meter_choices.names()
-    add("--meters", nargs="*", default=meters, choices=meters, help="default: all")
+    add(
+        "--meters",
+        nargs="*",
+        default=meters,
+        help=f"of {' '.join(meters)}, or package.module.Class (default: all of these)",
+    )
     add("--meter_conf", nargs="*", default=[], help="utmos.model=path ...")
     add_device_option(parser)
     add("--batch_size", type=positive, default=16, help="on the device")
@@ -103,32 +114,58 @@ def meter_confs(args: argparse.Namespace) -> dict[str, dict]:
     return confs
 
 
-def choose(args: argparse.Namespace, row: Row, same_words: bool) -> list[Choice]:
-    """What measures a row.
+class Scorers:
+    """What measures the rows, as :func:`add_measure_options` says.
 
-    Args:
-        args: of :func:`add_measure_options`.
-        row: of ``--rows`` or ``--continuation_rows``.
-        same_words: whether it says the same as the originals.
+    Attributes:
+        lost: class of a scorer that is unavailable -> what to install.
     """
-    choices = [Choice.of("pitch")]
-    if args.aligner != NONE:
-        conf = read_conf("--aligner_conf", args.aligner_conf)
-        if args.aligner == "ctm":
-            conf.setdefault("path", str(row.folder / CTM))
-            if row.name == REFERENCE_ROW and not Path(conf["path"]).is_file():
-                raise FileNotFoundError(f"--aligner ctm: no file {conf['path']}")
-        choices.append(Choice.of("aligner", args.aligner, args.device, **conf))
-    if args.asr != NONE:
-        conf = asr_conf(args, None if same_words else args.continuation_grammar)
-        choices.append(Choice.of("recogniser", args.asr, args.device, **conf))
-    for name, conf in meter_confs(args).items():
-        choices.append(Choice.of("meter", name, args.device, **conf))
-    return choices
 
+    def __init__(self, args: argparse.Namespace):
+        self.args, self.lost = args, {}
+        self.pitch = PitchScorer()
+        self.made: dict[tuple, AbsScorer] = {}
 
-def read_plan(args: argparse.Namespace) -> Plan:
-    """The plan of :func:`add_measure_options`."""
-    return Plan.read(
-        args.ref_dir, args.rows, args.continuation_rows, partial(choose, args)
-    )
+    def of(self, row: Row) -> list[AbsScorer]:
+        """Those of a row.
+
+        Raises:
+            ValueError, FileNotFoundError: an option that cannot work.
+        """
+        args, found = self.args, [self.pitch]
+        if args.aligner != NONE:
+            conf = read_conf("--aligner_conf", args.aligner_conf)
+            if args.aligner == "ctm":
+                conf.setdefault("path", str(row.folder / CTM))
+                if row.name == REFERENCE_ROW and not Path(conf["path"]).is_file():
+                    raise FileNotFoundError(f"--aligner ctm: no file {conf['path']}")
+            train = args.train_dir / CTM if args.train_dir else None
+            parts = aligner_choices, args.aligner, conf
+            found += self._make(TimesScorer, *parts, train_ctm=train)
+        if args.asr != NONE:
+            same = row.table == "reconstruction"
+            grammar = None if same else args.continuation_grammar
+            conf = asr_conf(args, grammar)
+            parts = recogniser_choices, args.asr, conf
+            found += self._make(WordsScorer, *parts, cleaner=args.cleaner)
+        for name, conf in meter_confs(args).items():
+            found += self._make(None, meter_choices, name, conf)
+        return found
+
+    def _make(
+        self, wrap: type | None, choices: LazyChoices, name: str, conf: dict, **others
+    ) -> list[AbsScorer]:
+        """[a scorer], or [] if it is unavailable."""
+        key = choices.axis, name, json.dumps(conf, sort_keys=True)
+        scorer = wrap or choices.get_class(name)
+        if key not in self.made and scorer not in self.lost:
+            try:
+                cls = choices.get_class(name)
+                device = {"device": self.args.device} if cls.on_device else {}
+                check_conf(f"{choices.axis} {name}", cls, conf | device)
+                part = cls(**conf, **device)
+                self.made[key] = wrap(part, **others) if wrap else part
+            except Unavailable as error:
+                self.lost[scorer] = str(error)
+                logging.warning("%s is not available: %s", scorer.name, error)
+        return [self.made[key]] if key in self.made else []

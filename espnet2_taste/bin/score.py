@@ -13,20 +13,26 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.bin.measure_options import add_measure_options, read_plan
+from espnet2_taste.bin.measure_options import Scorers, add_measure_options
 from espnet2_taste.bin.options import named_folders
-from espnet2_taste.evaluate import codes
-from espnet2_taste.evaluate.judge import judge_identity
-from espnet2_taste.evaluate.results import write_results
-from espnet2_taste.evaluate.row_scoring import Scorer, not_computed
+from espnet2_taste.evaluate import likelihood, qa
+from espnet2_taste.evaluate.column import to_json
+from espnet2_taste.evaluate.measure import measure
+from espnet2_taste.evaluate.results import average_seeds, write_results
+from espnet2_taste.evaluate.rows import Row, read_rows
 from espnet2_taste.evaluate.rtf import real_time_factors
-from espnet2_taste.evaluate.scorers.measure import Measured, measure
-from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
-from espnet2_taste.evaluate.scorers.plan import Plan
-from espnet2_taste.evaluate.scores import RowScores, average_seeds
-from espnet2_taste.evaluate.table import markdown
-from espnet2_taste.evaluate.wer import characters, sclite_identity, write_wer_files
-from espnet2_taste.text.normalise import CLEANERS, load_cleaner
+from espnet2_taste.evaluate.score import (
+    compared_to,
+    describe,
+    not_computed,
+    readers,
+    score_everything_coded,
+    score_rows,
+)
+from espnet2_taste.evaluate.scorers.speaker import upper_bounds
+from espnet2_taste.evaluate.scorers.words import write_espnet_files
+from espnet2_taste.evaluate.table import TABLES, markdown
+from espnet2_taste.text.normalise import CLEANERS
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -66,136 +72,80 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def score_recordings(args: argparse.Namespace) -> tuple[dict, dict]:
-    """Reconstruction and continuation: part of the results, and the rows by table."""
-    plan = read_plan(args)
-    cache = MeasureCache(args.output_dir / "measures")
-    measured = measure(plan.jobs(), cache, args.nj, args.batch_size)
-    recognisers = measured.of_axis("recogniser").values()
-    usual = next((made.recogniser.cleaner for made in recognisers), "words")
-    cleaner = args.cleaner or usual
-    train_ctm = args.train_dir / "words.ctm" if args.train_dir else None
-    scorer = Scorer(plan, measured, load_cleaner(cleaner), train_ctm)
-    if not any(scorer.seconds.values()):
+def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
+    """Part of the results, and the rows of reconstruction and continuation."""
+    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
+    original, *made = rows
+    chosen = Scorers(args)
+    scorers = {row.key: chosen.of(row) for row in rows}
+    folder = args.output_dir / "measures"
+    failed, _ = measure(rows, scorers, folder, args.nj, args.batch_size)
+    lost = chosen.lost | {
+        type(scorer): failed[scorer.name]
+        for some in scorers.values()
+        for scorer in some
+        if scorer.name in failed
+    }
+    if not any(original.seconds.values()):
         raise ValueError(f"{args.ref_dir}/wav.scp: no audio can be read (see the log)")
-    rows = {
-        "reconstruction": scorer.reconstruction(),
-        "continuation": scorer.continuation(),
-    }
-    everything = [scores for table in rows.values() for scores in table]
-    write_errors(args.output_dir, everything, plan.utt2spk)
-    code_results = add_codes(args, scorer.seconds, rows["reconstruction"])
-    data = [args.ref_dir, *args.rtf_dirs]
-    data += [args.taste.parent] if args.taste else []
-    made = plan.rows[1:] + plan.continuations
-    choices = [choice for row in plan.choices.values() for choice in row]
-    results = {
-        "num_utterances": len(plan.utterances),
-        "seconds": sum(scorer.seconds.values()),
-        "ref_dir": str(args.ref_dir),
-        "folders": {row.key: str(row.folder) for row in scorer.everything},
-        "codes": code_results,
-        "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
-        "scorers": name_scorers(measured, cleaner) | name_judges(plan),
-        "not_computed": not_computed(choices, measured.unavailable, everything),
-    }
-    results["upper_bounds"] = upper_bounds(args.conditioned_by, results["scorers"])
-    return results, rows
-
-
-def upper_bounds(conditioned_by: str | None, scorers: dict[str, str]) -> dict[str, str]:
-    """Metric -> why its values are higher than those of an independent scorer."""
-    if not conditioned_by or "speaker" not in scorers:
-        return {}
-    from espnet2_taste.evaluate.scorers.speaker import UPPER_BOUND, speaker_identity
-
-    kind, _, model = conditioned_by.partition("=")
-    same = scorers["speaker"] == speaker_identity(kind, model)
-    return {"speaker_similarity": UPPER_BOUND} if same else {}
-
-
-def name_scorers(measured: Measured, cleaner: str) -> dict[str, str]:
-    """What measured -> package, version, weights."""
-    names = {"recogniser": "words", "aligner": "word times", "pitch": "F0"}
-    scorers = {
-        names.get(folder, folder): identity
-        for folder, identity in measured.identities().items()
-    }
-    if "words" in scorers:
-        scorers["cleaner"] = f"{cleaner} ({CLEANERS[cleaner]})"
-        scorers["word errors"] = sclite_identity()
-    return scorers
-
-
-def name_judges(plan: Plan) -> dict[str, str]:
-    """Language models that were asked about continuations (see ``bin.judge``)."""
-    names = [judge_identity(row.folder) for row in plan.continuations]
-    names = list(dict.fromkeys(filter(None, names)))
-    return {"judge": "; ".join(names)} if names else {}
-
-
-def write_errors(folder: Path, rows: list[RowScores], utt2spk: dict[str, str]) -> None:
-    """ESPnet's files of word and character errors."""
-    for scores in rows:
-        if scores.errors is None:
-            continue
-        name = scores.row.key.replace(":", "_seed")
-        lines = {line["utt"]: line for line in scores.utterances}
-        sides = [
-            {utt: line[side].split() for utt, line in lines.items()}
-            for side in ("text", "recognised")
-        ]
-        write_wer_files(folder / "score_wer" / name, *sides, utt2spk)
-        letters = [{u: characters(w) for u, w in side.items()} for side in sides]
-        write_wer_files(folder / "score_cer" / name, *letters, utt2spk)
-
-
-def add_codes(
-    args: argparse.Namespace, seconds: dict[str, float], rows: list[RowScores]
-) -> dict:
-    """Bit rates and use of codes and units; adds ``bitrate`` to ``--bitrate_of``."""
-    result, found = {}, {}
-    if args.taste:
-        found["codes"] = codes.read_code_set(args.taste)
-        result |= codes.score_codes(*found["codes"], seconds)
-    if args.train_taste:
-        trained = codes.read_code_set(args.train_taste)
-        result |= codes.score_training_codes(*trained)
-    if (args.ref_dir / "units.scp").exists():
-        found["units"] = codes.read_units(args.ref_dir / "units.scp")
-        result |= codes.score_units(*found["units"], seconds)
+    coded, found = score_everything_coded(
+        args.taste, args.train_taste, args.ref_dir / "units.scp", original
+    )
+    sources = {}
     for item in args.bitrate_of:
         name, _, what = item.partition("=")
         if what not in ("codes", "units"):
             raise ValueError(f"--bitrate_of '{item}': expected row=codes or row=units")
         if what in found:
-            statistics = codes.bitrate_statistics(*found[what], seconds)
-            for scores in rows:
-                if scores.row.name == name:
-                    scores.statistics["bitrate"] = statistics
-    return result
+            sources[name] = found[what]
+    for some in scorers.values():
+        some += readers(sources)
+        some[:] = [scorer for scorer in some if scorer.name not in failed]
+    score_rows(rows, scorers)
+    for row in rows:
+        if row.errors is not None:
+            write_espnet_files(args.output_dir, row)
+    columns, names = describe(rows, scorers)
+    data = [args.ref_dir, *args.rtf_dirs, *([args.taste.parent] if args.taste else [])]
+    results = {
+        "num_utterances": len(original.texts),
+        "seconds": sum(original.seconds.values()),
+        "ref_dir": str(args.ref_dir),
+        "folders": {row.key: str(row.folder) for row in rows},
+        "codes": coded,
+        "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
+        "scorers": names,
+        "not_computed": not_computed(lost, rows),
+        "upper_bounds": upper_bounds(args.conditioned_by, names),
+        "columns": columns,
+    }
+    return results, rows
 
 
 def score(args: argparse.Namespace) -> dict:
     """Measure what is to be measured, write all files and return the results."""
-    from espnet2_taste.evaluate.likelihood import score_likelihood
-    from espnet2_taste.evaluate.qa import score_qa
-
-    results = {"num_utterances": 0, "seconds": 0.0, "ref_dir": "", "folders": {}}
-    results |= {"codes": {}, "rtf": {}, "scorers": {}, "not_computed": {}}
-    results["upper_bounds"] = {}
-    rows: dict[str, list[RowScores]] = {"reconstruction": [], "continuation": []}
+    results = {"num_utterances": 0, "seconds": 0.0, "ref_dir": "", "columns": {}}
+    parts = ("folders", "codes", "rtf", "scorers", "not_computed", "upper_bounds")
+    results |= {part: {} for part in parts}
+    rows: dict[str, list[Row]] = {table: [] for table in TABLES}
     if args.ref_dir is not None:
-        results, rows = score_recordings(args)
+        results, recorded = score_recordings(args)
+        for row in recorded:
+            rows[row.table].append(row)
     elif args.rows or args.continuation_rows:
         raise ValueError("--rows and --continuation_rows need --ref_dir")
-    likelihood = named_folders("--likelihood", args.likelihood)
-    rows["likelihood"] = [r for s in likelihood.items() for r in score_likelihood(*s)]
-    qa = named_folders("--qa", args.qa)
-    rows["qa"] = [row for item in qa.items() for row in score_qa(*item)]
+    for item in named_folders("--likelihood", args.likelihood).items():
+        rows["likelihood"] += likelihood.score_likelihood(*item)
+    for item in named_folders("--qa", args.qa).items():
+        rows["qa"] += qa.score_qa(*item)
     if not any(rows.values()):
         raise ValueError("nothing to score: give --ref_dir, --likelihood or --qa")
-    results |= {table: average_seeds(entries) for table, entries in rows.items()}
+    for module, table in ((likelihood, "likelihood"), (qa, "qa")):
+        results["columns"][table] = to_json(module.COLUMNS)
+    compared = {table: compared_to(table, entries) for table, entries in rows.items()}
+    results["compared_to"] = compared
+    for table, entries in rows.items():
+        results[table] = average_seeds(entries, compared[table])
     write_results(args.output_dir, results, rows)
     return results
 

@@ -1,18 +1,26 @@
-"""What the codes and units of the reference set cost and carry."""
+"""What codes, units and texts of the reference set cost and carry, in bits.
+
+A *nominal* rate is what the format costs, an *entropy* rate what the codes carry: the
+first-order entropy -sum_k p_k log2 p_k of each codebook, p_k the relative frequency of
+entry k (C. Shannon 1948). Neighbouring codes and codebooks count as independent, so it
+bounds the joint entropy from above. *Utilisation* is the share of a codebook's entries
+that occur at least once; it grows with the set.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.evaluate import bitrate, codebook
-from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.io.arks import read_arks, read_codes
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.units.unit_spec import UnitSpec
 
+#: utterance -> (S, R) codes, and the R codebook sizes
+CodeSet = tuple[dict[str, np.ndarray], list[int]]
 
-def read_code_set(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
-    """utt -> (S, R) codes and the R codebook sizes, from a ``taste.scp``.
+
+def read_code_set(scp: Path) -> CodeSet:
+    """Codes of a ``taste.scp``.
 
     Raises:
         FileNotFoundError, ValueError: ``taste_spec.yaml`` beside it is missing or does
@@ -23,41 +31,11 @@ def read_code_set(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
     return read_codes(scp, spec.num_codebooks), sizes
 
 
-def score_codes(
-    codes: dict[str, np.ndarray], sizes: list[int], seconds: dict[str, float]
-) -> dict:
-    """Bit rates and codebook use of the utterances whose length [s] is known.
+def read_units(scp: Path) -> CodeSet:
+    """(T, 1) speech units of a ``units.scp``.
 
-    Raises:
-        ValueError: there is none.
-    """
-    everything, seconds = _timed(codes, len(sizes), seconds)
-    used = codebook.utilisation(everything, sizes)
-    return {
-        "num_codebooks": len(sizes),
-        "codebook_size": sizes,
-        "vectors_per_second": len(everything) / seconds,
-        "nominal_bitrate": bitrate.nominal_bitrate(len(everything), sizes, seconds),
-        "entropy_bitrate": bitrate.entropy_bitrate(everything, sizes, seconds),
-        "entropy": bitrate.entropies(everything, sizes).tolist(),
-        "utilisation": float(used.mean()),
-        "utilisation_per_codebook": used.tolist(),
-    }
-
-
-def score_training_codes(codes: dict[str, np.ndarray], sizes: list[int]) -> dict:
-    """Codebook use of the training set."""
-    used = codebook.utilisation(_join(codes, len(sizes)), sizes)
-    return {
-        "train_utilisation": float(used.mean()),
-        "train_utilisation_per_codebook": used.tolist(),
-    }
-
-
-def read_units(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
-    """utt -> (T, 1) speech units, and the size of their codebook.
-
-    ``unit_spec.yaml`` beside ``units.scp`` says it, else the largest unit seen.
+    ``unit_spec.yaml`` beside it says the size of their codebook, else the largest unit
+    seen.
     """
     units = {utt: u[:, None] for utt, u in read_arks(scp).items()}
     spec = UnitSpec.beside(scp)
@@ -66,39 +44,108 @@ def read_units(scp: Path) -> tuple[dict[str, np.ndarray], list[int]]:
     return units, [1 + max((int(u.max()) for u in units.values() if u.size), default=0)]
 
 
-def score_units(
-    units: dict[str, np.ndarray], sizes: list[int], seconds: dict[str, float]
-) -> dict:
-    """Bit rates of speech units, see :func:`score_codes`."""
-    everything, seconds = _timed(units, 1, seconds)
+def bits(codes: CodeSet) -> dict[str, float]:
+    """Utterance -> nominal bits: vectors * sum_r log2 K_r."""
+    each = float(np.log2(codes[1]).sum())
+    return {utt: len(vectors) * each for utt, vectors in codes[0].items()}
+
+
+def entropies(codes: np.ndarray, codebook_sizes: list[int]) -> np.ndarray:
+    """Empirical entropy of each codebook: (T, R) int codes -> (R,) bits per code.
+
+    Range 0 to log2 K; see the module.
+
+    Raises:
+        ValueError: the codes are not of such codebooks.
+    """
+    if codes.ndim != 2 or codes.shape[1] != len(codebook_sizes):
+        raise ValueError(
+            f"codes of shape {codes.shape} do not fit {len(codebook_sizes)} codebooks"
+        )
+    if len(codes) and (codes.min() < 0 or (codes.max(0) >= codebook_sizes).any()):
+        raise ValueError(
+            f"codes range from {codes.min()} to {codes.max()}, the codebook sizes are "
+            f"{codebook_sizes}: taste_spec.yaml is not of these codes"
+        )
+    result = []
+    for column, size in zip(codes.T, codebook_sizes, strict=True):
+        p = np.bincount(column, minlength=size) / max(len(column), 1)
+        p = p[p > 0]
+        result.append(float(-(p * np.log2(p)).sum()) + 0.0)
+    return np.array(result)
+
+
+def utilisation(codes: np.ndarray, codebook_sizes: list[int]) -> np.ndarray:
+    """Share of each codebook's entries that occur: (T, R) int codes -> (R,), 0 to 1."""
+    pairs = zip(codes.T, codebook_sizes, strict=True)
+    return np.array([len(np.unique(column)) / size for column, size in pairs])
+
+
+def score_codes(codes: CodeSet, seconds: dict[str, float]) -> dict:
+    """Bit rates and codebook use of the utterances whose length [s] is known.
+
+    Raises:
+        ValueError: there is none.
+    """
+    everything, length = _timed(codes, seconds)
+    sizes, used = codes[1], utilisation(everything, codes[1])
+    entropy = entropies(everything, sizes)
+    rate = len(everything) / length
     return {
-        "units_per_second": len(everything) / seconds,
-        "unit_bitrate": bitrate.nominal_bitrate(len(everything), sizes, seconds),
-        "unit_entropy_bitrate": bitrate.entropy_bitrate(everything, sizes, seconds),
+        "num_codebooks": len(sizes),
+        "codebook_size": sizes,
+        "vectors_per_second": rate,
+        "nominal_bitrate": len(everything) * float(np.log2(sizes).sum()) / length,
+        "entropy_bitrate": len(everything) * float(entropy.sum()) / length,
+        "entropy": entropy.tolist(),
+        "utilisation": float(used.mean()),
+        "utilisation_per_codebook": used.tolist(),
     }
 
 
-def bitrate_statistics(
-    codes: dict[str, np.ndarray], sizes: list[int], seconds: dict[str, float]
-) -> Statistics:
-    """``bitrate``: what a row is made from besides text and speaker.
+def score_training_codes(codes: CodeSet) -> dict:
+    """Codebook use of the training set."""
+    used = utilisation(_join(codes[0], len(codes[1])), codes[1])
+    return {
+        "train_utilisation": float(used.mean()),
+        "train_utilisation_per_codebook": used.tolist(),
+    }
 
-    Definition: vectors * sum_r log2 K_r over the originals' duration. Unit: bit/s,
-    range >= 0. The text itself is not counted.
+
+def score_units(codes: CodeSet, seconds: dict[str, float]) -> dict:
+    """Bit rates of speech units, see :func:`score_codes`."""
+    found = score_codes(codes, seconds)
+    return {
+        "units_per_second": found["vectors_per_second"],
+        "unit_bitrate": found["nominal_bitrate"],
+        "unit_entropy_bitrate": found["entropy_bitrate"],
+    }
+
+
+def score_text(texts: dict[str, str], seconds: dict[str, float]) -> dict:
+    """Bit rates of the texts: 8 bits a byte of UTF-8; the entropy of their characters.
+
+    What a row is made from besides its codes, however its text is sent.
     """
-    bits = float(np.log2(sizes).sum())
-    ids = [utt for utt in codes if seconds.get(utt)]
-    return Statistics("ratio", ids, [[len(codes[u]) * bits, seconds[u]] for u in ids])
+    known = [text for utt, text in texts.items() if seconds.get(utt)]
+    length = sum(seconds[utt] for utt in texts if seconds.get(utt))
+    characters = np.array([ord(c) for text in known for c in text], np.int64)
+    if not len(characters):
+        return {}
+    _, index = np.unique(characters, return_inverse=True)
+    entropy = entropies(index[:, None], [int(index.max()) + 1])[0]
+    return {
+        "text_bitrate": 8 * sum(len(text.encode()) for text in known) / length,
+        "text_entropy_bitrate": len(characters) * float(entropy) / length,
+    }
 
 
-def _timed(
-    codes: dict[str, np.ndarray], width: int, seconds: dict[str, float]
-) -> tuple[np.ndarray, float]:
+def _timed(codes: CodeSet, seconds: dict[str, float]) -> tuple[np.ndarray, float]:
     """Codes of the utterances with a length, and that of all these together."""
-    known = {utt: rows for utt, rows in codes.items() if seconds.get(utt)}
+    known = {utt: rows for utt, rows in codes[0].items() if seconds.get(utt)}
     if not known:
         raise ValueError("no utterance has codes and audio: not of one set?")
-    return _join(known, width), sum(seconds[utt] for utt in known)
+    return _join(known, len(codes[1])), sum(seconds[utt] for utt in known)
 
 
 def _join(codes: dict[str, np.ndarray], width: int) -> np.ndarray:

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.evaluate.scores import MIN_UTTERANCES
-from espnet2_taste.evaluate.statistics import Statistics, interval, resampled
+from espnet2_taste.evaluate.statistics import (
+    MIN_UTTERANCES,
+    Statistics,
+    interval,
+    resampled,
+)
 
 RESAMPLES = 10_000
 LEVEL = 0.05

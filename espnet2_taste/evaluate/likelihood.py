@@ -22,8 +22,8 @@ import math
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from espnet2_taste.evaluate.scorers.rows import Row
-from espnet2_taste.evaluate.scores import RowScores
+from espnet2_taste.evaluate.column import Column
+from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.evaluate.testsets.abs_layout import Pair
 from espnet2_taste.evaluate.testsets.files import read_pairs
@@ -39,6 +39,38 @@ LIKELIHOODS = {
     "accuracy_text": lambda row: -row["text_ce"],
     "accuracy_codes": lambda row: -row["taste_ce"],
 }
+COLUMNS = (
+    Column(
+        "accuracy",
+        "Accuracy",
+        "share of pairs whose right member is more likely, each stream's "
+        "log-likelihood per token; ties count half; 0 to 1, chance 0.5",
+        chance=0.5,
+    ),
+    Column(
+        "accuracy_sum",
+        "Accuracy, summed",
+        "the same with log-likelihoods summed over tokens",
+        chance=0.5,
+    ),
+    Column(
+        "accuracy_text",
+        "Text only",
+        "the same with the text's part of the log-likelihood alone, per token",
+        chance=0.5,
+    ),
+    Column(
+        "accuracy_codes",
+        "Codes only",
+        "the same with the codes' part alone, per word",
+        chance=0.5,
+    ),
+    Column(
+        "coverage",
+        "Coverage",
+        "share of pairs of which both sides have a score; the others are ties",
+    ),
+)
 NO_SCORE = "no score, counted as a tie"
 NOT_FINITE = "score is not a number, counted as a tie"
 
@@ -66,7 +98,7 @@ def score_pair(pair: Pair, scores: dict[str, dict[str, float]]) -> tuple[dict, s
     return {key: outcome(sides[0][key], sides[1][key]) for key in LIKELIHOODS}, ""
 
 
-def score_likelihood(name: str, folder: Path) -> list[RowScores]:
+def score_likelihood(name: str, folder: Path) -> list[Row]:
     """Accuracies of a test set, and of each of its tasks if it has several.
 
     Args:
@@ -96,22 +128,22 @@ def score_likelihood(name: str, folder: Path) -> list[RowScores]:
     if len(tasks) > 1:
         for task, some in sorted(tasks.items()):
             rows.append(_row(Row(f"{name}/{task}", "", folder), some, results))
-            rows[-1].utterances = []  # the set's row has them
+            rows[-1].lines = {}  # the set's row has them
     for reason, count in rows[0].failures.items():
         logging.warning("%s: %d of %d pairs: %s", name, count, len(pairs), reason)
     return rows
 
 
-def _row(row: Row, pairs: list[Pair], results: dict[str, tuple[dict, str]]):
-    """Scores of these pairs."""
+def _row(row: Row, pairs: list[Pair], results: dict[str, tuple[dict, str]]) -> Row:
+    """Fill in the scores of these pairs."""
     failures = Counter(why for pair in pairs if (why := results[pair.name][1]))
-    items, lines = defaultdict(list), []
+    items = defaultdict(list)
     for pair in pairs:
         values, why = results[pair.name]
         items[pair.item].append(values | {"coverage": float(not why)})
-        line = {"row": row.name, "seed": row.seed, "utt": pair.name, "failure": why}
-        lines.append(line | {"positive": pair.positive, "negative": pair.negative})
-    statistics = {
+        sides = {"positive": pair.positive, "negative": pair.negative}
+        row.lines[pair.name] = {"failure": why} | sides
+    row.statistics = {
         key: Statistics.mean(
             {
                 item: sum(values[key] for values in some) / len(some)
@@ -120,7 +152,8 @@ def _row(row: Row, pairs: list[Pair], results: dict[str, tuple[dict, str]]):
         )
         for key in (*LIKELIHOODS, "coverage")
     }
-    return RowScores(row, statistics, failures=dict(failures), utterances=lines)
+    row.failures = dict(failures)
+    return row
 
 
 def read_scores(path: Path) -> dict[str, dict[str, float]]:

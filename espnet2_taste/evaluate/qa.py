@@ -20,13 +20,23 @@ import re
 import unicodedata
 from pathlib import Path
 
-from espnet2_taste.evaluate.scorers.rows import Row
-from espnet2_taste.evaluate.scores import RowScores
+from espnet2_taste.evaluate.column import Column
+from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.evaluate.testsets.files import read_answers
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.normalise import normalise_words
 
+COLUMNS = (
+    Column(
+        "accuracy",
+        "Accuracy",
+        "share of questions whose generated text contains an answer, 0 to 1",
+    ),
+    Column(
+        "coverage", "Answered", "share of questions after which anything was generated"
+    ),
+)
 ARTICLES = {"a", "an", "the"}
 #: Scripts whose marks answers are compared without.
 _ACCENTED = {"LATIN", "GREEK", "CYRILLIC", "ARABIC", "HEBREW"}
@@ -138,7 +148,7 @@ def _goes_on(words: list[str], wanted: list[str]) -> bool:
     return True
 
 
-def score_qa(name: str, folder: Path) -> list[RowScores]:
+def score_qa(name: str, folder: Path) -> list[Row]:
     """Accuracy of generated answers.
 
     Args:
@@ -160,21 +170,19 @@ def score_qa(name: str, folder: Path) -> list[RowScores]:
             f"{folder}/text has no question of {folder}/answers.jsonl, e.g. not "
             f"{next(iter(answers))}"
         )
-    right, said, lines = {}, {}, []
+    row, right, said = Row(name, "", folder), {}, {}
     for key, some in answers.items():
         said[key] = bool(text.get(key))
         right[key] = any(contains(text.get(key, ""), answer) for answer in some)
         failure = "" if said[key] else NOTHING
-        line = {"row": name, "seed": "", "utt": key, "failure": failure}
-        line |= {"text": " | ".join(some), "recognised": text.get(key, "")}
-        lines.append(line)
+        texts = {"text": " | ".join(some), "recognised": text.get(key, "")}
+        row.lines[key] = {"failure": failure} | texts
     silent = len(said) - sum(said.values())
     if silent:
         logging.warning("%s: %s for %d of %d", name, NOTHING, silent, len(said))
-    statistics = {
+    row.statistics = {
         "accuracy": Statistics.mean(right),
         "coverage": Statistics.mean(said),
     }
-    failures = {NOTHING: silent} if silent else {}
-    row = Row(name, "", folder)
-    return [RowScores(row, statistics, failures=failures, utterances=lines)]
+    row.failures = {NOTHING: silent} if silent else {}
+    return [row]

@@ -2,22 +2,20 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from espnet2_taste.evaluate.columns import COLUMNS
+from espnet2_taste.evaluate.column import columns_of, find_column
 from espnet2_taste.evaluate.comparison import (
     LEVEL,
     Comparison,
     compare,
     holm,
 )
-from espnet2_taste.evaluate.score_folder import ScoreFolder, find_scores
-from espnet2_taste.evaluate.scorers.rows import REFERENCE_ROW
-from espnet2_taste.evaluate.undefined import null
-
-#: What is compared unless rows are named; of other tables, all rows that are shared.
-DEFAULT_ROWS = {"reconstruction": ["taste"], "continuation": ["taslm"]}
+from espnet2_taste.evaluate.results import ScoreFolder, null
+from espnet2_taste.evaluate.rows import REFERENCE_ROW
+from espnet2_taste.evaluate.score import COMPARED_TO
+from espnet2_taste.evaluate.table import TABLES
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Side:
             folder = Path(":".join(pieces[:end]))
             if folder.is_dir():
                 row = ":".join(pieces[end:])
-                scores = ScoreFolder.read(find_scores(folder))
+                scores = ScoreFolder.find(folder)
                 label = folder.resolve().name
                 names = (row or label, f"{label}:{row}" if row else label, text)
                 return cls((name,) * 3 if name else names, scores, row)
@@ -99,19 +97,17 @@ def pair_rows(systems: dict[str, Side], rows: list[str]) -> list[tuple[str, list
     Raises:
         ValueError: a row does not exist, or nothing is shared.
     """
-    have = {
-        name: ", ".join(row for table in COLUMNS for row in s.scores.rows(table))
-        for name, s in systems.items()
-    }
+    have = {name: ", ".join(s.scores.all_rows()) for name, s in systems.items()}
     for name, system in systems.items():
         for row in rows or [system.row] * bool(system.row):
-            if not any(system.scores.row_keys(table, row) for table in COLUMNS):
+            if not any(system.scores.row_keys(table, row) for table in TABLES):
                 raise ValueError(f"{name} has no row '{row}', but {have[name]}")
     sides = list(systems.values())
     picked = [s.row for s in sides]
     found = []
-    for table in COLUMNS:
-        usual = DEFAULT_ROWS.get(table) or sides[0].scores.rows(table)
+    for table in TABLES:
+        default = COMPARED_TO.get(table)
+        usual = [default] if default else sides[0].scores.rows(table)
         if any(picked):
             wanted = [[row or usual[0] for row in picked]] if usual else []
         else:
@@ -134,7 +130,7 @@ def compare_rows(
     A metric without an utterance common to all is left out with a warning.
     """
     result = {}
-    for column in COLUMNS[table]:
+    for column in columns_of(sides[0].scores.results, table):
         seeds = [
             system.scores.seeds(table, row, column.key)
             for system, row in zip(sides, rows, strict=True)
@@ -173,6 +169,7 @@ def comparison_results(
                 "total": comparison.total,
                 "left_out": comparison.left_out,
                 "systems": results,
+                "column": asdict(find_column(sides[0].scores.results, table, key)),
             }
         if metrics:
             seeds = [

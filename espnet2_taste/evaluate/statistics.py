@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 1000
+MIN_UTTERANCES = 10  # fewer have no interval: a bootstrap of them means nothing
 _CHUNK = 4_000_000  # counts held at a time
 
 

@@ -1,21 +1,69 @@
-"""Score tables in Markdown."""
+"""Score tables in Markdown: what ``results.json`` says, whatever its metrics are."""
 
-from espnet2_taste.evaluate.columns import COLUMNS, TITLES, Column
-from espnet2_taste.evaluate.scorers.rows import row_key
-from espnet2_taste.evaluate.wer import percent
+from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
+from espnet2_taste.evaluate.rows import row_key
+from espnet2_taste.evaluate.scorers.words import error_cells
 
-#: Tables without sampling seeds: they show how many items there are, and intervals.
+#: Score tables and their titles, in order.
+TABLES = {
+    "reconstruction": "Reconstruction",
+    "continuation": "Continuation of a prompt",
+    "likelihood": "Likelihood tests",
+    "qa": "Question answering",
+}
+#: Those and the other parts of the results.
+TITLES = TABLES | {
+    "errors": "Word errors (%)",
+    "codes": "Codes",
+    "rtf": "Real-time factors",
+    "failures": "Utterances that could not be compared",
+    "not_computed": "Not computed",
+}
+#: Tables without sampling seeds: they show how many items there are.
 TESTS = ("likelihood", "qa")
+#: Of a table in Markdown: columns, characters.
+MAX_COLUMNS, MAX_WIDTH = 10, 120
+LEVEL = 0.05  # of p, above which a difference says nothing
+SAME = " ≈"  # marks such a value
+NOTES = (
+    "± is half the range over seeds. ≈ marks what cannot be told from the row that a "
+    f"table is compared with, or from chance (p > {LEVEL}, paired bootstrap, Holm). "
+    "95 % intervals and further metrics are in results.csv and in the report.\n"
+)
+CODE_LABELS = {
+    "num_codebooks": ("codebooks", "{:d}"),
+    "codebook_size": ("entries per codebook", "{:d}"),
+    "vectors_per_second": ("code vectors (words) per second", "{:.2f}"),
+    "nominal_bitrate": ("nominal bits per second", "{:.1f}"),
+    "entropy_bitrate": ("bits per second, measured entropy", "{:.1f}"),
+    "text_bitrate": ("bits per second of the text, UTF-8", "{:.1f}"),
+    "text_entropy_bitrate": ("the same, entropy of its characters", "{:.1f}"),
+    "entropy": ("entropy per codebook (bits)", "{:.2f}"),
+    "utilisation": ("codebook utilisation, test set, mean", "{:.3f}"),
+    "utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
+    "train_utilisation": ("codebook utilisation, training set, mean", "{:.3f}"),
+    "train_utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
+    "units_per_second": ("speech units per second", "{:.2f}"),
+    "unit_entropy_bitrate": ("bits per second of the speech units", "{:.1f}"),
+}
 
 
-def format_value(metric: dict | None, digits: int) -> str:
+def format_value(metric: dict | None, column: Column) -> str:
     """``{"mean", "spread"}`` -> "0.905 ± 0.010"; undefined is n/a, never 0."""
     if metric is None or metric["mean"] is None:
         return "n/a"
-    text = f"{metric['mean']:.{digits}f}"
+    text = f"{metric['mean']:.{column.digits}f}"
     if metric.get("spread") is not None:
-        text += f" ± {metric['spread']:.{digits}f}"
-    return text
+        text += f" ± {metric['spread']:.{column.digits}f}"
+    return text + SAME * is_same(metric, column)
+
+
+def is_same(metric: dict, column: Column) -> bool:
+    """Whether a value cannot be told from the compared row's, or from chance."""
+    if column.chance is not None and metric.get("interval"):
+        low, high = metric["interval"]
+        return low <= column.chance <= high
+    return (metric.get("p") or 0.0) > LEVEL
 
 
 def format_interval(metric: dict | None, digits: int) -> str:
@@ -38,59 +86,55 @@ def size(kind: str, row: dict) -> str:
     return str(max(metric["utterances"][0] for metric in row["metrics"].values()))
 
 
-def shown_columns(kind: str, rows: dict[str, dict]) -> list[Column]:
+def shown_columns(results: dict, kind: str) -> list[Column]:
     """The columns of a table that at least one row has a value for."""
     known = {
         key
-        for row in rows.values()
+        for row in results[kind].values()
         for key, metric in row["metrics"].items()
         if any(value is not None for value in metric["values"])
     }
-    return [c for c in COLUMNS[kind] if c.key in known]
+    return [c for c in columns_of(results, kind) if c.key in known]
 
 
-def heading(column: Column, upper_bounds: dict[str, str] | None = None) -> str:
-    """Label, unit, an arrow to where it is better; † of an upper bound."""
-    unit = f" ({column.unit})" if column.unit else ""
-    arrow = {"lower": " ↓", "higher": " ↑", "": ""}[column.better]
-    return column.label + unit + arrow + " †" * (column.key in (upper_bounds or {}))
+def heading(column: Column, results: dict) -> str:
+    """Of a column; † of an upper bound."""
+    return column.heading + " †" * (column.key in results.get("upper_bounds", {}))
 
 
 def score_cells(
-    kind: str, rows: dict[str, dict], upper_bounds: dict[str, str] | None = None
+    results: dict, kind: str, columns: list[Column] | None = None
 ) -> list[list[str]]:
-    """Header and body of a score table as text cells."""
-    columns = shown_columns(kind, rows)
-    header = ["Row", size_heading(kind), *(heading(c, upper_bounds) for c in columns)]
+    """Header and body of a score table as text cells; all its columns by default."""
+    columns = shown_columns(results, kind) if columns is None else columns
+    header = ["Row", size_heading(kind), *(heading(c, results) for c in columns)]
     body = []
-    for name, row in rows.items():
-        line = [name, size(kind, row)]
-        for column in columns:
-            metric = row["metrics"].get(column.key)
-            text = format_value(metric, column.digits)
-            if kind in TESTS:
-                text = f"{text} {format_interval(metric, column.digits)}".strip()
-            line.append(text)
-        body.append(line)
+    for name, row in results[kind].items():
+        values = [format_value(row["metrics"].get(c.key), c) for c in columns]
+        body.append([name, size(kind, row), *values])
     return [header, *body]
 
 
-def error_cells(rows: dict[str, dict]) -> list[list[str]]:
-    """ESPnet's WER table: one line per row and seed that a recogniser heard,
-    percentages of words."""
-    header = ["dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
-    body = []
-    for name, row in rows.items():
-        for seed, e in zip(row["seeds"], row["errors"], strict=True):
-            if e is None:
-                continue
-            wrong = e["substituted"], e["deleted"], e["inserted"]
-            shares = [e["words"] - e["substituted"] - e["deleted"], *wrong, sum(wrong)]
-            cells = [percent(n, e["words"]) for n in shares]
-            cells.append(percent(e["sentence_errors"], e["sentences"]))
-            label = row_key(name, seed)
-            body.append([label, str(e["sentences"]), str(e["words"]), *cells])
-    return [header, *body]
+def group_tables(results: dict, kind: str) -> list[tuple[str, list[list[str]]]]:
+    """(group, cells) of a table: at most ten columns and 120 characters each."""
+    parts = []
+    for group in GROUPS:
+        columns = [
+            c for c in shown_columns(results, kind) if c.group == group and not c.detail
+        ]
+        while columns:
+            count = min(len(columns), MAX_COLUMNS - 2)
+            cells = score_cells(results, kind, columns[:count])
+            while count > 1 and _width(cells) > MAX_WIDTH:
+                count -= 1
+                cells = score_cells(results, kind, columns[:count])
+            parts.append((group, cells))
+            columns = columns[count:]
+    return parts
+
+
+def _width(cells: list[list[str]]) -> int:
+    return 1 + sum(1 + max(map(len, column)) for column in zip(*cells, strict=True))
 
 
 def code_cells(codes: dict) -> list[list[str]]:
@@ -105,27 +149,11 @@ def code_cells(codes: dict) -> list[list[str]]:
     return lines
 
 
-CODE_LABELS = {
-    "num_codebooks": ("codebooks", "{:d}"),
-    "codebook_size": ("entries per codebook", "{:d}"),
-    "vectors_per_second": ("code vectors (words) per second", "{:.2f}"),
-    "nominal_bitrate": ("nominal bits per second", "{:.1f}"),
-    "entropy_bitrate": ("bits per second, measured entropy", "{:.1f}"),
-    "entropy": ("entropy per codebook (bits)", "{:.2f}"),
-    "utilisation": ("codebook utilisation, test set, mean", "{:.3f}"),
-    "utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
-    "train_utilisation": ("codebook utilisation, training set, mean", "{:.3f}"),
-    "train_utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
-    "units_per_second": ("speech units per second", "{:.2f}"),
-    "unit_entropy_bitrate": ("bits per second of the speech units", "{:.1f}"),
-}
-
-
-def failure_cells(scores: dict) -> list[list[str]]:
+def failure_cells(results: dict) -> list[list[str]]:
     """Row, reason, count: what every comparison had to leave out."""
     lines = [["Table", "Row", "Reason", "Count"]]
-    for kind in COLUMNS:
-        for name, row in scores.get(kind, {}).items():
+    for kind in TABLES:
+        for name, row in results.get(kind, {}).items():
             for seed, failures in zip(row["seeds"], row["failures"], strict=True):
                 label = row_key(name, seed)
                 for reason, count in sorted(failures.items()):
@@ -133,27 +161,22 @@ def failure_cells(scores: dict) -> list[list[str]]:
     return lines
 
 
-def tables(scores: dict) -> dict[str, list[list[str]]]:
-    """Title key -> cells (first line the header), empty tables left out."""
-    result = {}
-    for kind in COLUMNS:
-        if scores.get(kind):
-            result[kind] = score_cells(kind, scores[kind], scores.get("upper_bounds"))
-    all_rows = scores.get("reconstruction", {}) | scores.get("continuation", {})
-    result["errors"] = error_cells(all_rows)
-    if scores.get("codes"):
-        result["codes"] = code_cells(scores["codes"])
-    if scores.get("rtf"):
-        lines = [
-            [step, f"{found['rtf']:.4f}", found["device"], str(found["batch_size"])]
-            for step, found in scores["rtf"].items()
-        ]
-        header = ["Step", "Real-time factor", "Device", "Batch size"]
-        result["rtf"] = [header, *lines]
-    result["failures"] = failure_cells(scores)
-    missing = [[label, why] for label, why in scores.get("not_computed", {}).items()]
-    result["not_computed"] = [["Metric", "What to install"], *missing]
-    return {key: cells for key, cells in result.items() if len(cells) > 1}
+def other_tables(results: dict) -> dict[str, list[list[str]]]:
+    """Title key -> cells of what is no score table, empty ones left out."""
+    all_rows = results.get("reconstruction", {}) | results.get("continuation", {})
+    rtf = [
+        [step, f"{found['rtf']:.4f}", found["device"], str(found["batch_size"])]
+        for step, found in results.get("rtf", {}).items()
+    ]
+    missing = [list(item) for item in results.get("not_computed", {}).items()]
+    found = {
+        "errors": error_cells(all_rows),
+        "codes": code_cells(results.get("codes", {})),
+        "rtf": [["Step", "Real-time factor", "Device", "Batch size"], *rtf],
+        "failures": failure_cells(results),
+        "not_computed": [["Metric", "What to install"], *missing],
+    }
+    return {key: cells for key, cells in found.items() if len(cells) > 1}
 
 
 def markdown_table(cells: list[list[str]]) -> str:
@@ -168,32 +191,40 @@ def markdown_table(cells: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def definitions(scores: dict, kinds: list[str]) -> str:
-    """One line per metric shown, for the foot of a table."""
-    lines = []
-    for kind in kinds:
-        for column in shown_columns(kind, scores[kind]):
-            line = f"- *{TITLES[kind]}, {column.label}*: {column.meaning}"
-            bound = scores.get("upper_bounds", {}).get(column.key)
-            lines.append(f"{line}; † {bound}" if bound else line)
-    return "\n".join(lines)
-
-
-def scorer_lines(scorers: dict[str, str]) -> str:
-    """What measured, one line each."""
-    return "\n".join(f"- {what}: {identity}" for what, identity in scorers.items())
-
-
-def markdown(scores: dict) -> str:
-    """The whole of ``table.md``."""
-    parts = [
-        f"## {TITLES[key]}\n\n{markdown_table(cells)}\n"
-        for key, cells in tables(scores).items()
+def definitions(results: dict, kind: str) -> list[tuple[str, str]]:
+    """(label, meaning) of each metric shown."""
+    bounds = results.get("upper_bounds", {})
+    return [
+        (c.label, c.meaning + (f"; † {bounds[c.key]}" if c.key in bounds else ""))
+        for c in shown_columns(results, kind)
     ]
-    kinds = [kind for kind in COLUMNS if scores.get(kind)]
-    parts.append(f"## Definitions\n\n{definitions(scores, kinds)}\n")
-    parts.append(f"## Scorers\n\n{scorer_lines(scores['scorers'])}\n")
-    parts.append(
-        "± is half the range over seeds, [low, high] a 95 % bootstrap interval.\n"
-    )
+
+
+def markdown(results: dict) -> str:
+    """The whole of ``table.md``: all tables, definitions and scorers."""
+    parts, meanings = [], {}
+    for kind, title in TABLES.items():
+        if not results.get(kind):
+            continue
+        parts.append(f"## {title}\n")
+        if compared := results.get("compared_to", {}).get(kind):
+            parts.append(f"Compared with *{compared}*.\n")
+        found = group_tables(results, kind)
+        groups = {group for group, _ in found}
+        before = ""
+        for group, cells in found:
+            if group != before and len(groups) > 1:
+                parts.append(f"### {group.capitalize()}\n")
+            parts.append(f"{markdown_table(cells)}\n")
+            before = group
+        for label, meaning in definitions(results, kind):
+            meanings.setdefault((label, meaning), []).append(title)
+    for key, cells in other_tables(results).items():
+        parts.append(f"## {TITLES[key]}\n\n{markdown_table(cells)}\n")
+    told = [
+        f"- *{label}* ({', '.join(titles).lower()}): {meaning}"
+        for (label, meaning), titles in meanings.items()
+    ]
+    scorers = [f"- {what}: {who}" for what, who in results["scorers"].items()]
+    parts += ["## Definitions\n", *told, "", "## Scorers\n", *scorers, "", NOTES]
     return "\n".join(parts)

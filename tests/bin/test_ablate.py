@@ -11,11 +11,11 @@ from espnet2_taste.bin.ablate import main, training_options
 RUN = """#!{python}
 import sys, numpy as np
 from pathlib import Path
-from espnet2_taste.evaluate.results import write_results
-from espnet2_taste.evaluate.scorers.rows import Row
-from espnet2_taste.evaluate.scores import RowScores, average_seeds
+from espnet2_taste.evaluate.results import average_seeds, write_results
+from espnet2_taste.evaluate.rows import Row
+from espnet2_taste.evaluate.column import to_json
+from espnet2_taste.evaluate.scorers.words import WordsScorer
 from espnet2_taste.evaluate.statistics import Statistics
-from espnet2_taste.evaluate.wer import WordErrors
 
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 with open("calls", "a") as file:
@@ -28,15 +28,14 @@ rng = np.random.default_rng(int(options["--seed"]))
 rows = []
 for seed in ["0", "1"]:
     errors = rng.binomial(10, rate, len(ids))
-    row = RowScores(Row("taste", seed, Path(".")), errors=WordErrors())
+    row = Row("taste", seed)
     counts = np.stack([errors, errors * 0 + 10], 1)
     row.statistics = {{"wer": Statistics("ratio", ids, counts)}}
-    row.utterances = [
-        dict(row="taste", seed=seed, utt=utt, text="a b") for utt in ids
-    ]
+    row.lines = {{utt: dict(text="a b") for utt in ids}}
     rows.append(row)
 results = {{"reconstruction": average_seeds(rows)}}
 results |= {{"scorers": {{"words": "one"}}, "not_computed": {{}}}}
+results["columns"] = {{"reconstruction": to_json(WordsScorer.columns)}}
 folder = Path("exp/scores_" + options["--tag"]) / "test"
 folder.mkdir(parents=True, exist_ok=True)
 write_results(folder, results, {{"reconstruction": rows}})

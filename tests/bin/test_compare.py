@@ -3,15 +3,18 @@ import json
 
 import numpy as np
 import pytest
+from score_columns import COLUMNS
 
 from espnet2_taste.bin.compare import main
-from espnet2_taste.evaluate.results import write_results
-from espnet2_taste.evaluate.scorers.rows import Row
-from espnet2_taste.evaluate.scores import RowScores, average_seeds
+from espnet2_taste.evaluate.results import (
+    average_seeds,
+    read_statistics,
+    write_results,
+    write_statistics,
+)
+from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.side_by_side import parse_systems
 from espnet2_taste.evaluate.statistics import Statistics
-from espnet2_taste.evaluate.statistics_file import read_statistics, write_statistics
-from espnet2_taste.evaluate.wer import WordErrors
 
 IDS = [f"u{i:02d}" for i in range(30)]
 
@@ -24,21 +27,21 @@ def write_scores(folder, rate, texts=None, ids=IDS, scorer="one", seed=0):
     cases = [("original", "", 0), ("text_only", "", 0.5)]
     for name, key, share in [*cases, ("taste", "0", rate), ("taste", "1", rate)]:
         errors = rng.binomial(8, share, len(ids))
-        row = RowScores(Row(name, key, folder), errors=WordErrors())
+        row = Row(name, key, folder)
         row.statistics = {
             "wer": Statistics("ratio", ids, np.stack([errors, errors * 0 + 8], 1)),
             "f0_rmse": Statistics("rms", ids[1:], [[4.0, 1.0]] * (len(ids) - 1)),
         }
-        lines = ({"row": name, "seed": key, "utt": utt} for utt in ids)
-        row.utterances = [line | {"text": texts[line["utt"]]} for line in lines]
+        row.lines = {utt: {"text": texts[utt]} for utt in ids}
         rows.append(row)
-    test = RowScores(Row("salmon", "", folder))
+    test = Row("salmon", "", folder)
     right = rng.binomial(1, 1 - rate, 40).astype(float)
     pairs = {f"p{i}": value for i, value in enumerate(right)}
     test.statistics = {"accuracy": Statistics.mean(pairs)}
     tables = {"reconstruction": rows, "continuation": [], "likelihood": [test]}
     results = {name: average_seeds(scored) for name, scored in tables.items()}
     results |= {"scorers": {"words": scorer}, "not_computed": {}, "qa": {}}
+    results["columns"] = COLUMNS
     folder.mkdir(parents=True, exist_ok=True)
     write_results(folder, results, tables)
     return str(folder)

@@ -9,7 +9,7 @@ import soundfile
 
 from espnet2_taste.bin.measure import main as measure
 from espnet2_taste.bin.score import main
-from espnet2_taste.evaluate.statistics_file import read_statistics
+from espnet2_taste.evaluate.results import read_statistics
 from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.io.rtf import Work, write_rtf
 from espnet2_taste.speaker.xvector import XVector
@@ -215,7 +215,7 @@ def test_values_come_from_the_statistics(scored):
 def test_scorers_are_named(scored):
     scorers = json.loads((scored / "results.json").read_text())["scorers"]
     assert "grammar.jsgf (" in scorers["words"] and "pocketsphinx" in scorers["words"]
-    assert "forced alignment" in scorers["word times"] and "pyworld" in scorers["F0"]
+    assert "forced alignment" in scorers["times"] and "pyworld" in scorers["pitch"]
     assert scorers["cleaner"].startswith("words (")
     assert scorers["frames"] and scorers["word errors"]
     assert scorers["words"] in (scored / "table.md").read_text()

@@ -148,7 +148,7 @@ def test_accuracies_by_hand(known, data, tmp_path, batch_size):
     assert whole["accuracy_text"].values().tolist() == [0.5] * 5
     # summed, the longer side of p4 is less likely
     assert whole["accuracy_sum"].values().tolist() == [1, 0, 0.5, 0, 1]
-    found = {row.row.key: row.statistics["accuracy"].value() for row in rows}
+    found = {row.key: row.statistics["accuracy"].value() for row in rows}
     assert found == {"set": 0.6, "set/task1": 0.5, "set/task2": 0.5, "set/task3": 1.0}
 
 

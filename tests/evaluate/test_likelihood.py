@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from score_columns import COLUMNS
 
-from espnet2_taste.evaluate.columns import find_column
+from espnet2_taste.evaluate.column import find_column
 from espnet2_taste.evaluate.likelihood import outcome, score_likelihood
-from espnet2_taste.evaluate.scores import average_seeds
+from espnet2_taste.evaluate.results import average_seeds
 
 
 def write(folder, pairs, scores):
@@ -39,7 +40,7 @@ def test_four_pairs_by_hand(tmp_path):
             taste = 1 if sign == "+" else 2
             scores[pair + sign] = (score, -10 * score, 3, taste)
     (row,) = score_likelihood("set", write(tmp_path, pairs, scores))
-    assert row.row.key == "set" and row.failures == {}
+    assert row.key == "set" and row.failures == {}
     assert values(row) == {
         "accuracy": 0.625,
         "accuracy_sum": 1 - 0.625,
@@ -48,9 +49,9 @@ def test_four_pairs_by_hand(tmp_path):
         "coverage": 1.0,
     }
     assert row.statistics["accuracy"].values().tolist() == [1, 0, 0.5, 1]
-    assert [line["utt"] for line in row.utterances] == ["p1", "p2", "p3", "p4"]
+    assert list(row.lines) == ["p1", "p2", "p3", "p4"]
     for key in row.statistics:
-        assert find_column("likelihood", key) is not None
+        assert find_column({"columns": COLUMNS}, "likelihood", key)
 
 
 def test_tasks_have_rows_and_the_set_is_over_all_items(tmp_path):
@@ -58,9 +59,9 @@ def test_tasks_have_rows_and_the_set_is_over_all_items(tmp_path):
     scores = {side: (0,) * 4 for side in ("a-", "b-", "c-", "c+")}
     scores |= {"a+": (1,) * 4, "b+": (1,) * 4}
     rows = score_likelihood("s", write(tmp_path, pairs, scores))
-    found = {row.row.key: row.statistics["accuracy"].value() for row in rows}
+    found = {row.key: row.statistics["accuracy"].value() for row in rows}
     assert found == {"s": pytest.approx(2.5 / 3), "s/t1": 1.0, "s/t2": 0.75}
-    assert [len(row.utterances) for row in rows] == [3, 0, 0]
+    assert [len(row.lines) for row in rows] == [3, 0, 0]
 
 
 def test_an_item_counts_once_however_many_voices_say_it(tmp_path):
@@ -117,7 +118,7 @@ def test_a_pair_without_scores_is_a_counted_tie(tmp_path, caplog):
         "no score, counted as a tie": 1,
         "score is not a number, counted as a tie": 2,
     }
-    failures = [line["failure"] for line in row.utterances]
+    failures = [line["failure"] for line in row.lines.values()]
     assert [bool(f) for f in failures] == [False, True, True, True]
     assert "s: 1 of 4 pairs: no score" in caplog.text
 

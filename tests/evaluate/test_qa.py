@@ -1,8 +1,9 @@
 import json
 
 import pytest
+from score_columns import COLUMNS
 
-from espnet2_taste.evaluate.columns import find_column
+from espnet2_taste.evaluate.column import find_column
 from espnet2_taste.evaluate.qa import answer_words, contains, score_qa, write_numbers
 
 
@@ -69,16 +70,16 @@ def test_five_questions_by_hand(tmp_path, caplog):
     text = "q1 it is paris\nq2 rome was\nq3 3 or 4\nq4\nother words\n"  # q5 is missing
     (tmp_path / "text").write_text(text)
     (row,) = score_qa("web", tmp_path)
-    assert row.row.key == "web"
+    assert row.key == "web"
     assert row.statistics["accuracy"].ids == list(answers)
     assert row.statistics["accuracy"].values().tolist() == [1, 1, 0, 0, 0]
     assert row.statistics["accuracy"].value() == pytest.approx(2 / 5)
     assert row.statistics["coverage"].value() == pytest.approx(3 / 5)
     assert row.failures == {"nothing generated": 2}
-    assert row.utterances[1]["text"] == "Roma | Rome"
+    assert list(row.lines.values())[1]["text"] == "Roma | Rome"
     assert "web: nothing generated for 2 of 5" in caplog.text
     for key in row.statistics:
-        assert find_column("qa", key) is not None
+        assert find_column({"columns": COLUMNS}, "qa", key)
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from espnet2_taste.evaluate.results import read_statistics, write_statistics
 from espnet2_taste.evaluate.statistics import Statistics
-from espnet2_taste.evaluate.statistics_file import read_statistics, write_statistics
 
 STATISTICS = {
     ("reconstruction", "taste:0", "wer"): Statistics("ratio", ["a", "ü"], [[1, 3]] * 2),

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from espnet2_taste.bin.format_wav import main as format_wav
-from espnet2_taste.bin.report import find_attention
 from espnet2_taste.bin.synthesize import main as synthesize
+from espnet2_taste.evaluate.report.listen import find_attention
 from espnet2_taste.evaluate.report.training import read_maps
 from espnet2_taste.evaluate.testsets.abs_layout import TestSet
 from espnet2_taste.evaluate.testsets.files import write_testset

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import yaml
+from score_columns import COLUMNS
 
 from espnet2_taste.hub.card import Card
 
@@ -29,6 +30,7 @@ def row(mean, key="wer"):
 def results():
     """As bin.score writes them."""
     return {
+        "columns": COLUMNS,
         "reconstruction": {"original": row(0.02), "taste": row(0.125)},
         "continuation": {},
         "likelihood": {"salmon_gender": row(0.75, "accuracy")},

@@ -3,8 +3,8 @@
 import csv
 import io
 
-from espnet2_taste.evaluate.columns import TITLES, Column, find_column
-from espnet2_taste.evaluate.table import heading, markdown_table
+from espnet2_taste.evaluate.column import Column
+from espnet2_taste.evaluate.table import TITLES, markdown_table
 
 CSV_COLUMNS = (
     "table,metric,unit,system,row,seeds,utterances,value,low,high,"
@@ -53,9 +53,9 @@ def _cells(names: list[str], table: dict, level: float) -> list[list[str]]:
     for name in names[1:]:
         header += [f"{name} − {names[0]}", "p"]
     body = []
-    for key, entry in table["metrics"].items():
-        column = find_column(table["table"], key)
-        line = [heading(column), str(entry["utterances"])]
+    for entry in table["metrics"].values():
+        column = Column(**entry["column"])
+        line = [column.heading, str(entry["utterances"])]
         for system in entry["systems"]:
             line.append(_with_interval(system["value"], system["interval"], column))
         for system in entry["systems"][1:]:
@@ -83,10 +83,10 @@ def _with_interval(
 def _left_out(names: list[str], table: dict) -> list[str]:
     """One sentence for all metrics that lost the same numbers of utterances."""
     groups: dict[tuple, list[str]] = {}
-    for key, entry in table["metrics"].items():
+    for entry in table["metrics"].values():
         if any(entry["left_out"]):
             counts = (entry["utterances"], entry["total"], *entry["left_out"])
-            label = find_column(table["table"], key).label
+            label = entry["column"]["label"]
             groups.setdefault(counts, []).append(label)
     lines = []
     for (used, total, *left_out), labels in groups.items():
@@ -114,7 +114,7 @@ def comparison_csv(results: dict) -> str:
                     {
                         "table": table["table"],
                         "metric": key,
-                        "unit": find_column(table["table"], key).unit,
+                        "unit": entry["column"]["unit"],
                         "system": names[i],
                         "row": table["rows"][i],
                         "seeds": table["seeds"][i],

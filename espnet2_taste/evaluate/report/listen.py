@@ -1,19 +1,25 @@
-"""The Listen section: a card per utterance, and the lists of worst ones."""
+"""What the report lets one hear: a sample of utterances, and the worst of every row."""
 
 import base64
 import io
+import logging
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.evaluate.edit_counts import align
-from espnet2_taste.evaluate.matching import Measures
-from espnet2_taste.evaluate.report.html_tables import anchor_link
-from espnet2_taste.evaluate.report.svg import attention_plot, prosody_plot
-from espnet2_taste.evaluate.report.worst import WorstList
+from espnet2_taste.evaluate.column import Column, find_column
+from espnet2_taste.evaluate.measure import read_measures
+from espnet2_taste.evaluate.report.plots import attention_picture, prosody_plot
+from espnet2_taste.evaluate.results import ScoreFolder
+from espnet2_taste.evaluate.rows import Measures, Row
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE
+from espnet2_taste.evaluate.scorers.words import align
+from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.io.audio import read_audio
+from espnet2_taste.io.file_names import key_of
+from espnet2_taste.io.tables import read_table
 
 #: libsndfile's MP3 quality: about 4 kB a second at 16 kHz.
 _COMPRESSION = 0.75
@@ -26,14 +32,15 @@ class Clip:
     Attributes:
         row: key of its row.
         audio: as a URI, see :func:`encode_audio`.
-        text: its words. recognised: those the recogniser heard, None if there is none.
+        said: HTML of the words heard or said, "" for the utterance's own.
+        label: for who does not see the page.
         measures: word times and F0, if known.
     """
 
     row: str
     audio: str
-    text: str
-    recognised: str | None = None
+    said: str
+    label: str
     measures: Measures | None = None
 
 
@@ -45,89 +52,176 @@ class Utterance:
         utt: id. text: the reference words.
         sample: belongs to the sample, not only to a list of the worst.
         clips: recordings in table order.
-        attention: (W, F) attention, its W words and the frame shift [s], or None.
+        attention: URI of a picture and its words, or None.
     """
 
     utt: str
     text: str
     sample: bool = False
     clips: list[Clip] = field(default_factory=list)
-    attention: tuple[np.ndarray, list[str], float] | None = None
+    attention: tuple[str, str] | None = None
+
+    @property
+    def prosody(self) -> str:
+        """A plot of all clips; "" where nothing was measured."""
+        lanes = {c.row: c.measures for c in self.clips if c.measures is not None}
+        return prosody_plot(lanes) if lanes else ""
+
+
+@dataclass(frozen=True)
+class WorstList:
+    """The worst utterances of a row, of its first seed.
+
+    Attributes:
+        table: of the row. row: its name. key: with the seed.
+        column: the metric.
+        items: (utterance, its value as text), the worst first.
+    """
+
+    table: str
+    row: str
+    key: str
+    column: Column
+    items: list[tuple[str, str]]
 
     @property
     def anchor(self) -> str:
         """Identifier within the page."""
-        return f"utt-{self.utt}"
+        return f"worst-{self.table}-{self.row}-{self.column.key}"
 
 
-def listen_section(utterances: list[Utterance], worst: list[WorstList]) -> str:
-    """Cards and lists; the script shows the cards of one list, or the sample."""
-    if not utterances:
-        return ""
-    note = (
-        "A sample at even steps through the test set, not chosen by ear; each row's "
-        "first seed. In the words recognised, <del>struck out</del> is missing and "
-        "<ins>underlined</ins> is too much."
-    )
-    texts = {u.utt: u.text for u in utterances}
-    lists = "".join(_worst_list(w, texts) for w in worst)
-    cards = "".join(_card(utterance) for utterance in utterances)
-    return (
-        f'<div id="sample"><p class="note">{note}</p></div>{lists}'
-        f'<div id="cards">{cards}</div>'
-    )
+def first_seeds(folders: dict[str, str]) -> dict[str, str]:
+    """Row keys (``name`` or ``name:seed``) -> one folder per name, order kept."""
+    first: dict[str, tuple[str, str]] = {}
+    for key, folder in folders.items():
+        first.setdefault(key.partition(":")[0], (key, folder))
+    return dict(first.values())
 
 
-def _worst_list(worst: WorstList, texts: dict[str, str]) -> str:
-    items = "".join(
-        f'<li data-card="{_attribute(f"utt-{utt}")}">'
-        f"{anchor_link(f'utt-{utt}', escape(texts.get(utt, utt)))} "
-        f"<span>{escape(value)}</span></li>"
-        for utt, value in worst.items
-    )
-    title = f"Worst of {worst.row} by {worst.column.label}"
-    return (
-        f'<div class="worst" id="{_attribute(worst.anchor)}" '
-        f'data-row="{_attribute(worst.key)}"><h3>{escape(title)}</h3>'
-        f'<p class="note">{anchor_link(worst.table, "back to the table")}</p>'
-        f"<ol>{items}</ol></div>"
-    )
+def worst_lists(scores: ScoreFolder, count: int) -> list[WorstList]:
+    """Lists of at most ``count`` utterances, for the rows that have audio.
+
+    Those of metrics that do not count errors are half as long: audio makes a page
+    large. A correlation is none of a single utterance; an utterance as good as the best
+    is not among the worst. Ties: by id.
+    """
+    heard = first_seeds(scores.results.get("folders", {}))
+    lists = []
+    for (table, key, metric), statistics in scores.statistics.items():
+        column = find_column(scores.results, table, metric)
+        if key not in heard or column is None or not column.better:
+            continue
+        length = count if column.counted else (count + 1) // 2
+        items = _worst(column, statistics, length)
+        if items and column.group != "rate":  # rates say nothing bad of an utterance
+            name = key.partition(":")[0]
+            lists.append(WorstList(table, name, key, column, items))
+    return lists
 
 
-def _card(utterance: Utterance) -> str:
-    kind = ' class="sample"' if utterance.sample else ""
-    parts = [
-        f'<article id="{_attribute(utterance.anchor)}"{kind}>',
-        f"<h3>{escape(utterance.text)}</h3>",
-        f'<p class="note">{escape(utterance.utt)}</p><div class="clips">',
-        *(_figure(clip, utterance) for clip in utterance.clips),
-        "</div>",
-    ]
-    lanes = {c.row: c.measures for c in utterance.clips if c.measures is not None}
-    if lanes:
-        parts.append("<details><summary>Pitch and word times</summary>")
-        parts.append(f'<div class="scroll">{prosody_plot(lanes)}</div></details>')
-    if utterance.attention is not None:
-        plot = attention_plot(*utterance.attention)
-        parts.append("<details><summary>Aggregator attention</summary>")
-        parts.append(f'<div class="scroll">{plot}</div></details>')
-    return "".join(parts) + "</article>"
+def _worst(column: Column, found: Statistics, count: int) -> list[tuple[str, str]]:
+    if found.kind == "pearson" or len(found.ids) < 2:
+        return []
+    values = found.values()
+    bad = values if column.better == "lower" else -values
+    if column.counted:
+        bad = found.sums[:, 0]
+    best = np.nanmin(bad, initial=np.inf)
+    order = [i for i in range(len(bad)) if bad[i] > best]
+    order.sort(key=lambda i: (-bad[i], found.ids[i]))
+    texts = []
+    for i in order[:count]:
+        text = f"{values[i]:.{column.digits}f} {column.unit}".rstrip()
+        if column.counted:
+            errors, total = found.sums[i]
+            many = "" if errors == 1 else "s"
+            text = f"{errors:.0f} error{many} in {total:.0f} {column.counted}"
+        texts.append((found.ids[i], text))
+    return texts
 
 
-def _figure(clip: Clip, utterance: Utterance) -> str:
-    said = ""
-    if clip.recognised is not None:
-        said = f"<p>{mark_differences(clip.text, clip.recognised)}</p>"
-    elif clip.text != utterance.text:
-        said = f"<p>{escape(clip.text)}</p>"
-    seconds = f" {clip.measures.seconds:.1f} s" if clip.measures is not None else ""
-    label = _attribute(f"{clip.row}: {clip.text}")
-    return (
-        f'<figure class="clip" data-row="{_attribute(clip.row)}">'
-        f"<figcaption>{escape(clip.row)}<small>{seconds}</small></figcaption>"
-        f'<audio controls preload="none" aria-label="{label}" '
-        f'src="{clip.audio}"></audio>{said}</figure>'
-    )
+def wrong_answers(scores: ScoreFolder, count: int) -> list[list[str]]:
+    """Header, and up to ``count`` questions of each QA set that were not answered."""
+    lines = [["Set", "Question", "Answers", "Said"]]
+    for (table, key, metric), statistics in scores.statistics.items():
+        if (table, metric) != ("qa", "accuracy"):
+            continue
+        wrong = np.flatnonzero(statistics.values() == 0)[:count]
+        for utt in (statistics.ids[i] for i in wrong):
+            line = scores.utterances.get(key, {}).get(utt, {})
+            lines.append([key, utt, line.get("text", ""), line.get("recognised", "")])
+    return lines if len(lines) > 1 else []
+
+
+def choose(ids: list[str], preferred: set[str], count: int) -> list[str]:
+    """``count`` ids at even steps, of those preferred if there are enough."""
+    first = [utt for utt in ids if utt in preferred]
+    if len(first) >= count:
+        return _even_steps(first, count)
+    rest = [utt for utt in ids if utt not in preferred]
+    return sorted([*first, *_even_steps(rest, count - len(first))])
+
+
+def _even_steps(ids: list[str], count: int) -> list[str]:
+    steps = np.linspace(0, len(ids) - 1, min(count, len(ids)))
+    return [ids[i] for i in steps.round().astype(int)]
+
+
+def find_attention(folder: Path | None) -> dict[str, Path]:
+    """utt -> npz in ``folder/attention`` or in that of its shards."""
+    if folder is None:
+        return {}
+    folders = sorted(folder.glob("**/attention"))
+    return {
+        key_of(path.relative_to(attention).as_posix(), ".npz"): path
+        for attention in folders
+        for path in sorted(attention.glob("**/*.npz"))
+    }
+
+
+def collect_utterances(
+    scores: ScoreFolder,
+    attention: dict[str, Path],
+    worst: list[WorstList],
+    count: int,
+) -> list[Utterance]:
+    """The sample, with every row's first seed, and the worst, with the rows concerned.
+
+    The original is always there to compare with.
+    """
+    folders = scores.results.get("folders", {})
+    if not folders:
+        return []
+    text = read_table(Path(scores.results["ref_dir"]) / "text", allow_empty=True)
+    chosen = choose(sorted(text), set(attention), count)
+    wanted: dict[str, set[str]] = {utt: set() for utt in chosen}
+    for one in worst:
+        for utt, _ in one.items:
+            wanted.setdefault(utt, set()).add(one.key)
+    found = {utt: Utterance(utt, text[utt], utt in chosen) for utt in wanted}
+    for number, (key, folder) in enumerate(first_seeds(folders).items()):
+        wavs = read_table(Row(key, "", Path(folder)).wav_scp, allow_empty=True)
+        measures = read_measures(scores.path / "measures", key)
+        for utt, utterance in found.items():
+            shown = number == 0 or utterance.sample or key in wanted[utt]
+            if not shown or utt not in wavs:
+                continue
+            try:
+                audio = encode_audio(wavs[utt], utt)
+            except (ValueError, FileNotFoundError) as error:
+                logging.warning("row %s: %s", key, error)
+                continue
+            line = scores.utterances.get(key, {}).get(utt, {})
+            words = line.get("text") or text[utt]
+            said = "" if words == text[utt] else escape(words)
+            if "recognised" in line and line.get("words"):
+                said = mark_differences(words, line["recognised"])
+            clip = Clip(key, audio, said, f"{key}: {words}", measures.get(utt))
+            utterance.clips.append(clip)
+    for utt, path in attention.items():
+        if utt in found:
+            found[utt].attention = attention_picture(path)
+    return list(found.values())
 
 
 def mark_differences(expected: str, heard: str) -> str:
@@ -154,16 +248,6 @@ def encode_audio(entry: str, utt: str) -> str:
 
     file = io.BytesIO()
     wav = read_audio(entry, utt, SAMPLE_RATE)
-    soundfile.write(
-        file,
-        wav,
-        SAMPLE_RATE,
-        format="MP3",
-        bitrate_mode="VARIABLE",
-        compression_level=_COMPRESSION,
-    )
+    options = {"bitrate_mode": "VARIABLE", "compression_level": _COMPRESSION}
+    soundfile.write(file, wav, SAMPLE_RATE, format="MP3", **options)
     return "data:audio/mpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _attribute(text: str) -> str:
-    return escape(text, quote=True)

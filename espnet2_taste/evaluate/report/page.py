@@ -1,37 +1,56 @@
-"""The self-contained HTML report: a tab per table, audio side by side, plots."""
+"""The self-contained HTML report: what to see and hear at once, then a tab a table."""
 
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from string import Template
-from urllib.parse import quote
 
-from espnet2_taste.evaluate.columns import COLUMNS, TITLES
-from espnet2_taste.evaluate.report.html_tables import (
-    anchor_link,
-    score_table,
-    text_table,
+from espnet2_taste.evaluate.column import columns_of
+from espnet2_taste.evaluate.report.listen import Utterance, WorstList
+from espnet2_taste.evaluate.report.results_md import paper_tables, test_set_size
+from espnet2_taste.evaluate.report.training import Training
+from espnet2_taste.evaluate.table import (
+    NOTES,
+    TABLES,
+    TITLES,
+    definitions,
+    format_interval,
+    format_value,
+    heading,
+    other_tables,
+    shown_columns,
+    size,
+    size_heading,
 )
-from espnet2_taste.evaluate.report.listen import Utterance, listen_section
-from espnet2_taste.evaluate.report.results_md import test_set_size
-from espnet2_taste.evaluate.report.training import Training, training_section
-from espnet2_taste.evaluate.report.worst import WorstList
-from espnet2_taste.evaluate.table import definitions, shown_columns, tables
 
-_FOLDER = Path(__file__).parent
-#: Section -> name of its tab, in order.
-TABS = {
-    "reconstruction": "Reconstruction",
-    "continuation": "Continuation",
-    "likelihood": "Likelihood",
-    "qa": "QA",
-    "errors": "Word errors",
-    "codes": "Codes",
-    "rtf": "Real-time factors",
-    "training": "Training",
-    "listen": "Listen",
-    "environment": "Environment",
+NUM_FIRST = 3  # sentences to hear on the first page
+#: What a recipe's rows are, for the first page.
+ROWS = {
+    "original": "the recordings",
+    "copy": "their speech units through the vocoder",
+    "text_only": "spoken from the text alone",
+    "no_vq": "from text and vectors that are not quantised",
+    "taste": "from text and codes",
+    "taslm": "text and codes that the spoken language model went on with",
+    "control": "its text with codes drawn at random",
 }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell.
+
+    Attributes:
+        text: shown.
+        value: what it is sorted by; None: its text.
+        small: shown below, smaller.
+        link: identifier within the page.
+        hint: tooltip.
+    """
+
+    text: str
+    value: float | None = None
+    small: str = ""
+    link: str = ""
+    hint: str = ""
 
 
 @dataclass
@@ -60,107 +79,105 @@ class Report:
     training: dict[str, Training] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def tabs(self) -> dict[str, str]:
+        """Section -> name of its tab, those that there is something to show in."""
+        named = {"overview": "Overview"}
+        named |= {"reconstruction": "Reconstruction", "continuation": "Continuation"}
+        named |= {"likelihood": "Likelihood", "qa": "QA"}
+        named |= {"errors": "Word errors", "codes": "Codes", "rtf": "Speed"}
+        named |= {"training": "Training", "listen": "Listen", "about": "About"}
+        there = {"about", *other_tables(self.results)}
+        there |= {kind for kind in TABLES if self.results.get(kind)}
+        there |= (
+            {"training"}
+            if any(t.curves or t.maps for t in self.training.values())
+            else set()
+        )
+        there |= {"listen"} if self.utterances else set()
+        there |= (
+            {"overview"} if paper_tables(self.results) or self.utterances else set()
+        )
+        return {key: name for key, name in named.items() if key in there}
+
+    @property
+    def compared(self) -> list[tuple[str, str]]:
+        """(row, what it is) of the recordings that were compared."""
+        rows = [*self.results.get("reconstruction", {})]
+        rows += [*self.results.get("continuation", {})]
+        return [(row, ROWS.get(row, "")) for row in rows]
+
+    @property
+    def first(self) -> list[Utterance]:
+        """Sentences of the first page: those of the sample with the most rows."""
+        sample = [u for u in self.utterances if u.sample]
+        sample.sort(key=lambda utterance: -len(utterance.clips))
+        return sample[:NUM_FIRST]
+
+    def score_table(self, kind: str) -> list[list[Cell]]:
+        """Values, spread over seeds, intervals, links to the worst; header first."""
+        anchors = {
+            (w.row, w.column.key): w.anchor for w in self.worst if w.table == kind
+        }
+        columns = shown_columns(self.results, kind)
+        bounds = self.results.get("upper_bounds", {})
+        header = [Cell("Row"), Cell(size_heading(kind))]
+        for column in columns:
+            hint = bounds.get(column.key, column.meaning)
+            header.append(Cell(heading(column, self.results), hint=hint))
+        lines = [header]
+        for name, row in self.results[kind].items():
+            line = [Cell(name, hint=ROWS.get(name, "")), Cell(size(kind, row))]
+            for column in columns:
+                metric = row["metrics"].get(column.key)
+                link = anchors.get((name, column.key), "")
+                line.append(
+                    Cell(
+                        format_value(metric, column),
+                        metric["mean"] if metric else None,
+                        format_interval(metric, column.digits),
+                        link,
+                        f"worst utterances of {name} by {column.label}" * bool(link),
+                    )
+                )
+            lines.append(line)
+        return lines
+
+    def missing(self, kind: str) -> list[str]:
+        """Labels of a table's columns that could not be computed."""
+        shown = {column.label for column in shown_columns(self.results, kind)}
+        known = self.results.get("not_computed", {}).keys() - shown
+        if kind in ("reconstruction", "continuation"):
+            return sorted(known)
+        labels = {column.label for column in columns_of(self.results, kind)}
+        return sorted(known & labels)
+
+
+def plain(cells: list[list[str]]) -> list[list[Cell]]:
+    """Text cells -> those of a page."""
+    return [[Cell(text) for text in line] for line in cells]
+
 
 def build_page(report: Report) -> str:
     """The whole page. It needs no other file or host; it links to ``others``."""
-    cells = tables(report.results)
-    bodies = {
-        kind: _score_section(report, kind, cells) for kind in COLUMNS if kind in cells
-    }
-    links = {w.key: w.anchor for w in report.worst if w.column.key == "wer"}
-    for kind in ("errors", "codes", "rtf"):
-        if kind in cells:
-            bodies[kind] = text_table(cells[kind], links)
-    bodies["training"] = training_section(report.training)
-    bodies["listen"] = listen_section(report.utterances, report.worst)
-    bodies["environment"] = _environment(report, cells)
-    shown = {key: name for key, name in TABS.items() if bodies.get(key)}
-    titles = TITLES | {key: TABS[key] for key in TABS if key not in TITLES}
-    return Template(_read("template.html")).substitute(
-        title=escape(report.title),
-        subtitle=_subtitle(report),
-        style=_read("page.css"),
-        script=_read("page.js"),
-        navigation="".join(
-            anchor_link(key, escape(name), f' id="tab-{key}"')
-            for key, name in shown.items()
-        ),
-        body="\n".join(
-            f'<section id="{key}" aria-labelledby="tab-{key}">'
-            f"<h2>{escape(titles[key])}</h2>{bodies[key]}</section>"
-            for key in shown
-        ),
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-
-
-def _subtitle(report: Report) -> str:
-    size = escape(test_set_size(report.results))
-    links = ", ".join(
-        f'<a href="{quote(page)}">{escape(name)}</a>'
-        for name, page in report.others.items()
+    return environment.get_template("page.html").render(
+        report=report,
+        size=test_set_size(report.results),
+        paper=[plain(cells) for cells in paper_tables(report.results)],
+        tables=TABLES,
+        titles=TITLES,
+        others={k: plain(c) for k, c in other_tables(report.results).items()},
+        definitions=definitions,
+        plain=plain,
+        notes=NOTES,
     )
-    return f"{size} (other test sets: {links})" if links else size
-
-
-def _read(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
-
-
-def _score_section(report: Report, kind: str, cells: dict) -> str:
-    rows = report.results[kind]
-    parts = [score_table(kind, report.results, report.worst)]
-    notes = []
-    if any(len(row["seeds"]) > 1 for row in rows.values()):
-        notes.append("± is half the range over seeds.")
-    metrics = [metric for row in rows.values() for metric in row["metrics"].values()]
-    if any(metric.get("interval") for metric in metrics):
-        notes.append("Small print: 95 % bootstrap interval over utterances.")
-    if any(w.table == kind for w in report.worst):
-        notes.append("A value leads to its worst utterances.")
-    labels = {c.label for c in COLUMNS[kind]} - {
-        c.label for c in shown_columns(kind, rows)
-    }
-    missing = [x for x in report.results.get("not_computed", {}) if x in labels]
-    if missing:
-        where = anchor_link("environment", "what to install")
-        notes.append(f"Not computed: {escape(', '.join(missing))} ({where}).")
-    parts.append(f'<p class="note">{" ".join(notes)}</p>')
-    lines = definitions(report.results, [kind]).splitlines()
-    prefix = f"- *{TITLES[kind]}, "
-    items = "".join(
-        f"<li>{escape(line.removeprefix(prefix).replace('*', '', 1))}</li>"
-        for line in lines
-    )
-    parts.append(_details("Definitions", f"<ul>{items}</ul>"))
-    failures = [
-        line[1:] for line in cells.get("failures", []) if line[0] == TITLES[kind]
-    ]
-    if failures:
-        header = cells["failures"][0][1:]
-        parts.append(_details(TITLES["failures"], text_table([header, *failures])))
-    if kind == "qa" and report.wrong:
-        parts.append(_details("Questions not answered", text_table(report.wrong)))
-    return "".join(parts)
-
-
-def _details(summary: str, body: str) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
-
-
-def _environment(report: Report, cells: dict[str, list[list[str]]]) -> str:
-    parts = []
-    if "not_computed" in cells:
-        parts.append(f"<h3>{escape(TITLES['not_computed'])}</h3>")
-        parts.append(text_table(cells["not_computed"]))
-    scorers = report.results.get("scorers", {})
-    if scorers:
-        lines = [list(item) for item in scorers.items()]
-        parts.append("<h3>Scorers</h3>" + text_table([["What", "By"], *lines]))
-    lines = [list(item) for item in report.env.items()]
-    parts.append(
-        "<h3>Machine and versions</h3>" + text_table([["Item", "Value"], *lines])
-    )
-    if report.commands:
-        commands = escape("\n".join(report.commands))
-        parts.append(f"<h3>Commands</h3><pre>{commands}</pre>")
-    return "".join(parts)

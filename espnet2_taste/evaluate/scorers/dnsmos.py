@@ -11,7 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
+from espnet2_taste.evaluate.scorers.abs_scorer import (
+    AbsScorer,
+    Column,
+    Recording,
+    Unavailable,
+)
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.io.extras import import_extra
 
@@ -95,7 +100,7 @@ def log_mel(window: np.ndarray) -> np.ndarray:
     return ((below + 40) / 40).astype(np.float32)
 
 
-class DnsmosMeter(AbsMeter):
+class DnsmosScorer(AbsScorer):
     """`dnsmos`: predicted ratings, 1 to 5, means over the windows of a recording.
 
     Args:
@@ -105,7 +110,17 @@ class DnsmosMeter(AbsMeter):
     """
 
     name = "dnsmos"
-    kinds = dict.fromkeys([*CALIBRATION, "dnsmos_p808"], "ratio")
+    columns = (
+        Column("dnsmos", "DNSMOS", "predicted overall quality, 1 to 5", digits=2),
+        *(
+            Column(key, label, meaning, digits=2, detail=True)
+            for key, label, meaning in (
+                ("dnsmos_sig", "DNSMOS sig.", "that of the speech signal"),
+                ("dnsmos_bak", "DNSMOS bak.", "that of the background"),
+                ("dnsmos_p808", "DNSMOS P.808", "overall, asked for alone"),
+            )
+        ),
+    )
 
     def __init__(self, windows: int | None = None):
         if windows is not None and windows < 1:

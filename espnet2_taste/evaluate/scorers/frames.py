@@ -1,13 +1,17 @@
 """Frame by frame against the original: spectrum, pitch, voicing and energy."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording
+from espnet2_taste.evaluate.scorers.abs_scorer import (
+    AbsScorer,
+    Column,
+    Recording,
+    moments,
+)
 from espnet2_taste.evaluate.scorers.mel_cepstrum import mel_cepstrum
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.evaluate.scorers.warping import warping_path
@@ -123,7 +127,7 @@ def f0_corr(pairs: FramePairs) -> list[float]:
     would suffice for a high r). Unit: none, -1 to 1. Source: VERSA's ``f0_corr``,
     pooled.
     """
-    return _moments(*pairs.log_f0)
+    return moments(*pairs.log_f0)
 
 
 def vde(pairs: FramePairs) -> list[float]:
@@ -159,7 +163,7 @@ def energy_corr(pairs: FramePairs) -> list[float]:
 
     Unit: none, -1 to 1. Source: as ``energy_rmse``; means removed as in ``f0_corr``.
     """
-    return _moments(pairs.reference.energy, pairs.row.energy)
+    return moments(pairs.reference.energy, pairs.row.energy)
 
 
 def _squares(difference: np.ndarray) -> list[float]:
@@ -167,23 +171,64 @@ def _squares(difference: np.ndarray) -> list[float]:
     return [float(np.sum(difference**2)), float(len(difference))]
 
 
-def _moments(x: np.ndarray, y: np.ndarray) -> list[float]:
-    """Sums of a ``pearson``, about the means of x and y."""
-    if not len(x):
-        return [0.0] * 6
-    x, y = x - x.mean(), y - y.mean()
-    return [float(len(x)), 0.0, 0.0, *(float(s) for s in (x @ x, y @ y, x @ y))]
-
-
-#: metric -> kind of statistics, their sums
-METRICS: dict[str, tuple[str, Callable[[FramePairs], list[float]]]] = {
-    "mcd": ("ratio", mcd),
-    "f0_rmse": ("rms", f0_rmse),
-    "f0_corr": ("pearson", f0_corr),
-    "vde": ("ratio", vde),
-    "gpe": ("ratio", gpe),
-    "energy_rmse": ("rms", energy_rmse),
-    "energy_corr": ("pearson", energy_corr),
+#: function of pairs -> its column
+METRICS = {
+    f0_corr: Column(
+        "f0_corr",
+        "F0 PCC",
+        "correlation of ln F0 over time-warped frames voiced in both, each utterance's "
+        "mean removed, -1 to 1",
+        group="prosody",
+        kind="pearson",
+    ),
+    f0_rmse: Column(
+        "f0_rmse",
+        "F0 RMSE",
+        "root mean square F0 difference over the same frames; 0 or more",
+        digits=2,
+        better="lower",
+        unit="semitones",
+        group="prosody",
+        kind="rms",
+    ),
+    energy_corr: Column(
+        "energy_corr",
+        "Energy PCC",
+        "correlation of frame energy over time-warped frames, each utterance's mean "
+        "removed, -1 to 1",
+        group="prosody",
+        kind="pearson",
+    ),
+    energy_rmse: Column(
+        "energy_rmse",
+        "Energy RMSE",
+        "root mean square energy difference over the same frames; 0 or more",
+        digits=2,
+        better="lower",
+        unit="dB",
+        group="prosody",
+        kind="rms",
+    ),
+    vde: Column(
+        "vde",
+        "VDE",
+        "share of time-warped frames voiced in one recording only, 0 to 1",
+        better="lower",
+    ),
+    gpe: Column(
+        "gpe",
+        "GPE",
+        "share of frames voiced in both whose F0 differs by more than 20 %, 0 to 1",
+        better="lower",
+    ),
+    mcd: Column(
+        "mcd",
+        "MCD",
+        "mel-cepstral distortion over time-warped frames; 0 or more",
+        digits=2,
+        better="lower",
+        unit="dB",
+    ),
 }
 _NEED_VOICE = ("f0_rmse", "f0_corr", "gpe")
 
@@ -195,11 +240,11 @@ def _reference_frames(entry: str, utt: str) -> Frames | None:
     return None if wav is None else analyse(wav)
 
 
-class FrameMeter(AbsMeter):
+class FrameScorer(AbsScorer):
     """`frames`: a recording against another of the same words, time-warped."""
 
     name = "frames"
-    kinds = {key: kind for key, (kind, _) in METRICS.items()}
+    columns = tuple(METRICS.values())
     needs_reference = True
 
     @property
@@ -225,7 +270,7 @@ class FrameMeter(AbsMeter):
         if reference is None or row is None:
             return {}
         pairs = FramePairs.warped(reference, row)
-        sums = {key: function(pairs) for key, (_, function) in METRICS.items()}
+        sums = {column.key: function(pairs) for function, column in METRICS.items()}
         if not pairs.voiced.any():
             logging.warning("%s: no frame is voiced in it and its reference", utt)
             sums = {key: s for key, s in sums.items() if key not in _NEED_VOICE}

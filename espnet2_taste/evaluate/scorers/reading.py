@@ -1,10 +1,11 @@
-"""Audio of recordings as meters read it: what cannot be measured is logged."""
+"""Audio of recordings as scorers read it: what cannot be measured is logged."""
 
 import logging
 
 import numpy as np
 
-from espnet2_taste.io.audio import read_audio
+from espnet2_taste.asr.recording import Recording
+from espnet2_taste.io.audio import NO_SAMPLES, read_audio
 
 SAMPLE_RATE = 16000  # Hz at which every recording is measured
 MIN_SECONDS = 0.1  # less holds no speech to measure
@@ -36,3 +37,18 @@ def read_speech(
         logging.warning("%s: %s is silent", utt, entry)
         return None
     return wav
+
+
+def read_all(
+    recordings: list[Recording],
+) -> tuple[list[dict], dict[int, np.ndarray]]:
+    """A failure for each recording, and the audio of those that can be read."""
+    wavs = {}
+    for i, recording in enumerate(recordings):
+        try:
+            wavs[i] = read_audio(recording.entry, recording.utt, SAMPLE_RATE)
+        except (FileNotFoundError, ValueError) as error:
+            logging.warning("%s", error)
+            if getattr(error, "problem", "") == NO_SAMPLES:
+                wavs[i] = np.zeros(0, np.float32)  # a failure of another name
+    return [{"failure": "unreadable audio"} for _ in recordings], wavs

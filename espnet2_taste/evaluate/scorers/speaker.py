@@ -5,7 +5,12 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
+from espnet2_taste.evaluate.scorers.abs_scorer import (
+    AbsScorer,
+    Column,
+    Recording,
+    Unavailable,
+)
 from espnet2_taste.evaluate.scorers.reading import read_speech
 from espnet2_taste.io.identity import weights_identity
 from espnet2_taste.io.models import is_tag
@@ -23,7 +28,21 @@ def speaker_identity(type: str, model: str) -> str:
     return f"{type} {weights_identity(model)}"
 
 
-class SpeakerMeter(AbsMeter):
+def upper_bounds(conditioned_by: str | None, scorers: dict[str, str]) -> dict[str, str]:
+    """Metric -> why its values are higher than those of an independent scorer.
+
+    Args:
+        conditioned_by: ``type=model`` of what the scored systems speak from.
+        scorers: of the results: name -> identity.
+    """
+    if not conditioned_by or SpeakerScorer.name not in scorers:
+        return {}
+    kind, _, model = conditioned_by.partition("=")
+    same = scorers[SpeakerScorer.name] == speaker_identity(kind, model)
+    return {"speaker_similarity": UPPER_BOUND} if same else {}
+
+
+class SpeakerScorer(AbsScorer):
     """`speaker`: cosine of the speaker embeddings of a recording and its reference.
 
     Definition: mean over recordings of <e, e'> / (|e| |e'|). Unit: none, -1 to 1. The
@@ -38,7 +57,14 @@ class SpeakerMeter(AbsMeter):
     """
 
     name = "speaker"
-    kinds = {"speaker_similarity": "ratio"}
+    columns = (
+        Column(
+            "speaker_similarity",
+            "Speaker",
+            "cosine of the speaker embeddings of the recording and the original, -1 to "
+            "1; whose embeddings: see the scorers",
+        ),
+    )
     needs_reference = True
     on_device = True
 

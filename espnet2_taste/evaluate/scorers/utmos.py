@@ -10,7 +10,12 @@ from pathlib import Path
 
 import torch
 
-from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
+from espnet2_taste.evaluate.scorers.abs_scorer import (
+    AbsScorer,
+    Column,
+    Recording,
+    Unavailable,
+)
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.io.checkpoint import check_finite, load_state, load_strictly
 from espnet2_taste.io.identity import weights_identity
@@ -24,7 +29,7 @@ FETCH = (
 )
 
 
-class UtmosMeter(AbsMeter):
+class UtmosScorer(AbsScorer):
     """`utmos`: predicted naturalness. Unit: none, 1 to 5. Mean over recordings.
 
     The network has no mask for padding: recordings of one length go together, all
@@ -39,7 +44,7 @@ class UtmosMeter(AbsMeter):
     """
 
     name = "utmos"
-    kinds = {"utmos": "ratio"}
+    columns = (Column("utmos", "UTMOS", "predicted naturalness, 1 to 5", digits=2),)
     on_device = True
 
     def __init__(

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -21,7 +22,12 @@ from pathlib import Path
 
 import soundfile
 
-from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
+from espnet2_taste.evaluate.scorers.abs_scorer import (
+    AbsScorer,
+    Column,
+    Recording,
+    Unavailable,
+)
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.io.config import parse_yaml
 
@@ -56,6 +62,41 @@ FIELDS = {
     },
     "discrete_speech": {"speech_bert": "versa_speech_bert"},
 }
+#: What it may give: key -> heading, meaning, digits, better, unit.
+METRICS = {
+    "utmos": ("UTMOS", "predicted naturalness, 1 to 5", 2, "higher", ""),
+    "dnsmos": ("DNSMOS", "predicted overall quality, 1 to 5", 2, "higher", ""),
+    "dnsmos_p808": ("DNSMOS P.808", "overall, asked for alone", 2, "higher", ""),
+    "speaker_similarity": (
+        *("Speaker", "cosine of speaker embeddings, -1 to 1", 3, "higher", ""),
+    ),
+    "visqol": ("ViSQOL", "predicted similarity, 1 to 5", 2, "higher", ""),
+    "versa_utmosv2": ("UTMOSv2", "naturalness (VERSA), 1 to 5", 2, "higher", ""),
+    "versa_plcmos": ("PLCMOS", "gaps concealed (VERSA), 1 to 5", 2, "higher", ""),
+    "versa_nisqa": ("NISQA", "quality (VERSA), 1 to 5", 2, "higher", ""),
+    "versa_sheet_ssqa": ("SSQA", "quality (VERSA), 1 to 5", 2, "higher", ""),
+    "versa_scoreq_ref": (
+        *("ScoreQ", "distance to the original (VERSA); 0 or more", 2, "lower", ""),
+    ),
+    "versa_pesq": ("PESQ", "in step (VERSA), -0.5 to 4.5", 2, "higher", ""),
+    "versa_stoi": ("STOI", "in step (VERSA), 0 to 1", 3, "higher", ""),
+    "versa_mcd": ("MCD (VERSA)", "VERSA's own; 0 or more", 2, "lower", "dB"),
+    "versa_f0_rmse": ("F0 RMSE (VERSA)", "VERSA's; 0 or more", 2, "lower", "Hz"),
+    "versa_f0_corr": ("F0 PCC (VERSA)", "VERSA's, -1 to 1", 3, "higher", ""),
+    "versa_speech_bert": (
+        "SpeechBERTScore",
+        "similarity of self-supervised features (VERSA), -1 to 1",
+        *(3, "higher", ""),
+    ),
+}
+USUAL = ("utmos", "dnsmos", "dnsmos_p808", "speaker_similarity", "visqol")
+
+
+def columns(keys: Iterable[str]) -> tuple[Column, ...]:
+    """Of the metrics with these keys."""
+    return tuple(Column(key, *METRICS[key]) for key in dict.fromkeys(keys))
+
+
 # Of numpy 2 in the dictionaries that older versions print instead of JSON.
 _SCALAR = re.compile(r"np\.float\d+\(([^()]*)\)")
 
@@ -86,11 +127,11 @@ def read_scores(lines: str) -> dict[str, dict]:
     return scores
 
 
-class VersaMeter(AbsMeter):
+class VersaScorer(AbsScorer):
     """`versa`: every metric that the configuration names, means over recordings.
 
     Definitions, units and ranges are VERSA's. Metrics that compare with a reference get
-    none where it says other words (``speaker`` included: use the ``speaker`` meter).
+    none where it says other words (``speaker`` included: use the ``speaker`` scorer).
 
     Args:
         config: YAML file for VERSA's scorer; default: ``conf/versa.yaml``.
@@ -100,10 +141,7 @@ class VersaMeter(AbsMeter):
     """
 
     name = "versa"
-    #: with ``conf/versa.yaml``; an instance's are its configuration's
-    kinds = dict.fromkeys(
-        ["utmos", "dnsmos", "dnsmos_p808", "speaker_similarity", "visqol"], "ratio"
-    )
+    columns = columns(USUAL)  # with ``conf/versa.yaml``; else its configuration's
     needs_reference = True
     on_device = True
     batch_size = 100_000  # its models are loaded anew every time
@@ -131,7 +169,7 @@ class VersaMeter(AbsMeter):
         if not isinstance(entries, list):
             raise ValueError(f"{self.config}: expected a list of metrics (- name: ...)")
         self.fields = metrics_of(entries)
-        self.kinds = dict.fromkeys(self.fields.values(), "ratio")
+        self.columns = columns(self.fields.values())
 
     @cached_property
     def identity(self) -> str:
@@ -173,7 +211,7 @@ class VersaMeter(AbsMeter):
             value = fields.get(field)
             if isinstance(value, (int, float)) and math.isfinite(value):
                 found.setdefault(key, [float(value), 1.0])
-        missing = self.kinds.keys() - found.keys()
+        missing = {column.key for column in self.columns} - found.keys()
         if compared and missing:  # VERSA skips what it lacks a package for
             logging.warning("%s: VERSA gives no %s", utt, ", ".join(sorted(missing)))
         return found

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from espnet2_taste.evaluate.report.listen import mark_differences
-from espnet2_taste.evaluate.wer import word_errors
+from espnet2_taste.evaluate.scorers.words import word_errors
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 import re
 
-from espnet2_taste.evaluate.columns import find_column
+from score_columns import COLUMNS
+
+from espnet2_taste.evaluate.column import find_column
+from espnet2_taste.evaluate.report.listen import WorstList
 from espnet2_taste.evaluate.report.page import Report, build_page
-from espnet2_taste.evaluate.report.worst import WorstList
 
 
 def metric(mean, *interval, spread=None):
@@ -20,6 +22,7 @@ def row(seeds=1, **metrics):
 def test_spoken_language_model_alone():
     """No recordings: no Listen, no word errors, no size of a test set."""
     results = {
+        "columns": COLUMNS,
         "likelihood": {"salmon": row(accuracy=metric(0.5, 0.45, 0.55))},
         "qa": {"llama": row(accuracy=metric(0.25))},
         "scorers": {},
@@ -28,21 +31,22 @@ def test_spoken_language_model_alone():
     wrong = [["Set", "Question", "Answers", "Said"], ["llama", "q1", "<a>", "b"]]
     html = build_page(Report("slm", results, {"date": "today"}, wrong=wrong))
     sections = re.findall(r'<section id="(\w+)"', html)
-    assert sections == ["likelihood", "qa", "environment"]
+    assert sections == ["overview", "likelihood", "qa", "about"]
     assert "[0.450, 0.550]</small>" in html
     assert "Questions not answered" in html and "&lt;a&gt;" in html
 
 
 def test_score_table_cells():
-    column = find_column("reconstruction", "utmos")
+    column = find_column({"columns": COLUMNS}, "reconstruction", "utmos")
     results = {
+        "columns": COLUMNS,
         "reconstruction": {
             "original": row(utmos=metric(None)),
             "a&b": row(2, utmos=metric(3.5, 3.25, 3.75, spread=0.5)),
         },
         "scorers": {"naturalness": "a <model>"},
         "upper_bounds": {"utmos": "why <>"},
-        "not_computed": {"WER": "pip install x", "Elsewhere": "y"},
+        "not_computed": {"WER": "pip install x", "UTMOS": "y"},
     }
     worst = [WorstList("reconstruction", "a&b", "a&b:0", column, [("u", "1.20")])]
     html = build_page(Report("t", results, {}, worst=worst))
@@ -54,5 +58,5 @@ def test_score_table_cells():
     assert "<td>n/a</td>" in html
     assert '<th scope="col" title="why &lt;&gt;">UTMOS ↑ †</th>' in html
     assert "± is half the range" in html and "95 % bootstrap" in html
-    # Of what is missing, the note names what belongs to the table.
+    # Of what is missing, the note names what the table does not have after all.
     assert "Not computed: WER (" in html and "a &lt;model&gt;" in html

@@ -1,5 +1,6 @@
-from espnet2_taste.evaluate.report.paper_tables import paper_tables
-from espnet2_taste.evaluate.report.results_md import results_markdown
+from score_columns import COLUMNS
+
+from espnet2_taste.evaluate.report.results_md import paper_tables, results_markdown
 from espnet2_taste.evaluate.table import markdown_table
 
 
@@ -35,6 +36,7 @@ def test_layout_of_the_paper():
 def test_whole_file_without_recordings():
     """A spoken language model alone has no reconstruction."""
     results = {
+        "columns": COLUMNS,
         "likelihood": {"salmon": row(accuracy=0.5)},
         "scorers": {},
         "not_computed": {"UTMOS": "pip install something"},

@@ -1,14 +1,19 @@
 import numpy as np
+from score_columns import COLUMNS
 
-from espnet2_taste.evaluate.report.worst import first_seeds, worst_lists, wrong_answers
-from espnet2_taste.evaluate.score_folder import ScoreFolder
+from espnet2_taste.evaluate.report.listen import (
+    first_seeds,
+    worst_lists,
+    wrong_answers,
+)
+from espnet2_taste.evaluate.results import ScoreFolder
 from espnet2_taste.evaluate.statistics import Statistics
 
 IDS = list("abcdef")
 
 
 def folder(tmp_path, statistics, rows=("original", "taste:0", "taste:1")):
-    results = {"folders": {row: str(tmp_path) for row in rows}}
+    results = {"columns": COLUMNS, "folders": {row: str(tmp_path) for row in rows}}
     return ScoreFolder(tmp_path, results, statistics, {})
 
 
@@ -26,7 +31,7 @@ def test_most_errors_first(tmp_path):
 
 
 def test_other_metrics(tmp_path):
-    """Higher or lower is worse; ties by errors; correlations and seed 1 have none."""
+    """Higher or lower is worse; ties by id; correlations and seed 1 have none."""
     table = "reconstruction"
     shares = Statistics.mean(dict(zip(IDS, [0.5, 0.25, 0.25, 1, 1, 0.75], strict=True)))
     item = np.arange(6)
@@ -48,7 +53,7 @@ def test_other_metrics(tmp_path):
     )
     found = {w.column.key: w.items for w in worst_lists(scores, 3)}
     assert list(found) == ["wer", "duration_consistency", "f0_rmse"]
-    assert found["duration_consistency"] == [("c", "0.250"), ("b", "0.250")]
+    assert found["duration_consistency"] == [("b", "0.250"), ("c", "0.250")]
     assert found["f0_rmse"] == [("e", "3.00 semitones")]
 
 

@@ -6,7 +6,7 @@ import soundfile
 from spoken import spoken_data, wavs, words  # noqa: F401
 from voices import RATE, voice
 
-from espnet2_taste.evaluate.scorers.abs_meter import Recording
+from espnet2_taste.asr.recording import Recording
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from voices import RATE, voice
 
-from espnet2_taste.evaluate.scorers import dnsmos
-from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
-from espnet2_taste.evaluate.scorers.dnsmos import WINDOW, DnsmosMeter, cut_windows
-from espnet2_taste.evaluate.scorers.meters import meter_choices
+from espnet2_taste.asr.recording import Recording, Unavailable
+from espnet2_taste.evaluate.scorers import dnsmos, meter_choices
+from espnet2_taste.evaluate.scorers.dnsmos import WINDOW, DnsmosScorer, cut_windows
 
 
 def network(path, shape, outputs):
@@ -54,7 +53,7 @@ def package(tmp_path, monkeypatch):
 
 def test_calibration_by_hand(package, record):
     wav = np.full(10 * RATE, 0.5) + 1e-3 * np.tile([1, -1], 5 * RATE)
-    found = DnsmosMeter()([Recording("u", record(wav))])[0]
+    found = DnsmosScorer()([Recording("u", record(wav))])[0]
     # The network says 1, 2 and 3; the polynomials are those published with P.835.
     assert found["dnsmos_sig"] == [
         pytest.approx(-0.08397278 + 1.22083953 + 0.0052439),
@@ -64,7 +63,7 @@ def test_calibration_by_hand(package, record):
     assert found["dnsmos_bak"] == [pytest.approx(expected), 1]
     expected = -0.06766283 * 9 + 1.11546468 * 3 + 0.04602535
     assert found["dnsmos"] == [pytest.approx(expected), 1]
-    assert found.keys() == DnsmosMeter.kinds.keys()
+    assert found.keys() == {column.key for column in DnsmosScorer.columns}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_a_limit_spreads_the_windows():
     wav = np.arange(30 * RATE, dtype=np.float32)
     assert [int(w[0] // RATE) for w in cut_windows(wav, 3)] == [0, 10, 20]
     with pytest.raises(ValueError, match="windows: 0"):
-        DnsmosMeter(windows=0)
+        DnsmosScorer(windows=0)
 
 
 WAVES = {
@@ -107,7 +106,7 @@ GOLDEN = {
 @pytest.mark.parametrize("name", GOLDEN)
 def test_equals_the_package(name, record):
     try:
-        meter = DnsmosMeter()
+        meter = DnsmosScorer()
     except Unavailable as error:
         pytest.skip(str(error))
     found = meter([Recording("u", record(WAVES[name]))])[0]

@@ -3,10 +3,9 @@ import pytest
 import torch
 from voices import RATE, voice
 
-from espnet2_taste.evaluate.scorers import speaker
-from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
-from espnet2_taste.evaluate.scorers.meters import meter_choices
-from espnet2_taste.evaluate.scorers.speaker import SpeakerMeter
+from espnet2_taste.asr.recording import Recording, Unavailable
+from espnet2_taste.evaluate.scorers import meter_choices, speaker
+from espnet2_taste.evaluate.scorers.speaker import SpeakerScorer
 from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.speaker import load_speaker_encoder
 from espnet2_taste.speaker.xvector import XVector
@@ -29,7 +28,7 @@ class Stub:
 def stub(monkeypatch, tmp_path):
     encoder = Stub()
     monkeypatch.setattr(speaker, "load_speaker_encoder", lambda *a, **k: encoder)
-    return encoder, SpeakerMeter(model=str(tmp_path))
+    return encoder, SpeakerScorer(model=str(tmp_path))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +66,11 @@ def test_batches_of_an_xvector_equal_single_recordings(xvector, record):
     entries = [record(voice(120.0 + 40 * i, 0.5 + i / 4), str(i)) for i in range(3)]
     recordings = [Recording(e, e, (), entries[0]) for e in entries]
     together = [
-        m["speaker_similarity"][0] for m in SpeakerMeter(model=xvector)(recordings)
+        m["speaker_similarity"][0] for m in SpeakerScorer(model=xvector)(recordings)
     ]
     alone = [
-        SpeakerMeter(model=xvector)([r])[0]["speaker_similarity"][0] for r in recordings
+        SpeakerScorer(model=xvector)([r])[0]["speaker_similarity"][0]
+        for r in recordings
     ]
     assert together == pytest.approx(alone, abs=1e-6)
     assert together[0] == pytest.approx(1)
@@ -99,20 +99,20 @@ def test_other_rates_are_the_encoders(stub, record):
 
 
 def test_identity_names_the_encoder(xvector, tmp_path):
-    meter = SpeakerMeter("xvector", xvector)
+    meter = SpeakerScorer("xvector", xvector)
     assert meter.identity.startswith("xvector speaker") and "/" not in meter.identity
 
 
 def test_unavailable(tmp_path, record):
     with pytest.raises(Unavailable, match=r"xvector\|campplus\|espnet_spk"):
-        SpeakerMeter()
+        SpeakerScorer()
     with pytest.raises(Unavailable, match="nowhere does not exist"):
-        SpeakerMeter("campplus", str(tmp_path / "nowhere"))
+        SpeakerScorer("campplus", str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="choose from xvector"):
-        SpeakerMeter("ecapa", str(tmp_path))
+        SpeakerScorer("ecapa", str(tmp_path))
     entry = record(voice(200.0))
     with pytest.raises(Unavailable, match="speaker encoder xvector: .*speaker_train"):
-        SpeakerMeter("xvector", str(tmp_path))([Recording("u", entry, (), entry)])
+        SpeakerScorer("xvector", str(tmp_path))([Recording("u", entry, (), entry)])
 
 
 def test_bad_recordings(xvector, refuses):

@@ -3,9 +3,9 @@ import pytest
 import torch
 from voices import RATE, voice
 
-from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
-from espnet2_taste.evaluate.scorers.meters import meter_choices
-from espnet2_taste.evaluate.scorers.utmos import CODE, WEIGHTS, UtmosMeter
+from espnet2_taste.asr.recording import Recording, Unavailable
+from espnet2_taste.evaluate.scorers import meter_choices
+from espnet2_taste.evaluate.scorers.utmos import CODE, WEIGHTS, UtmosScorer
 
 HUBCONF = """
 dependencies = ["torch"]
@@ -86,7 +86,7 @@ def checkout(folder, weights):
 
 def test_a_scripted_model(scripted, record):
     wav = 0.5 * voice(200.0) / np.abs(voice(200.0)).max()
-    meter = UtmosMeter(scripted)
+    meter = UtmosScorer(scripted)
     assert meter([Recording("u", record(wav))]) == [
         {"utmos": [pytest.approx(1 + 4 * 0.5), 1.0]}
     ]
@@ -97,7 +97,7 @@ def test_batches_equal_single_recordings(tmp_path, record):
     torch.manual_seed(0)
     path = tmp_path / "net.pt"
     torch.jit.script(Convolved()).save(str(path))
-    meter = UtmosMeter(str(path))
+    meter = UtmosScorer(str(path))
     entries = [
         record(voice(150.0 + 9 * i, s), str(i)) for i, s in enumerate((1, 1, 2, 1))
     ]
@@ -112,20 +112,20 @@ def test_a_checkout_and_its_weights(tmp_path, hub, record, inside):
     folder = tmp_path / "SpeechMOS"
     checkout(folder, (folder if inside else hub / "checkpoints") / WEIGHTS)
     wav = np.full(RATE, 0.25)
-    meter = UtmosMeter(str(folder))
+    meter = UtmosScorer(str(folder))
     assert meter([Recording("u", record(wav))])[0]["utmos"] == [1.5, 1.0]
     assert WEIGHTS in meter.identity
 
 
 def test_what_torch_hub_has(hub, record):
     with pytest.raises(Unavailable, match=f"{CODE}.*torch.hub.load"):
-        UtmosMeter()
+        UtmosScorer()
     checkout(hub / CODE, hub / "checkpoints" / WEIGHTS)
-    found = UtmosMeter()([Recording("u", record(np.full(RATE, 0.25)))])
+    found = UtmosScorer()([Recording("u", record(np.full(RATE, 0.25)))])
     assert found[0]["utmos"] == [1.5, 1.0]
     (hub / "checkpoints" / WEIGHTS).unlink()
     with pytest.raises(Unavailable, match=WEIGHTS):
-        UtmosMeter()
+        UtmosScorer()
 
 
 def test_weights_that_are_none(tmp_path, hub, record):
@@ -133,11 +133,11 @@ def test_weights_that_are_none(tmp_path, hub, record):
     checkout(folder, folder / WEIGHTS)
     (folder / WEIGHTS).write_bytes(b"no checkpoint")
     with pytest.raises(Unavailable, match="not a plain checkpoint"):
-        UtmosMeter(str(folder))([Recording("u", record(voice(200.0)))])
+        UtmosScorer(str(folder))([Recording("u", record(voice(200.0)))])
     file = tmp_path / "file.pt"
     file.write_bytes(b"no script")
     with pytest.raises(Unavailable, match="file.pt"):
-        UtmosMeter(str(file))([Recording("u", record(voice(200.0)))])
+        UtmosScorer(str(file))([Recording("u", record(voice(200.0)))])
 
 
 def test_bad_recordings(scripted, refuses):

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from voices import RATE, voice
 
-from espnet2_taste.evaluate.scorers.abs_meter import Recording, Unavailable
-from espnet2_taste.evaluate.scorers.meters import meter_choices
+from espnet2_taste.asr.recording import Recording, Unavailable
+from espnet2_taste.evaluate.scorers import meter_choices
 from espnet2_taste.evaluate.scorers.versa import (
     DEFAULT_CONFIG,
-    VersaMeter,
+    VersaScorer,
     metrics_of,
     read_scores,
 )
@@ -92,7 +92,7 @@ def test_scores_become_ours(package, config, record):
         Recording("utt two", record(peak(0.125), "b"), (), reference, same_words=False),
         Recording("utt three", record(peak(0.375), "c")),
     ]
-    found = VersaMeter(config)(recordings)
+    found = VersaScorer(config)(recordings)
     assert found == [
         {"utmos": [0.25, 1.0], "visqol": [0.5, 1.0]},
         {"utmos": [0.125, 1.0]},  # other words: nothing to compare with
@@ -111,7 +111,7 @@ def test_what_it_does_not_score_is_said(package, config, record, caplog):
     }
     recordings = [Recording(k, e, (), entries["c"]) for k, e in entries.items()]
     visqol = {"visqol": [0.5, 1.0]}
-    found = VersaMeter(config)(recordings)
+    found = VersaScorer(config)(recordings)
     assert found == [{}, visqol, {"utmos": [0.5, 1.0], **visqol}]
     assert caplog.messages == [
         "a: VERSA gives no utmos, visqol",
@@ -122,13 +122,15 @@ def test_what_it_does_not_score_is_said(package, config, record, caplog):
 def test_a_failed_run_is_unavailable(package, config, record, monkeypatch):
     monkeypatch.setenv("VERSA_STUB", "fail")
     with pytest.raises(Unavailable, match="VERSA failed: no such metric"):
-        VersaMeter(config)([Recording("u", record(voice(200.0)))])
+        VersaScorer(config)([Recording("u", record(voice(200.0)))])
 
 
 def test_our_configuration(package):
     entries = yaml.safe_load(DEFAULT_CONFIG.read_text())
-    assert set(metrics_of(entries).values()) == set(VersaMeter.kinds)
-    assert VersaMeter().kinds.keys() == VersaMeter.kinds.keys()
+    assert set(metrics_of(entries).values()) == {
+        column.key for column in VersaScorer.columns
+    }
+    assert VersaScorer().columns == VersaScorer.columns
 
 
 def test_dictionaries_of_older_versions():
@@ -143,19 +145,19 @@ def test_dictionaries_of_older_versions():
 
 def test_unavailable(package, config, tmp_path, monkeypatch):
     with pytest.raises(Unavailable, match="nowhere.yaml: --meter_conf versa.config="):
-        VersaMeter(str(tmp_path / "nowhere.yaml"))
+        VersaScorer(str(tmp_path / "nowhere.yaml"))
     with pytest.raises(Unavailable, match="versa.python="):
-        VersaMeter(config, python=str(tmp_path / "bin" / "python"))
+        VersaScorer(config, python=str(tmp_path / "bin" / "python"))
     mapping = tmp_path / "mapping.yaml"
     mapping.write_text("visqol: true\n")
     with pytest.raises(ValueError, match="expected a list"):
-        VersaMeter(str(mapping))
+        VersaScorer(str(mapping))
     monkeypatch.setattr(
         "espnet2_taste.evaluate.scorers.versa.find_spec", lambda name: None
     )
     with pytest.raises(Unavailable, match="pip install git"):
-        VersaMeter(config)
-    assert VersaMeter(config, python=sys.executable).kinds  # it may be another one's
+        VersaScorer(config)
+    assert VersaScorer(config, python=sys.executable).columns  # it may be another one's
 
 
 def test_bad_recordings(package, config, refuses):

@@ -6,15 +6,14 @@ import jiwer
 import numpy as np
 import pytest
 
-from espnet2_taste.evaluate import wer
-from espnet2_taste.evaluate.edit_counts import edit_counts
-from espnet2_taste.evaluate.wer import (
+from espnet2_taste.evaluate.scorers.words import (
     SPACE,
     WordErrors,
     characters,
     error_statistics,
     find_sclite,
     sclite_counts,
+    sclite_identity,
     word_errors,
     write_wer_files,
 )
@@ -69,7 +68,8 @@ def test_jiwer_finds_as_many_errors():
     for ref, hyp in zip(*(side.values() for side in random_texts(500)), strict=True):
         out = jiwer.process_words(" ".join(ref), " ".join(hyp))
         least = out.substitutions + out.deletions + out.insertions
-        substituted, deleted, inserted = edit_counts(ref, hyp)
+        e = word_errors(ref, hyp)
+        substituted, deleted, inserted = e.substituted, e.deleted, e.inserted
         assert len(ref) - deleted == len(hyp) - inserted
         weighted = 4 * substituted + 3 * (deleted + inserted)
         assert weighted <= 4 * out.substitutions + 3 * (out.deletions + out.insertions)
@@ -145,4 +145,4 @@ def test_sclite_counts_the_same(tmp_path, texts):
     total, _, _ = error_statistics(references, hypotheses)
     write_wer_files(tmp_path, references, hypotheses, speakers)
     assert sclite_counts((tmp_path / "result.txt").read_text()) == total
-    assert wer.sclite_identity() == "sclite"
+    assert sclite_identity() == "sclite"

@@ -1,25 +1,28 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.evaluate.scorers import instruments
-from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter, Recording, Unavailable
-from espnet2_taste.evaluate.scorers.instruments import Choice
-from espnet2_taste.evaluate.scorers.measure import Job, measure, read_measures
-from espnet2_taste.evaluate.scorers.measure_cache import MeasureCache
+from espnet2_taste.asr.pocketsphinx_aligner import PocketsphinxAligner
+from espnet2_taste.asr.pocketsphinx_recogniser import PocketsphinxRecogniser
+from espnet2_taste.asr.recording import Recording, Unavailable
+from espnet2_taste.evaluate.measure import measure, read_measures
+from espnet2_taste.evaluate.rows import Row
+from espnet2_taste.evaluate.scorers.abs_scorer import AbsScorer, Column
+from espnet2_taste.evaluate.scorers.pitch import PitchScorer
+from espnet2_taste.evaluate.scorers.times import TimesScorer
+from espnet2_taste.evaluate.scorers.words import WordsScorer
 
 
-class Loudness(AbsMeter):
+class Loudness(AbsScorer):
     """A meter that counts what it is asked."""
 
     name = "loudness"
-    kinds = {"loudness": "ratio"}
+    columns = (Column("loudness", "Loudness", "mean square"),)
     asked: list[str] = []
 
-    def __init__(self, scale: float = 1.0, device: str = ""):
+    def __init__(self, scale: float = 1.0):
         self.scale = scale
 
     @property
@@ -55,13 +58,6 @@ class Words(Loudness):
     needs_words = True
 
 
-class Absent(Loudness):
-    name = "absent"
-
-    def __init__(self):
-        raise Unavailable("pip install absent")
-
-
 class Broken(Loudness):
     name = "broken"
 
@@ -69,11 +65,11 @@ class Broken(Loudness):
         raise Unavailable("its program failed")
 
 
+CLASSES = {c.name: c for c in (Loudness, AgainstReference, Device, Words, Broken)}
+
+
 @pytest.fixture(autouse=True)
-def meters(monkeypatch):
-    classes = (Loudness, AgainstReference, Device, Words, Absent, Broken)
-    known = {c.name: f"{__name__}.{c.__name__}" for c in classes}
-    monkeypatch.setattr(instruments.meter_choices, "classes", known)
+def nothing_asked(monkeypatch):
     monkeypatch.setattr(Loudness, "asked", [])
     monkeypatch.setattr(Device, "batches", [])
 
@@ -89,10 +85,12 @@ def recordings(tmp_path):
     return found
 
 
-def run(folder, recordings, *names, row="taste:0", **conf):
-    choices = [Choice.of("meter", name, **conf) for name in names]
-    jobs = [Job(row, choice, recordings) for choice in choices]
-    return measure(jobs, MeasureCache(folder), batch_size=2)
+def run(folder, recordings, *names, row="taste:0", also=None, **conf):
+    """Results by scorer, what is unavailable, and how many were measured."""
+    one = Row(*row.partition(":")[::2], recordings=recordings)
+    scorers = {one.key: [CLASSES[name](**conf) for name in names]}
+    unavailable, done = measure([one], scorers, folder, batch_size=2, also=also)
+    return one.measured, unavailable, done
 
 
 def asked():
@@ -103,21 +101,21 @@ def asked():
 
 def test_only_what_changed_is_measured_again(tmp_path, recordings):
     everything = [r.utt for r in recordings]
-    first = run(tmp_path, recordings, "loudness")
-    assert asked() == everything and first.done == 5
-    again = run(tmp_path, recordings, "loudness")
-    assert asked() == [] and again.results == first.results and again.done == 0
-    # Other audio under the same name; the same audio under another name.
+    first, _, done = run(tmp_path, recordings, "loudness")
+    assert asked() == everything and done == 5
+    again, _, done = run(tmp_path, recordings, "loudness")
+    assert asked() == [] and again == first and done == 0
+    # Other audio under the same name; the same audio under another id.
     soundfile.write(recordings[1].entry, np.ones(100) / 2, 16000)
     recordings[2] = Recording("new", recordings[2].entry)
-    changed = run(tmp_path, recordings, "loudness").results["taste:0", "loudness"]
-    assert asked() == ["u1"] and changed["u1"]["loudness"] == [25.0, 100.0]
+    changed = run(tmp_path, recordings, "loudness")[0]["loudness"]
+    assert asked() == ["new", "u1"] and changed["u1"]["loudness"] == [25.0, 100.0]
     assert list(changed) == ["u0", "u1", "new", "u3", "u4"]
-    assert run(tmp_path, recordings, "loudness", scale=2.0).done == 5
-    assert run(tmp_path, recordings, "loudness", row="other", scale=2.0).done == 5
+    assert run(tmp_path, recordings, "loudness", scale=2.0)[2] == 5
+    assert run(tmp_path, recordings, "loudness", row="other", scale=2.0)[2] == 5
 
 
-def test_keys_hold_what_a_result_depends_on(tmp_path, recordings):
+def test_marks_hold_what_a_result_depends_on(tmp_path, recordings):
     for name in ("loudness", "words", "against"):
         run(tmp_path, recordings, name)
     asked()
@@ -133,11 +131,23 @@ def test_keys_hold_what_a_result_depends_on(tmp_path, recordings):
     run(tmp_path, compared, "against")
     assert asked() == ["u1", "u2", "u3", "u4"]
     prompts = [Recording(r.utt, r.entry, r.words, first, False) for r in recordings]
-    assert run(tmp_path, prompts, "against").done == 5
+    assert run(tmp_path, prompts, "against")[2] == 5
+
+
+def test_identities_are_asked_once(tmp_path, recordings, monkeypatch):
+    """A digest of weights takes seconds."""
+    counted = []
+    monkeypatch.setattr(
+        Loudness, "identity", property(lambda self: counted.append(1) or "loud")
+    )
+    scorer = Loudness()
+    rows = [Row(name, recordings=recordings) for name in "abc"]
+    measure(rows, {row.key: [scorer] for row in rows}, tmp_path)
+    assert len(counted) == 1
 
 
 def test_device_work_is_batched_longest_first(tmp_path, recordings):
-    run(tmp_path, recordings, "device", device="cpu")
+    run(tmp_path, recordings, "device")
     assert Device.batches == [["u4", "u3"], ["u2", "u1"], ["u0"]]
 
 
@@ -150,64 +160,52 @@ def test_killed_half_way_keeps_what_was_done(tmp_path, recordings, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Device, "__call__", die)
         with pytest.raises(KeyboardInterrupt):
-            run(tmp_path, recordings, "device", device="cpu")
+            run(tmp_path, recordings, "device")
     asked()
     # The last line was being written when it died.
     path = tmp_path / "device" / "taste_seed0.jsonl"
     path.write_text(path.read_text() + '{"utt": "u2", "ke')
-    found = run(tmp_path, recordings, "device", device="cpu")
+    found = run(tmp_path, recordings, "device")
     assert asked() == ["u0", "u1", "u2"]
-    assert list(found.results["taste:0", "device"]) == [r.utt for r in recordings]
+    assert list(found[0]["device"]) == [r.utt for r in recordings]
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["utt"] for line in lines] == [r.utt for r in recordings]
 
 
-def test_damaged_cache_is_measured_again(tmp_path, recordings, caplog):
+def test_damaged_lines_are_measured_again(tmp_path, recordings, caplog):
     run(tmp_path, recordings, "loudness")
     path = tmp_path / "loudness" / "taste_seed0.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(["[]", lines[0][:20], *lines[2:], "\0", '{"utt": 3}']))
     asked()
     run(tmp_path, recordings, "loudness")
-    assert asked() == ["u0", "u1"] and "4 damaged lines" in caplog.text
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
-def test_a_full_disk_is_named(tmp_path):
-    (tmp_path / "loudness").mkdir()
-    (tmp_path / "loudness" / "row.jsonl").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device: .*/row.jsonl"):
-        MeasureCache(tmp_path).append("loudness", "row", [{"utt": "u", "key": "k"}])
+    assert asked() == ["u0", "u1"] and caplog.text.count("a damaged line") == 4
 
 
 def test_shards_are_found(tmp_path, recordings):
     for number, part in enumerate((recordings[:2], recordings[2:]), 1):
         run(tmp_path / f"output.{number}", part, "loudness")
     asked()
-    found = run(tmp_path, recordings, "loudness")
+    found, _, _ = run(tmp_path, recordings, "loudness")
     assert asked() == []
-    whole = run(tmp_path / "whole", recordings, "loudness")
-    assert found.results == whole.results
+    again, _, _ = run(tmp_path / "output.3", recordings, "loudness", also=tmp_path)
+    assert asked() == [] and again == found
+    assert run(tmp_path / "whole", recordings, "loudness")[0] == found
 
 
 def test_processes_change_nothing(tmp_path, recordings):
     many = [Recording(f"{r.utt}-{i}", r.entry) for i in range(4) for r in recordings]
-    jobs = [Job("row", Choice.of("pitch"), many)]
-    one = measure(jobs, MeasureCache(tmp_path / "1"))
-    two = measure(jobs, MeasureCache(tmp_path / "2"), nj=2)
-    assert one.results == two.results and two.done == 20
+    rows = [Row(name, recordings=many) for name in "ab"]
+    for nj, row in enumerate(rows, 1):
+        done = measure([row], {row.key: [PitchScorer()]}, tmp_path, nj=nj)[1]
+        assert done == 20
+    assert rows[0].measured == rows[1].measured
 
 
 def test_what_is_unavailable_stops_nothing_else(tmp_path, recordings):
-    found = run(tmp_path, recordings, "absent", "broken", "loudness")
-    assert found.unavailable == {
-        "absent": "pip install absent",
-        "broken": "its program failed",
-    }
-    assert [c.name for c in found.of_axis("meter")] == ["loudness"]
-    assert found.identities() == {"loudness": "loudness 1.0"}
-    with pytest.raises(ValueError, match="meter loudness: .*no option shape"):
-        run(tmp_path, recordings, "loudness", shape=1)
+    found, unavailable, done = run(tmp_path, recordings, "broken", "loudness")
+    assert unavailable == {"broken": "its program failed"}
+    assert found["broken"] == {} and len(found["loudness"]) == done == 5
 
 
 def test_unreadable_audio_is_a_failure(tmp_path, recordings):
@@ -219,11 +217,11 @@ def test_unreadable_audio_is_a_failure(tmp_path, recordings):
     soundfile.write(tmp_path / "short.wav", np.zeros(99), 16000)
     names = ("nan", "text", "gone", "lost", "empty", "short")
     bad = [Recording(n, str(tmp_path / f"{n}.wav"), ("the",)) for n in names]
-    choices = [Choice.of("pitch"), Choice.of("aligner", "pocketsphinx")]
-    choices.append(Choice.of("recogniser", "pocketsphinx"))
-    jobs = [Job("row", choice, [*bad, recordings[0]]) for choice in choices]
-    measure(jobs, MeasureCache(tmp_path / "cache"))
-    found = read_measures(tmp_path / "cache", "row")
+    row = Row("row", recordings=[*bad, recordings[0]])
+    scorers = [PitchScorer(), TimesScorer(PocketsphinxAligner())]
+    scorers.append(WordsScorer(PocketsphinxRecogniser()))
+    measure([row], {"row": scorers}, tmp_path / "measures")
+    found = read_measures(tmp_path / "measures", "row")
     assert {utt: m.failure for utt, m in found.items() if utt in names} == {
         "nan": "unreadable audio",
         "text": "unreadable audio",
@@ -234,5 +232,6 @@ def test_unreadable_audio_is_a_failure(tmp_path, recordings):
     }
     assert found["nan"].seconds == 0 and found["short"].seconds == 99 / 16000
     assert found["u0"].words == ["a"] and len(found["u0"].f0) == 26
-    assert list(found) == [*names, "u0"]  # missing ones have the same key
-    assert read_measures(tmp_path / "cache", "nobody") == {}
+    assert list(found) == [*names, "u0"]  # missing ones have the same mark
+    assert row.measured["words"]["nan"] == {"failure": "unreadable audio"}
+    assert read_measures(tmp_path / "measures", "nobody") == {}

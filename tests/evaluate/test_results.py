@@ -1,15 +1,13 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from espnet2_taste.evaluate.scorers.rows import Row
-from espnet2_taste.evaluate.scores import RowScores, average_seeds, seed_interval
+from espnet2_taste.evaluate.results import average_seeds, seed_interval
+from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.statistics import Statistics, interval, resampled
 
 
 def scores(seed, statistics):
-    return RowScores(Row("taste", seed, Path(".")), statistics)
+    return Row("taste", seed, statistics=statistics)
 
 
 def mean_of(values):
@@ -20,7 +18,7 @@ def test_seeds_are_averaged():
     one, two = mean_of([0.0, 1.0]), mean_of([1.0, 1.0])
     undefined = Statistics("ratio", [], [])
     rows = [scores("0", {"a": one, "b": one}), scores("1", {"a": two, "b": undefined})]
-    table = average_seeds([*rows, RowScores(Row("copy", "", Path(".")), {"a": one})])
+    table = average_seeds([*rows, Row("copy", statistics={"a": one})])
     assert table["taste"]["seeds"] == ["0", "1"] and list(table) == ["taste", "copy"]
     assert table["taste"]["metrics"]["a"] == {
         "mean": 0.75,
@@ -61,3 +59,23 @@ def test_what_was_not_scored_does_not_count_as_utterances():
         "utterances"
     ] == [9]
     assert seed_interval([Statistics("ratio", ids, sums + [0, 1])]) is not None
+
+
+def test_p_is_of_the_difference_to_one_row():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=40)
+    rows = [
+        Row("taste", statistics={"a": mean_of(values), "b": mean_of(values)}),
+        Row(
+            "other",
+            statistics={
+                "a": mean_of(values + 1 + 0.1 * rng.normal(size=40)),
+                "b": mean_of(values + 0.1 * rng.normal(size=40)),
+                "c": mean_of(values),
+            },
+        ),
+    ]
+    table = average_seeds(rows, "taste")
+    other = table["other"]["metrics"]
+    assert other["a"]["p"] < 0.05 < other["b"]["p"] and "p" not in other["c"]
+    assert "p" not in table["taste"]["metrics"]["a"]

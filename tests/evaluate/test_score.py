@@ -8,20 +8,21 @@ import pytest
 import soundfile
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
+from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.asr.transcript import Transcript
+from espnet2_taste.bin.compare import main as compare
 from espnet2_taste.bin.score import main
-from espnet2_taste.evaluate.scorers import instruments
-from espnet2_taste.evaluate.scorers.abs_meter import AbsMeter
-from espnet2_taste.evaluate.statistics_file import read_statistics
+from espnet2_taste.evaluate.results import read_statistics
+from espnet2_taste.evaluate.scorers.abs_scorer import AbsScorer, Column
 from espnet2_taste.io.audio import read_audio
 
 UTTS = [f"u{i}" for i in range(6)]
 
 
-class Level(AbsMeter):
-    """Loudness; no number for the loudest."""
+class Level(AbsScorer):
+    """A metric of its own file: loudness; no number for the loudest."""
 
-    name, kinds = "level", {"utmos": "ratio"}
+    name, columns = "level", (Column("level", "Level", "loudness", unit="FS"),)
     identity = "of a test"
 
     def __call__(self, recordings):
@@ -30,7 +31,7 @@ class Level(AbsMeter):
             peak = float(
                 np.abs(read_audio(recording.entry, recording.utt, 16000)).max()
             )
-            found.append({"utmos": [peak if peak < 0.55 else float("nan"), 1.0]})
+            found.append({"level": [peak if peak < 0.55 else float("nan"), 1.0]})
         return found
 
 
@@ -59,18 +60,16 @@ def rows(tmp_path):
     return tmp_path
 
 
-def test_order_and_what_is_missing(rows, monkeypatch):
-    classes = instruments.meter_choices.classes | {"level": f"{__name__}.Level"}
-    monkeypatch.setattr(instruments.meter_choices, "classes", classes)
+def test_order_and_what_is_missing(rows, capsys):
     command = ["--ref_dir", str(rows / "original"), "--asr", "none", "--aligner"]
-    command += ["none", "--meters", "level", "frames", "--output_dir"]
+    command += ["none", "--meters", f"{__name__}.Level", "frames", "--output_dir"]
     command += [str(rows / "out"), "--rows"]
     command += [f"{name}={rows}/{name}" for name in ("backwards", "fewer")]
     for _ in range(2):  # measured, then read back
         main(command)
         results = json.loads((rows / "out" / "results.json").read_text())
         found = results["reconstruction"]
-        level = {name: row["metrics"]["utmos"]["mean"] for name, row in found.items()}
+        level = {name: row["metrics"]["level"]["mean"] for name, row in found.items()}
         assert level["original"] == level["backwards"] == pytest.approx(0.3, abs=1e-3)
         assert level["fewer"] == pytest.approx((0.2 + 0.3 + 0.5) / 3, abs=1e-3)
         # u5 is not what makes a mean undefined, but it is counted
@@ -83,11 +82,15 @@ def test_order_and_what_is_missing(rows, monkeypatch):
     with open(rows / "out" / "utterances.csv", encoding="utf-8") as file:
         lines = {(line["row"], line["utt"]): line for line in csv.DictReader(file)}
     for i, utt in enumerate(UTTS[:5]):
-        value = float(lines["backwards", utt]["utmos"])
+        value = float(lines["backwards", utt]["level"])
         assert value == pytest.approx((i + 1) / 10, abs=1e-3)
-    assert lines["original", "u5"]["utmos"] == lines["fewer", "u0"]["utmos"] == ""
+    assert lines["original", "u5"]["level"] == lines["fewer", "u0"]["level"] == ""
+    # One file is all that a metric takes: it is in every table, and compared.
+    assert "Level (FS) ↑" in (rows / "out" / "table.md").read_text()
+    compare([f"{rows}/out:backwards", f"{rows}/out:fewer", "--resamples", "20"])
+    assert "|Level (FS) ↑" in capsys.readouterr().out
     statistics = read_statistics(rows / "out" / "statistics.npz")
-    assert statistics["reconstruction", "fewer", "utmos"].ids == ["u1", "u2", "u4"]
+    assert statistics["reconstruction", "fewer", "level"].ids == ["u1", "u2", "u4"]
 
 
 class Parrot(AbsRecogniser):
@@ -102,7 +105,7 @@ class Parrot(AbsRecogniser):
 
 def test_a_recogniser_that_repeats_itself_is_counted(rows, monkeypatch):
     parrot = {"pocketsphinx": f"{__name__}.Parrot"}
-    monkeypatch.setattr(instruments.recogniser_choices, "classes", parrot)
+    monkeypatch.setattr(recogniser_choices, "classes", parrot)
     command = ["--ref_dir", str(rows / "original"), "--aligner", "none", "--meters"]
     command += ["--output_dir", str(rows / "out"), "--rows", f"fewer={rows}/fewer"]
     main(command)

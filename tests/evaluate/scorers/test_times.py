@@ -3,15 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from espnet2_taste.evaluate import duration, f0
-from espnet2_taste.evaluate.continuation import (
-    ctm_type_means,
+from espnet2_taste.evaluate.rows import Measures, Row, mean_log_f0, word_log_f0
+from espnet2_taste.evaluate.scorers import prosody
+from espnet2_taste.evaluate.scorers.pitch import PitchScorer
+from espnet2_taste.evaluate.scorers.prosody import pair_words, pause_correlation
+from espnet2_taste.evaluate.scorers.times import (
     reference_type_means,
     score_continuations,
 )
-from espnet2_taste.evaluate.matching import Measures, pair_utterances, pair_words
-from espnet2_taste.evaluate.pause import pause_correlation
-from espnet2_taste.io.ctm import TimedWord
 from espnet2_taste.units.world import f0_contour
 
 
@@ -34,6 +33,13 @@ def made(words, durations, pauses=None, log_f0=5.0, word_log_f0=None, failure=""
     )
 
 
+def said_by(measures, speaker=None, **others):
+    """A row with these measures."""
+    row = Row("row", utt2spk=speaker or SPEAKER, **others)
+    row.measures = measures
+    return row
+
+
 SPEAKER = {"u1": "s", "u2": "s", "u3": "s", "u4": "s"}
 REFERENCE = {
     "u1": made("a b", [0.1, 0.4], [0.0]),
@@ -44,23 +50,23 @@ REFERENCE = {
 
 def test_type_means_by_hand():
     pairs = pair_words(REFERENCE, REFERENCE, SPEAKER)
-    means = duration.type_means(pairs.words, pairs.reference_duration)
+    means = prosody.type_means(pairs.words, pairs.reference_duration)
     # "c" occurs once: no mean, no residual.
     assert means == {
         "a": pytest.approx(np.log(0.1 * 0.2 * 0.4) / 3),
         "b": pytest.approx(np.log(0.4 * 0.2 * 0.2) / 3),
     }
-    values = duration.residuals(pairs.words, pairs.reference_duration, means)
+    values = prosody.residuals(pairs.words, pairs.reference_duration, means)
     assert np.isnan(values).tolist() == [False] * 6 + [True]
     assert values[0] == pytest.approx(np.log(0.1 / 0.2))
 
 
 def test_row_equal_to_the_reference_correlates_fully():
     pairs = pair_words(REFERENCE, REFERENCE, SPEAKER)
-    assert duration.residual_correlation(pairs).value() == pytest.approx(1)
-    assert duration.rate_correlation(pairs).value() == pytest.approx(1)
+    assert prosody.residual_correlation(pairs).value() == pytest.approx(1)
+    assert prosody.rate_correlation(pairs).value() == pytest.approx(1)
     assert pause_correlation(pairs).value() == pytest.approx(1)
-    assert duration.duration_consistency(pairs).value() == 1
+    assert prosody.duration_consistency(pairs).value() == 1
     assert pairs.coverage.value() == 1 and not pairs.failures
 
 
@@ -73,7 +79,7 @@ def test_residual_correlation_against_a_direct_computation():
     pairs = pair_words(reference, other, SPEAKER)
     expected = [np.log(ref[0::2]).mean(), np.log(ref[1::2]).mean()] * 20
     direct = np.corrcoef(np.log(ref) - expected, np.log(row) - expected)[0, 1]
-    assert duration.residual_correlation(pairs).value() == pytest.approx(direct)
+    assert prosody.residual_correlation(pairs).value() == pytest.approx(direct)
 
 
 def test_rate_ignores_which_words_there_are():
@@ -83,17 +89,17 @@ def test_rate_ignores_which_words_there_are():
         m = REFERENCE[utt]
         rows[utt] = made(" ".join(m.words), m.durations * factor, m.pauses[:-1])
     pairs = pair_words(REFERENCE, rows, SPEAKER)
-    means = duration.type_means(pairs.words, pairs.reference_duration)
-    values = duration.residuals(pairs.words, pairs.row_duration, means)
-    values -= duration.residuals(pairs.words, pairs.reference_duration, means)
-    got = duration.utterance_means(values, pairs.utterances, 3)
+    means = prosody.type_means(pairs.words, pairs.reference_duration)
+    values = prosody.residuals(pairs.words, pairs.row_duration, means)
+    values -= prosody.residuals(pairs.words, pairs.reference_duration, means)
+    got = prosody.utterance_means(values, pairs.utterances, 3)
     assert got == pytest.approx(np.log(factors))
 
 
 def test_duration_consistency_excludes_exactly_25_ms():
     reference = {"u1": made("a b c d", [0.1, 0.1, 0.1, 0.1])}
     row = {"u1": made("a b c d", [0.12, 0.125, 0.13, 0.08])}
-    found = duration.duration_consistency(pair_words(reference, row, SPEAKER))
+    found = prosody.duration_consistency(pair_words(reference, row, SPEAKER))
     assert found.value() == 0.5 and found.sums.tolist() == [[2, 4]]
 
 
@@ -115,13 +121,15 @@ def test_lost_utterances_are_counted_by_reason():
 
 def test_nothing_matched_is_undefined():
     pairs = pair_words(REFERENCE, {}, SPEAKER)
-    assert pairs.coverage.value() == 0 and pairs.failures == {"missing": 3}
+    assert prosody.coverage(
+        pairs.ids, pairs.reference_ids
+    ).value() == 0 and pairs.failures == {"missing": 3}
     for metric in (
-        duration.residual_correlation,
-        duration.rate_correlation,
-        duration.duration_consistency,
+        prosody.residual_correlation,
+        prosody.rate_correlation,
+        prosody.duration_consistency,
         pause_correlation,
-        f0.word_f0_correlation,
+        prosody.word_f0_correlation,
     ):
         assert math.isnan(metric(pairs).value()), metric
 
@@ -140,10 +148,9 @@ def test_utterance_f0_correlation_removes_each_row_speakers_mean():
     row = {
         u: made("a", [0.1], [], log_f0=v + shift[speaker[u]]) for u, v in levels.items()
     }
-    pairs = pair_utterances(reference, row, speaker)
-    assert f0.utterance_f0_correlation(pairs).value() == pytest.approx(1)
-    expected = [-0.1, 0.1, 0.05, -0.05, np.nan]
-    assert pairs.reference_log_f0 == pytest.approx(expected, nan_ok=True)
+    found = PitchScorer().score(said_by(row, speaker), said_by(reference, speaker))
+    assert found["utterance_f0_corr"].value() == pytest.approx(1)
+    assert found["utterance_f0_corr"].scored == ["u1", "u2", "u3", "u4"]
 
 
 def test_word_f0_correlation_by_hand():
@@ -152,7 +159,7 @@ def test_word_f0_correlation_by_hand():
     }
     row = {"u1": made("a b c", [0.1] * 3, log_f0=6.0, word_log_f0=[5.9, 6.1, 6.0])}
     pairs = pair_words(reference, row, SPEAKER)
-    assert f0.word_f0_correlation(pairs).value() == pytest.approx(0.5)
+    assert prosody.word_f0_correlation(pairs).value() == pytest.approx(0.5)
     assert pairs.row_log_f0 == pytest.approx([-0.1, 0.1, 0.0])
 
 
@@ -164,10 +171,10 @@ def test_f0_of_a_tone_and_of_its_words():
         for hz in (120, 180)
     ]
     contour, period = f0_contour(0.1 * np.concatenate(parts), 16000)
-    words = f0.word_log_f0(contour, period, np.array([0.1, 1.1]), np.array([0.8, 0.8]))
+    words = word_log_f0(contour, period, np.array([0.1, 1.1]), np.array([0.8, 0.8]))
     assert np.exp(words) == pytest.approx([120, 180], rel=0.01)
-    assert f0.mean_log_f0(contour) == pytest.approx(np.log(120 * 180) / 2, abs=0.02)
-    assert math.isnan(f0.mean_log_f0(np.zeros(9)))
+    assert mean_log_f0(contour) == pytest.approx(np.log(120 * 180) / 2, abs=0.02)
+    assert math.isnan(mean_log_f0(np.zeros(9)))
 
 
 def test_continuations_by_hand():
@@ -177,28 +184,35 @@ def test_continuations_by_hand():
     row = {u: made("c c new", np.full(3, 0.2 * k**0.5)) for u, k in factors.items()}
     row["u4"] = made("c", [0.2], [], failure="not alignable")
     prompts = {u: ["a", "b"] for u in factors}
-    got = score_continuations(reference, row, prompts, means, SPEAKER)
-    value = {key: s.value() for key, s in got.statistics.items()}
+    side = said_by(row, table="continuation", prompts=prompts)
+    side.lines = {utt: {} for utt in row}
+    value = {
+        key: s.value() for key, s in score_continuations(side, reference, means).items()
+    }
     assert value["continuation_rate_corr"] == pytest.approx(1)
-    assert list(got.slowness) == ["u1", "u2", "u3"]
-    before, after = zip(*got.slowness.values(), strict=True)
+    assert np.isnan(side.lines["u4"]["row_slowness"])
+    lines = [side.lines[utt] for utt in ("u1", "u2", "u3")]
+    before = [line["reference_slowness"] for line in lines]
     assert before == pytest.approx(np.log([0.5, 1, 2]))
+    after = [line["row_slowness"] for line in lines]
     assert after == pytest.approx(np.log([0.5, 1, 2]) / 2)
     assert value["slow_prompt_factor"] == pytest.approx(2**0.5)
     assert value["fast_prompt_factor"] == pytest.approx((0.5**0.5 + 1) / 2)
-    assert value["coverage"] == 0.75 and got.unknown_words == 3
-    assert got.skipped == {"not alignable": 1}
+    assert value["coverage"] == 0.75
+    unknown = {"(generated words of unknown duration)": 3}
+    assert side.failures == {"not alignable": 1} | unknown
     del row["u1"]
     prompts["u2"] = ["b"]
     reference["u5"] = reference["u1"]
-    got = score_continuations(reference, row, prompts, means, SPEAKER)
-    assert got.skipped == {
+    got = score_continuations(side, reference, means)
+    assert side.failures == {
         "no prompt or nothing generated": 1,
         "missing": 1,
         "prompt is not the start of the reference": 1,
         "not alignable": 1,
+        "(generated words of unknown duration)": 1,
     }
-    assert math.isnan(got.statistics["continuation_rate_corr"].value())
+    assert math.isnan(got["continuation_rate_corr"].value())
 
 
 def test_training_ctm_fills_in_unseen_words(tmp_path):
@@ -210,7 +224,4 @@ def test_training_ctm_fills_in_unseen_words(tmp_path):
     means = reference_type_means(reference, tmp_path / "words.ctm")
     assert means["a"] == pytest.approx(np.log(0.2))
     assert means["new"] == pytest.approx(np.log(0.4))
-    assert ctm_type_means({"x": [TimedWord(0, 0.1, "w"), TimedWord(0, 0.4, "w")]}) == {
-        "w": pytest.approx(np.log(0.2))
-    }
     assert "new" not in reference_type_means(reference)

@@ -1,0 +1,73 @@
+"""`pitch`: length and F0 of every recording, and how high an utterance is."""
+
+import numpy as np
+
+from espnet2_taste.evaluate.scorers.abs_scorer import (
+    AbsScorer,
+    Column,
+    Recording,
+    Row,
+    Statistics,
+)
+from espnet2_taste.evaluate.scorers.prosody import speaker_means
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_all
+from espnet2_taste.units.world import f0_contour, world
+
+
+class PitchScorer(AbsScorer):
+    """Measures ``{"seconds", "f0", "frame_period"}``, or ``{"failure"}``.
+
+    F0 by WORLD's DIO and StoneMask (Morise et al. 2016), Hz to three decimals.
+
+    ``utterance_f0_corr``: x_u = mean ln F0 over the voiced frames of utterance u minus
+    the mean of that value over the same speaker's utterances in the same row; Pearson's
+    r over utterances between reference and row. Speakers with a single utterance are
+    left out. Range -1 to 1, nan if undefined.
+    """
+
+    name = "pitch"
+    columns = (
+        Column(
+            "utterance_f0_corr",
+            "Utterance F0",
+            "correlation of an utterance's mean ln F0 within its speaker's range",
+            group="prosody",
+            table="reconstruction",
+        ),
+    )
+
+    @property
+    def identity(self) -> str:
+        return f"WORLD (pyworld {world().__version__}: dio, stonemask)"
+
+    def __call__(self, recordings: list[Recording]) -> list[dict]:
+        results, wavs = read_all(recordings)
+        for i, wav in wavs.items():
+            if not len(wav):
+                results[i] = {"failure": "no audio"}
+                continue
+            f0, period = f0_contour(wav, SAMPLE_RATE)
+            results[i] = {
+                "seconds": len(wav) / SAMPLE_RATE,
+                "f0": f0.round(3).tolist(),
+                "frame_period": period,
+            }
+        return results
+
+    def score(self, row: Row, original: Row) -> dict[str, Statistics]:
+        for utt, line in row.lines.items():
+            for side, source in (("reference", original), ("row", row)):
+                measures = source.measures.get(utt)
+                value = float("nan") if measures is None else measures.log_f0
+                line[f"{side}_log_f0"] = value
+        if row.table != "reconstruction":
+            return {}
+        ids = [utt for utt in original.measures if utt in row.measures]
+
+        def levels(side: Row) -> np.ndarray:
+            present = {utt: side.measures[utt].log_f0 for utt in ids}
+            means = speaker_means(present, row.utt2spk, min_count=2)
+            return np.array([present[u] - means[row.utt2spk[u]] for u in ids], float)
+
+        sides, items = (levels(original), levels(row)), np.arange(len(ids))
+        return {"utterance_f0_corr": Statistics.correlation(ids, *sides, items)}
