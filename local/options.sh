@@ -65,7 +65,7 @@ baseline_exp=          # Likewise, the text-only baseline of stage 6.
 taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
 synthesis_args=        # Options of bin.synthesize.
 inference_tag=         # Suffix of syntheses and scores; empty: from changed sampling options.
-rows="copy text_only no_vq taste"  # Resynthesised and scored; name=<folder>: another trained tokenizer.
+rows="copy text_only no_vq taste"  # Resynthesised and scored; name=<folder>: another trained tokenizer (name_stream: word by word).
 sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
 # TASLM (stages 7 and 8)
 with_taslm=true        # false: neither trained nor scored.

@@ -21,6 +21,19 @@ TINY = read_conf(CONF / "tiny.yaml")
 SPEAKER, UNITS = TINY["taste"]["spk_embed_dim"], TINY["taste"]["num_units"]
 FSQ = {"levels": [3, 3], "num_codebooks": 2}
 WORD_SYNCHRONOUS = {"size": 16, "num_layers": 1, "text_layers": 1, "num_heads": 2}
+INTERLEAVED = {
+    "lm_conf": {
+        "config": {
+            "model_type": "qwen2",
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+        }
+    },
+    "mix_ratio": [1, 2],
+}
 AUXILIARY = {"prosody_weight": 0.5, "guidance_weight": 0.1, "ctc_weight": 0.1}
 ESPNET_ENCODER = {
     "encoder": "transformer",
@@ -150,6 +163,33 @@ def units(**changes):
         cond = Conditioning(text, audio, data["spk_emb"])
         sampling = Sampling(top_k=5, seed=0)
         return lambda: decoder.generate(cond, sampling, [1, 2, 3]).units
+
+    return case
+
+
+def streamed(**changes):
+    """A case: units of one block of text as it comes, ``size`` times two."""
+    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+    from espnet2_taste.taste.speech_decoder.streams import Piece
+
+    def case(device: str, size: int):
+        conf = changes["speech_decoder_conf"] | {"mix_ratio": [3, 2 * size]}
+        conf |= {"max_ratio": float(size)}
+        options = changes | {"speech_decoder_conf": conf}
+        model, data = build("taste", device, **options), batch(device, 3)
+        text = model.view(data, "speech_decoder")
+        audio = model.codes_to_embeddings(data["taste"], text)
+        rows = zip(text.ids[:, :3], text.word_ids[:, :3], audio[:, :3], strict=True)
+        pieces = [Piece(*row) for row in rows]
+
+        def call() -> torch.Tensor:
+            streams = model.speech_decoder.open_streams(
+                data["spk_emb"], Sampling(top_k=5, seed=0), [1, 2, 3]
+            )
+            streams.feed(pieces)
+            return torch.stack(streams.pull(most=None))
+
+        return call
 
     return case
 
@@ -300,6 +340,9 @@ TRAINING = {
         speech_decoder="masked_parallel",
         speech_decoder_conf=WORD_SYNCHRONOUS | {"audio_dropout": 0.3},
     ),
+    "interleaved_lm": train(
+        "taste", speech_decoder="interleaved_lm", speech_decoder_conf=INTERLEAVED
+    ),
     "taslm-token": train("taslm"),
     "taslm-latent": train("taslm", **LATENT),
     "taslm-taste2": train("taslm", **TASTE2),
@@ -316,6 +359,12 @@ INFERENCE = {
     "world_vq": world_units,
 }
 GENERATION = {
+    "interleaved_lm": units(
+        speech_decoder="interleaved_lm", speech_decoder_conf=INTERLEAVED
+    ),
+    "interleaved_lm-stream": streamed(
+        speech_decoder="interleaved_lm", speech_decoder_conf=INTERLEAVED
+    ),
     "unit_transformer": units(),
     "word_synchronous": units(
         speech_decoder="word_synchronous", speech_decoder_conf=WORD_SYNCHRONOUS

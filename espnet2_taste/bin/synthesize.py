@@ -34,6 +34,11 @@ def get_parser() -> argparse.ArgumentParser:
     add("--spk_emb", type=Path, help="speakers (default: spk_emb.scp in --data_dir)")
     add_vocoder_options(parser)
     add_unit_sampling_options(parser)
+    add(
+        "--stream",
+        action="store_true",
+        help="decoder and vocoder hear of one word at a time",
+    )
     add_batch_options(parser)
     return parser
 
@@ -48,6 +53,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("--taste and --condition codes belong together")
     if args.units and args.condition != "units":
         raise ValueError("--units is for --condition units")
+    if args.stream and args.condition == "units":
+        raise ValueError("--stream is of a speech decoder: not for --condition units")
     if args.condition != "units" and not args.model_file:
         raise ValueError(f"--condition {args.condition}: give --model_file")
 
@@ -145,12 +152,14 @@ def main(args: argparse.Namespace) -> None:
             with shard.clock("speech_decoder"):
                 cond = synthesizer.condition(batch)
                 seeds = [item_seed(key) for key in keys]
-                out = synthesizer.generate_units(cond, seeds)
+                if args.stream:
+                    pieces = list(synthesizer.stream_units(cond, seeds))
+                else:
+                    out = synthesizer.generate_units(cond, seeds)
+                    lengths, units = out.lengths.tolist(), out.units.cpu()
+                    pieces = [[u[:n] for u, n in zip(units, lengths, strict=True)]]
                 # To the CPU before the clock stops: a GPU may still be at work.
-                lengths = out.lengths.tolist()
-                sequences = [
-                    u[:n] for u, n in zip(out.units.cpu(), lengths, strict=True)
-                ]
+                sequences = [torch.cat(row).cpu() for row in zip(*pieces, strict=True)]
             for key, units in zip(keys, sequences, strict=True):
                 rows[key]["units"] = units.numpy().astype(np.int32)
             if measured:
@@ -158,7 +167,12 @@ def main(args: argparse.Namespace) -> None:
                 for key, shares in zip(keys, found, strict=True):
                     rows[key]["unit_accuracy.jsonl"] = shares
         with shard.clock("vocoder"):
-            waves = vocoder(sequences, speakers)
+            if args.stream:
+                streams = vocoder.open_streams(speakers)
+                sounds = [streams.push(new) for new in pieces] + [streams.finish()]
+                waves = [torch.cat(row) for row in zip(*sounds, strict=True)]
+            else:
+                waves = vocoder(sequences, speakers)
         for key, wave in zip(keys, waves, strict=True):
             path = args.output_dir / "wav" / file_name(key, ".wav")
             write_wav(path, wave.numpy(), vocoder.sample_rate)

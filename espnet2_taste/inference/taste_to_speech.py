@@ -17,6 +17,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     GeneratedUnits,
     Sampling,
 )
+from espnet2_taste.taste.speech_decoder.streams import word_by_word
 from espnet2_taste.units.unit_spec import check_fit
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 
@@ -108,6 +109,20 @@ class TasteToSpeech(TasteInference):
     ) -> GeneratedUnits:
         """Sample units for a batch."""
         return self.model.speech_decoder.generate(cond, self.sampling, item_seeds)
+
+    @torch.inference_mode()
+    def stream_units(
+        self, cond: Conditioning, item_seeds: list[int] | None = None
+    ) -> Iterator[list[torch.Tensor]]:
+        """Units of a batch whose words come one by one, as the decoder streams.
+
+        Yields:
+            (n,) int64 new units of each item, one word later.
+        """
+        decoder = self.model.speech_decoder
+        streams = decoder.open_streams(cond.spk_emb, self.sampling, item_seeds)
+        for pieces, last in word_by_word(cond):
+            yield streams.push(pieces, last)
 
     @torch.inference_mode()
     def unit_accuracy(self, cond: Conditioning, batch: dict) -> list[dict[str, float]]:

@@ -10,6 +10,7 @@ import soundfile
 import torch
 import yaml
 from tiny_asr import save_ctc
+from toy_vocoder import ToyVocoder
 
 from espnet2_taste.bin.align import main as align
 from espnet2_taste.bin.edit import main as edit
@@ -226,6 +227,28 @@ def test_time_of_the_decoder_holds_what_a_gpu_still_has_to_do(
     synthesize([*model, "--data_dir", str(data), "--output_dir", str(tmp_path)])
     work = read_rtf(tmp_path)
     assert work["vocoder"].work_s < 0.3 < work["speech_decoder"].work_s
+
+
+def test_word_by_word_is_what_whole_texts_are(tiny_taste, data, tmp_path, monkeypatch):
+    vocoder = "espnet2_taste.vocoder.load_vocoder"
+    monkeypatch.setattr(vocoder, lambda *_, **__: ToyVocoder(UnitSpec(20), None))
+    model = ["--model_file", str(tiny_taste / "valid.acc.best.pth"), "--vocoder", "x"]
+    for name, more in (("whole", []), ("stream", ["--stream"])):
+        place = ["--data_dir", str(data), "--output_dir", str(tmp_path / name)]
+        synthesize([*model, *place, *more])
+    whole, stream = (
+        kaldiio.load_scp(str(tmp_path / name / "units.scp"))
+        for name in ("whole", "stream")
+    )
+    assert set(whole) == set(stream)
+    for name in whole:
+        assert np.array_equal(whole[name], stream[name])
+        files = (
+            tmp_path / part / "wav" / f"{name}.wav" for part in ("whole", "stream")
+        )
+        assert len({file.read_bytes() for file in files}) == 1
+    with pytest.raises(ValueError, match="--stream is of a speech decoder"):
+        synthesize(["--vocoder", "x", "--condition", "units", "--stream", *place])
 
 
 def test_tokenise_says_what_is_missing(tiny_taste, data, tmp_path):

@@ -251,7 +251,9 @@ row() { # <row key> <set>
         text_only) said "$1" "$2" "${baseline_exp}" --condition text ;;
         no_vq) said "$1" "$2" "${no_vq_exp}" --condition speech ;;
         taste) said "$1" "$2" "${taste_exp}" --condition codes --taste "${codes}/$2/taste.scp" ;;
-        *) said "$1" "$2" "$(sed -E "s/(^|.* )${1%:*}=([^ ]+).*/\2/" <<< "${rows}")" --condition speech ;;
+        *) # shellcheck disable=SC2046
+            said "$1" "$2" "$(sed -E "s/(^|.* )${1%:*}=([^ ]+).*/\2/" <<< "${rows}")" --condition speech \
+                $([[ "${1%:*}" != *_stream ]] || echo --stream) ;;
     esac
 }
 stage_6() { # codes of all sets; resynthesis of the test sets

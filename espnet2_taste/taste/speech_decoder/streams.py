@@ -13,6 +13,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.io.values import check_numbers
+from espnet2_taste.nn.segments import count_segments
 from espnet2_taste.nn.streams import AbsStreams
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
@@ -120,6 +121,22 @@ class DecoderStreams(AbsStreams):
         while any(len(units) for units in pulled[-1]):
             pulled.append(self.pull())
         return [torch.cat(units) for units in zip(*pulled, strict=True)]
+
+
+def word_by_word(
+    cond: Conditioning,
+) -> Iterator[tuple[list[Piece | None], list[bool]]]:
+    """What :meth:`DecoderStreams.feed` takes when a batch's words come one by one."""
+    words = count_segments(cond.text.word_ids, cond.text.lengths).tolist()
+    lengths = cond.text.lengths.tolist()
+    for word in range(max([*words, 1])):
+        pieces: list[Piece | None] = []
+        for row, n in enumerate(lengths):
+            chosen = (cond.text.word_ids[row, :n] == word).nonzero().squeeze(1)
+            ids = cond.text.ids[row, chosen]
+            audio = None if cond.audio is None else cond.audio[row, chosen]
+            pieces.append(Piece(ids, torch.zeros_like(ids), audio))
+        yield pieces, [word + 1 >= count for count in words]
 
 
 class WholeTextStreams(DecoderStreams):
