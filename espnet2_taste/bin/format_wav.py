@@ -216,7 +216,7 @@ def write_directory(
                 yield utt, {"wav.scp": entry, "text": text, "utt2spk": speaker}
 
     names = ("wav.scp", "text", "utt2spk")
-    datadir.write_selection(args.data_dir, rows(), names, args.output_dir)
+    datadir.write_rows(args.data_dir, rows(), names, args.output_dir)
     write_text(args.output_dir / "sample_rate", f"{rate}\n")
     samples = (f"{utt} {result.num_samples}" for utt, result in kept())
     write_lines(args.output_dir / "utt2num_samples", samples)

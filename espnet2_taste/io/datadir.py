@@ -13,7 +13,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from espnet2_taste.io.atomic import write_lines
-from espnet2_taste.io.segments import iterate_segments
+from espnet2_taste.io.segments import Segment, iterate_segments
 from espnet2_taste.io.sorted_tables import (
     TableFiles,
     concatenated,
@@ -71,6 +71,17 @@ def _one_word(folder: Path, utt2spk: Iterator) -> Iterator[tuple[str, str]]:
         if len(speaker.split()) > 1:
             raise ValueError(f"{folder}/utt2spk: {utt}: a space in speaker '{speaker}'")
         yield utt, speaker
+
+
+def read_tables(folder: Path, text: bool = True) -> dict[str, dict[str, str]]:
+    """:func:`open_tables` in memory, for what changes texts or times of utterances."""
+    return {name: dict(table) for name, table in open_tables(folder, text).items()}
+
+
+def read_segments(folder: Path) -> dict[str, Segment]:
+    """``segments`` of a directory, in memory; {}: it has none."""
+    there = (folder / "segments").is_file()
+    return dict(iterate_segments(folder)) if there else {}
 
 
 def invert(utt2spk: dict[str, str]) -> dict[str, str]:
@@ -151,9 +162,7 @@ def check_segments(folder: Path) -> None:
             )
 
 
-def write_selection(
-    source: Path, rows: Rows, names: Iterable[str], target: Path
-) -> int:
+def write_rows(source: Path, rows: Rows, names: Iterable[str], target: Path) -> int:
     """Write utterances, and what hangs on them, to ``target``; return how many.
 
     All of it appears when all of it is written; ``target`` may be ``source``.
@@ -178,6 +187,20 @@ def write_selection(
         lines = selected(read_sorted(ctm), kept)
         write_lines(target / ctm.name, (line for *_, line in lines))
     _write_spk2utt(target)
+
+
+def write_selection(
+    source: Path,
+    tables: Mapping[str, Mapping[str, str]],
+    keys: Iterable[str],
+    target: Path,
+) -> None:
+    """:func:`write_rows` of the ``keys`` of tables that are in memory."""
+    rows = (
+        (key, {name: table[key] for name, table in tables.items() if key in table})
+        for key in sorted(keys)
+    )
+    write_rows(source, rows, tables, target)
 
 
 def fix(
@@ -221,7 +244,7 @@ def fix(
             reasons = ", ".join(f"{n} {why}" for why, n in dropped.items() if n)
             raise ValueError(f"{folder}: no utterance is left ({reasons})")
 
-    write_selection(folder, kept(), tables, folder)
+    write_rows(folder, kept(), tables, folder)
     return {why: count for why, count in dropped.items() if count}
 
 
@@ -244,7 +267,7 @@ def subset(folder: Path, target: Path, keys: Iterable[str]) -> int:
             first, many = min(unknown), len(unknown)
             raise ValueError(f"{folder}: no utterance {first} ({many} lack)")
 
-    write_selection(folder, kept(), tables, target)
+    write_rows(folder, kept(), tables, target)
     for name in ("rtf.json", "unit_spec.yaml"):  # of what made these utterances
         if (folder / name).is_file() and folder != target:
             shutil.copy(folder / name, target)
