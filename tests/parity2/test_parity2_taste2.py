@@ -7,7 +7,7 @@ from parity2.computed import taste2
 
 def runs(folder):
     """Case and name of the runs that the length ends."""
-    for case, facts in folder.values["taste2_stage2"].items():
+    for case, facts in folder.values.get("taste2_stage2", {}).items():
         if isinstance(facts, dict):
             for name, run in facts["generation"].items():
                 if run["stop_id"] is None:
