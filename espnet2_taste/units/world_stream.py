@@ -111,6 +111,8 @@ class WorldStream:
         """Quieter where it would clip, and from there on."""
         peak = np.abs(wav).max(initial=0.0)
         gain = min(self.gain, world.PEAK / peak) if peak else self.gain
+        if self.done == len(wav):  # nothing was heard before it
+            self.gain = gain
         if gain < 1:
             ramp = np.linspace(self.gain, gain, min(len(wav), world.F0_SHIFT))
             wav = wav * np.pad(ramp, (0, len(wav) - len(ramp)), mode="edge")
