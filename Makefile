@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -e -u -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help mini test test-all test-pythons test-slurm install
+.PHONY: help mini results test test-all test-pythons test-slurm install
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -31,6 +31,12 @@ install: $(STAMP) ## The environment in .venv
 
 mini: $(STAMP) ## The mini recipe, stages 1 to 10: result tables, report, packed model
 	@cd egs2/taste/mini && ./run.sh $(ARGS)
+
+results: $(STAMP) ## RESULTS.md and report of every recipe that was scored, from its results.json
+	@for given in egs2/taste/*/exp/*/report.args; do \
+	    [ ! -e "$$given" ] || (cd "$${given%%/exp/*}" && "$(CURDIR)/$(BIN)/python" \
+	        -m espnet2_taste.bin.report "@exp/$${given#*/exp/}" $(ARGS)) || exit 1; \
+	done
 
 test-pythons: ## The quick tests on every Python here, each in an environment of its own
 	@read -r _ python < <(local/pythons.sh) && "$$python" local/test_pythons.py $(ARGS)

@@ -21,6 +21,7 @@ INSTALL = [
     "numpy>=1.26",
     "scipy",
     "jinja2",
+    "librosa",
     "kaldiio",
     "sentencepiece",
     "openai-whisper",

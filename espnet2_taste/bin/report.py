@@ -4,7 +4,7 @@ RESULTS.md has a section per test set of ``--score_dirs``. The first set's page 
 ``--html``; those of the others lie beside it, ``<html>_<set>.html``, and every page
 links to them. Reads what ``bin.score`` left in the folders (results, statistics, word
 times, F0, where the rows' audio is), attention maps ``<utt>.npz`` (``attention``
-(W, F), ``words``, ``frame_shift``), and of ESPnet experiment directories the pictures
+(W, F), ``words``), and of ESPnet experiment directories the pictures
 ``images/loss*.png`` and ``att_ws/<utt>/<epoch>ep.png``.
 """
 
@@ -30,7 +30,9 @@ from espnet2_taste.io.atomic import write_text
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], fromfile_prefix_chars="@"
+    )
     add = parser.add_argument
     add(
         "--score_dirs",
@@ -48,6 +50,16 @@ def get_parser() -> argparse.ArgumentParser:
     add("--results", type=Path, required=True, help="RESULTS.md to write")
     add("--html", type=Path, required=True, help="HTML report to write")
     return parser
+
+
+def options(args: argparse.Namespace) -> str:
+    """The options, one word a line: ``bin.report @report.args`` does the same again."""
+    words = []
+    for name, value in vars(args).items():
+        if value is not None:
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{name}", *map(str, values)]
+    return "".join(word.replace("\n", " ") + "\n" for word in words)
 
 
 @command(get_parser)
@@ -83,6 +95,7 @@ def main(args: argparse.Namespace) -> None:
                 others={n: p.name for n, p in pages.items() if n != name},
             )
         )
+    contents[html.with_suffix(".args")] = options(args)
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, content)

@@ -105,7 +105,7 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
     for row in rows:
         if row.errors is not None:
             write_espnet_files(args.output_dir, row)
-    columns, names = describe(rows, scorers)
+    described = describe(rows, scorers)
     data = [args.ref_dir, *args.rtf_dirs, *([args.taste.parent] if args.taste else [])]
     results = {
         "num_utterances": len(original.texts),
@@ -114,12 +114,10 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
         "folders": {row.key: str(row.folder) for row in rows},
         "codes": coded,
         "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
-        "scorers": names,
         "not_computed": not_computed(lost, rows),
-        "upper_bounds": upper_bounds(args.conditioned_by, names),
-        "columns": columns,
+        "upper_bounds": upper_bounds(args.conditioned_by, described["scorers"]),
     }
-    return results, rows
+    return results | described, rows
 
 
 def score(args: argparse.Namespace) -> dict:

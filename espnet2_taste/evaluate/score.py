@@ -43,9 +43,9 @@ def score_rows(rows: list[Row], scorers: dict[str, list[AbsScorer]]) -> None:
 
 def describe(
     rows: list[Row], scorers: dict[str, list[AbsScorer]]
-) -> tuple[dict[str, list[dict]], dict[str, str]]:
-    """Columns of both tables, and scorer -> package, version, weights (all of them
-    where rows differ), as ``results.json`` has them."""
+) -> dict[str, dict | list]:
+    """Columns of both tables; scorer -> package, version, weights (all of them where
+    rows differ); and what scorers warn of, as ``results.json`` has them."""
     columns: dict[str, list[Column]] = {"reconstruction": [], "continuation": []}
     names: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -60,7 +60,12 @@ def describe(
     judges = [judge_identity(row.folder) for row in rows if row.table == "continuation"]
     if judges := list(dict.fromkeys(filter(None, judges))):
         known["judge"] = "; ".join(judges)
-    return {table: to_json(found) for table, found in columns.items()}, known
+    every = {scorer.warning: None for some in scorers.values() for scorer in some}
+    return {
+        "columns": {table: to_json(found) for table, found in columns.items()},
+        "scorers": known,
+        "warnings": list(filter(None, every)),
+    }
 
 
 def not_computed(

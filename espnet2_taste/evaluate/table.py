@@ -202,7 +202,8 @@ def definitions(results: dict, kind: str) -> list[tuple[str, str]]:
 
 def markdown(results: dict) -> str:
     """The whole of ``table.md``: all tables, definitions and scorers."""
-    parts, meanings = [], {}
+    parts = [f"> **Warning.** {text}\n" for text in results.get("warnings", [])]
+    meanings: dict[tuple[str, str], list[str]] = {}
     for kind, title in TABLES.items():
         if not results.get(kind):
             continue

@@ -147,6 +147,17 @@ def test_results_md(page):
         assert part in text, part
 
 
+def test_the_same_again(page):
+    """``make results``: the options are kept beside the page."""
+    before, text = page.read_text(), (page.parent / "RESULTS.md").read_text()
+    page.unlink()
+    main([f"@{page.with_suffix('.args')}"])
+    assert page.read_text().count("<audio") == before.count("<audio")
+    again = (page.parent / "RESULTS.md").read_text()
+    assert again.split("# Environments")[0] == text.split("# Environments")[0]
+    assert "./run.sh --ngpu 1" in again
+
+
 def test_page_is_self_contained_and_escaped(page):
     html = page.read_text()
     assert "<title>a &lt;title&gt;</title>" in html

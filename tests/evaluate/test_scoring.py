@@ -103,13 +103,18 @@ class Parrot(AbsRecogniser):
         return [Transcript.of("word " * count) for count in times]
 
 
-def test_a_recogniser_that_repeats_itself_is_counted(rows, monkeypatch):
+def test_a_recogniser_that_repeats_itself_is_counted(rows, monkeypatch, caplog):
     parrot = {"pocketsphinx": f"{__name__}.Parrot"}
     monkeypatch.setattr(recogniser_choices, "classes", parrot)
     command = ["--ref_dir", str(rows / "original"), "--aligner", "none", "--meters"]
     command += ["--output_dir", str(rows / "out"), "--rows", f"fewer={rows}/fewer"]
     main(command)
-    found = json.loads((rows / "out" / "results.json").read_text())["reconstruction"]
+    results = json.loads((rows / "out" / "results.json").read_text())
+    found = results["reconstruction"]
+    # It hears 60 words where one is said: no score of any row means a thing.
+    (warning,) = results["warnings"]
+    assert warning.startswith("WER of the originals is ") and warning in caplog.text
+    assert f"> **Warning.** {warning}" in (rows / "out" / "table.md").read_text()
     assert found["original"]["failures"] == [{"(recogniser repeats itself)": 2}]
     again = {"missing": 2, "(recogniser repeats itself)": 2}
     assert found["fewer"]["failures"] == [again]

@@ -5,7 +5,7 @@ process, without its thread pool. Sources: C. Reddy et al., "DNSMOS P.835" (ICAS
 for overall, signal and background; "DNSMOS" (ICASSP 2021) for P.808.
 """
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -62,42 +62,14 @@ def cut_windows(wav: np.ndarray, limit: int | None = None) -> list[np.ndarray]:
     return [wav[start : start + WINDOW] for start in starts]
 
 
-@cache
-def mel_filters(num_bins: int, num_mels: int, size: int) -> np.ndarray:
-    """(num_mels, num_bins) triangles of unit area, evenly spaced on Slaney's mel scale.
-
-    That of his Auditory Toolbox (1998): linear to 1 kHz, logarithmic above.
-
-    Args:
-        size: of the Fourier transform that gave the bins.
-    """
-    per_hz, knee, step = 3 / 200, 1000.0, np.log(6.4) / 27
-    top = knee * per_hz + np.log(SAMPLE_RATE / 2 / knee) / step
-    mels = np.linspace(0, top, num_mels + 2)
-    above = knee * np.exp(step * (mels - knee * per_hz))
-    edges = np.where(mels < knee * per_hz, mels / per_hz, above)[:, None]
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    hertz = np.arange(num_bins) * SAMPLE_RATE / size
-    rising, falling = (
-        (hertz - left) / (centre - left),
-        (right - hertz) / (right - centre),
-    )
-    return np.maximum(0, np.minimum(rising, falling)) * 2 / (right - left)
-
-
 def log_mel(window: np.ndarray) -> np.ndarray:
-    """A window -> (900, 120) for the P.808 network: dB below the loudest, scaled.
+    """A window -> (900, 120) for the P.808 network: dB below the loudest, scaled."""
+    from librosa import power_to_db  # seconds
+    from librosa.feature import melspectrogram
 
-    librosa's ``melspectrogram`` and ``power_to_db``, whose import takes seconds.
-    """
-    size, num_mels = 321, 120
-    padded = np.pad(window[:-160], size // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::160]
-    power = np.abs(np.fft.rfft(frames * np.hanning(size + 1)[:-1])) ** 2
-    mel = power @ mel_filters(power.shape[1], num_mels, size).T
-    decibel = 10 * np.log10(np.maximum(mel, 1e-10))
-    below = np.maximum(decibel - decibel.max(), -80)
-    return ((below + 40) / 40).astype(np.float32)
+    size = {"n_fft": 321, "hop_length": HOP // 100, "n_mels": 120}
+    mel = melspectrogram(y=window[:-160], sr=SAMPLE_RATE, **size)
+    return ((power_to_db(mel, ref=np.max) + 40) / 40).T.astype(np.float32)
 
 
 class DnsmosScorer(AbsScorer):

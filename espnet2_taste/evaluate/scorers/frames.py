@@ -14,7 +14,6 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 )
 from espnet2_taste.evaluate.scorers.mel_cepstrum import mel_cepstrum
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
-from espnet2_taste.evaluate.scorers.warping import warping_path
 from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour, world
 
 ORDER, ALPHA = 23, 0.42  # ESPnet's mel-cepstrum at 16 kHz
@@ -68,6 +67,22 @@ def frame_energy(wav: np.ndarray) -> np.ndarray:
     power = (frames * window) ** 2 @ np.ones(WINDOW) / np.sum(window**2)
     floor = power.max() * 10 ** (-ENERGY_RANGE_DB / 10)
     return 10 * np.log10(np.maximum(power, floor))
+
+
+def warping_path(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pair the frames of (N, C) and (M, C), N and M at least 1.
+
+    The path of the least sum of Euclidean distances by steps of one frame in either or
+    both (H. Sakoe and S. Chiba 1978, without slope constraint): every frame has a
+    partner.
+
+    Returns:
+        (P,) int indices into ``a`` and into ``b``, in order.
+    """
+    from librosa.sequence import dtw  # seconds
+
+    _, path = dtw(a.T, b.T)
+    return path[::-1, 0], path[::-1, 1]
 
 
 @dataclass(frozen=True)

@@ -106,18 +106,14 @@ class WordsScorer(AbsScorer):
             line["text"] = " ".join(words[utt])
             line["recognised"] = " ".join(heard.get(utt, []))
         if row is original and total.rate > ABSURD:
-            logging.warning(
-                "WER of the originals is %.0f %%: the recogniser or its cleaner (%s) "
-                "does not suit this corpus, and the WERs of other rows mean nothing; "
-                "e.g. %s",
-                100 * total.rate,
-                self.cleaner,
-                next(
-                    f"'{' '.join(words[u])}' is heard as '{' '.join(heard.get(u, []))}'"
-                    for u, e in errors.items()
-                    if e.errors
-                ),
+            utt = next(utt for utt, one in errors.items() if one.errors)
+            said, hears = " ".join(words[utt]), " ".join(heard.get(utt, []))
+            self.warning = (
+                f"WER of the originals is {100 * total.rate:.0f} %: the recogniser or "
+                f"its cleaner ({self.cleaner}) does not suit this corpus, and other "
+                f"rows' WERs mean nothing; e.g. '{said}' is heard as '{hears}'"
             )
+            logging.warning("%s", self.warning)
         return statistics
 
     def described(self) -> dict[str, str]:
