@@ -47,6 +47,7 @@ CHOICES = {
     "pretrained": ("", "paper"),
     "segmenter": sorted(SEGMENTERS),
     "score_asr": (*recogniser_choices.names(), "none"),
+    "long_utts": ("drop", "split", "keep"),
     "gpu_inference": ("auto", "true", "false"),
     "spk_average": ("speaker", "utterance"),
     "speaker_type": speaker_choices,
@@ -223,6 +224,40 @@ def check_names(options: Options) -> None:
             options.refuse("hf_repo", "takes user/name on Hugging Face")
 
 
+def check_transcripts(options: Options) -> None:
+    """Whose text is a recogniser's, and which."""
+    names = ("train_set", "valid_set", "test_sets")
+    sets = [word for name in names for word in options[name].split()]
+    said = []
+    for word in options["transcripts"].split():
+        name, equals, how = word.rpartition("=")
+        if how not in ("text", "asr"):
+            options.refuse(
+                "transcripts", f"'{word}': text, asr, <set>=text or <set>=asr"
+            )
+        if equals and name not in sets:
+            known = ", ".join(dict.fromkeys(sets))
+            options.refuse("transcripts", f"no set '{name}', but {known}")
+        said.append(name)
+    if len(set(said)) < len(said):
+        options.refuse("transcripts", "says of one set twice")
+    if (
+        "asr" not in re.split(r"[\s=]", options["transcripts"])
+        or 2 not in options.stages
+    ):
+        return
+    own = "--asr" in options["transcripts_args"].split()
+    if not own and options["score_asr"] == "none":
+        options.refuse(
+            "transcripts", "by which recogniser? --transcripts_args '--asr ...'"
+        )
+    model = options["score_asr_model"] or "--asr_model" in options["transcripts_args"]
+    if not own and options["score_asr"] == "whisper" and not model:
+        options.refuse("transcripts", "Whisper's weights: give --score_asr_model")
+    if not own and options["score_asr_model"]:
+        check_path("score_asr_model", options["score_asr_model"])
+
+
 def check_path(option: str, path: str) -> None:
     """A file or a folder with something in it; another form may be a name on a hub."""
     if path.startswith("data/"):
@@ -299,6 +334,7 @@ CHECKS: tuple[Callable[[Options], None], ...] = (
     check_choices,
     check_rows,
     check_names,
+    check_transcripts,
     check_files,
     check_configs,
     lambda options: check_programs.check(options.values, options.stages),

@@ -8,6 +8,12 @@ from urllib.parse import urlsplit
 
 #: options for a program -> the stage that runs it, the program, what else it gets
 PROGRAMS = {
+    "transcripts_args": (2, "transcribe", "--data_dir x --output_dir x"),
+    "transcripts_filter": (
+        2,
+        "take_transcripts",
+        "--data_dir x --transcripts x --output_dir x",
+    ),
     "asr_args": (3, "asr_train", ""),
     "taste_args": (5, "taste_train", ""),
     "synthesis_args": (6, "synthesize", "--data_dir x --output_dir x --vocoder x"),

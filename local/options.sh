@@ -34,9 +34,13 @@ valid_set=dev          # Its folder in data/.
 test_sets="test"       # Their folders in data/; each is scored; the validation set may be one.
 fs=native              # Sampling rate of --dumpdir: native, or Hz, e.g. 24k.
 audio_format=wav       # Of the audio in --dumpdir: wav, flac, flac.ark.
-max_wav_duration=30.0  # Seconds; longer utterances are dropped and reported.
-min_wav_duration=0.1   # Seconds; shorter ones likewise.
-filter_test_sets=false # Do the limits hold for test sets, too?
+max_wav_duration=30.0  # Seconds an utterance may have.
+long_utts=drop         # Longer ones are dropped and reported, cut (split: between words, at pauses), or kept (keep).
+min_wav_duration=0.1   # Seconds; shorter ones are dropped and reported.
+filter_test_sets=false # Do these limits and --transcripts_filter hold for test sets, too?
+transcripts=text       # What the tokenizer reads: text, or asr (stage 9's recogniser hears it); of one set: "test=asr".
+transcripts_args=      # Options of bin.transcribe: --asr_conf language=de, --asr ... (another recogniser).
+transcripts_filter=    # Options of bin.take_transcripts: --language en, --max_wer .5 ...
 # Units, speakers, alignment (stage 3)
 speaker_type=campplus  # Speaker encoder: campplus, xvector, espnet_spk.
 speaker_config=conf/train_speaker.yaml  # Training of an xvector.

@@ -8,6 +8,8 @@ inputs are the same on every device.
 import argparse
 import copy
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -311,6 +313,32 @@ def world_units(device: str, size: int):
     return torch.inference_mode()(lambda: model.encode(feats, lengths))
 
 
+def transcripts(temperature: float):
+    """A case: ``size`` tokens of two windows, by a Whisper that never ends."""
+    from tiny_whisper import save_transformers
+
+    from espnet2_taste.asr.whisper_decoding import WhisperDecoding
+    from espnet2_taste.asr.whisper_recogniser import WhisperRecogniser
+
+    def case(device: str, size: int):
+        with tempfile.TemporaryDirectory() as folder:
+            model = str(save_transformers(Path(folder) / "whisper"))
+            recogniser = WhisperRecogniser(model, "cpu", max_new_tokens=size)
+            recogniser.parts[1].model.to(device)
+        decoding = WhisperDecoding(
+            recogniser.parts[1].model, recogniser.parts[1].tokenizer, size
+        )
+        decoding.banned[decoding.end] = -torch.inf
+        rows = np.random.default_rng(0).normal(size=(2, 30, 16))
+        states = torch.from_numpy(rows.astype(np.float32)).to(device)
+        prompts = decoding.prompts(["en", "de"])
+        return torch.inference_mode()(
+            lambda: decoding.tokens(states, prompts, temperature)[0]
+        )
+
+    return case
+
+
 LATENT = {"speech_head": "latent"}
 TASTE2 = {
     "speech_head": "gaussian",
@@ -377,4 +405,6 @@ GENERATION = {
     "taslm-latent": continuation(**LATENT),
     "taslm-taste2": continuation(**TASTE2),
     "taslm-text": continuation("text"),
+    "whisper": transcripts(0.0),
+    "whisper-drawn": transcripts(0.4),
 }

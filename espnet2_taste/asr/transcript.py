@@ -10,6 +10,10 @@ import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+#: Where bin.transcribe writes what a recogniser says of its texts, a line each.
+TABLE = "transcripts.jsonl"
+#: Beside it: the recogniser's identity.
+NAMED = "transcribed_by"
 #: Of the attempts: greedy, then sampled.
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -40,6 +44,13 @@ class Transcript:
     temperature: float | None = None
     compression_ratio: float = 0.0
     tokens: int = 0
+
+    def details(self) -> dict:
+        """All but the text, JSON-ready; what is not known is left out."""
+        values = {k: v for k, v in vars(self).items() if k != "text" and v is not None}
+        return {
+            k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()
+        }
 
     @classmethod
     def of(cls, text: str, **known) -> "Transcript":
@@ -171,7 +182,7 @@ def _is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def find_language(name: str, known: Collection[str]) -> str:
+def find_language(name: str | bool | None, known: Collection[str]) -> str:
     """Code of a language given by code or English name; "" stays.
 
     Args:
@@ -181,10 +192,14 @@ def find_language(name: str, known: Collection[str]) -> str:
     Raises:
         ValueError: no such language.
     """
+    if name is False:  # as YAML reads "no": Norwegian
+        name = "no"
+    if not name:
+        return ""
     from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
     code = TO_LANGUAGE_CODE.get(str(name).lower(), str(name).lower())
-    if code and code not in (known or ("en",)):
+    if code not in (known or ("en",)):
         some = ", ".join(sorted(known)) or "en"
         raise ValueError(f"no language '{name}'; this model knows {some}")
     return code

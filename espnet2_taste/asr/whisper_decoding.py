@@ -52,8 +52,8 @@ class WhisperDecoding:
         self.steps = min(max_new_tokens, model.config.max_target_positions - 4)
         arguments = inspect.signature(model.model.decoder.forward).parameters
         self._cache = "cache" if "cache" in arguments else "past_key_values"
-        self._banned = self._never(config.suppress_tokens)
-        self._banned_first = self._never(config.begin_suppress_tokens) + self._banned
+        self.banned = self._never(config.suppress_tokens)
+        self._banned_first = self._never(config.begin_suppress_tokens) + self.banned
 
     def _never(self, tokens) -> torch.Tensor:
         """(V,) to add to logits: -inf for these tokens, else 0."""
@@ -111,19 +111,32 @@ class WhisperDecoding:
             temperature: 0: the most probable token each time; else tokens are drawn.
         """
         states = heard.states[torch.tensor(items, device=heard.states.device)]
-        logits, cache = self._logits(
-            self.prompts([languages[i] for i in items]), states
+        prompts = self.prompts([languages[i] for i in items])
+        tokens, logprobs = self.tokens(states, prompts, temperature)
+        return self._texts(
+            heard, languages, items, temperature, tokens.tolist(), logprobs.tolist()
         )
+
+    def tokens(
+        self, states: torch.Tensor, prompts: torch.Tensor, temperature: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(N, T, D) states and (N, P) prompts -> what comes after them.
+
+        Returns:
+            (N, S) int64 tokens, S at most ``max_new_tokens``, the end's from the end
+            on, and (N,) sums of their log-probabilities up to the first end.
+        """
+        logits, cache = self._logits(prompts, states)
         uniform = None
         if temperature:
             # One stream: what is said next to a window does not change its draws.
             stream = item_generator(0, round(1000 * temperature))
             uniform = torch.rand(self.steps, generator=stream).to(logits.device)
-        ended = torch.zeros(len(items), dtype=torch.bool, device=logits.device)
-        total = torch.zeros(len(items), device=logits.device)
+        ended = logits.new_zeros(len(states), dtype=torch.bool)
+        total = logits.new_zeros(len(states))
         written = []
         for step in range(self.steps):
-            scores = logits[:, -1] + (self._banned if step else self._banned_first)
+            scores = logits[:, -1] + (self.banned if step else self._banned_first)
             if uniform is None:
                 token = scores.argmax(-1)
             else:
@@ -136,12 +149,13 @@ class WhisperDecoding:
             if step + 1 == self.steps or (step % _LOOK == _LOOK - 1 and ended.all()):
                 break
             logits, cache = self._logits(token[:, None], states, cache)
-        return self._texts(heard, languages, items, temperature, written, total)
+        return torch.stack(written, 1), total
 
-    def _texts(self, heard, languages, items, temperature, written, total) -> list:
+    def _texts(
+        self, heard, languages, items, temperature, rows, logprobs
+    ) -> list[Transcript]:
         transcripts = []
-        rows = torch.stack(written, 1).tolist()
-        for i, row, logprob in zip(items, rows, total.tolist(), strict=True):
+        for i, row, logprob in zip(items, rows, logprobs, strict=True):
             tokens = row[: row.index(self.end)] if self.end in row else row
             transcripts.append(
                 Transcript.of(

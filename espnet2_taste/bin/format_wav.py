@@ -103,7 +103,8 @@ class Conversion:
         if done:
             logging.info("%s: %d were done before", args.data_dir, done * PART)
         self.dropped.clear()
-        parts = enumerate(_parts(list_jobs(args.data_dir, self.dropped)), 1)
+        jobs = list_jobs(args.data_dir, self.dropped, not args.no_text)
+        parts = enumerate(_parts(jobs), 1)
         with process_pool(args.nj) as pool, self.journal:
             left = islice(parts, done, None)
             for results in map_in_order(pool, work, left, 2 * args.nj):
@@ -207,15 +208,20 @@ def write_directory(
         return ((r.utt, r) for r in conversion.results() if not r.reason)
 
     def rows() -> Iterator[tuple[str, dict[str, str]]]:
-        read = datadir.open_tables(args.data_dir)
-        tables = {"text": read["text"], "utt2spk": read["utt2spk"], "result": kept()}
+        read = datadir.open_tables(args.data_dir, not args.no_text)
+        tables = {name: read[name] for name in names[1:]} | {"result": kept()}
         for utt, row in join(tables):
-            if "result" in row:
-                entry, text = row["result"].entry, " ".join(row["text"].split())
-                speaker = row["utt2spk"]
-                yield utt, {"wav.scp": entry, "text": text, "utt2spk": speaker}
+            if (result := row.pop("result", None)) is None:
+                continue
+            for name in row.keys() & {"text", "text_given"}:
+                row[name] = " ".join(row[name].split())
+            if not row.get("text"):
+                row.pop("text", None)  # with --no_text
+            yield utt, {"wav.scp": result.entry} | row
 
-    names = ("wav.scp", "text", "utt2spk")
+    there = datadir.table_names(args.data_dir)
+    wanted = ("text", "utt2spk", "text_given")
+    names = ["wav.scp", *(name for name in wanted if name in there)]
     datadir.write_rows(args.data_dir, rows(), names, args.output_dir)
     write_text(args.output_dir / "sample_rate", f"{rate}\n")
     samples = (f"{utt} {result.num_samples}" for utt, result in kept())
@@ -243,6 +249,7 @@ def get_parser() -> argparse.ArgumentParser:
     longest = real(0, inf, above=True)
     add("--max_wav_duration", type=longest, default=inf, help="s; default: any")
     add("--min_wav_duration", type=seconds, default=0.0, help="seconds; default: any")
+    add("--no_text", action="store_true", help="text may lack: bin.transcribe follows")
     add("--nj", type=jobs, default=1, help="processes")
     return parser
 

@@ -1,9 +1,10 @@
 """Transcribe the utterances of a data directory that have no text.
 
-Writes ``text`` to ``--output_dir`` (which may be ``--data_dir``): the transcripts there
-are, and the recogniser's of the others. Nothing recognised is an empty line; such
-utterances are counted here, dropped by bin.format_wav, and make their pair of a
-likelihood test a tie.
+Writes to ``--output_dir`` (which may be ``--data_dir``) ``text``: the transcripts there
+are, and the recogniser's of the others; and ``transcripts.jsonl``: of each of those,
+language, log-probability and what else the recogniser says of it. Nothing recognised
+is an empty line; such utterances are counted here, dropped by bin.format_wav and
+bin.take_transcripts, and make their pair of a likelihood test a tie.
 """
 
 import argparse
@@ -32,37 +33,47 @@ def get_parser() -> argparse.ArgumentParser:
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
     from espnet2_taste.asr.recognisers import load_recogniser
-    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.asr.transcript import NAMED, TABLE
+    from espnet2_taste.corpora.abs_corpus import tidy_text
     from espnet2_taste.io.shards import Shard
-    from espnet2_taste.io.tables import read_selected, read_table
+    from espnet2_taste.io.tables import read_table
+    from espnet2_taste.io.wav_dir import WavDir, try_read
 
-    wavs = read_selected(args.data_dir / "wav.scp", args.key_file)
+    data = WavDir(args.data_dir, args.key_file)
     text = args.data_dir / "text"
     known = {}
     if text.is_file() and not args.overwrite:
-        there = read_table(text, allow_empty=True, keys=wavs)
+        there = read_table(text, allow_empty=True, keys=data.wavs)
         known = {utt: words for utt, words in there.items() if words}
-    missing = [utt for utt in sorted(wavs) if utt not in known]
+    missing = {utt: 0 for utt in sorted(data.wavs) if utt not in known}
     if missing and args.asr == NONE:
         raise ValueError(f"{len(missing)} utterances have no text: give --asr")
-    shard = Shard(args, tables=["text"])
+    shard = Shard(args, tables=["text", TABLE])
     if shard.done:
         return
     shard.rows = {utt: {"text": words} for utt, words in known.items()}
     if missing:
         recogniser = load_recogniser(args.asr, device=args.device, **asr_conf(args))
+        shard.files[NAMED] = f"{recogniser.identity}\n"
         logging.info("%d utterances, by %s", len(missing), recogniser.identity)
+    if (args.data_dir / "utt2num_samples").is_file():
+        missing = {utt: n for utt, n in data.lengths().items() if utt in missing}
     for keys in shard.batches(missing):
         audio = {}
         for utt in keys:
-            try:
-                audio[utt] = read_audio(wavs[utt], utt, recogniser.sample_rate)
-            except (OSError, ValueError) as error:
-                logging.warning("no transcript of %s", error)
-        heard = recogniser(list(audio.values())) if audio else []
-        said = dict(zip(audio, heard, strict=True))
-        for utt in keys:
-            shard.write(utt, {"text": " ".join(said.get(utt, "").split())})
+            wav, problem = try_read(data.wavs[utt], utt, recogniser.sample_rate)
+            if wav is None:
+                logging.warning("no transcript of %s: %s", utt, problem)
+                shard.write(utt, {"text": ""})
+            else:
+                audio[utt] = wav
+        if not audio:
+            continue
+        with shard.clock("recogniser"):
+            heard = recogniser.transcribe(list(audio.values()))
+        for (utt, wav), transcript in zip(audio.items(), heard, strict=True):
+            said = {"text": tidy_text(transcript.text), TABLE: transcript.details()}
+            shard.write(utt, said, len(wav) / recogniser.sample_rate)
     empty = [utt for utt, row in shard.rows.items() if not row["text"]]
     if empty:
         logging.warning(

@@ -61,17 +61,20 @@ class Result:
     cancelled: bool = False
 
 
-def list_jobs(folder: Path, dropped: Counter) -> Iterator[Job]:
+def list_jobs(folder: Path, dropped: Counter, text: bool = True) -> Iterator[Job]:
     """The utterances that all tables have, by id.
 
     Args:
         folder: data directory.
         dropped: counts the reasons for which others are dropped.
+        text: whether an utterance must have one.
 
     Raises:
         FileNotFoundError, ValueError: a table is missing or malformed.
     """
-    tables = datadir.open_tables(folder)
+    tables = datadir.open_tables(folder, text)
+    if not text:
+        tables.pop("text", None)
     recordings = None
     if "segments" in tables:
         recordings = read_table(folder / "wav.scp", allow_empty=True)
@@ -80,7 +83,7 @@ def list_jobs(folder: Path, dropped: Counter) -> Iterator[Job]:
         absent = [name for name in tables if name not in row]
         if absent:
             dropped[f"not in {absent[0]}"] += 1
-        elif not row["text"].split():
+        elif text and not row["text"].split():
             dropped["empty text"] += 1
         elif not row["utt2spk"]:
             dropped["no speaker"] += 1

@@ -39,13 +39,24 @@ def read_ctm(
         if keys is not None and split_fields(line, 2)[0] not in keys:
             continue
         try:
-            utt, _, start, duration, word = split_fields(line)[:5]
-            timed = TimedWord(float(start), float(duration), word)
-            if not 0 <= timed.start <= timed.end < float("inf"):
-                raise ValueError
-        except ValueError:
-            raise ValueError(
-                f"{path}:{number}: expected 'utt channel start duration word'"
-            ) from None
+            utt, timed = parse_ctm_line(line)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
         words.setdefault(utt, []).append(timed)
     return words
+
+
+def parse_ctm_line(line: str) -> tuple[str, TimedWord]:
+    """The utterance and the word of a line.
+
+    Raises:
+        ValueError: another form.
+    """
+    try:
+        utt, _, start, duration, word = split_fields(line)[:5]
+        timed = TimedWord(float(start), float(duration), word)
+        if not 0 <= timed.start <= timed.end < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise ValueError("expected 'utt channel start duration word'") from None
+    return utt, timed

@@ -28,7 +28,10 @@ from espnet2_taste.io.tables import read_lines
 
 #: (id, {table: value}) of utterances, by id.
 Rows = Iterable[tuple[str, dict[str, str]]]
-NAMED_TABLES = ("text", "utt2spk", "utt2num_samples", "utt2dur", "segments")
+NAMED_TABLES = (
+    *("text", "utt2spk", "utt2num_samples", "utt2dur", "segments"),
+    *("text_given", "utt2lang"),
+)
 
 
 def table_names(folder: Path) -> list[str]:

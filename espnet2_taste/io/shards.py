@@ -293,10 +293,11 @@ def merge_shards(folder: Path, target: Path, names: Iterable[str] = ()) -> int:
         for shard in shards:
             if not (shard / ".done").is_file():
                 raise FileNotFoundError(f"{shard} is not complete; see its job's log")
-        done = json.loads((shards[0] / ".done").read_text()) if shards else {}
-        tables = done.get("tables", [])
-        for name in done.get("files", []):
-            write_text(target / name, (shards[0] / name).read_text(encoding="utf-8"))
+        for shard in reversed(shards):  # a shard may have had nothing to say
+            done = json.loads((shard / ".done").read_text())
+            tables = done["tables"]
+            for name in done.get("files", []):
+                write_text(target / name, (shard / name).read_text(encoding="utf-8"))
     if not tables:
         raise FileNotFoundError(f"{folder}: no shard to merge; see the jobs' logs")
     parts = {name: [s / name for s in shards if (s / name).exists()] for name in tables}

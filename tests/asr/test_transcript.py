@@ -95,6 +95,7 @@ def test_the_first_piece_tells_the_language():
 
 def test_languages_have_names_and_codes():
     assert find_language("English", {"en": 1, "de": 2}) == "en"
+    assert find_language(None, {"en": 1}) == "" and find_language(False, ["no"]) == "no"
     assert find_language("", {"en": 1}) == "" and find_language("EN", {}) == "en"
     with pytest.raises(ValueError, match="no language 'de'; this model knows en"):
         find_language("de", {})

@@ -190,3 +190,24 @@ def test_the_scripts_refuse(words, said):
     )
     assert done.returncode != 0 and said in done.stderr
     assert len(done.stderr.splitlines()) == 1 and "finished" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "transcripts, more, said",
+    [
+        ("speech", {}, "'speech': text, asr, <set>=text or <set>=asr"),
+        ("tests=asr", {}, "no set 'tests', but train, dev, test"),
+        ("test=asr test=text", {}, "says of one set twice"),
+        ("text asr", {}, "says of one set twice"),
+        ("asr", {}, "by which recogniser?"),
+        ("test=asr", {"score_asr": "whisper"}, "give --score_asr_model"),
+        ("asr", {"score_asr": "whisper", "score_asr_model": "/gone"}, "no /gone"),
+        ("asr", {"transcripts_args": "--asr pocketsphinx"}, ""),
+        ("dev=text test=asr", {"score_asr": "pocketsphinx"}, ""),
+        ("text", {"long_utts": "cut"}, "--long_utts takes drop, split or keep"),
+        ("text", {"transcripts_filter": "--max_wer x"}, "take_transcripts: argument"),
+    ],
+)
+def test_transcripts(recipe, transcripts, more, said):
+    found = problem(transcripts=transcripts, stop_stage=2, **more)
+    assert said in found and bool(said) == bool(found)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import fake_corpora
 import pytest
+from tiny_whisper import save_transformers
 
 from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.datadir import validate
@@ -122,10 +123,17 @@ def test_every_recipe_is_tested():
     assert folders == {*RECIPES, "mini"}
 
 
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory):
+    return save_transformers(tmp_path_factory.mktemp("asr") / "whisper")
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_stages_1_and_2(name, run, tmp_path):
+def test_stages_1_and_2(name, run, tmp_path, request):
     make, words, sets = RECIPES[name]
     options = ["--local_data_opts", " ".join(words)] if words else []
+    if name == "paper":  # tests on a recogniser's transcripts
+        options += ["--score_asr_model", str(request.getfixturevalue("whisper"))]
     recipe, log = run(name, make(tmp_path / "corpora"), *options)
     assert log.startswith("0:"), log[-3000:]
     found = {}
@@ -134,9 +142,50 @@ def test_stages_1_and_2(name, run, tmp_path):
         for key, entry in read_table(folder / "wav.scp").items():
             assert len(read_audio(str(recipe / entry), key, 16000)) > 1000
     assert found == sets
+    if name == "paper":
+        test = recipe / "dump/raw/org/test_clean"
+        assert read_table(test / "text_given") == read_table(
+            recipe / "data/test_clean/text"
+        )
+        assert read_table(test / "text") != read_table(test / "text_given")
+        assert "WER of 2 transcripts against the given text" in log
     if name == "taste_dump":
         tables = {path.name for path in (recipe / "data/train").iterdir()}
         assert tables >= {"units.scp", "unit_spec.yaml", "spk_emb.scp"}
+
+
+@pytest.mark.nightly
+def test_texts_of_a_recogniser(run, tmp_path, whisper):
+    """A change of the option runs again what hangs on it, and nothing else; pieces of
+    long utterances have a recogniser's text, too."""
+    places = {"OWN": fake_corpora.own(tmp_path / "corpora/own")}
+    given = ["--score_asr_model", str(whisper), "--inference_nj", "2"]
+    given += ["--shard_size", "6", "--transcripts_args", "--asr_conf max_new_tokens=4"]
+    anything = "--max_compression_ratio inf --max_rate inf --min_rate 0"
+    given += ["--transcripts_filter", anything]
+    recipe, log = run("own", places, *given, "--transcripts", "train=asr")
+    assert log.startswith("0:"), log[-3000:]
+    org = recipe / "dump/raw/org"
+    train = [read_table(org / "train" / name) for name in ("text", "text_given")]
+    assert train[1] == read_table(recipe / "data/train/text") != train[0]
+    assert len(list((recipe / "dump/transcripts/train").glob("output.*"))) == 2
+    assert not (org / "dev/text_given").exists()
+    _, log = run("own", places, *given, "--transcripts", "train=asr dev=text")
+    assert log.count("done before") == 1 + 3 + 2  # data, audio; transcripts, texts
+
+    cut = ["--long_utts", "split", "--max_wav_duration", "0.3", "--valid_set", "train"]
+    cut += ["--min_wav_duration", "0"]
+    _, log = run("own", places, *given, *cut)
+    assert log.startswith("0:"), log[-3000:]
+    pieces = read_table(recipe / "dump/raw/split/train/pieces")
+    assert len(pieces) > len(train[0]) and validate(org / "train") > 10
+    assert read_table(org / "train/text").keys() <= pieces.keys()
+    samples = read_table(recipe / "dump/raw/audio/train/utt2num_samples", parse=int)
+    assert max(samples.values()) <= 0.3 * 16000
+    assert read_table(org / "test/text") == read_table(recipe / "data/test/text")
+    _, log = run("own", places, *given)  # the given text again
+    assert read_table(org / "train/text") == train[1]
+    assert not (org / "train/text_given").exists()
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

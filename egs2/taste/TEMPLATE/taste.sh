@@ -5,12 +5,15 @@ set -e -u -o pipefail
 SECONDS=0
 . utils/options.sh # all options, and the names of what the stages make
 . utils/models.sh  # train_speaker, train_units; tokenize, synthesize, generate
+. utils/transcripts.sh # heard, limited, split_long, transcribe, take_transcripts
 
 stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
     local set few file
     mkdir -p data
     for set in ${sets}; do
-        for file in wav.scp text utt2spk; do [ -s "data/${set}/${file}" ] || rm -f data/.done_data; done
+        for file in wav.scp utt2spk $(if ! heard "${set}"; then echo text; fi); do
+            [ -s "data/${set}/${file}" ] || rm -f data/.done_data
+        done
     done
     # shellcheck disable=SC2086
     run_step data/.done_data "$(there local/*.sh local/*.py db.sh)" "" local/data.sh ${local_data_opts}
@@ -19,27 +22,48 @@ stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
         for set in ${sets}; do
             if [ "${set}" = "${train_set}" ]; then few=${fast_size}; else few=4; fi
             run_step "${data}/${set}/.done" "$(there "data/${set}"/{wav.scp,text,utt2spk,segments})" \
-                "${data}/${set}/wav.scp ${data}/${set}/text" datadir subset "data/${set}" "${data}/${set}" --spread "${few}"
+                "${data}/${set}/wav.scp ${data}/${set}/utt2spk" datadir subset "data/${set}" "${data}/${set}" --spread "${few}"
         done
     fi
     check_options files # data/ is there now
 }
 
 stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and reported
-    local set limits
+    local set limits source audio made
     for set in ${sets}; do
         need "${data}/${set}/wav.scp" 1
+        source=${data}/${set} audio=${org}/${set} made=$(tables "${org}/${set}")
         limits=(--max_wav_duration "${max_wav_duration}" --min_wav_duration "${min_wav_duration}")
-        if ! trains "${set}" && ! "${filter_test_sets}"; then
+        if ! limited "${set}"; then
             limits=(--max_wav_duration inf --min_wav_duration 0)
+        elif [ "${long_utts}" = split ]; then
+            source=${dumpdir}/raw/split/${set}
+            run_step "${dumpdir}/raw/split/.done_${set}" "$(there "${data}/${set}"/{wav.scp,text,utt2spk,segments,utt2dur,words.ctm})" \
+                "${source}/wav.scp ${source}/utt2spk" split_long "${data}/${set}" "${source}"
+        elif [ "${long_utts}" = keep ]; then
+            limits=(--max_wav_duration inf --min_wav_duration "${min_wav_duration}")
         fi
-        run_step "${org}/${set}/.done" "$(there "${data}/${set}"/{wav.scp,text,utt2spk,segments})" \
-            "${org}/${set}/wav.scp $(tables "${org}/${set}")" \
-            "${python}" -m espnet2_taste.bin.format_wav "${data}/${set}" "${org}/${set}" \
+        if heard "${set}" || [ "${source}" != "${data}/${set}" ]; then # where text may lack
+            audio=${dumpdir}/raw/audio/${set} limits+=(--no_text)
+            made="${audio}/utt2spk ${audio}/utt2num_samples"
+        elif [ -e "${org}/${set}/transcripts.json" ]; then # of an earlier run
+            rm -f "${org}/${set}"/{transcripts.json,text_given,utt2lang,skipped}
+        fi
+        run_step "${audio}/.done" "$(there "${source}"/{wav.scp,text,utt2spk,segments})" \
+            "${audio}/wav.scp ${made}" \
+            "${python}" -m espnet2_taste.bin.format_wav "${source}" "${audio}" \
             --fs "${fs}" --audio_format "${audio_format}" --nj "${nj}" "${limits[@]}"
+        [ "${audio}" != "${org}/${set}" ] || continue
+        # shellcheck disable=SC2086
+        run_step "${dumpdir}/transcripts/${set}/.done" \
+            "${audio}/wav.scp $(there "${audio}/text" ${grammar} ${score_asr_model})" \
+            "${dumpdir}/transcripts/${set}/text" transcribe "${set}" "${audio}" ${transcripts_args} "${recogniser[@]}" \
+            "$(heard "${set}" && echo all)"
+        # shellcheck disable=SC2086
+        run_step "${dumpdir}/transcripts/${set}/.done_text" "${audio}/wav.scp ${audio}/utt2spk $(there "${audio}/text") ${dumpdir}/transcripts/${set}/text" \
+            "${org}/${set}/wav.scp $(tables "${org}/${set}")" take_transcripts "${set}" "${audio}" "$(limited "${set}" || echo all)" ${transcripts_filter}
     done
 }
-trains() { [ "$1" = "${train_set}" ] || [ "$1" = "${valid_set}" ]; } # <set>
 tables() { echo "$1/text $1/utt2spk $1/utt2num_samples"; } # <folder>
 
 # Stage 3 works on one set at a time, the training set first: a test set that is added
@@ -135,7 +159,7 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
         org_set=${org}/${set} aligned=${dumpdir}/align/${set}
         files="${org_set}/wav.scp ${org_set}/sample_rate $(tables "${org_set}") ${dumpdir}/units/${set}/units.scp"
         files+=" ${dumpdir}/units/${set}/unit_spec.yaml ${dumpdir}/spk_emb/${set}/averaged/spk_emb.scp"
-        files+=" ${dumpdir}/spk_emb/${set}/averaged/spk_embed_dim"
+        files+=" ${dumpdir}/spk_emb/${set}/averaged/spk_embed_dim $(there "${org_set}"/{text_given,utt2lang,transcripts.json})"
         if [ -n "${asr_config}" ]; then
             files+=" ${aligned}/durations.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm"
         fi

@@ -9,5 +9,6 @@ exec ./taste.sh \
     --audio_format flac.ark \
     --fs 16k \
     --pretrained paper \
+    --transcripts "test_clean=asr" \
     --score_args "--cleaner whisper_en" \
     "$@"
