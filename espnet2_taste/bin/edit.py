@@ -16,6 +16,7 @@ from espnet2_taste.bin.options import (
     add_unit_sampling_options,
     add_vocoder_options,
     load_vocoder_option,
+    unit_sampling,
 )
 
 
@@ -43,7 +44,6 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.audio import read_audio, write_wav
     from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.tables import read_table, write_table
-    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 
     keys = (args.first, args.second)
     if len({*keys, *(f"{key}_edited" for key in keys)}) < 4:
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
         args.model_file,
         args.device,
         vocoder=load_vocoder_option(args),
-        sampling=Sampling(args.top_k, args.temperature, args.seed),
+        sampling=unit_sampling(args),
     )
     results = editor(
         *(

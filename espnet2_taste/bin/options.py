@@ -5,7 +5,7 @@ from pathlib import Path
 
 from espnet2.utils.nested_dict_action import NestedDictAction
 
-from espnet2_taste.bin.numbers import positive, seed, temperature
+from espnet2_taste.bin.numbers import count, positive, real, seed, temperature
 from espnet2_taste.io.lazy_choices import LazyChoices
 
 
@@ -167,7 +167,29 @@ def load_vocoder_option(args: argparse.Namespace):
 
 
 def add_unit_sampling_options(parser: argparse.ArgumentParser) -> None:
-    """``--seed``, ``--top_k`` and ``--temperature``."""
+    """What :func:`unit_sampling` reads."""
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--top_k", type=positive, default=25, help="1 is greedy")
     parser.add_argument("--temperature", type=temperature, default=1.0)
+    parser.add_argument(
+        "--top_p", type=real(0, 1, above=True), help="nucleus (default: the decoder's)"
+    )
+    parser.add_argument(
+        "--ras_window",
+        type=count,
+        help="units among which none is drawn twice but from all others; 0: off "
+        "(default: the decoder's)",
+    )
+
+
+def unit_sampling(args: argparse.Namespace):
+    """:class:`~espnet2_taste.taste.speech_decoder.abs_speech_decoder.Sampling`."""
+    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+
+    return Sampling(
+        args.top_k,
+        args.temperature,
+        args.seed,
+        top_p=args.top_p,
+        ras_window=args.ras_window,
+    )

@@ -18,6 +18,7 @@ from espnet2_taste.bin.options import (
     add_unit_sampling_options,
     add_vocoder_options,
     load_vocoder_option,
+    unit_sampling,
 )
 
 
@@ -86,7 +87,6 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.tables import check_keys, read_selected, read_table
     from espnet2_taste.io.values import as_integers
     from espnet2_taste.nn.random_streams import item_seed
-    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
     from espnet2_taste.units.unit_spec import UnitSpec, check_fit
 
     check(args)
@@ -124,7 +124,7 @@ def main(args: argparse.Namespace) -> None:
             args.model_file,
             args.device,
             vocoder,
-            sampling=Sampling(args.top_k, args.temperature, args.seed),
+            sampling=unit_sampling(args),
         )
         if args.taste:
             books = max(synthesizer.model.quantizer.num_codebooks, 1)
