@@ -63,6 +63,7 @@ TRAINED_HERE = {
 #: option for a configuration -> the stage that reads it
 CONFIGS = {
     "speaker_config": 3,
+    "meter_speaker_config": 3,
     "units_config": 3,
     "asr_config": 3,
     "taste_config": 4,

@@ -65,7 +65,7 @@ align() { # <set> [<speakers.scp of the training set>]
     "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}
 }
 # shellcheck disable=SC2046
-train_speaker() { # every 20th utterance is for validation: of the same speakers
+train_speaker() { # <dir> <configuration>: every 20th utterance is for validation: of the same speakers
     local org_set=${org}/${train_set} shapes=${expdir}/stats/speaker items
     if [ "$(awk '{print $2}' "${org_set}/utt2spk" | sort -u | wc -l)" = 1 ]; then
         log "one speaker: an xvector learns nothing of voices (all get one embedding, speaker similarity" \
@@ -75,8 +75,8 @@ train_speaker() { # every 20th utterance is for validation: of the same speakers
     awk 'NR % 20 != 1' "${org_set}/utt2num_samples" > "${shapes}/train"
     awk 'NR % 20 == 1' "${org_set}/utt2num_samples" > "${shapes}/valid"
     items=("speech:${org}:wav.scp:${sound}" "speaker:${org}:utt2spk:text")
-    train "${speaker_exp}" "${org_set}/wav.scp ${org_set}/utt2spk" espnet2_taste.bin.speaker_train \
-        --config "${speaker_config}" --train_shape_file "${shapes}/train" --valid_shape_file "${shapes}/valid" \
+    train "$1" "${org_set}/wav.scp ${org_set}/utt2spk" espnet2_taste.bin.speaker_train \
+        --config "$2" --train_shape_file "${shapes}/train" --valid_shape_file "${shapes}/valid" \
         $(data_args train "${train_set}" "${items[@]}"; data_args valid "${train_set}" "${items[@]}") "${fast_train[@]}"
 }
 extract_world() { # <set>: what units are trained on

@@ -44,6 +44,7 @@ transcripts_filter=    # Options of bin.take_transcripts: --language en, --max_w
 # Units, speakers, alignment (stage 3)
 speaker_type=campplus  # Speaker encoder: campplus, xvector, espnet_spk.
 speaker_config=conf/train_speaker.yaml  # Training of an xvector.
+meter_speaker_config=  # Training of a second xvector, which only measures; empty: speaker_type measures itself.
 speaker_model=         # File, folder or tag of a trained one; empty: trained here.
 speaker_conf=          # Its further options, "name=value ...".
 spk_average=speaker    # Embeddings: of the mean of a speaker's utterances (speaker), or their own (utterance).
@@ -181,7 +182,7 @@ if [ -f "$(taste_conf text_only_matched)" ]; then # trained as long as no_vq and
     : "${baseline_exp:=${expdir}/taste_text_only_matched${suffix}}"
 fi
 : "${baseline_exp:=${text_only_exp}}"
-asr_exp=${expdir}/asr units_exp=${expdir}/units speaker_exp=${expdir}/speaker
+asr_exp=${expdir}/asr units_exp=${expdir}/units speaker_exp=${expdir}/speaker meter_speaker_exp=${expdir}/meter_speaker
 units=${units_model:-${units_exp}} vocoder=${vocoder_model:-${units_exp}} speaker=${speaker_model:-${speaker_exp}}
 given_or() { if [ -z "$1" ]; then echo "$2"; elif [ -e "$1" ]; then echo "$1"; fi; } # hub: nothing
 units_file=$(given_or "${units_model}" "${units_exp}/valid.loss.best.pth")

@@ -107,6 +107,7 @@ WRONG += [("taste_config", "conf/absent_%s.yaml"), ("taslm_config", "absent.yaml
 WRONG += [("taslm_config", f"{v}.yaml") for v in ("no", "list", "orphan", "utf16")]
 WRONG += [("taslm_inference_config", v) for v in ("absent.yaml", "empty")]
 WRONG += [("asr_config", "conf/absent.yaml"), ("speaker_config", "absent.yaml")]
+WRONG += [("meter_speaker_config", "absent.yaml")]
 WRONG += [("synthesis_args", v) for v in ("--top_q 5", "--top_k many", "5", "--seed")]
 WRONG += [("taslm_inference_args", v) for v in ("--oops 1", "--seed x")]
 WRONG += [("judge_args", f"--model m --endpoint {v}") for v in ("localhost", "ftp://x")]

@@ -52,7 +52,8 @@ score_set() { # <set>
     fi
     args+=("${lm[@]}" ${score_args} --meter_conf)
     if [[ " ${meters} " = *" speaker "* ]]; then
-        args+=("speaker.type=${speaker_type}" "speaker.model=${speaker}")
+        if [ -n "${meter_speaker_config}" ]; then args+=(speaker.type=xvector "speaker.model=${meter_speaker_exp}")
+        else args+=("speaker.type=${speaker_type}" "speaker.model=${speaker}"); fi
     fi
     files="${raw}/${set}/text ${raw}/${set}/wav.scp ${codes}/${set}/taste.scp"
     for dir in "${rows_of[@]#*=}" "${continued[@]#*=}"; do

@@ -79,7 +79,12 @@ speakers_and_units() {
         "spk_emb:${dumpdir}/spk_emb:averaged/spk_emb.scp:kaldi_ark")
     if [ -z "${speaker_model}" ] && ! "${skip_train}"; then
         run_step "${speaker_exp}/.done" "$(merged "${speaker_config}") ${org}/${train_set}/wav.scp \
-            ${org}/${train_set}/utt2spk" "${speaker_file}" train_speaker
+            ${org}/${train_set}/utt2spk" "${speaker_file}" train_speaker "${speaker_exp}" "${speaker_config}"
+    fi
+    if [ -n "${meter_speaker_config}" ] && ! "${skip_train}"; then
+        run_step "${meter_speaker_exp}/.done" "$(merged "${meter_speaker_config}") ${org}/${train_set}/wav.scp \
+            ${org}/${train_set}/utt2spk" "${meter_speaker_exp}/valid.loss.best.pth" \
+            train_speaker "${meter_speaker_exp}" "${meter_speaker_config}"
     fi
     for set in ${sets}; do
         dir=${dumpdir}/spk_emb/${set}/averaged
