@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 from espnet2_taste.io.atomic import write_lines
 
 _BLANKS = " \t\v\f\r"
-_ENDS = _BLANKS + "\n"
 _BLANK = re.compile(f"[{_BLANKS}]+")
 _BOM = "\ufeff"
 
@@ -49,20 +48,32 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         FileNotFoundError, ValueError: see :func:`read_text`, when the line is reached;
             or a line has a carriage return in it, where ESPnet would end it.
     """
+    for number, data in _numbered(path):
+        yield number, _decoded(path, number, data)
+
+
+def _numbered(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, without what stands around them; see above.
+
+    Of bytes, Python knows no other white space than we do.
+    """
     with _open(path) as lines:
         for number, data in enumerate(lines, 1):
-            if b"\0" in data:  # or UTF-16's mark: what read_text refuses
-                read_text(path)
-            try:
-                line = data.decode()
-            except UnicodeDecodeError as error:
-                read_text(path)
-                raise ValueError(f"{path}:{number}: {error.reason}") from None
-            line = line.removeprefix(_BOM).strip(_ENDS)  # files may have been joined
-            if "\r" in line:
+            if b"\0" in data:
+                read_text(path)  # raises
+            data = data.removeprefix(codecs.BOM_UTF8).strip()  # of files joined here
+            if b"\r" in data:
                 raise ValueError(f"{path}:{number}: a carriage return within the line")
-            if line:
-                yield number, line
+            if data:
+                yield number, data
+
+
+def _decoded(path: str | Path, number: int, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        read_text(path)  # raises, unless the file was changed meanwhile
+        raise ValueError(f"{path}:{number}: not UTF-8 ({error.reason})") from None
 
 
 def _open(path: str | Path) -> BinaryIO:
@@ -78,18 +89,28 @@ def split_fields(line: str, most: int = 0) -> list[str]:
 
 
 def read_entries(
-    path: str | Path, allow_empty: bool = False
+    path: str | Path, allow_empty: bool = False, keys: Iterable[str] | None = None
 ) -> Iterator[tuple[int, str, str]]:
     """Yield line number, id and value of a table's lines, one after the other.
+
+    Args:
+        path: of the table.
+        allow_empty: a value may be empty.
+        keys: ids wanted, other lines are passed over unread; None: all.
 
     Raises:
         FileNotFoundError, ValueError: see :func:`read_lines`; or an id without value.
     """
-    for number, line in read_lines(path):
-        key, *value = split_fields(line, 2)
+    wanted = None if keys is None else {key.encode() for key in keys}
+    for number, data in _numbered(path):
+        fields = data.split(None, 1)
+        if wanted is not None and fields[0] not in wanted:
+            continue
+        key = _decoded(path, number, fields[0])
+        value = _decoded(path, number, fields[1]) if fields[1:] else ""
         if not value and not allow_empty:
             raise ValueError(f"{path}:{number}: {key} has no value")
-        yield number, key, value[0] if value else ""
+        yield number, key, value
 
 
 def first_value(path: str | Path) -> str:
@@ -107,7 +128,7 @@ def read_table(
     path: str | Path,
     allow_empty: bool = False,
     parse: Callable[[str], Any] = str,
-    keys: Collection[str] | None = None,
+    keys: Iterable[str] | None = None,
 ) -> dict[str, Any]:
     """Read ``id value`` lines (wav.scp, text, utt2spk, ...), order kept.
 
@@ -118,7 +139,7 @@ def read_table(
         path: of the table.
         allow_empty: a value may be empty.
         parse: makes something else of a value; its ValueError says what is expected.
-        keys: ids to keep (a set, or a table); None: all.
+        keys: ids to keep; None: all.
 
     Raises:
         FileNotFoundError: no such file.
@@ -126,9 +147,7 @@ def read_table(
             :func:`read_lines`.
     """
     table: dict[str, Any] = {}
-    for number, key, value in read_entries(path, allow_empty):
-        if keys is not None and key not in keys:
-            continue
+    for number, key, value in read_entries(path, allow_empty, keys):
         if key in table:
             raise ValueError(f"{path}:{number}: {twice(key)}")
         try:
@@ -229,7 +248,7 @@ def read_selected(path: str | Path, key_file: str | Path | None) -> dict[str, st
     if key_file is None:
         return read_table(path)
     keys = read_keys(key_file)
-    table = read_table(path, keys=set(keys))
+    table = read_table(path, keys=keys)
     missing = [key for key in keys if key not in table]
     if missing:
         raise ValueError(

@@ -200,3 +200,36 @@ def test_no_rate(tmp_path, capsys, fs):
     with pytest.raises(SystemExit):
         main([str(tmp_path), str(tmp_path / "out"), "--fs", fs])
     assert f"{fs} is no sampling rate" in capsys.readouterr().err
+
+
+def test_what_was_converted_before_a_kill_stays(tmp_path, monkeypatch):
+    from espnet2_taste.bin import format_wav
+    from espnet2_taste.io.journal import Journal
+
+    soundfile.write(tmp_path / "a.wav", sine(16000, 0.1), 16000)
+    said, wav = tmp_path / "converted", tmp_path / "a.wav"
+    wavs = {f"u{i}": f"echo u{i} >> {said}; cat {wav} |" for i in range(6)}
+    write_dir(tmp_path / "in", wavs)
+    monkeypatch.setattr(format_wav, "PART", 1)
+    append, calls = Journal.append, []
+
+    def killed(self, batch):
+        calls.append(batch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        append(self, batch)
+
+    command = [str(tmp_path / "in"), str(tmp_path / "out")]
+    monkeypatch.setattr(Journal, "append", killed)
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    assert not (tmp_path / "out" / "wav.scp").exists()
+    said.unlink()
+    monkeypatch.setattr(Journal, "append", append)
+    main([*command, "--nj", "2"])
+    assert sorted(said.read_text().split()) == ["u2", "u3", "u4", "u5"]
+    assert validate(tmp_path / "out") == 6
+    assert not list((tmp_path / "out").glob(".*"))
+    said.unlink()
+    main(command)  # nothing is known of a finished one: its step's mark is
+    assert len(said.read_text().split()) == 6
