@@ -19,6 +19,7 @@ def seen_mask(
     chunk: int | None,
     ends: torch.Tensor,
     starts: torch.Tensor | int = 0,
+    left: int | None = None,
 ) -> torch.Tensor:
     """Which keys the queries of chunk-causal attention see.
 
@@ -28,6 +29,7 @@ def seen_mask(
         chunk: positions of a chunk; None: everything is one chunk.
         ends: (B,) int64, positions of each item; padding is not seen.
         starts: (B, 1) int64, multiples of ``chunk``.
+        left: chunks before the own one that are seen; None: all.
 
     Returns:
         (B, 1, S, T) bool, True where a key is seen; if any is, by padding, too.
@@ -37,7 +39,12 @@ def seen_mask(
         query = torch.arange(size, device=ends.device)
         limit = torch.minimum(starts + (query // chunk + 1) * chunk, limit)
     key = torch.arange(total, device=ends.device)
-    return (key < limit[..., None]).expand(-1, size, -1)[:, None]
+    seen = key < limit[..., None]
+    if chunk is not None and left is not None:
+        first = starts + (query // chunk - left) * chunk
+        # padding sees something, too
+        seen = seen & (key >= torch.minimum(first, limit - 1)[..., None])
+    return seen.expand(-1, size, -1)[:, None]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Step:
         ends: positions that each will have had; beyond them is padding.
         size: S.
         chunk: positions of a chunk.
+        left: chunks before the own one that are seen; None: all.
     """
 
     rows: tuple[int, ...]
@@ -57,6 +65,7 @@ class Step:
     ends: tuple[int, ...]
     size: int
     chunk: int
+    left: int | None = None
 
     @property
     def total(self) -> int:
@@ -67,6 +76,18 @@ class Step:
     def even(self) -> bool:
         """Whether all streams have had as much."""
         return len(set(self.starts)) == 1
+
+    def forgetful(self) -> "Step":
+        """The same step, counted from the first position that is still seen."""
+        if self.left is None:
+            return self
+        most = self.left * self.chunk
+        starts = tuple(min(start, most) for start in self.starts)
+        ends = tuple(
+            end - old + new
+            for old, new, end in zip(self.starts, starts, self.ends, strict=True)
+        )
+        return replace(self, starts=starts, ends=ends)
 
     def scaled(self, rate: int) -> "Step":
         """The same step where each position has become ``rate``."""
@@ -98,7 +119,8 @@ class Step:
             return None
         ends = torch.tensor(self.ends, device=device)
         starts = torch.tensor(self.starts, device=device)[:, None]
-        return seen_mask(self.size, self.total, self.chunk, ends, starts)
+        sizes = (self.size, self.total, self.chunk)
+        return seen_mask(*sizes, ends, starts, self.left)
 
     def late(self, device: torch.device) -> torch.Tensor | None:
         """(b,) int64, how many keys less than T each stream has; None: none."""
@@ -115,14 +137,25 @@ class StreamMemory:
         count: B.
 
     Attributes:
-        step: what is being computed, set before the layers run.
+        step: what is being computed.
     """
 
     def __init__(self, count: int):
         self.count = count
         self.step: Step | None = None
+        self._filled = [0] * count  # positions in the buffers
+        self._shifts: list[tuple[int, int]] = []  # rows of the step, positions
         self._tails: dict[Hashable, torch.Tensor] = {}
         self._pairs: dict[Hashable, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def begin(self, step: Step) -> None:
+        """Tell what the layers compute next; positions no longer seen are dropped."""
+        self.step = step
+        filled = [self._filled[row] for row in step.rows]
+        pairs = zip(step.rows, filled, step.starts, strict=True)
+        self._shifts = [(row, full - start) for row, full, start in pairs]
+        for row, start in zip(step.rows, step.starts, strict=True):
+            self._filled[row] = start + step.size
 
     def after(self, layer: Hashable, x: torch.Tensor, size: int) -> torch.Tensor:
         """(b, C, S) with the ``size`` frames before it, zeros before the first."""
@@ -153,6 +186,7 @@ class StreamMemory:
                 self._room(new, pair, i, capacity) for i, new in enumerate((key, value))
             )
             self._pairs[layer] = pair
+        self._drop(pair)
         if rows is None and self.step.even:
             for buffer, new in zip(pair, (key, value), strict=True):
                 buffer.narrow(2, self.step.starts[0], self.step.size).copy_(new)
@@ -163,6 +197,19 @@ class StreamMemory:
         for buffer, new in zip(pair, (key, value), strict=True):
             buffer[index[:, None], :, place] = new.transpose(1, 2)
         return tuple(buffer[index, :, :total] for buffer in pair)
+
+    def _drop(self, pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+        """Move what is still seen to the front."""
+        if not any(shift for _, shift in self._shifts):
+            return
+        even = len({shift for _, shift in self._shifts}) == 1 and self.step.even
+        even &= len(self._shifts) == self.count
+        shifts = [(slice(None), self._shifts[0][1])] if even else self._shifts
+        starts = self.step.starts
+        for (row, shift), start in zip(shifts, starts[: len(shifts)], strict=True):
+            for buffer in pair:
+                kept = buffer[row, ..., shift : shift + start, :].clone()
+                buffer[row, ..., :start, :] = kept
 
     def _room(self, new, pair, index: int, capacity: int) -> torch.Tensor:
         """A buffer with what the old one has; zeros, as NaN times 0 is none."""

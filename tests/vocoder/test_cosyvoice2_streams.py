@@ -65,19 +65,24 @@ def assert_near(wavs, expected):
             assert (wav - want).abs().max() < TOLERANCE
 
 
-def make(chunk):
-    model = tiny_voice_generator2(chunk=chunk, num_steps=2)
+def make(chunk, left):
+    model = tiny_voice_generator2(chunk=chunk, num_steps=2, left_chunks=left)
     return CosyVoice2Vocoder(model, chunked=True)
 
 
 pushes = st.lists(st.tuples(*4 * [st.integers(0, 12)]), max_size=5)
 
 
-@given(pushes, st.booleans(), st.booleans(), st.integers(1, 9))
-@settings(max_examples=12, deadline=None, derandomize=True)
-def test_any_pieces_of_any_chunks(batch, prompts, sizes, prompted, at_once, chunk):
+lefts = st.sampled_from([None, 0, 1, 2])
+
+
+@given(pushes, st.booleans(), st.booleans(), st.integers(1, 9), lefts)
+@settings(max_examples=14, deadline=None, derandomize=True)
+def test_any_pieces_of_any_chunks(
+    batch, prompts, sizes, prompted, at_once, chunk, left
+):
     options = {"item_seeds": SEEDS} | ({"prompts": prompts} if prompted else {})
-    vocoder = make(chunk)
+    vocoder = make(chunk, left)
     whole = vocoder(*batch, **options)
     assert_near(stream(vocoder, *batch, sizes, at_once, **options), whole)
 
@@ -108,28 +113,35 @@ def test_sound_comes_before_the_end(vocoder, batch):
     assert sum(counts) + len(rest) == len(units) * 960
 
 
-def test_a_chunk_costs_what_the_one_before_did(vocoder):
-    """Multiplications of layers: the 20th chunk has those of the 10th."""
+@pytest.mark.parametrize("left", [None, 2])
+def test_a_chunk_costs_what_the_one_before_did(left):
+    """Multiplications of layers: the 16th chunk has those of the 8th."""
     torch.manual_seed(3)
-    session, costs = vocoder.open_stream(torch.randn(SPEAKER)), {}
-    for index in range(21):
+    session, costs = make(5, left).open_stream(torch.randn(SPEAKER)), {}
+    for index in range(17):
         new = torch.randint(0, UNITS, (5,))
-        if index not in (10, 20):
+        if index not in (8, 16):
             session.push(new)
             continue
         with FlopCounterMode(display=False) as counter:
             session.push(new)
         costs[index] = counter.get_flop_counts()["Global"]
-    of_past = costs[10].keys() - {
-        torch.ops.aten.addmm,
-        torch.ops.aten.mm,
-        torch.ops.aten.convolution,
-    }
-    for op, count in costs[10].items():
-        if op in of_past:  # attention looks at twice the past, and no more than that
-            assert count < costs[20][op] <= 2 * count
-        else:
-            assert costs[20][op] == count
+    if left is not None:
+        assert costs[8] == costs[16]
+        return
+    layers = {torch.ops.aten.addmm, torch.ops.aten.mm, torch.ops.aten.convolution}
+    for op, count in costs[8].items():
+        if op in layers:
+            assert costs[16][op] == count
+        else:  # attention looks at twice the past, and no more than that
+            assert count < costs[16][op] <= 2 * count
+
+
+def test_a_bounded_past_is_another_sound(batch):
+    far, near = (make(2, left)(*batch)[3] for left in (None, 1))
+    assert (far - near).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="left_chunks must be 0, more or None, got -1"):
+        make(2, -1)
 
 
 def test_hift_reaches_no_further(vocoder):

@@ -59,7 +59,8 @@ class EncoderMemory:
 
     def begin(self, step: Step) -> None:
         """What is computed next, in units."""
-        self.units.step, self.frames.step = step, step.scaled(RATE)
+        self.units.begin(step)
+        self.frames.begin(step.scaled(RATE))
 
 
 class UpsamplingEncoder(RelPosEncoder):
@@ -70,6 +71,7 @@ class UpsamplingEncoder(RelPosEncoder):
             :class:`RelPosEncoder`.
         up_blocks: blocks at the rate of the frames.
         look_ahead: units that a position sees beyond itself and its chunk.
+        left_chunks: chunks before the own one that a position sees; None: all.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class UpsamplingEncoder(RelPosEncoder):
         dropout: float,
         up_blocks: int = 4,
         look_ahead: int = 3,
+        left_chunks: int | None = None,
     ):
         self.up_blocks = up_blocks
+        self.left_chunks = left_chunks
         self.look_ahead = look_ahead
         super().__init__(
             input_size,
@@ -170,7 +174,7 @@ class UpsamplingEncoder(RelPosEncoder):
         if lengths is not None or (chunk is not None and size > chunk):
             ends = torch.full((1,), size, device=x.device)
             ends = ends if lengths is None else lengths
-            hidden = ~seen_mask(size, size, chunk, ends)
+            hidden = ~seen_mask(size, size, chunk, ends, left=self.left_chunks)
         return self.run(blocks, x, self.positions(blocks, x), hidden)
 
     def _remembered(

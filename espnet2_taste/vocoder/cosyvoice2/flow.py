@@ -40,13 +40,13 @@ class FlowMemory:
 
     def begin(self, step: Step) -> None:
         """Set the step of every memory."""
-        self.step = step
+        step = self.step = step.forgetful()
         self.encoder.begin(step)
         frames = step.scaled(RATE)
         if self.guided:
             frames = frames.twice(self.count)
         for past in self.pasts:
-            past.step = frames
+            past.begin(frames)
 
 
 class CausalFlow(Flow):
@@ -59,9 +59,13 @@ class CausalFlow(Flow):
         up_blocks: blocks of the encoder at the rate of the mel.
         chunk: units of a chunk.
         look_ahead: units that a chunk sees beyond itself.
+        left_chunks: chunks before the own one that a chunk sees. Published weights
+            have learnt to see all (None); with fewer, a stream's cost and memory are
+            bounded.
 
     Raises:
-        ValueError: rates of units and mel that do not make two frames a unit.
+        ValueError: an argument out of range, or rates of units and mel that do not make
+            two frames a unit.
     """
 
     unet_class = CausalUNet
@@ -74,14 +78,18 @@ class CausalFlow(Flow):
         up_blocks: int = 4,
         chunk: int = 25,
         look_ahead: int = 3,
+        left_chunks: int | None = None,
         **others,
     ):
         self.up_blocks, self.look_ahead = up_blocks, look_ahead
+        self.left_chunks = left_chunks
         super().__init__(
             num_units, unit_rate=unit_rate, mel_spec=MEL | (mel_spec or {}), **others
         )
         if chunk < 1:
             raise ValueError(f"chunk must be at least 1 unit, got {chunk}")
+        if left_chunks is not None and left_chunks < 0:
+            raise ValueError(f"left_chunks must be 0, more or None, got {left_chunks}")
         if self.count_frames(1000) != 1000 * RATE:
             raise ValueError(
                 f"{unit_rate:g} units a second and mel frames of {self.mel_spec.hop} "
@@ -89,9 +97,11 @@ class CausalFlow(Flow):
                 "a unit"
             )
         self.chunk = chunk
+        self.decoder.estimator.left_chunks = left_chunks
 
     def make_encoder(self, *sizes) -> UpsamplingEncoder:
-        return UpsamplingEncoder(*sizes, self.up_blocks, self.look_ahead)
+        more = (self.up_blocks, self.look_ahead, self.left_chunks)
+        return UpsamplingEncoder(*sizes, *more)
 
     def make_regulator(self) -> None:
         return None

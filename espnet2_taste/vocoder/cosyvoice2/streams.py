@@ -4,7 +4,8 @@ The flow computes whole chunks of units as soon as the ``look_ahead`` units afte
 are there, from the keys, values and frames that its layers remember; HiFT computes the
 samples that no later frame changes. The result is that of a single chunk-masked pass
 over the utterance (the vocoder with ``chunked``), up to rounding: there are no seams,
-and a chunk costs what the one before it did, but for attention's look at the past.
+and a chunk costs what the one before it did, but for attention's look at the past (of
+all of it, as published, unless the flow has ``left_chunks``).
 """
 
 from collections.abc import Sequence
@@ -149,9 +150,8 @@ class CosyVoice2Streams(AbsVocoderStreams):
         items, size = [self.utterances[row] for row in rows], max(sizes)
         starts = [item.done for item in items]
         ends = [start + n for start, n in zip(starts, sizes, strict=True)]
-        self.memory.begin(
-            Step(tuple(rows), tuple(starts), tuple(ends), size, self.chunk)
-        )
+        sizes_of_step = (size, self.chunk, self.flow.left_chunks)
+        self.memory.begin(Step(tuple(rows), tuple(starts), tuple(ends), *sizes_of_step))
         units = pad_sequence(
             [
                 item.units[start : end + look_ahead]

@@ -36,10 +36,14 @@ class CausalUNet(UNet):
     """:class:`UNet` of one resolution that sees no frame after the own chunk.
 
     Padding at the end of an item meets no convolution of it: only attention is masked.
+
+    Attributes:
+        left_chunks: chunks before the own one that a frame sees; None: all.
     """
 
     conv_block = CausalBlock
     num_levels = 1
+    left_chunks: int | None = None
 
     @staticmethod
     def plain(size: int) -> CausalConv:
@@ -72,6 +76,6 @@ class CausalUNet(UNet):
         elif mask is not None or (chunk is not None and size > chunk):
             ends = torch.full((1,), size, device=x.device)
             ends = ends if mask is None else mask.sum((1, 2)).long()
-            bias = seen_mask(size, size, chunk, ends)
+            bias = seen_mask(size, size, chunk, ends, left=self.left_chunks)
         padding = Padding(bias=bias, past=past)
         return masked(self.run(x, mu, time, speaker, cond, [padding]), mask)
