@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 TABLE = "transcripts.jsonl"
 #: Beside it: the recogniser's identity.
 NAMED = "transcribed_by"
+#: In a data directory whose text is a recogniser's: whose, and how good it is.
+SUMMARY = "transcripts.json"
 #: Of the attempts: greedy, then sampled.
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 

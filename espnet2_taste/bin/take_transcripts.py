@@ -17,7 +17,7 @@ from dataclasses import asdict, fields
 from math import inf
 from pathlib import Path
 
-from espnet2_taste.asr.transcript import NAMED, TABLE, Transcript
+from espnet2_taste.asr.transcript import NAMED, SUMMARY, TABLE, Transcript
 from espnet2_taste.asr.transcript_filter import TranscriptFilter
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import real
@@ -27,7 +27,6 @@ from espnet2_taste.text.cleaners import TEXT_CLEANERS, text_cleaner
 from espnet2_taste.text.normalise import CLEANERS, load_cleaner
 
 MADE = ("text", "text_given", "utt2lang")
-SUMMARY = "transcripts.json"
 
 
 def get_parser() -> argparse.ArgumentParser:

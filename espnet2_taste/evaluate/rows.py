@@ -96,6 +96,8 @@ class Row:
         table: "reconstruction": it says what the originals say; "continuation": it goes
             on from their first words.
         texts: utterance -> what its recording says or should say.
+        given: utterance -> the corpus's text, where ``texts`` are a recogniser's
+            (``text_given`` of the reference set): word errors are counted against it.
         prompts: of a continuation: utterance -> the prompt's words, normalised.
         utt2spk: speaker of each utterance.
         recordings: those it has.
@@ -111,6 +113,7 @@ class Row:
     folder: Path = Path()
     table: str = "reconstruction"
     texts: dict[str, str] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, list[str]] = field(default_factory=dict)
     utt2spk: dict[str, str] = field(default_factory=dict)
     recordings: list[Recording] = field(default_factory=list)
@@ -193,7 +196,7 @@ class Row:
     def expected(self) -> dict[str, str]:
         """Texts of what should be there: a continuation has prompted ones only."""
         if self.table == "reconstruction":
-            return self.texts
+            return self.texts | self.given
         return {utt: text for utt, text in self.texts.items() if utt in self.prompts}
 
     @cached_property
@@ -244,6 +247,8 @@ def read_rows(ref_dir: Path, rows: list[str], continuations: list[str]) -> list[
     references = read_table(original.wav_scp, allow_empty=True)
     if not references:
         raise ValueError(f"{ref_dir}/wav.scp holds no utterance")
+    given = {utt: t for utt, t in original.read("text_given").items() if utt in text}
     for row in named + more:
         row.load(text, references, utt2spk)
+        row.given = given
     return named + more

@@ -56,7 +56,7 @@ def describe(
     known = {name: "; ".join(identities) for name, identities in names.items()}
     for scorer in scorers[rows[0].key]:
         if isinstance(scorer, WordsScorer):
-            known |= scorer.described()
+            known |= scorer.described(rows[0])
     judges = [judge_identity(row.folder) for row in rows if row.table == "continuation"]
     if judges := list(dict.fromkeys(filter(None, judges))):
         known["judge"] = "; ".join(judges)

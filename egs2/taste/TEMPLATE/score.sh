@@ -55,7 +55,7 @@ score_set() { # <set>
         if [ -n "${meter_speaker_config}" ]; then args+=(speaker.type=xvector "speaker.model=${meter_speaker_exp}")
         else args+=("speaker.type=${speaker_type}" "speaker.model=${speaker}"); fi
     fi
-    files="${raw}/${set}/text ${raw}/${set}/wav.scp ${codes}/${set}/taste.scp"
+    files="$(there "${raw}/${set}"/{text_given,transcripts.json}) ${raw}/${set}/text ${raw}/${set}/wav.scp ${codes}/${set}/taste.scp"
     for dir in "${rows_of[@]#*=}" "${continued[@]#*=}"; do
         files+=" ${dir}/wav.scp $(there "${dir}"/{text,units.scp,prompt_text,judge.jsonl})"
     done

@@ -1,5 +1,6 @@
 """`words`: what a recogniser hears; word and character errors as sclite counts them."""
 
+import json
 import logging
 import re
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
-from espnet2_taste.asr.transcript import Fallback, compression_ratio
+from espnet2_taste.asr.transcript import SUMMARY, Fallback, compression_ratio
 from espnet2_taste.evaluate.scorers.abs_scorer import (
     AbsScorer,
     Column,
@@ -23,6 +24,7 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 from espnet2_taste.evaluate.scorers.reading import read_all
 from espnet2_taste.evaluate.scorers.times import MIN_SAMPLES
 from espnet2_taste.io.atomic import write_text
+from espnet2_taste.io.tables import read_text
 from espnet2_taste.text.normalise import CLEANERS, load_cleaner, unspaced_part
 
 SPACE = "<space>"  # between the words of a text that is split into characters
@@ -116,10 +118,29 @@ class WordsScorer(AbsScorer):
             logging.warning("%s", self.warning)
         return statistics
 
-    def described(self) -> dict[str, str]:
-        """How its texts are compared, for the results."""
+    def described(self, original: Row) -> dict[str, str]:
+        """How its texts are compared, for the results; and whose they are, if a
+        recogniser's (``transcripts.json`` of the reference set)."""
         cleaner = f"{self.cleaner} ({CLEANERS[self.cleaner]})"
-        return {"cleaner": cleaner, "word errors": sclite_identity()}
+        known = {"cleaner": cleaner, "word errors": sclite_identity()}
+        summary = original.folder / SUMMARY
+        if not summary.is_file():
+            return known
+        made = json.loads(read_text(summary))
+        what = "no given text: WER and CER are against these transcripts"
+        if original.given:
+            clean = load_cleaner(self.cleaner)
+            sides = [
+                {utt: clean(text) for utt, text in side.items()}
+                for side in (original.given, original.texts)
+            ]
+            total = error_statistics(*sides)[0]
+            what = f"WER {total.rate:.1%} against the given text, as all rows' WER is"
+            if (lack := made["utterances"] - made["with_given_text"]) > 0:
+                what += f"; {lack} have no given text and are compared with themselves"
+        if dropped := sum(made["dropped"].values()):
+            what += f"; {dropped} utterances left out"
+        return known | {"transcripts": f"{made['transcribed_by']}; {what}"}
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import shutil
@@ -6,9 +7,11 @@ import jiwer
 import numpy as np
 import pytest
 
+from espnet2_taste.evaluate.rows import read_rows
 from espnet2_taste.evaluate.scorers.words import (
     SPACE,
     WordErrors,
+    WordsScorer,
     characters,
     error_statistics,
     find_sclite,
@@ -146,3 +149,51 @@ def test_sclite_counts_the_same(tmp_path, texts):
     write_wer_files(tmp_path, references, hypotheses, speakers)
     assert sclite_counts((tmp_path / "result.txt").read_text()) == total
     assert sclite_identity() == "sclite"
+
+
+class Ear:
+    """A recogniser that is not asked."""
+
+    on_device = False
+
+
+@pytest.fixture
+def heard_set(tmp_path):
+    """A reference set whose text is a recogniser's, and a row that speaks it."""
+    texts = {"text": "u0 one, too\nu1 three\n", "text_given": "u0 one two\nu1 three\n"}
+    for name in ("ref", "taste"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "wav.scp").write_text("u0 a.wav\nu1 b.wav\n")
+        (tmp_path / name / "text").write_text(texts["text"])
+    (tmp_path / "ref/text_given").write_text(texts["text_given"])
+    made = {"transcribed_by": "an ear", "utterances": 2, "with_given_text": 1}
+    summary = json.dumps(made | {"dropped": {"nothing recognised": 3}})
+    (tmp_path / "ref/transcripts.json").write_text(summary)
+    return tmp_path
+
+
+def test_a_given_text_is_what_is_compared(heard_set):
+    """The tokenizer reads a recogniser's text; words are counted against the true."""
+    rows = read_rows(heard_set / "ref", [f"taste={heard_set / 'taste'}"], [])
+    scorer = WordsScorer(Ear(), "words")
+    for row in rows:
+        row.measured = {"words": {"u0": {"text": "one too"}, "u1": {"text": "three"}}}
+        assert scorer.score(row, rows[0])["wer"].value() == pytest.approx(1 / 3)
+        assert row.recordings[0].words == ("one", "too")  # what is said and aligned
+    line = scorer.described(rows[0])["transcripts"]
+    assert line.startswith("an ear; WER 33.3% against the given text")
+    assert "1 have no given text" in line and "3 utterances left out" in line
+
+
+def test_a_set_without_a_given_text(heard_set):
+    (heard_set / "ref/text_given").unlink()
+    original = read_rows(heard_set / "ref", [], [])[0]
+    scorer = WordsScorer(Ear(), "words")
+    original.measured = {"words": {"u0": {"text": "one too"}, "u1": {"text": "three"}}}
+    assert scorer.score(original, original)["wer"].value() == 0
+    assert (
+        "no given text: WER and CER are against these transcripts"
+        in (scorer.described(original)["transcripts"])
+    )
+    (heard_set / "ref/transcripts.json").unlink()
+    assert "transcripts" not in scorer.described(original)
