@@ -110,22 +110,30 @@ TASLM = {
     "train_taslm.yaml": 45_088_768 + BRIDGE + 2048 * 256 + 256 + 256,
     "train_taslm_token.yaml": 45_088_768 + BRIDGE + 2048 * 2048 + 2048,
 }
+#: of TASTE2, on Qwen2-0.5B: adapters, bridge (both pads as wide as the LM) and head
+TASTE2 = "taste2/train_taslm.yaml"
+TASTE2_SIZE = 35_192_832 + (896 * 896 + 896 + 2 * 896 + 2) + (896 * 256 + 2 * 256)
 
 
-@pytest.mark.parametrize("name", TASLM)
+@pytest.mark.parametrize("name", [*TASLM, TASTE2])
 def test_taslm_has_the_published_sizes(name, tmp_path):
     from espnet2_taste.tasks.taslm import TaslmTask
     from espnet2_taste.taslm.build import build_taslm_model
 
     conf = read(name)
-    assert conf["lm_conf"].pop("model") == "meta-llama/Llama-3.2-1B"
-    conf["lm_conf"]["config"] = LLAMA_1B
-    conf |= {"vocab_size": 128256, "quantizer_dim": 1280, "quantizer": "rvq"}
+    lm, width = ("meta-llama/Llama-3.2-1B", LLAMA_1B), 1280
+    if name == TASTE2:
+        lm, width = ("Qwen/Qwen2-0.5B", QWEN2_0_5B), 896
+        conf["lm_conf"] |= {"sos_id": 151643, "eos_id": 151643}
+    assert conf["lm_conf"].pop("model") == conf["token_model"] == lm[0]
+    conf["lm_conf"]["config"] = lm[1]
+    conf |= {"vocab_size": lm[1]["vocab_size"]}
+    conf |= {"quantizer_dim": width, "quantizer": "rvq"}
     conf["quantizer_conf"] = RVQ
     args = parse(TaslmTask, conf, tmp_path)
     with torch.device("meta"):
         model = build_taslm_model(args)
-    assert numbers(model, trained=True) == TASLM[name]
+    assert numbers(model, trained=True) == (TASLM | {TASTE2: TASTE2_SIZE})[name]
     if name == "train_taslm.yaml":
         assert TASLM[name] == 48_240_386
     dtypes = {p.requires_grad: p.dtype for p in model.lm.parameters()}
@@ -214,6 +222,26 @@ def test_the_streaming_decoder_is_cosyvoice_2_s_at_three_rates():
         assert abs(per_second - bits) < 10
 
 
+def test_taste2_has_the_published_sizes(tmp_path):
+    """Whisper's tower with another token table, a projection, CosyVoice 2's LM."""
+    from espnet2_taste.tasks.taste import TasteTask
+
+    conf = read("taste2/train_taste_rvq.yaml")
+    conf["encoder_conf"].pop("model")
+    conf["encoder_conf"]["config"] = WHISPER_LARGE_V3
+    conf["aggregator_conf"].pop("init_from")
+    conf["speech_decoder_conf"]["lm_conf"] = {"config": QWEN2_0_5B}
+    args = parse(TasteTask, conf | {"num_units": 6561}, tmp_path)
+    with torch.device("meta"):
+        model = TasteTask.build_model(args)
+    sizes = {name: numbers(module) for name, module in model.named_children()}
+    tower = 756_405_760 + (151936 - 51866) * 1280
+    assert sizes["encoder"] + sizes["aggregator"] == tower + 1280 * 896 + 896
+    assert sizes["speech_decoder"] == 505_803_812 + 2
+    assert sizes["quantizer"] == 2 * 896 * 256 + 256 + 896
+    assert model.granularity == "token"
+
+
 TINY_MASKED = {"size": 16, "num_layers": 1, "text_layers": 1, "num_heads": 2}
 TINY_LM = {
     "model_type": "qwen2",
@@ -249,6 +277,7 @@ CONFIGS = {
     "unit_transformer": "train_taste_%s.yaml",
     "masked_parallel": "masked_parallel/train_taste_%s.yaml",
     "interleaved_lm": "train_taste_streaming_%s.yaml",
+    "taste2": "taste2/train_taste_%s.yaml",
 }
 
 
@@ -263,15 +292,21 @@ def test_taste_trains(name, decoder, tiny_data, tmp_path):
     conf["encoder_conf"]["config"] = TINY_ENCODER | {"num_mel_bins": 128}
     conf["aggregator_conf"].pop("init_from")
     conf["aggregator_conf"] |= TINY_AGGREGATOR
+    if decoder == "taste2":
+        conf["vocab_size"] = None
+        conf["aggregator_conf"]["projected_size"] = 16
+        decoder = "interleaved_lm"
     assert conf["speech_decoder"] == decoder
     conf["speech_decoder_conf"] |= TINY_DECODERS[decoder]
-    if decoder == "interleaved_lm":
+    if "vocabularies" in conf:
         conf["vocabularies"]["llm"] = {
             "token_type": "char",
             "token_model": conf["token_model"],
         }
     elif name == "rvq":
         conf["quantizer_conf"] |= TINY_QUANTIZER
+    elif name == "no_vq" and "codebook_dim" in conf["quantizer_conf"]:
+        conf["quantizer_conf"]["codebook_dim"] = TINY_QUANTIZER["codebook_dim"]
     files = [
         (tiny_data / "wav.scp", "speech", "sound"),
         (tiny_data / "text", "text", "text"),
@@ -284,7 +319,7 @@ def test_taste_trains(name, decoder, tiny_data, tmp_path):
         assert any(key.endswith("_codebook.embed") for key in state) == (name == "rvq")
 
 
-@pytest.mark.parametrize("name", TASLM)
+@pytest.mark.parametrize("name", [*TASLM, TASTE2])
 def test_taslm_trains(name, tiny_data, tmp_path):
     import kaldiio
 
@@ -326,3 +361,4 @@ def test_decoding_options_exist():
     from espnet2_taste.taslm.sampler import SamplingOptions
 
     assert SamplingOptions(**read("decode_taslm.yaml")).extra_words == 8
+    assert SamplingOptions(**read("taste2/decode_taslm.yaml")).max_tokens == 100

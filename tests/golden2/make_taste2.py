@@ -1,6 +1,6 @@
 """Make TASTE2's golden fixtures beside this file: python tests/golden2/make_taste2.py
 
-After make.py: our own results for tiny models, weights drawn from a seed, in the form of
+After make.py: our own results for tiny models, weights drawn from a seed, formed as
 ../shared/parity2 (see tests/parity2); nothing is published or trained. Only when a
 result changes on purpose, and after the tests with ids ``reference`` have passed.
 Refuses a seed where floats that are off by 1e-4 change a code, a unit or a token.
