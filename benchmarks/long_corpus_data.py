@@ -112,18 +112,21 @@ def _models(folder: Path) -> None:
     from tiny_asr import save_ctc
 
     folder.mkdir(exist_ok=True)
-    system.SPEAKER = system.TASTE["spk_embed_dim"] = WIDTH
-    before = Path.cwd()
+    before, width = Path.cwd(), system.SPEAKER
+    taste = system.TASTE | {"spk_embed_dim": WIDTH}
     try:
-        system.make_system(folder, SimpleNamespace(chdir=os.chdir))
+        system.SPEAKER = WIDTH
+        system.make_system(folder, SimpleNamespace(chdir=os.chdir), taste)
         save_ctc(folder / "exp" / "asr")
     finally:
+        system.SPEAKER = width
         os.chdir(before)
 
 
 def tiny_system():
     """The tests' module of that name."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    if str(ROOT / "tests") not in sys.path:
+        sys.path.insert(0, str(ROOT / "tests"))
     import tiny_system
 
     return tiny_system

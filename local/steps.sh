@@ -182,8 +182,14 @@ with_shapes() {
 }
 # split_tables <shape> <item...>: those of the training set, in num_splits parts
 split_tables() {
-    local item dir file files=() made=()
-    [ "${num_splits}" -gt 1 ] || return 0
+    local item dir file files=() made=() lines
+    if [ "${num_splits}" -le 1 ]; then
+        IFS=: read -r _ dir file _ <<< "$2"
+        lines=$(cat "${dir}/${train_set}/${file}" 2> /dev/null | wc -l)
+        [ "${lines}" -lt 1000000 ] || log "${lines} utterances take about" \
+            "$((lines * 3 / 2000000)) GiB in each training process, --num_splits $((lines / 125000)) little more than 1"
+        return 0
+    fi
     for item in "${@:2}"; do
         IFS=: read -r _ dir file _ <<< "${item}"
         files+=("${dir}/${train_set}/${file}") made+=("${splits}/${file}")

@@ -114,3 +114,26 @@ def test_paper_sizes():
 def test_sub_stages_train_what_their_configurations_say(stage, trained):
     model = Setup("paper", "meta").stage(stage, "sdpa")
     assert trained == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def rows_of_long_corpus(tmp_path, *options):
+    from benchmarks import long_corpus
+
+    command = ["--lines", "600", "--nj", "2", "--num_splits", "2"]
+    results = long_corpus.main([*command, "--folder", str(tmp_path), *options])
+    rows = [row for found in results.values() for row in found]
+    assert all(math.isfinite(row.value) for row in rows)
+    return {row.case for row in rows}
+
+
+def test_steps_of_a_long_corpus(tmp_path):
+    """On a short one: whole tables are read; a worker is killed and goes on."""
+    found = rows_of_long_corpus(tmp_path, "--only", "steps", "--cases", "datadir")
+    assert {"datadir validate", "datadir fix", "datadir combine"} < found
+
+
+@pytest.mark.nightly
+def test_every_worker_of_a_long_corpus(tmp_path):
+    found = rows_of_long_corpus(tmp_path)
+    assert {"tokenize", "format_wav (of all shards)", "taste_train"} < found
+    assert any(case.startswith("resumed") for case in found)
