@@ -61,6 +61,9 @@ class WorldVQ(AbsESPnetModel):
         encoder_blocks, decoder_blocks, kernel_size: depth and context.
         code_dim: width of a codebook vector.
         decay: of the codebook's moving average.
+        dead_code_threshold: a code that fewer vectors of a batch take, on average, is
+            replaced by one of them; far below the units of a batch over ``num_units``,
+            or codes are replaced before they are learnt.
         f0_weight: of the log-F0 error against the cepstral one, in training.
         ceps_exponent: cepstral coefficients are weighted by std ** this: 0 weighs all
             alike, 1 is the log-spectral distance.
@@ -82,6 +85,7 @@ class WorldVQ(AbsESPnetModel):
         kernel_size: int = 5,
         code_dim: int = 32,
         decay: float = 0.98,
+        dead_code_threshold: float = 1.0,
         f0_weight: float = 4.0,
         ceps_exponent: float = 0.5,
         spk_noise: float = 0.05,
@@ -112,7 +116,7 @@ class WorldVQ(AbsESPnetModel):
             codebook_size=num_units,
             decay=decay,
             kmeans_init=True,
-            threshold_ema_dead_code=1,
+            threshold_ema_dead_code=dead_code_threshold,
             commitment_weight=0.25,
             rotation_trick=False,
         )

@@ -222,6 +222,7 @@ def test_crops_stay_inside_utterances():
     assert starts == set(range(14))
     assert len(crop("a", {"feats": feats[:6]})["feats"]) == 6
     assert len(UnitsPreprocessor(None)("a", {"feats": feats})["feats"]) == 40
+    assert len(UnitsPreprocessor(7, 1)("a", {"feats": feats})["feats"]) == 7
     with pytest.raises(ValueError, match="utterance a: feats holds values that"):
         crop("a", {"feats": feats * np.nan})
 

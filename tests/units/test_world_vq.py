@@ -67,6 +67,21 @@ def test_training_lowers_the_loss_and_noise_is_of_training():
         assert late(**batch)[1]["ceps"] != late(**batch)[1]["ceps"]
 
 
+def test_codes_are_kept_though_a_batch_has_few_units():
+    def replaced(threshold):
+        """Codes that a step moves further than its moving average can."""
+        model = train(steps=1, num_units=64, dead_code_threshold=threshold).train()
+        features = [torch.from_numpy(x) for x in list(fake_features().values())[:2]]
+        feats = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
+        before = model.quantizer.codebook.clone()
+        for _ in range(3):
+            model(feats, torch.tensor([len(x) for x in features]), torch.randn(2, 4))
+        moved = (model.quantizer.codebook - before).norm(dim=-1)
+        return int((moved > 0.3 * before.norm(dim=-1)).sum())
+
+    assert replaced(0.01) < 0.25 * replaced(1.0)
+
+
 def test_padding_does_not_matter_to_the_loss():
     model = train()
     x = torch.from_numpy(fake_features()["utt3"])[None]
