@@ -25,6 +25,7 @@ from espnet2_taste.io.atomic import new_folder
 from espnet2_taste.io.checkpoint import load_state, save_tensors
 from espnet2_taste.io.config import read_arguments
 from espnet2_taste.io.models import MANIFEST, MODELS, PUBLISHED, TOKENIZER, read_parts
+from espnet2_taste.vocoder.cosyvoice.checkpoint import cosyvoice_files
 
 #: The option of bin.convert that left out a model's backbone.
 OPTIONS = {"taste": "--whisper", "taslm": "--base_lm"}
@@ -44,7 +45,7 @@ def write_published(packed: Path, output: Path, config: Path | None = None) -> N
     """
     parts = read_parts(packed)
     models = [part for part in MODELS if part in parts]
-    if not models and "speech_decoder" in parts:
+    if not models and parts.keys() & {"speech_decoder", "vocoder"}:
         _write_cosyvoice(packed, parts, output)
         return
     if not models:
@@ -80,8 +81,17 @@ def _copy_files(packed: Path, parts: dict[str, str], folder: Path) -> None:
 def _write_cosyvoice(packed: Path, parts: dict[str, str], output: Path) -> None:
     """A CosyVoice folder: ``llm.pt`` and what was kept of it."""
     with new_folder(output) as folder:
-        _copy_files(packed, parts, folder)
-        save_tensors(folder / "llm.pt", decoder_tensors(packed / "speech_decoder"))
+        own = packed / "vocoder" / "model.pth"  # of bin.pack, e.g. a trained flow
+        kept = dict(parts)
+        if own.is_file():
+            del kept["vocoder"]
+            for name, tensors in cosyvoice_files(load_state(own)).items():
+                save_tensors(folder / name, tensors)
+        _copy_files(packed, kept, folder)
+        if "speech_decoder" in parts:
+            save_tensors(folder / "llm.pt", decoder_tensors(packed / "speech_decoder"))
+        if not any(folder.iterdir()):
+            raise ValueError(f"{packed} holds nothing that CosyVoice publishes")
 
 
 def _write_taste2(packed: Path, models: list[str], output: Path) -> None:

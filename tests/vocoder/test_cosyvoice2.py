@@ -170,17 +170,28 @@ def test_published_files_there_and_back(tmp_path, batch):
     assert len(stored) == sum(map(len, files.values()))
 
 
-def test_converted_by_name(tmp_path):
+def test_converted_by_name_and_back(tmp_path):
     from espnet2_taste.bin.convert import main
 
-    source, packed = tmp_path / "CosyVoice2-0.5B", tmp_path / "packed"
-    write_published(source, tiny_voice_generator2(unet_heads=8, unet_head_size=1))
+    source, packed, again = (tmp_path / n for n in ("CosyVoice2-0.5B", "packed", "out"))
+    files = write_published(source, tiny_voice_generator2(unet_heads=8))
+    (source / "notes.txt").write_text("not weights")
     main([str(source), str(packed)])
     assert yaml.safe_load((packed / "parts.yaml").read_text()) == {
         "vocoder": "cosyvoice2"
     }
-    for name in ("flow.pt", "hift.pt"):
-        assert (packed / "vocoder" / name).read_bytes() == (source / name).read_bytes()
+    main([str(packed), str(again)])
+    # the same of a model that bin.pack made
+    CosyVoice2Vocoder.pack(source, packed / "own" / "vocoder")
+    (packed / "own" / "parts.yaml").write_text("vocoder: cosyvoice2\n")
+    main([str(packed / "own"), str(tmp_path / "own")])
+    assert {f.name for f in again.iterdir()} == {"flow.pt", "hift.pt"}
+    for part, tensors in files.items():
+        name = f"{part}.pt"
+        assert (again / name).read_bytes() == (source / name).read_bytes()
+        back = torch.load(tmp_path / "own" / name, weights_only=True)
+        assert back.keys() == tensors.keys()
+        assert all(torch.equal(back[k], v) for k, v in tensors.items())
 
 
 def test_weights_of_another_version(tmp_path):

@@ -45,6 +45,15 @@ def from_published(state: State) -> State:
     return {part + k: v for k, v in state.items()}
 
 
+def cosyvoice_files(state: State) -> dict[str, State]:
+    """Our names -> the files of CosyVoice and their tensors, none of them touched."""
+    parts = {file: file.removesuffix("pt") for file in COSYVOICE_FILES}
+    return {
+        file: {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)}
+        for file, p in parts.items()
+    }
+
+
 def older_name(key: str) -> str:
     """Name of a weight-normed tensor as older torch gives it."""
     for newer, older in _NEWER_NAMES.items():
