@@ -52,7 +52,7 @@ function show() {
     other.classList.toggle("active", here);
     tabs[i].setAttribute("aria-selected", here);
     tabs[i].tabIndex = here ? 0 : -1;
-    if (here) tabs[i].scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (here) tabs[i].scrollIntoView({ block: "nearest", inline: "center" });
     if (here && byKey) tabs[i].focus();
   });
   byKey = false;

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from espnet2_taste.evaluate.column import columns_of
+from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
 from espnet2_taste.evaluate.report.listen import Utterance, WorstList
 from espnet2_taste.evaluate.report.results_md import paper_tables, test_set_size
 from espnet2_taste.evaluate.report.training import Training
@@ -114,12 +114,21 @@ class Report:
         sample.sort(key=lambda utterance: -len(utterance.clips))
         return sample[:NUM_FIRST]
 
-    def score_table(self, kind: str) -> list[list[Cell]]:
+    def score_tables(self, kind: str) -> list[tuple[str, list[list[Cell]]]]:
+        """(group, cells) of the groups of a table that have columns."""
+        columns = shown_columns(self.results, kind)
+        groups = {group: [c for c in columns if c.group == group] for group in GROUPS}
+        return [
+            (group, self.score_table(kind, some))
+            for group, some in groups.items()
+            if some
+        ]
+
+    def score_table(self, kind: str, columns: list[Column]) -> list[list[Cell]]:
         """Values, spread over seeds, intervals, links to the worst; header first."""
         anchors = {
             (w.row, w.column.key): w.anchor for w in self.worst if w.table == kind
         }
-        columns = shown_columns(self.results, kind)
         bounds = self.results.get("upper_bounds", {})
         header = [Cell("Row"), Cell(size_heading(kind))]
         for column in columns:
