@@ -380,6 +380,10 @@ TRAINING = {
 INFERENCE = {
     "codes-rvq": codes(),
     "codes-fsq": codes(quantizer="fsq", quantizer_conf=FSQ),
+    "codes-taste2": codes(
+        aggregator_conf=TINY["taste"]["aggregator_conf"] | {"projected_size": 12},
+        model_conf={"granularity": "token"},
+    ),
     "likelihood": likelihood,
     "cosyvoice": cosyvoice,
     "cosyvoice2": cosyvoice2_streams,

@@ -76,8 +76,13 @@ class TastePreprocessor:
         codes_vocabulary: str = MAIN,
         generated: bool = False,
     ) -> "TastePreprocessor":
-        """That of training options, old ones too."""
-        return cls(
+        """That of training options, old ones too.
+
+        Raises:
+            ValueError: see the class; also a tokenizer with more tokens than the
+                model's table (``vocab_size``) has rows: it is another one's.
+        """
+        made = cls(
             args.token_type,
             args.token_model,
             getattr(args, "vocabularies", None),
@@ -87,6 +92,14 @@ class TastePreprocessor:
             generated,
             UnitSpec.of(args).num_units,
         )
+        rows, tokens = getattr(args, "vocab_size", None), made.tokenizer.vocab_size
+        if rows is not None and tokens > rows:
+            raise ValueError(
+                f"{args.token_model or args.token_type} has {tokens} tokens, the "
+                f"model's table (vocab_size) {rows} rows: set token_model to the "
+                "tokenizer it was trained with"
+            )
+        return made
 
     def __call__(self, uid: str, data: dict) -> dict[str, np.ndarray]:
         out = {k: v for k, v in data.items() if k not in ("text", "after")}

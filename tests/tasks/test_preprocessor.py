@@ -42,6 +42,16 @@ def test_bad_utterances_are_named(change, message):
         PREPROCESS("u", {**GOOD, **change})
 
 
+def test_a_tokenizer_with_more_tokens_than_the_table_is_refused():
+    from argparse import Namespace
+
+    conf = {"token_type": "whisper", "token_model": "en", "num_units": 8}
+    TastePreprocessor.of(Namespace(**conf, vocab_size=51864))
+    TastePreprocessor.of(Namespace(**conf, vocab_size=51904))  # a padded table
+    with pytest.raises(ValueError, match=r"en has 51864 tokens, the .* 300 rows"):
+        TastePreprocessor.of(Namespace(**conf, vocab_size=300))
+
+
 def test_taslm_codes_become_rows_and_must_fit_the_words():
     preprocess = TastePreprocessor("whisper", spec=TasteSpec(2, 8))
     data = {"text": "red lamps", "taste": np.arange(4, dtype=np.int32)}

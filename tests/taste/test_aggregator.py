@@ -153,6 +153,23 @@ def test_init_from_takes_the_first_layers(whisper):
         build(init_from=folder + "/nothing")
 
 
+def test_another_vocabulary_and_width(whisper):
+    """A new token table on Whisper's layers, and vectors of the decoder's width."""
+    model, folder = whisper
+    conf = {"key_size": 16, "value_size": 16, "vocab_size": 31}
+    with pytest.raises(ValueError, match="init_tokens: false for another vocabulary"):
+        build(init_from=folder, **conf)
+    aggregator = build(init_from=folder, init_tokens=False, projected_size=6, **conf)
+    layer = model.decoder.layers[0]
+    assert torch.equal(aggregator.layers[0].fc1.weight, layer.fc1.weight)
+    assert aggregator.embed_tokens.weight.shape == (31, 16)
+    text, lengths, frames = batch(16, 16)
+    hidden = aggregator(text, lengths, frames).hidden
+    assert hidden.shape == (2, 5, 6) and aggregator.output_size == 6
+    before, _ = aggregator.decode(text, lengths, frames)
+    torch.testing.assert_close(hidden, aggregator.projection(before))
+
+
 def test_gradients_reach_everything():
     aggregator = build(dropout=0.1).train()
     text, lengths, frames = batch()
