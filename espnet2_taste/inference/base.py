@@ -104,7 +104,7 @@ class Inference(ABC):
         """The arrays that a program gave of an utterance, none reshaped or cast to fit.
 
         Args:
-            item: ``text`` (str); perhaps ``speech`` (N,), ``taste`` (S, R) integers,
+            item: perhaps ``text`` (str), ``speech`` (N,), ``taste`` (S, R) integers,
                 ``latents`` (S, D) and ``spk_emb`` (S,) floats, numpy or torch; others
                 are passed on.
 
@@ -113,8 +113,9 @@ class Inference(ABC):
                 another model made.
         """
         item = dict(item)
-        if not isinstance(item["text"], str):
-            raise ValueError(f"text must be a str, not {type(item['text']).__name__}")
+        text = item.get("text", "")
+        if not isinstance(text, str):
+            raise ValueError(f"text must be a str, not {type(text).__name__}")
         if "speech" in item:
             item["speech"] = as_speech(item["speech"])
             if not len(item["speech"]):

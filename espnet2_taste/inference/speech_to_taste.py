@@ -1,5 +1,6 @@
 """Speech and its transcript -> TASTE codes, a row per word or token (sec. 2.1)."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class TasteTokens:
         attention: (W, F) aggregator attention over encoder frames, mean over a word's
             tokens; None unless asked for.
         duration: seconds of speech.
+        confidence: probability of each token of a transcript that the model made
+            itself; None where the text was given.
     """
 
     words: list[str]
@@ -29,6 +32,7 @@ class TasteTokens:
     codes: torch.Tensor
     attention: torch.Tensor | None
     duration: float
+    confidence: list[float] | None = None
 
     def save_attention(self, path: Path) -> None:
         """Write (W, F) float16 attention, the words and the frames' shift (seconds)."""
@@ -57,7 +61,7 @@ class SpeechToTaste(TasteInference):
     def batch_tokenize(
         self,
         speech: list[np.ndarray],
-        text: list[str],
+        text: list[str] | None,
         need_attention: bool = False,
         names: list[str] | None = None,
         sample_rate: int | None = None,
@@ -66,7 +70,8 @@ class SpeechToTaste(TasteInference):
 
         Args:
             speech: mono waveforms at ``self.sample_rate``.
-            text: their transcripts.
+            text: their transcripts; None: what the model itself hears, see
+                :meth:`transcribe`. Where that is nothing there are no codes.
             need_attention: also return the aggregator's attention.
             names: utterance ids for error messages.
             sample_rate: of ``speech``, to be sure; None: it is what it should be.
@@ -79,7 +84,9 @@ class SpeechToTaste(TasteInference):
                 f"speech has {sample_rate} Hz, the tokenizer takes {self.sample_rate} "
                 "Hz: resample it"
             )
-        names = names or [str(i) for i in range(len(text))]
+        names = names or [str(i) for i in range(len(speech))]
+        if text is None:
+            return self._tokenize_heard(speech, need_attention, names)
         check_counts(speech=speech, text=text, names=names)
         pairs = zip(speech, text, strict=True)
         items = [{"speech": wav, "text": words} for wav, words in pairs]
@@ -111,14 +118,66 @@ class SpeechToTaste(TasteInference):
             out.append(TasteTokens(words, segments, rows, attention[i], seconds))
         return out
 
+    @torch.inference_mode()
+    def transcribe(
+        self, speech: list[np.ndarray], names: list[str] | None = None
+    ) -> list[tuple[str, list[float]]]:
+        """Text of each waveform by the CTC head on the encoder, greedily.
+
+        Args:
+            speech: mono waveforms at ``self.sample_rate``.
+            names: utterance ids for error messages.
+
+        Returns:
+            text ("" where nothing is said) and the probability of each of its tokens.
+
+        Raises:
+            ValueError: the model has no such head, or on a bad waveform.
+        """
+        if self.model.ctc_loss is None:
+            raise ValueError(
+                "this model has no CTC head (model_conf ctc_weight): give the text"
+            )
+        tokenizer = self.preprocess.tokenizers[self.model.views["ctc"]]
+        batch = self.batch([{"speech": wav} for wav in speech], names)
+        feats = self.model.extract_feats(batch["speech"], batch["speech_lengths"])
+        encoded = self.model.encoder(*feats)
+        paths = self.model.ctc_loss.transcribe(encoded.keys, encoded.lengths)
+        return [(tokenizer.decode(ids), sure) for ids, sure in paths]
+
+    def _tokenize_heard(self, speech, need_attention, names) -> list[TasteTokens]:
+        """Codes of what :meth:`transcribe` hears."""
+        if not speech:
+            return []
+        heard = self.transcribe(speech, names)
+        some = [i for i, (text, _) in enumerate(heard) if text]
+        found = self.batch_tokenize(
+            [speech[i] for i in some],
+            [heard[i][0] for i in some],
+            need_attention,
+            [names[i] for i in some],
+        )
+        tokens = dict(zip(some, found, strict=True))
+        for i in set(range(len(speech))) - tokens.keys():
+            logging.warning("%s: no speech was heard; no codes", names[i])
+            none = torch.zeros(0, self.model.quantizer.num_codebooks, dtype=torch.long)
+            seconds = len(speech[i]) / self.sample_rate
+            tokens[i] = TasteTokens([], [], none, None, seconds)
+        for i, (_, sure) in enumerate(heard):
+            tokens[i].confidence = sure
+        return [tokens[i] for i in range(len(speech))]
+
     def __call__(
         self,
         speech: np.ndarray,
-        text: str,
+        text: str | None = None,
         need_attention: bool = False,
         sample_rate: int | None = None,
     ) -> TasteTokens:
         """Tokenise one utterance; see :meth:`batch_tokenize`."""
         return self.batch_tokenize(
-            [speech], [text], need_attention, sample_rate=sample_rate
+            [speech],
+            None if text is None else [text],
+            need_attention,
+            sample_rate=sample_rate,
         )[0]

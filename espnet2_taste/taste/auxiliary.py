@@ -101,6 +101,30 @@ class EncoderCTCLoss(torch.nn.Module):
             zero_infinity=True,
         )
 
+    @torch.inference_mode()
+    def transcribe(
+        self, keys: torch.Tensor, key_lengths: torch.Tensor
+    ) -> list[tuple[list[int], list[float]]]:
+        """The best path of each item: its tokens, and how sure each of them is.
+
+        Memory does not grow with the batch: one item's frames have logits at a time.
+
+        Args:
+            keys: (B, F, key_size); key_lengths: (B,) frames.
+
+        Returns:
+            for each item the token ids, and the mean probability of each token over
+            the frames it was found in; both empty where nothing is said.
+        """
+        blank, found = self.head.out_features - 1, []
+        for frames, length in zip(keys, key_lengths.tolist(), strict=True):
+            probs, path = self.head(frames[:length]).float().softmax(-1).max(-1)
+            path, runs = path.unique_consecutive(return_counts=True)
+            sure = torch.stack([run.mean() for run in probs.split(runs.tolist())])
+            said = path != blank
+            found.append((path[said].tolist(), sure[said].tolist()))
+        return found
+
 
 def unit_accuracy(
     logits: torch.Tensor, targets: torch.Tensor, num_units: int, top: int = 5
