@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-    from espnet2_taste.io.arks import first_array, read_arks, read_codes
+    from espnet2_taste.io.arks import Codes, first_array, read_arks
     from espnet2_taste.io.audio import read_audio, write_wav
     from espnet2_taste.io.file_names import file_name
     from espnet2_taste.io.shards import Shard
@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> None:
         )
         if args.taste:
             books = max(synthesizer.model.quantizer.num_codebooks, 1)
-            arks["codes"] = read_codes(args.taste, books, wanted)
+            arks["codes"] = Codes(args.taste, books, wanted)
         shard.files[UnitSpec.FILE] = synthesizer.unit_spec.text()
         words = synthesizer.preprocess.segmenter.words
         order = {key: len(words(texts[key])) for key in wanted}
