@@ -145,12 +145,13 @@ class StreamMemory:
         self.step: Step | None = None
         self._filled = [0] * count  # positions in the buffers
         self._shifts: list[tuple[int, int]] = []  # rows of the step, positions
+        self._index: dict[str, torch.Tensor] = {}  # of the step, on the device
         self._tails: dict[Hashable, torch.Tensor] = {}
         self._pairs: dict[Hashable, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def begin(self, step: Step) -> None:
         """Tell what the layers compute next; positions no longer seen are dropped."""
-        self.step = step
+        self.step, self._index = step, {}
         filled = [self._filled[row] for row in step.rows]
         pairs = zip(step.rows, filled, step.starts, strict=True)
         self._shifts = [(row, full - start) for row, full, start in pairs]
@@ -191,8 +192,8 @@ class StreamMemory:
             for buffer, new in zip(pair, (key, value), strict=True):
                 buffer.narrow(2, self.step.starts[0], self.step.size).copy_(new)
             return tuple(buffer.narrow(2, 0, total) for buffer in pair)
-        index = torch.tensor(self.step.rows, device=key.device)
-        place = torch.tensor(self.step.starts, device=key.device)[:, None]
+        index = self._on_device("rows", key.device)
+        place = self._on_device("starts", key.device)[:, None]
         place = place + torch.arange(self.step.size, device=key.device)
         for buffer, new in zip(pair, (key, value), strict=True):
             buffer[index[:, None], :, place] = new.transpose(1, 2)
@@ -223,7 +224,13 @@ class StreamMemory:
         """Rows of the step; None: all."""
         if len(self.step.rows) == self.count:
             return None
-        return torch.tensor(self.step.rows, device=device)
+        return self._on_device("rows", device)
+
+    def _on_device(self, name: str, device: torch.device) -> torch.Tensor:
+        """``rows`` or ``starts`` of the step, uploaded once for all layers."""
+        if name not in self._index:
+            self._index[name] = torch.tensor(getattr(self.step, name), device=device)
+        return self._index[name]
 
 
 class CausalConv(torch.nn.Conv1d):

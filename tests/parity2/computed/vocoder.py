@@ -224,7 +224,7 @@ def hift(folder) -> dict:
         "ups1": Result(calls["ups1"][0][1], tolerance=HALF),
         "ups2": Result(calls["ups2"][0][1], tolerance=HALF),
         "cached.source": cached[:, None],
-        "cached.wav": model.decode(mel, cached),
+        "cached.wav": Result(model.decode(mel, cached), tolerance=WAVEFORM),
     }
 
 
