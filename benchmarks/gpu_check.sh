@@ -60,6 +60,7 @@ precision	75	${run} --config ${config} --only precision --output \${work}/precis
 training	100	${run} --config ${config} --only training --output \${work}/training.json
 resume	120	OMP_NUM_THREADS=2 ${pytest}${workers} ${resume}
 realtime	100	${run} --config ${config} --only realtime --output \${work}/realtime.json
+streaming	75	${run} --config ${config} --only streaming --output \${work}/streaming.json
 fit	120	${run} --config ${config} --only fit --seconds \$((limit > 60 ? limit - 40 : limit / 2)) --output \${work}/fit.json
 PLAN
 }

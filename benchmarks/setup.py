@@ -82,6 +82,25 @@ class Setup:
         model = self._random(lambda conf: VoiceGenerator(**conf), self.conf["vocoder"])
         return CosyVoiceVocoder(model)
 
+    @cached_property
+    def streaming(self):
+        """The speech decoder and the vocoder that stream."""
+        from espnet2_taste.nn.fusion import WeightedSumFusion
+        from espnet2_taste.taste.speech_decoder.interleaved_lm import (
+            InterleavedLMDecoder,
+        )
+        from espnet2_taste.vocoder.cosyvoice2.generator import VoiceGenerator2
+        from espnet2_taste.vocoder.cosyvoice2.vocoder import CosyVoice2Vocoder
+
+        def make(part: type):
+            return lambda conf: part(**conf)
+
+        conf = self.conf["streaming"]
+        decoder_conf = conf["decoder_conf"] | {"fusion": WeightedSumFusion}
+        decoder = self._random(make(InterleavedLMDecoder), decoder_conf)
+        model = self._random(make(VoiceGenerator2), conf["vocoder"])
+        return decoder, CosyVoice2Vocoder(model)
+
     def stage(self, name: str, attention: str):
         """The tokenizer in a sub-stage of its training, as ESPnet's trainer gets it."""
         conf = self.conf["stages"][name]

@@ -196,6 +196,30 @@ def streamed(**changes):
     return case
 
 
+def word_streams(device: str, size: int):
+    """Units of three utterances word by word, one of them late."""
+    from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+    from espnet2_taste.taste.speech_decoder.streams import Piece
+
+    options = {"speech_decoder_conf": WORD_SYNCHRONOUS | {"max_units_per_word": size}}
+    model = build("taste", device, speech_decoder="word_synchronous", **options)
+    data = batch(device, 3)
+    text = model.view(data, "speech_decoder")
+    audio = model.codes_to_embeddings(data["taste"], text)
+    rows = zip(text.ids[:, :3], text.word_ids[:, :3], audio[:, :3], strict=True)
+    first, second, third = (Piece(*row) for row in rows)
+
+    def call() -> torch.Tensor:
+        streams = model.speech_decoder.open_streams(
+            data["spk_emb"], Sampling(top_k=5, seed=0), [1, 2, 3]
+        )
+        made = streams.push([first, second, None], [False, True, False])
+        made += streams.push([first, None, third])
+        return torch.cat(made + streams.finish())
+
+    return call
+
+
 def continuation(mode: str = "audio", **changes):
     """A case: ``size`` more words of three prompts, sampled."""
     from espnet2_taste.taslm.generation import Prompt, generate
@@ -387,6 +411,7 @@ INFERENCE = {
     "likelihood": likelihood,
     "cosyvoice": cosyvoice,
     "cosyvoice2": cosyvoice2_streams,
+    "word_synchronous-stream": word_streams,
     "xvector": speaker,
     "world_vq": world_units,
 }

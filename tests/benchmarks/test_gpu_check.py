@@ -13,7 +13,7 @@ from benchmarks.imports import import_all
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks/gpu_check.sh"
 STEPS = ["imports", "tests", "tiny", "parity", "precision", "training", "resume"]
-STEPS += ["realtime", "fit"]
+STEPS += ["realtime", "streaming", "fit"]
 
 
 def check(output, *options):
@@ -36,7 +36,9 @@ def test_all_steps_on_a_cpu(tmp_path):
     assert status == 0, "\n".join(lines)
     assert [step["name"] for step in results["steps"]] == STEPS
     assert {step["status"] for step in results["steps"]} == {"ok"}
-    assert list(results["rows"]) == ["precision", "training", "realtime", "fit"]
+    assert list(results["rows"]) == [
+        *("precision", "training", "realtime", "streaming", "fit")
+    ]
     assert {"CPU", "torch", "espnet"} <= results["machine"].keys()
     assert any(line.startswith("| rvq, sdpa, batch of 2 |") for line in lines)
     assert " passed" in next(line for line in lines if line.startswith("parity "))

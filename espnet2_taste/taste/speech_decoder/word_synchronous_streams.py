@@ -80,12 +80,13 @@ class WordSynchronousStreams(DecoderStreams):
 
     def _encode(self, pieces: list[Piece | None]) -> None:
         """Contexts of new words, and what the words before them see of them."""
-        decoder, empty = self.decoder, torch.zeros(0, dtype=torch.long)
+        decoder = self.decoder
+        empty = torch.zeros(0, dtype=torch.long, device=self.device)
         counts = [piece.num_words if piece else 0 for piece in pieces]
-        ids = [piece.ids if piece else empty for piece in pieces]
-        words = [piece.word_ids if piece else empty for piece in pieces]
+        ids = [p.ids.to(empty.device) if p else empty for p in pieces]
+        words = [p.word_ids.to(empty.device) if p else empty for p in pieces]
         lengths = torch.tensor([len(item) for item in ids], device=self.device)
-        ids, words = (pad_sequence(x, True).to(self.device) for x in (ids, words))
+        ids, words = (pad_sequence(x, True) for x in (ids, words))
         layout = (words, lengths, max(counts))
         text = pool_segments(decoder.text_embedding(ids), *layout)
         vectors = [piece.audio for piece in pieces if piece]
