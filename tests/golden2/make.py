@@ -3,6 +3,7 @@
 Our own results for a tiny CosyVoice-2 vocoder with random weights, in the format that
 tests/parity2 reads; every size differs from the public code's fixtures. To be made
 again only when a result changes on purpose, after tests/parity2 has passed on those.
+Then make_lm.py.
 """
 
 import argparse

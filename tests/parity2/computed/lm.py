@@ -29,9 +29,8 @@ from espnet2_taste.text.view import TextView
 CASES = ("uni", "bi", "seeded", "bi_2_5")
 
 
-def decoder(folder, mix_ratio: list[int]) -> InterleavedLMDecoder:
-    """The fixture's model; its fusion is not in the fixture and not used."""
-    sizes = folder.config["lm"]
+def build(sizes: dict, mix_ratio: list[int]) -> InterleavedLMDecoder:
+    """A decoder of a fixture's sizes."""
     config = {
         "model_type": "qwen2",
         "hidden_size": sizes["hidden"],
@@ -42,7 +41,7 @@ def decoder(folder, mix_ratio: list[int]) -> InterleavedLMDecoder:
         "rope_theta": 1e6,
         "rms_norm_eps": 1e-6,
     }
-    made = InterleavedLMDecoder(
+    return InterleavedLMDecoder(
         sizes["vocab"],
         sizes["hidden"],
         sizes["units"],
@@ -51,6 +50,11 @@ def decoder(folder, mix_ratio: list[int]) -> InterleavedLMDecoder:
         {"config": config},
         mix_ratio=mix_ratio,
     )
+
+
+def decoder(folder, mix_ratio: list[int]) -> InterleavedLMDecoder:
+    """The fixture's model; its fusion is not in the fixture and not used."""
+    made = build(folder.config["lm"], mix_ratio)
     state = folder.weights_of("l_lm_model")
     state = {to_ours(LLM, name): tensor for name, tensor in state.items()}
     absent, extra = made.load_state_dict(state, strict=False)
