@@ -31,6 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--output_dir", type=Path, required=True, help="is replaced when all is read")
     cleaners = "; ".join(f"{name}: {what}" for name, what in TEXT_CLEANERS.items())
     add("--cleaner", default="none", choices=list(TEXT_CLEANERS), help=cleaners)
+    add("--no_text", action="store_true", help="text may lack: bin.transcribe follows")
     add("--num_utts", type=positive, help="at most so many, chosen at random")
     add(
         "--max_hours",
@@ -61,6 +62,7 @@ def main(args: argparse.Namespace) -> None:
     if not Path(args.root).exists():
         raise FileNotFoundError(f"--root {args.root} is not there")
     corpus = reader(**args.layout_conf)
+    corpus.text_optional = args.no_text
     summary = prepare(
         corpus,
         Path(args.root),

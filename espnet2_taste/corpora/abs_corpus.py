@@ -73,7 +73,10 @@ class AbsCorpus(ABC):
     Attributes:
         skip: call it with the reason and the name of what is left out.
         note: likewise, of what is kept but was changed or is doubtful.
+        text_optional: utterances without text are wanted, too: a recogniser follows.
     """
+
+    text_optional = False
 
     #: What the root folder must hold, for messages and ``--help``.
     files: str

@@ -96,7 +96,7 @@ class Folder(AbsCorpus):
 
     def kaldi(self, root: Path) -> Iterator[Utterance]:
         """A Kaldi directory."""
-        if not (root / "text").is_file():
+        if not (root / "text").is_file() and not self.text_optional:
             raise self.missing(root, "no text beside wav.scp")
         wavs = read_table(root / "wav.scp")
         text = dict(self.pairs(root / "text"))
@@ -115,14 +115,15 @@ class Folder(AbsCorpus):
                     continue
                 recording = span.recording
             entry = wavs.get(recording, "")
-            if name not in text:
+            if name not in text and not self.text_optional:
                 self.skip(NO_TEXT, name)
             elif not entry:
                 self.skip(NO_AUDIO, name)
             else:
                 seconds = span.end - span.start if span and span.end else None
                 speaker = speakers.get(name, "")
-                yield Utterance(name, entry, text[name], speaker, seconds, span)
+                said = text.get(name, "")
+                yield Utterance(name, entry, said, speaker, seconds, span)
 
     def pairs(self, path: Path) -> Iterator[tuple[str, str]]:
         for line in self.read_lines(path) if path.is_file() else ():
@@ -136,7 +137,7 @@ class Folder(AbsCorpus):
             audio = self.locate(path.parent, file)
             if not file or audio is None:
                 self.skip(NO_AUDIO, file or f"{path.name}: row {number}")
-            elif not text.strip():
+            elif not text.strip() and not self.text_optional:
                 self.skip(NO_TEXT, file)
             elif self.good_audio(audio):
                 name = os.path.splitext(file)[0] if audio.suffix in file else file
@@ -208,12 +209,13 @@ class Folder(AbsCorpus):
                 self.skip(f"{ending} is not read: convert it with ffmpeg", path)
             elif ending.lower() in AUDIO_ENDINGS and not name.startswith("."):
                 text = texts.pop(stem, None)
-                if text is None:
+                if text is None and not self.text_optional:
                     self.skip(NO_TEXT, path)
                 elif self.good_audio(path):
                     key = path.relative_to(root).with_suffix("").as_posix()
                     speaker = _first_folder(path, root)
-                    yield Utterance(key, str(path), self.read_text(text), speaker)
+                    said = "" if text is None else self.read_text(text)
+                    yield Utterance(key, str(path), said, speaker)
         for stem, path in sorted(texts.items()):
             if not stem.endswith(".normalized") and not stem.endswith(".original"):
                 self.skip(NO_AUDIO, path)

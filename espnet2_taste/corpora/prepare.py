@@ -79,8 +79,8 @@ def _items(
     for utterance in utterances:
         given, name = utterance.name, tidy_name(utterance.name)
         text = tidy_text(utterance.text)
-        problem = _problem(utterance, name, text)
-        if not problem:
+        problem = _problem(utterance, name, text or corpus.text_optional)
+        if not problem and text:
             text = clean(text)
             problem = "" if text else "nothing is left of the text by the cleaner"
         if problem:
@@ -93,8 +93,8 @@ def _items(
         yield name, speaker, utterance.seconds, utterance.audio, text, utterance.span
 
 
-def _problem(utterance: Utterance, name: str, text: str) -> str:
-    """Why an utterance cannot be used; "": it can."""
+def _problem(utterance: Utterance, name: str, text: str | bool) -> str:
+    """Why an utterance cannot be used; "": it can. ``text`` True: it may have none."""
     if not name:
         return "no id"
     if not text:

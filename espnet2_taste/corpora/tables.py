@@ -48,7 +48,7 @@ class Summary:
             raise ValueError(f"{what}: no utterance is left (dropped: {dropped or 0})")
         if self.hours < 0 or (self.timed and not self.hours):
             raise ValueError(f"{what}: {self.timed} utterances have {self.hours} hours")
-        if self.timed:
+        if self.timed_characters:
             rate = self.timed_characters / (self.hours * 3600)
             if not RATES[0] <= rate <= RATES[1]:
                 raise ValueError(
@@ -86,7 +86,8 @@ def write_tables(items: Iterable[Item], folder: Path) -> Summary:
             spans.add(span is not None)
             cut = Segment(*span) if span else Segment(name, 0.0, None, None)
             recording = tidy_name(cut.recording)
-            text_table(f"{name} {text}")
+            if text:
+                text_table(f"{name} {text}")
             utt2spk(f"{name} {speaker}")
             end = -1.0 if cut.end is None else cut.end
             channel = "" if cut.channel is None else f" {cut.channel}"
@@ -97,6 +98,8 @@ def write_tables(items: Iterable[Item], folder: Path) -> Summary:
         raise ValueError("some utterances are parts of recordings, and some are whole")
     if spans != {True}:
         (folder / "segments").unlink()
+    if not summary.characters:
+        (folder / "text").unlink()
     if summary.timed < summary.utterances:
         (folder / "utt2dur").unlink()
     summary.speakers = _group(speakers, folder / "spk2utt")

@@ -5,6 +5,7 @@ import json
 import fake_corpora
 import pytest
 
+from espnet2_taste.bin.prepare_corpus import main as prepare_corpus
 from espnet2_taste.io.audio import load_audio
 from espnet2_taste.io.tables import read_table
 
@@ -16,6 +17,23 @@ def test_text_files(tmp_path, prepare):
     assert set(found.speakers.values()) == {"speaker0", "speaker1"}
     for key, entry in found.wavs.items():
         assert len(load_audio(entry, key)[0]) > 10000
+
+
+def test_speech_alone(tmp_path):
+    """With ``--no_text``, what has no text is kept: a recogniser follows."""
+    root = fake_corpora.own(tmp_path / "own", 4)
+    (root / "speaker1/take 3.txt").unlink()
+    (tmp_path / "kaldi").mkdir()
+    fake_corpora.write_audio(tmp_path / "mute/b.wav", 0.3)
+    (tmp_path / "kaldi/wav.scp").write_text(f"u1 {tmp_path}/mute/b.wav\n")
+    for name, texts in (("own", 3), ("mute", 0), ("kaldi", 0)):
+        out = tmp_path / "data" / name
+        options = ["--layout", "folder", "--root", str(tmp_path / name), "--parts"]
+        prepare_corpus([*options, "all", "--output_dir", str(out), "--no_text"])
+        assert len(read_table(out / "utt2spk")) == (4 if name == "own" else 1)
+        assert (out / "text").is_file() == bool(texts)
+        if texts:
+            assert len(read_table(out / "text")) == texts
 
 
 def test_parts_by_digest(tmp_path, prepare):

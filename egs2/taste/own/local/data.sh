@@ -8,6 +8,7 @@ train_part=train   # Its parts; folder: divided by a digest of the id, if there 
 dev_part=dev       # Likewise.
 test_part="test"   # Likewise.
 cleaner=none       # Text: as it is; lower; whisper_en.
+no_text=false      # true: recordings without text are taken, too (./run.sh --transcripts asr).
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: your recordings (OWN in db.sh) into data/."
 
@@ -17,6 +18,7 @@ help_message="Usage: $0 [options]: your recordings (OWN in db.sh) into data/."
 
 options=()
 for option in ${layout_conf}; do options+=(--layout_conf "${option}"); done
+if "${no_text}"; then options+=(--no_text); fi
 prepare() { # <set> <parts>
     # shellcheck disable=SC2086
     python3 -m espnet2_taste.bin.prepare_corpus --layout "${layout}" --root "${OWN:-}" --output_dir "data/$1" \
