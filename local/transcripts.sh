@@ -14,18 +14,24 @@ heard() {
     [ "${how}" = asr ]
 }
 split_long() { "${python}" -m espnet2_taste.bin.split_long "$1" "$2" --max_wav_duration "${max_wav_duration}"; }
-transcribe() { # <set> <folder of its audio>: only what has no text, unless all is heard
-    local all=()
-    if heard "$1"; then all=(--overwrite); fi
-    # shellcheck disable=SC2086
-    sharded "${dumpdir}/transcripts/$1" "$2/wav.scp" "${python}" -m espnet2_taste.bin.transcribe --data_dir "$2" \
-        "${recogniser[@]}" ${grammar:+--grammar "${grammar}"} --device "${device}" "${all[@]}" ${transcripts_args}
-    datadir merge "${dumpdir}/transcripts/$1" "${dumpdir}/transcripts/$1"
+# hearing <set>: options of bin.transcribe: only what has no text, unless all is heard
+hearing() {
+    if heard "$1"; then echo --overwrite; fi
+    echo "${transcripts_args}"
 }
-take_transcripts() { # <set> <folder of its audio>
-    local all=()
-    if ! limited "$1"; then all=(--keep_all); fi
-    # shellcheck disable=SC2086
-    "${python}" -m espnet2_taste.bin.take_transcripts --data_dir "$2" --transcripts "${dumpdir}/transcripts/$1" \
-        --output_dir "${org}/$1" "${all[@]}" ${transcripts_filter}
+# taking <set>: options of bin.take_transcripts; words are compared as in stage 9
+taking() {
+    if ! limited "$1"; then echo --keep_all; fi
+    if [[ "${score_args}" =~ --cleaner[\ =]+([a-z_]+) ]]; then echo "--wer_cleaner ${BASH_REMATCH[1]}"; fi
+    echo "${transcripts_filter}"
+}
+transcribe() { # <set> <folder of its audio> <options...>
+    local dir=${dumpdir}/transcripts/$1
+    sharded "${dir}" "$2/wav.scp" "${python}" -m espnet2_taste.bin.transcribe --data_dir "$2" \
+        --device "${device}" "${@:3}"
+    datadir merge "${dir}" "${dir}"
+}
+take_transcripts() { # <set> <folder of its audio> <options...>
+    "${python}" -m espnet2_taste.bin.take_transcripts --data_dir "$2" \
+        --transcripts "${dumpdir}/transcripts/$1" --output_dir "${org}/$1" "${@:3}"
 }

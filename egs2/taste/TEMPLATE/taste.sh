@@ -54,14 +54,15 @@ stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and repor
             "${python}" -m espnet2_taste.bin.format_wav "${source}" "${audio}" \
             --fs "${fs}" --audio_format "${audio_format}" --nj "${nj}" "${limits[@]}"
         [ "${audio}" != "${org}/${set}" ] || continue
-        # shellcheck disable=SC2086
+        # shellcheck disable=SC2046,SC2086
         run_step "${dumpdir}/transcripts/${set}/.done" \
             "${audio}/wav.scp $(there "${audio}/text" ${grammar} ${score_asr_model})" \
-            "${dumpdir}/transcripts/${set}/text" transcribe "${set}" "${audio}" ${transcripts_args} "${recogniser[@]}" \
-            "$(heard "${set}" && echo all)"
-        # shellcheck disable=SC2086
-        run_step "${dumpdir}/transcripts/${set}/.done_text" "${audio}/wav.scp ${audio}/utt2spk $(there "${audio}/text") ${dumpdir}/transcripts/${set}/text" \
-            "${org}/${set}/wav.scp $(tables "${org}/${set}")" take_transcripts "${set}" "${audio}" "$(limited "${set}" || echo all)" ${transcripts_filter}
+            "${dumpdir}/transcripts/${set}/text" transcribe "${set}" "${audio}" \
+            "${recogniser[@]}" ${grammar:+--grammar "${grammar}"} $(hearing "${set}")
+        # shellcheck disable=SC2046
+        run_step "${dumpdir}/transcripts/${set}/.done_text" \
+            "${audio}/wav.scp ${audio}/utt2spk $(there "${audio}/text") ${dumpdir}/transcripts/${set}/text" \
+            "${org}/${set}/wav.scp $(tables "${org}/${set}")" take_transcripts "${set}" "${audio}" $(taking "${set}")
     done
 }
 tables() { echo "$1/text $1/utt2spk $1/utt2num_samples"; } # <folder>
