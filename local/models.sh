@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2154
 # What trained models make of a data folder, in inference_nj jobs (stages 3, 6 and 8);
+# the rows of the tables (stage 6);
 # training of units and speaker encoder.
 
 # tokenize <dir> <data dir> <bin.tokenize args...>: its TASTE codes
@@ -23,6 +24,34 @@ generate() {
         --data_dir "$2" --taste "$3" --seed "$4" --config "${taslm_inference_config}" \
         --device "${device}" "${@:5}" ${taslm_inference_args}
     datadir merge "$1" "$1"
+}
+
+# said <row key> <set> <experiment> <bin.synthesize args...>
+said() {
+    local dir model=(--train_config "$3/config.yaml" --model_file "$3/${taste_model}") file=$3/${taste_model} codes_file=""
+    dir=$(row_dir "$1" "$2")
+    if [ "$3" = "${taste_exp}" ]; then
+        model=("${taste[@]}") file=${taste_file} codes_file=${codes}/$2/taste.scp
+    fi
+    run_step "${dir}/.done" "$(row_inputs "$2") ${file} ${codes_file}" "${dir}/wav.scp ${dir}/units.scp" \
+        synthesize "${dir}" "${raw}/$2" "${model[@]}" --seed "${1#*:}" "${@:4}"
+}
+row_inputs() { echo "${raw}/$1/text ${raw}/$1/units.scp ${raw}/$1/spk_emb.scp ${vocoder_file}"; } # <set>
+row_experiment() { # <name>: of --rows <name>=<experiment>
+    local item
+    for item in ${rows}; do if [ "${item%%=*}" = "$1" ]; then echo "${item#*=}"; fi; done
+}
+row() { # <row key> <set>
+    case ${1%:*} in
+        copy) run_step "${decode}/copy/$2/.done" "$(row_inputs "$2")" "${decode}/copy/$2/wav.scp" \
+            synthesize "${decode}/copy/$2" "${raw}/$2" --condition units --batch_size 16 ;;
+        text_only) said "$1" "$2" "${baseline_exp}" --condition text ;;
+        no_vq) said "$1" "$2" "${no_vq_exp}" --condition speech ;;
+        taste) said "$1" "$2" "${taste_exp}" --condition codes --taste "${codes}/$2/taste.scp" ;;
+        *) # shellcheck disable=SC2046
+            said "$1" "$2" "$(row_experiment "${1%:*}")" --condition speech \
+                $([[ "${1%:*}" != *_stream ]] || echo --stream) ;;
+    esac
 }
 
 # taken_over <table> <set> <dir>: what the corpus brings need not be extracted

@@ -263,29 +263,6 @@ stage_5() { # text-only, without quantiser, with quantiser; and the baseline
     log "${text_only_exp} ${no_vq_exp} ${taste_exp} ${baseline_exp}: see images/ (curves), att_ws/ (attention)"
 }
 
-# said <row key> <set> <experiment> <bin.synthesize args...>
-said() {
-    local dir model=(--train_config "$3/config.yaml" --model_file "$3/${taste_model}") file=$3/${taste_model} codes_file=""
-    dir=$(row_dir "$1" "$2")
-    if [ "$3" = "${taste_exp}" ]; then
-        model=("${taste[@]}") file=${taste_file} codes_file=${codes}/$2/taste.scp
-    fi
-    run_step "${dir}/.done" "$(row_inputs "$2") ${file} ${codes_file}" "${dir}/wav.scp ${dir}/units.scp" \
-        synthesize "${dir}" "${raw}/$2" "${model[@]}" --seed "${1#*:}" "${@:4}"
-}
-row_inputs() { echo "${raw}/$1/text ${raw}/$1/units.scp ${raw}/$1/spk_emb.scp ${vocoder_file}"; } # <set>
-row() { # <row key> <set>
-    case ${1%:*} in
-        copy) run_step "${decode}/copy/$2/.done" "$(row_inputs "$2")" "${decode}/copy/$2/wav.scp" \
-            synthesize "${decode}/copy/$2" "${raw}/$2" --condition units --batch_size 16 ;;
-        text_only) said "$1" "$2" "${baseline_exp}" --condition text ;;
-        no_vq) said "$1" "$2" "${no_vq_exp}" --condition speech ;;
-        taste) said "$1" "$2" "${taste_exp}" --condition codes --taste "${codes}/$2/taste.scp" ;;
-        *) # shellcheck disable=SC2046
-            said "$1" "$2" "$(sed -E "s/(^|.* )${1%:*}=([^ ]+).*/\2/" <<< "${rows}")" --condition speech \
-                $([[ "${1%:*}" != *_stream ]] || echo --stream) ;;
-    esac
-}
 stage_6() { # codes of all sets; resynthesis of the test sets
     local set key attention
     if "${skip_train}" && "${skip_eval}"; then return; fi # nobody reads codes
