@@ -112,7 +112,9 @@ def works(setup: Setup) -> Iterator[tuple[str, Callable, tuple | None]]:
     exactly(decoder, amount)
     for case, batch in (("one utterance", 1), ("a batch", amount.batch)):
         cond = conditioning(setup, batch)
-        call = torch.no_grad()(partial(decoder.generate, cond, Sampling(top_k=25)))
+        call = torch.inference_mode()(
+            partial(decoder.generate, cond, Sampling(top_k=25))
+        )
         yield f"units of {case}", call, (decoder.llm, amount.units)
     flow = setup.vocoder.model.flow
     units = [torch.randint(flow.num_units, (amount.vocoder_units,))]
@@ -135,7 +137,7 @@ def _tokenise(setup: Setup, pad: bool) -> Callable:
     _pad(model, pad)
     text = model.view(batch, "aggregator")
     speech = batch["speech"], batch["speech_lengths"]
-    return torch.no_grad()(partial(model.run_tokenizer, *speech, text))
+    return torch.inference_mode()(partial(model.run_tokenizer, *speech, text))
 
 
 def _step(model: torch.nn.Module, batch: dict) -> Callable:
@@ -154,12 +156,12 @@ def _step(model: torch.nn.Module, batch: dict) -> Callable:
 
 def _continue(setup: Setup, words: int) -> Callable:
     """Greedily, one token a word."""
-    model = setup.taslm
+    model = setup.taslm.requires_grad_(False)  # the counter asks gradients of inputs
     vocabulary = vocabulary_of(model.lm.vocab_size, inner=0).to(setup.device)
     none = torch.zeros(1, 0, dtype=torch.long)
     prompt = Prompt("zero", TextView(none, torch.zeros(1, dtype=torch.long), none))
     options = SamplingOptions(max_words=words, end_symbol=False)
-    return torch.no_grad()(partial(generate, model, vocabulary, prompt, options))
+    return torch.inference_mode()(partial(generate, model, vocabulary, prompt, options))
 
 
 def _bytes(module: torch.nn.Module) -> int:

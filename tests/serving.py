@@ -12,6 +12,8 @@ def serving(answer: Callable[[BaseHTTPRequestHandler], None]):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            # A connection that is closed with unread data is reset, not ended.
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 answer(self)
             except OSError:  # the client has gone

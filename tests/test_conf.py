@@ -305,7 +305,7 @@ def test_taste_trains(name, decoder, tiny_data, tmp_path):
         }
     elif name == "rvq":
         conf["quantizer_conf"] |= TINY_QUANTIZER
-    elif name == "no_vq" and "codebook_dim" in conf["quantizer_conf"]:
+    elif "codebook_dim" in conf.get("quantizer_conf", {}):
         conf["quantizer_conf"]["codebook_dim"] = TINY_QUANTIZER["codebook_dim"]
     files = [
         (tiny_data / "wav.scp", "speech", "sound"),

@@ -30,7 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("data_dir", type=Path, help="Kaldi data directory")
     add("output_dir", type=Path, help="e.g. dump/raw/split/train")
-    limit = real(0, inf, above=True)
+    limit = real(0, 1e7, above=True)
     add("--max_wav_duration", type=limit, default=30.0, help="seconds of a piece")
     return parser
 

@@ -14,7 +14,6 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from math import inf
 from pathlib import Path
 
 from espnet2_taste.asr.transcript import NAMED, SUMMARY, TABLE, Transcript
@@ -44,9 +43,9 @@ def get_parser() -> argparse.ArgumentParser:
         help="drop nothing but what has no words (test sets)",
     )
     add("--language", default=limits.language, help="drop others, e.g. en")
-    longest = {"type": real(0, inf), "metavar": "X"}
+    longest = {"type": real(0, 1e6), "metavar": "X"}
     add("--max_wer", **longest, help="drop worse ones, 0.5 say; default: any")
-    add("--min_logprob", type=real(-inf, 0), metavar="X", help="default: any")
+    add("--min_logprob", type=real(-1e6, 0), metavar="X", help="default: any")
     for name in ("max_compression_ratio", "min_rate", "max_rate"):
         default = getattr(limits, name)
         what = "bytes per zlib's" if "ratio" in name else "characters per second"

@@ -285,6 +285,9 @@ def combine(folders: list[Path], target: Path) -> int:
     Raises:
         ValueError: an id in two of them, or only some have segments.
     """
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise ValueError(f"{folder} is named twice")
     parts = {folder: open_tables(folder, text=False) for folder in folders}
     shared = set.intersection(*map(set, parts.values()))
     with_segments = ["segments" in part for part in parts.values()]

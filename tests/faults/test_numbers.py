@@ -59,6 +59,8 @@ def test_numbers_of_commands(action):
     for text in BAD:
         if text in ("1e30", "9" * 30) and action.default == float("inf"):
             continue
+        if text in ("-1", "-0.5") and "logprob" in action.dest:
+            continue
         try:
             accepted.append(action.type(text))
         except argparse.ArgumentTypeError as error:

@@ -203,12 +203,19 @@ def test_form(name):
         "score.sh",
         "pack.sh",
         "utils",
-        "conf",
     ):
         assert (folder / link).is_symlink() and (folder / link).exists()
+    assert (folder / "conf").exists()  # a link, or a folder of its own
     known = (ROOT / "local/options.sh").read_text()
     asked = [word for line in lines for word in line.split() if word.startswith("--")]
-    inner = {"--cleaner", "--num_train", "--num_dev", "--num_test", "--prompt_words"}
+    inner = {
+        "--cleaner",
+        "--asr_conf",
+        "--num_train",
+        "--num_dev",
+        "--num_test",
+        "--prompt_words",
+    }
     for word in asked:
         option = word.strip('"').removeprefix("--")
         assert f"--{option}" in inner or f"\n{option}=" in known, word

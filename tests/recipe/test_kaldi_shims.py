@@ -106,7 +106,7 @@ def test_copy_and_combine(train, tmp_path):
     assert not (tmp_path / "all/utt2dur").exists()
     util("validate_data_dir.sh", tmp_path / "all")
     message = util("combine_data.sh", tmp_path / "no", train, train, fails=True)
-    assert "id a-1 appears twice" in message
+    assert f"{train} is named twice" in message
 
 
 def test_combine_segments(train, tmp_path):
