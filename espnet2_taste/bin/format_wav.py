@@ -99,19 +99,20 @@ class Conversion:
             audio_format=args.audio_format,
             limits=limits,
         )
-        done = sum(1 for _ in self.journal.read())
+        before = [len(part["results"]) for part in self.journal.read()]
+        done = sum(before)
         if done:
-            logging.info("%s: %d were done before", args.data_dir, done * PART)
+            logging.info("%s: %d were done before", args.data_dir, done)
         self.dropped.clear()
         jobs = list_jobs(args.data_dir, self.dropped, not args.no_text)
         parts = enumerate(_parts(jobs), 1)
         with process_pool(args.nj) as pool, self.journal:
-            left = islice(parts, done, None)
+            left = islice(parts, len(before), None)
             for results in map_in_order(pool, work, left, 2 * args.nj):
                 values = [list(astuple(result)) for result in results]
                 self.journal.append({"rows": {}, "results": values})
-                done += 1
-                logging.info("%s: %d converted", args.data_dir, done * PART)
+                done += len(values)
+                logging.info("%s: %d converted", args.data_dir, done)
 
     def finish(self) -> None:
         """All of it is in the tables."""

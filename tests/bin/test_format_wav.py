@@ -202,7 +202,8 @@ def test_no_rate(tmp_path, capsys, fs):
     assert f"{fs} is no sampling rate" in capsys.readouterr().err
 
 
-def test_what_was_converted_before_a_kill_stays(tmp_path, monkeypatch):
+def test_what_was_converted_before_a_kill_stays(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
     from espnet2_taste.bin import format_wav
     from espnet2_taste.io.journal import Journal
 
@@ -231,5 +232,7 @@ def test_what_was_converted_before_a_kill_stays(tmp_path, monkeypatch):
     assert validate(tmp_path / "out") == 6
     assert not list((tmp_path / "out").glob(".*"))
     said.unlink()
+    monkeypatch.setattr(format_wav, "PART", 4)
     main(command)  # nothing is known of a finished one: its step's mark is
     assert len(said.read_text().split()) == 6
+    assert caplog.text.count("6 converted") == 2  # and not 8
