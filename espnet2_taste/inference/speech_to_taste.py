@@ -50,12 +50,21 @@ class TasteTokens:
 class SpeechToTaste(TasteInference):
     """Tokenise speech.
 
+    Args:
+        options: those of :class:`Inference`.
+        beam: prefixes of the search for the text of speech that comes without, by the
+            model's CTC head; 1: the best path (greedy).
+
     Example:
         >>> tokenizer = SpeechToTaste.from_pretrained("exp/taste_rvq")
         >>> tokens = tokenizer(wav, "set the red lamp")
         >>> tokens.codes.shape
         torch.Size([4, 4])
     """
+
+    def __init__(self, *options, beam: int = 1, **more_options):
+        super().__init__(*options, **more_options)
+        self.beam = beam
 
     @torch.inference_mode()
     def batch_tokenize(
@@ -122,7 +131,7 @@ class SpeechToTaste(TasteInference):
     def transcribe(
         self, speech: list[np.ndarray], names: list[str] | None = None
     ) -> list[tuple[str, list[float]]]:
-        """Text of each waveform by the CTC head on the encoder, greedily.
+        """Text of each waveform by the CTC head on the encoder.
 
         Args:
             speech: mono waveforms at ``self.sample_rate``.
@@ -134,7 +143,7 @@ class SpeechToTaste(TasteInference):
         Raises:
             ValueError: the model has no such head, or on a bad waveform.
         """
-        if self.model.ctc_loss is None:
+        if self.model.ctc is None:
             raise ValueError(
                 "this model has no CTC head (model_conf ctc_weight): give the text"
             )
@@ -142,8 +151,8 @@ class SpeechToTaste(TasteInference):
         batch = self.batch([{"speech": wav} for wav in speech], names)
         feats = self.model.extract_feats(batch["speech"], batch["speech_lengths"])
         encoded = self.model.encoder(*feats)
-        paths = self.model.ctc_loss.transcribe(encoded.keys, encoded.lengths)
-        return [(tokenizer.decode(ids), sure) for ids, sure in paths]
+        heard = self.model.ctc.transcribe(encoded.keys, encoded.lengths, self.beam)
+        return [(tokenizer.decode(one.ids), one.confidence) for one in heard]
 
     def _tokenize_heard(self, speech, need_attention, names) -> list[TasteTokens]:
         """Codes of what :meth:`transcribe` hears."""

@@ -17,6 +17,8 @@ MEANINGS = {
     "read from its latent",
     "guidance": "-ln of the aggregator's attention to the frames of the token's word",
     "ctc": "CTC loss of the encoder's keys, per token (nats)",
+    "ctc_inner": "the same of a middle layer of the CTC head, in its vocabulary",
+    "heard": "utterances that are trained on what the CTC head hears (0..1)",
     "codebook_perplexity": "exp of the entropy of a codebook's frequencies over the "
     "rows of codes of the epoch, mean of the codebooks (1..codebook size)",
     "dead_codes": "codebook entries that the epoch did not use, of all "

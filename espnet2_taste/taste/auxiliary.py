@@ -71,61 +71,6 @@ class WordProsodyLoss(torch.nn.Module):
         return torch.nn.functional.mse_loss(self.head(words[mask]), target)
 
 
-class EncoderCTCLoss(torch.nn.Module):
-    """CTC on the encoder's keys, for an encoder that is trained along.
-
-    Args:
-        key_size: width of the keys.
-        vocab_size: text tokens; the blank is one more.
-    """
-
-    def __init__(self, key_size: int, vocab_size: int):
-        super().__init__()
-        self.head = torch.nn.Linear(key_size, vocab_size + 1)
-
-    def forward(
-        self,
-        keys: torch.Tensor,
-        key_lengths: torch.Tensor,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-    ) -> torch.Tensor:
-        """(B, F, key_size) keys and (B, L) tokens -> scalar, mean per token."""
-        logits = self.head(keys).float()
-        return torch.nn.functional.ctc_loss(
-            logits.log_softmax(-1).transpose(0, 1),
-            text,
-            key_lengths,
-            text_lengths,
-            blank=logits.size(-1) - 1,
-            zero_infinity=True,
-        )
-
-    @torch.inference_mode()
-    def transcribe(
-        self, keys: torch.Tensor, key_lengths: torch.Tensor
-    ) -> list[tuple[list[int], list[float]]]:
-        """The best path of each item: its tokens, and how sure each of them is.
-
-        Memory does not grow with the batch: one item's frames have logits at a time.
-
-        Args:
-            keys: (B, F, key_size); key_lengths: (B,) frames.
-
-        Returns:
-            for each item the token ids, and the mean probability of each token over
-            the frames it was found in; both empty where nothing is said.
-        """
-        blank, found = self.head.out_features - 1, []
-        for frames, length in zip(keys, key_lengths.tolist(), strict=True):
-            probs, path = self.head(frames[:length]).float().softmax(-1).max(-1)
-            path, runs = path.unique_consecutive(return_counts=True)
-            sure = torch.stack([run.mean() for run in probs.split(runs.tolist())])
-            said = path != blank
-            found.append((path[said].tolist(), sure[said].tolist()))
-        return found
-
-
 def unit_accuracy(
     logits: torch.Tensor, targets: torch.Tensor, num_units: int, top: int = 5
 ) -> tuple[torch.Tensor, torch.Tensor]:

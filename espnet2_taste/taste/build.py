@@ -16,7 +16,9 @@ from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
+from espnet2_taste.taste.ctc_head import CTCHead
 from espnet2_taste.taste.espnet_model import READERS, TasteModel
+from espnet2_taste.taste.predicted_text import PredictedText
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
 from espnet2_taste.taste.speech_decoder.interleaved_lm import InterleavedLMDecoder
 from espnet2_taste.taste.speech_decoder.masked_parallel import MaskedParallelDecoder
@@ -33,7 +35,9 @@ from espnet2_taste.taste.tokenizer.no_quantizer import NoQuantizer
 from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 from espnet2_taste.taste.tokenizer.whisper_encoder import WhisperEncoder
 from espnet2_taste.taste.tokenizer.whisper_mel import WhisperMelFrontend
-from espnet2_taste.text.tokenizers import text_vocab_size
+from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
+from espnet2_taste.text.segmenters import SEGMENTERS
+from espnet2_taste.text.tokenizers import build_text_tokenizer, text_vocab_size
 from espnet2_taste.text.view import MAIN
 from espnet2_taste.units.unit_spec import UnitSpec
 
@@ -129,7 +133,26 @@ def _vocab_size(args: argparse.Namespace, vocabulary: str) -> int:
 
 #: Arguments of the model that are built here.
 _BUILT = ("frontend", "encoder", "aggregator", "quantizer", "speech_decoder")
-_BUILT += ("vocab_size", "views")
+_BUILT += ("vocab_sizes", "views", "predict")
+
+
+def build_predicted_text(
+    args: argparse.Namespace, views: dict[str, str], longest: int
+) -> PredictedText:
+    """For training on what the CTC head hears, see :class:`PredictedText`."""
+    confs = {MAIN: {"token_type": args.token_type, "token_model": args.token_model}}
+    confs |= getattr(args, "vocabularies", None) or {}
+    read = {views[reader] for reader in READERS if reader != "ctc_inner"}
+
+    def load() -> dict[str, AbsWordTokenizer]:  # in training only
+        options = {name: confs[name] for name in sorted(read)}
+        return {
+            name: build_text_tokenizer(conf["token_type"], conf.get("token_model"))
+            for name, conf in options.items()
+        }
+
+    segmenter = SEGMENTERS[getattr(args, "segmenter", None) or "whitespace"]
+    return PredictedText(load, segmenter, views["ctc"], longest)
 
 
 def build_taste_model(args: argparse.Namespace) -> TasteModel:
@@ -160,6 +183,12 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
     fusion = fusion_choices.get_class(args.fusion)
     check_conf("--fusion_conf", fusion, args.fusion_conf, ("size", "audio_size"))
     check_conf("--model_conf", TasteModel, args.model_conf, _BUILT)
+    ctc_conf, own = args.model_conf.get("ctc_conf") or {}, ("weight",)
+    own += ("key_size", "vocab_size", "inner_vocab_size")
+    check_conf("--model_conf ctc_conf", CTCHead, ctc_conf, own)
+    predict = None
+    if args.model_conf.get("predicted_text"):
+        predict = build_predicted_text(args, views, aggregator.longest)
     speech_decoder = speech_decoder_choices.build(
         args,
         vocab_size=sizes[views["speech_decoder"]],
@@ -174,7 +203,8 @@ def build_taste_model(args: argparse.Namespace) -> TasteModel:
         aggregator=aggregator,
         quantizer=quantizer,
         speech_decoder=speech_decoder,
-        vocab_size=sizes[views["ctc"]],
+        vocab_sizes=sizes,
         views=views,
+        predict=predict,
         **args.model_conf,
     )

@@ -17,11 +17,12 @@ from espnet2_taste.nn.segments import (
     spread_segments,
 )
 from espnet2_taste.taste.auxiliary import (
-    EncoderCTCLoss,
     WordProsodyLoss,
     attention_guidance_loss,
     unit_accuracy,
 )
+from espnet2_taste.taste.ctc_head import CTCHead
+from espnet2_taste.taste.predicted_text import PredictedText
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -33,7 +34,7 @@ from espnet2_taste.taste.tokenizer.code_usage import CodeCounter
 from espnet2_taste.text.view import GRANULARITIES, TextView
 
 #: What of a model reads text, each in a vocabulary of its choice.
-READERS = ("aggregator", "ctc", "speech_decoder")
+READERS = ("aggregator", "ctc", "ctc_inner", "speech_decoder")
 
 
 @dataclass
@@ -60,15 +61,22 @@ class TasteModel(AbsESPnetModel):
         aggregator: keys, values and text -> one vector per token.
         quantizer: token vectors -> codes and embeddings.
         speech_decoder: text, embeddings and speaker -> units.
-        vocab_size: tokens of the vocabulary that the CTC loss reads.
+        vocab_sizes: name of a vocabulary that is read -> its tokens.
         views: each of ``READERS`` -> name of its vocabulary.
+        predict: for ``predicted_text``.
         text_only: sub-stage 1: the decoder sees no audio, the tokenizer is not run.
         granularity: what a row of codes stands for: a ``word`` (paper: mean over its
             tokens) or a ``token`` of the aggregator's vocabulary.
         commit_weight: of the quantiser's commitment loss.
         prosody_weight: of :class:`WordProsodyLoss` (0 = off, as in the paper).
         guidance_weight: of :func:`attention_guidance_loss` (0 = off).
-        ctc_weight: of :class:`EncoderCTCLoss` (0 = off).
+        ctc_weight: of the CTC loss of a head on the encoder's keys, which reads off
+            them what is said (0: there is no head).
+        ctc_conf: further arguments of :class:`~espnet2_taste.taste.ctc_head.CTCHead`.
+        ctc_only: train that head alone, and nothing else (TASTE-S, stage I).
+        predicted_text: codes and units of the text that the head hears, greedily,
+            in place of the given one (TASTE-S, stage II); see
+            :class:`~espnet2_taste.taste.predicted_text.PredictedText`.
         extract_feats_in_collect_stats: ESPnet's switch; nothing is extracted, False
             spares building the model.
     """
@@ -80,14 +88,18 @@ class TasteModel(AbsESPnetModel):
         aggregator: AbsAggregator,
         quantizer: AbsQuantizer,
         speech_decoder: AbsSpeechDecoder,
-        vocab_size: int,
+        vocab_sizes: dict[str, int],
         views: dict[str, str],
+        predict: PredictedText | None = None,
         text_only: bool = False,
         granularity: str = "word",
         commit_weight: float = 1.0,
         prosody_weight: float = 0.0,
         guidance_weight: float = 0.0,
         ctc_weight: float = 0.0,
+        ctc_conf: dict | None = None,
+        ctc_only: bool = False,
+        predicted_text: bool = False,
         extract_feats_in_collect_stats: bool = False,
     ):
         super().__init__()
@@ -110,7 +122,6 @@ class TasteModel(AbsESPnetModel):
         self.commit_weight = commit_weight
         self.prosody_weight = prosody_weight
         self.guidance_weight = guidance_weight
-        self.ctc_weight = ctc_weight
         self.code_counter = None
         if quantizer.num_codebooks and not text_only:
             self.code_counter = CodeCounter(
@@ -119,9 +130,26 @@ class TasteModel(AbsESPnetModel):
         self.prosody_loss = (
             WordProsodyLoss(quantizer.codebook_dim) if prosody_weight else None
         )
-        self.ctc_loss = (
-            EncoderCTCLoss(encoder.key_size, vocab_size) if ctc_weight else None
-        )
+        self.ctc_only = ctc_only
+        self.predict = predict
+        self.ctc = None
+        if ctc_weight:
+            sizes = (vocab_sizes[views[reader]] for reader in ("ctc", "ctc_inner"))
+            self.ctc = CTCHead(
+                encoder.key_size, *sizes, weight=ctc_weight, **(ctc_conf or {})
+            )
+        for option, given in (
+            ("ctc_only", ctc_only),
+            ("predicted_text", predicted_text),
+        ):
+            if given and (self.ctc is None or text_only):
+                raise ValueError(
+                    f"model_conf: {option} is of a model with ctc_weight that is not "
+                    "text_only"
+                )
+        if ctc_only:
+            self.requires_grad_(False)
+            self.ctc.requires_grad_(True)
 
     def forward(
         self,
@@ -156,41 +184,65 @@ class TasteModel(AbsESPnetModel):
             with different ones would wait for each other forever); what they mean:
             :data:`~espnet2_taste.tasks.statistics.MEANINGS`.
         """
-        stats, losses = {}, []
-        view = self.view(text, "aggregator")
-        if self.text_only:
-            taste, audio = None, None
-        else:
+        stats, parts, said = {}, {}, text
+        taste, audio = None, None
+        if not self.text_only:
             if feats is None:
                 feats, feats_lengths = self.extract_feats(speech, speech_lengths)
-            taste = self.tokenize_feats(
-                feats, feats_lengths, view, need_attention=self.guidance_weight > 0
-            )
+            encoded = self.encoder(feats, feats_lengths)
+            if self.ctc is not None:
+                heard = self.ctc(encoded.keys, encoded.lengths)
+                views = (self.view(text, reader) for reader in ("ctc", "ctc_inner"))
+                parts |= self.ctc.losses(*heard, *views)
+                if self.ctc_only:
+                    return self._total(parts, stats, len(units))
+            if self.predict is not None:
+                scores = self.ctc.frame_scores(*heard[:2])
+                of_words = (durations, prosody, prosody_lengths)
+                said, *of_words, use = self.predict(
+                    scores, text, units_lengths, *of_words
+                )
+                durations, prosody, prosody_lengths = of_words
+                stats["heard"] = use.float().mean()
+            view = self.view(said, "aggregator")
+            taste = self.tokenize_encoded(encoded, view, self.guidance_weight > 0)
             audio = taste.quantizer.embeddings
-        cond = self.condition(text, audio, spk_emb)
-        decoded = self.speech_decoder(cond, units, units_lengths, durations)
-        losses.append(decoded.loss)
-        stats["ce"] = decoded.loss.detach()
-        with torch.no_grad():
-            stats["acc"], stats["acc5"] = unit_accuracy(
-                decoded.logits, decoded.targets, self.speech_decoder.num_units
+            parts |= self.tokenizer_losses(
+                taste, said, durations, prosody, prosody_lengths
             )
-        if taste is not None:
-            weighted = self.tokenizer_losses(
-                taste, text, durations, prosody, prosody_lengths
-            )
-            for name, (weight, value) in weighted.items():
-                losses.append(weight * value)
-                stats[name] = value.detach()
             if self.code_counter is not None:  # a segment's tokens have the same codes
                 starts = segment_starts(view.segment_ids, view.lengths)
                 codes = taste.quantizer.codes.masked_fill(~starts[..., None], -1)
                 self.code_counter.add(codes)
-        loss = torch.stack(losses).sum()
+        cond = self.condition(said, audio, spk_emb)
+        decoded = self.speech_decoder(cond, units, units_lengths, durations)
+        parts["ce"] = 1.0, decoded.loss
+        with torch.no_grad():
+            stats["acc"], stats["acc5"] = unit_accuracy(
+                decoded.logits, decoded.targets, self.speech_decoder.num_units
+            )
+        return self._total(parts, stats, len(units))
+
+    def _total(
+        self,
+        parts: dict[str, tuple[float, torch.Tensor]],
+        stats: dict[str, torch.Tensor],
+        size: int,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """What :meth:`forward` returns; ``parts``: name -> weight and loss."""
+        loss = torch.stack([weight * value for weight, value in parts.values()]).sum()
+        stats |= {name: value.detach() for name, (_, value) in parts.items()}
         if not self.training and "commit" in stats:
             stats["commit"] = loss.new_tensor(torch.nan)  # computed in training only
         stats["loss"] = loss.detach().clone()  # the trainer scales the loss in place
-        return force_gatherable((loss, stats, len(units)), loss.device)
+        return force_gatherable((loss, stats, size), loss.device)
+
+    def train(self, mode: bool = True) -> "TasteModel":
+        """Switch the mode; where the CTC head alone is trained, nothing else is."""
+        super().train(mode)
+        if self.ctc_only:
+            self.encoder.eval()
+        return self
 
     def view(self, batch: dict[str, torch.Tensor], reader: str) -> TextView:
         """The text of a batch as one of ``READERS`` reads it."""
@@ -246,12 +298,6 @@ class TasteModel(AbsESPnetModel):
                     durations,
                 ),
             )
-        if self.ctc_loss is not None:
-            encoded, text = taste.encoder, self.view(batch, "ctc")
-            losses["ctc"] = (
-                self.ctc_weight,
-                self.ctc_loss(encoded.keys, encoded.lengths, text.ids, text.lengths),
-            )
         return losses
 
     def required_data(self) -> list[tuple[str, ...]]:
@@ -259,7 +305,12 @@ class TasteModel(AbsESPnetModel):
         of each tuple."""
         hears = not self.text_only
         needed = [("speech", "feats")] * hears
-        if self.speech_decoder.requires_durations or (hears and self.guidance_weight):
+        if self.ctc_only:
+            return needed
+        follows = self.predict is not None and self.prosody_weight  # words are matched
+        if self.speech_decoder.requires_durations or (
+            hears and (self.guidance_weight or follows)
+        ):
             needed.append(("durations",))
         return needed + [("prosody",)] * bool(hears and self.prosody_weight)
 
@@ -297,6 +348,12 @@ class TasteModel(AbsESPnetModel):
     ) -> TasteOutput:
         """(B, T, D) features and transcript -> quantised token vectors."""
         encoded = self.encoder(feats, feats_lengths)
+        return self.tokenize_encoded(encoded, text, need_attention)
+
+    def tokenize_encoded(
+        self, encoded: EncoderOutput, text: TextView, need_attention: bool = False
+    ) -> TasteOutput:
+        """What the encoder gave and transcript -> quantised token vectors."""
         aggregated = self.aggregator(text.ids, text.lengths, encoded, need_attention)
         hidden = aggregated.hidden
         if self.granularity == "word":

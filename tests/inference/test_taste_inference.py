@@ -44,20 +44,20 @@ def test_tokenising_a_batch_equals_one_by_one(tokenizer, utterances):
 
 def test_codes_of_what_the_model_hears(tokenizer, utterances, monkeypatch, caplog):
     """Without text: that of the CTC head, whose empty transcript has no codes."""
-    from espnet2_taste.taste.auxiliary import EncoderCTCLoss
+    from espnet2_taste.asr.ctc_decoding import Heard
+    from espnet2_taste.taste.ctc_head import CTCHead
 
     waves, texts = utterances[0][:3], utterances[1][:3]
     with pytest.raises(ValueError, match="no CTC head .*: give the text"):
         tokenizer.batch_tokenize(waves, None)
     text = tokenizer.preprocess.tokenizer
-    head = EncoderCTCLoss(16, text.vocab_size)
-    monkeypatch.setattr(tokenizer.model, "ctc_loss", head)
+    head = CTCHead(16, text.vocab_size)
+    monkeypatch.setattr(tokenizer.model, "ctc", head)
     said = [text.encode_text(words) for words in texts]
     said[1] = []
     scores = [[0.5] * len(ids) for ids in said]
-    monkeypatch.setattr(
-        head, "transcribe", lambda *_: list(zip(said, scores, strict=True))
-    )
+    found = [Heard(*pair) for pair in zip(said, scores, strict=True)]
+    monkeypatch.setattr(head, "transcribe", lambda *_: found)
     heard = tokenizer.batch_tokenize(waves, None, names=["a", "b", "c"])
     for i in (0, 2):
         given = tokenizer(waves[i], texts[i])
@@ -66,22 +66,6 @@ def test_codes_of_what_the_model_hears(tokenizer, utterances, monkeypatch, caplo
     assert heard[1].words == [] and heard[1].codes.shape == (0, 2)
     assert "b: no speech was heard; no codes" in caplog.text
     assert tokenizer.batch_tokenize([], None) == []
-
-
-def test_the_best_path_is_collapsed():
-    """Repetitions are one token, blanks part them; each item ends at its length."""
-    from espnet2_taste.taste.auxiliary import EncoderCTCLoss
-
-    head = EncoderCTCLoss(4, 3)
-    torch.nn.init.eye_(head.head.weight)
-    torch.nn.init.zeros_(head.head.bias)
-    paths = torch.tensor([[3, 1, 1, 3, 1, 2, 0], [3, 3, 3, 2, 2, 2, 2]])
-    keys = 9.0 * torch.nn.functional.one_hot(paths, 4)
-    keys[0, 1] /= 3
-    (ids, sure), nothing = head.transcribe(keys, torch.tensor([6, 3]))
-    assert ids == [1, 1, 2] and nothing == ([], [])
-    high, low = (float(torch.tensor([x, 0, 0, 0.0]).softmax(0)[0]) for x in (9, 3))
-    assert sure == pytest.approx([(high + low) / 2, high, high])
 
 
 @pytest.mark.parametrize("condition", ["text", "codes", "latents", "speech"])

@@ -96,6 +96,44 @@ def test_sub_stages_initialise_each_other(train_taste, tmp_path):
     )
 
 
+def test_the_two_stages_of_taste_s(train_taste, tmp_path):
+    """The CTC head alone; then everything, on what it hears, also after a break."""
+    ctc = {"prosody_weight": 0.5, "guidance_weight": 0.1, "ctc_weight": 1.0}
+    ctc["ctc_conf"] = {
+        "encoder": "transformer",
+        "encoder_conf": {"output_size": 8, "linear_units": 8, "num_blocks": 1},
+        "inner_layer": 1,
+    }
+    first = train_taste(
+        tmp_path / "stage_1",
+        {
+            "model_conf": ctc | {"ctc_only": True},
+            "max_epoch": 1,
+            "best_model_criterion": [["valid", "loss", "min"]],
+        },
+    )
+    trained = load_state(first / "1epoch.pth")
+    options = ({"model_conf": ctc | {"predicted_text": True}},)
+    options += ("--init_param", str(first / "1epoch.pth"))
+    second = train_taste(tmp_path / "stage_2", *options)
+    state = torch.load(second / "checkpoint.pth", weights_only=True)
+    stats = state["reporter"]["stats"][2]["train"]
+    assert stats["heard"] > 0.9 and {"ctc", "ctc_inner", "commit"} <= stats.keys()
+    parts = [*options, "--resume", "true", "--max_epoch"]
+    for epochs in ("1", "2"):
+        train_taste(tmp_path / "resumed", *parts, epochs)
+    states = [load_state(second / f"{n}epoch.pth") for n in (1, 2)]
+    assert same(states[1], load_state(tmp_path / "resumed" / "2epoch.pth"))
+    moved = {k for k in trained if not torch.equal(trained[k], states[0][k])}
+    assert {"ctc.head.weight", "ctc.inner.bias", "speech_decoder.head.weight"} <= moved
+
+
+@pytest.mark.parametrize("option", ["ctc_only", "predicted_text"])
+def test_a_ctc_head_that_is_not_there(train_taste, tmp_path, option):
+    with pytest.raises(ValueError, match=f"{option} is of a model with ctc_weight"):
+        train_taste(tmp_path, {"model_conf": {option: True}})
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

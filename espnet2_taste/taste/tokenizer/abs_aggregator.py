@@ -23,7 +23,13 @@ class AggregatorOutput:
 
 
 class AbsAggregator(torch.nn.Module, ABC):
-    """Cross-attention from transcript tokens to speech frames (paper eq. 2-3)."""
+    """Cross-attention from transcript tokens to speech frames (paper eq. 2-3).
+
+    Attributes:
+        longest: tokens that a text may have.
+    """
+
+    longest: int = 1 << 30
 
     @property
     @abstractmethod

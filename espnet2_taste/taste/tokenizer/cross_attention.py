@@ -93,6 +93,7 @@ class CrossAttentionAggregator(AbsAggregator):
                     f"of {vocab_size} tokens: set {name} in aggregator_conf ([]: none)"
                 )
         self.max_positions = max_positions
+        self.longest = max_positions - len(prefix_ids) - len(suffix_ids)
         self.causal = causal
         self.mask_padding = mask_padding
         self.dropout = dropout
