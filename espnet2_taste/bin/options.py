@@ -66,6 +66,21 @@ def add_batch_options(parser: argparse.ArgumentParser, batch_size: int = 32) -> 
     parser.add_argument("--batch_size", type=positive, default=batch_size)
 
 
+def add_running_options(parser: argparse.ArgumentParser) -> None:
+    """``--slots`` and ``--cuda_graph``, of what generates step by step."""
+    parser.add_argument(
+        "--slots",
+        type=positive,
+        help="utterances of a batch at work at once: the next begins when one has "
+        "ended (default: all together, to the end of the last)",
+    )
+    parser.add_argument(
+        "--cuda_graph",
+        action="store_true",
+        help="with --slots on a GPU: launch each step as one CUDA graph",
+    )
+
+
 def add_segmenter_option(parser: argparse.ArgumentParser) -> None:
     """``--segmenter``, for programs that know no model's."""
     from espnet2_taste.text.segmenters import SEGMENTERS

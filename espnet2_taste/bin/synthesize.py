@@ -15,6 +15,7 @@ from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
     add_model_options,
+    add_running_options,
     add_unit_sampling_options,
     add_vocoder_options,
     load_vocoder_option,
@@ -41,6 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
         help="decoder and vocoder hear of one word at a time",
     )
     add_batch_options(parser)
+    add_running_options(parser)
     return parser
 
 
@@ -56,6 +58,10 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("--units is for --condition units")
     if args.stream and args.condition == "units":
         raise ValueError("--stream is of a speech decoder: not for --condition units")
+    if args.slots and (args.stream or args.condition == "units"):
+        raise ValueError("--slots is of a speech decoder that does not --stream")
+    if args.cuda_graph and not args.slots:
+        raise ValueError("--cuda_graph is of a running batch: give --slots")
     if args.condition != "units" and not args.model_file:
         raise ValueError(f"--condition {args.condition}: give --model_file")
 
@@ -125,6 +131,8 @@ def main(args: argparse.Namespace) -> None:
             args.device,
             vocoder,
             sampling=unit_sampling(args),
+            slots=args.slots,
+            cuda_graph=args.cuda_graph,
         )
         if args.taste:
             books = max(synthesizer.model.quantizer.num_codebooks, 1)

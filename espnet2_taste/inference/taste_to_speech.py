@@ -45,6 +45,9 @@ class TasteToSpeech(TasteInference):
         vocoder: turns units into sound; None: units only.
         sampling: how units are drawn; default: with seed 0, so that the same call gives
             the same speech.
+        slots: utterances of a batch at work at once, the next begins when one has
+            ended; None: all together. The units are the same.
+        cuda_graph: with ``slots`` on a GPU, a step is launched as one CUDA graph.
 
     Example:
         >>> vocoder = load_vocoder("world_vq", "exp/units")
@@ -62,6 +65,8 @@ class TasteToSpeech(TasteInference):
         device: str = "cpu",
         vocoder: AbsVocoder | None = None,
         sampling: Sampling | None = None,
+        slots: int | None = None,
+        cuda_graph: bool = False,
     ):
         super().__init__(train_config, model_file, device)
         if vocoder is not None:
@@ -74,6 +79,7 @@ class TasteToSpeech(TasteInference):
             )
         self.vocoder = vocoder
         self.sampling = sampling or Sampling(seed=0)
+        self.slots, self.cuda_graph = slots, cuda_graph
 
     @classmethod
     def from_pretrained(
@@ -108,7 +114,10 @@ class TasteToSpeech(TasteInference):
         self, cond: Conditioning, item_seeds: list[int] | None = None
     ) -> GeneratedUnits:
         """Sample units for a batch."""
-        return self.model.speech_decoder.generate(cond, self.sampling, item_seeds)
+        decoder, given = self.model.speech_decoder, (cond, self.sampling, item_seeds)
+        if self.slots is None:
+            return decoder.generate(*given)
+        return decoder.generate_running(*given, self.slots, self.cuda_graph)
 
     @torch.inference_mode()
     def stream_units(

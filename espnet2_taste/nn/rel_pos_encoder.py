@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.nn.kv_cache import KVCache
+from espnet2_taste.nn.kv_cache import KVCache, RaggedKVCache
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.nn.stream_memory import StreamMemory
 
@@ -69,7 +69,7 @@ class RelPosCache:
 
     kv: KVCache
     positions: list[torch.Tensor]
-    padding: torch.Tensor | None
+    padding: torch.Tensor | None = None
 
 
 class RelPosAttention(torch.nn.Module):
@@ -255,18 +255,30 @@ class RelPosEncoder(torch.nn.Module):
             padding: (B,) int64 left padding of each item.
             like: a tensor whose dtype and device to take.
         """
-        table = self.table(capacity, like)
+        shape = len(self.encoders), len(padding), self.num_heads
         return RelPosCache(
-            KVCache(
-                len(self.encoders),
-                len(padding),
-                self.num_heads,
-                self.size // self.num_heads,
-                like,
-            ),
-            [block.self_attn.project_positions(table) for block in self.encoders],
+            KVCache(*shape, self.size // self.num_heads, like),
+            self.distances(capacity, like),
             padding if bool(padding.any()) else None,
         )
+
+    def new_ragged_cache(
+        self, batch_size: int, like: torch.Tensor, capacity: int, fixed: bool = False
+    ) -> RelPosCache:
+        """State for B sequences that go on at different times, of at most ``capacity``
+        positions; ``fixed`` as of RaggedKVCache."""
+        shape = len(self.encoders), batch_size, self.num_heads
+        size, options = self.size // self.num_heads, {"fixed": fixed}
+        if fixed:
+            options["capacity"] = capacity
+        kv = RaggedKVCache(*shape, size, like, **options)
+        return RelPosCache(kv, self.distances(capacity, like))
+
+    def distances(self, capacity: int, like: torch.Tensor) -> list[torch.Tensor]:
+        """Per layer (H, capacity, head_size), the projected distances capacity - 1 ...
+        0, see :class:`RelPosCache`."""
+        table = self.table(capacity, like)
+        return [block.self_attn.project_positions(table) for block in self.encoders]
 
     def forward(
         self,
@@ -278,7 +290,8 @@ class RelPosEncoder(torch.nn.Module):
 
         Args:
             x: (B, S, input_size), right-padded without a cache, left-padded with.
-            cache: updated in place; S must be 1 unless it is empty. Causal only.
+            cache: updated in place; S must be 1 unless it is empty, and always 1 where
+                it is ragged (then :meth:`RaggedKVCache.advance` it). Causal only.
             lengths: (B,) int64, at least 1; where not causal, padding is not seen.
                 None: there is none.
 
@@ -300,8 +313,11 @@ class RelPosEncoder(torch.nn.Module):
             x = self.run(self.encoders, x, self.positions(self.encoders, x), hidden)
         else:
             positions = [rows[:, -total:] for rows in cache.positions]
-            x = self.run(self.encoders, x, positions, hidden, cache.kv)
-            cache.kv.length = total
+            late = None
+            if isinstance(cache.kv, RaggedKVCache):
+                late, hidden = total - 1 - cache.kv.lengths, ~cache.kv.mask()
+            x = self.run(self.encoders, x, positions, hidden, cache.kv, late)
+            cache.kv.moved(length)
         return self.after_norm(x)
 
     def enter(self, embed: torch.nn.ModuleDict, x: torch.Tensor) -> torch.Tensor:

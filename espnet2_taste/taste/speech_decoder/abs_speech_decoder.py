@@ -11,6 +11,7 @@ from espnet2_taste.nn.streams import OneStream
 from espnet2_taste.text.view import TextView
 
 if TYPE_CHECKING:
+    from espnet2_taste.taste.speech_decoder.running import RunningUnits
     from espnet2_taste.taste.speech_decoder.streams import DecoderStreams
 
 
@@ -124,6 +125,45 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
             item_seeds: one integer per item, mixed with ``sampling.seed``; default
                 0 for every item.
         """
+
+    def running(
+        self, sampling: Sampling, slots: int, capacity: int | None = None
+    ) -> "RunningUnits":
+        """An empty running batch, which utterances enter and leave, see
+        :class:`~espnet2_taste.taste.speech_decoder.running.RunningUnits`.
+
+        Raises:
+            ValueError: this decoder has none.
+        """
+        raise ValueError(f"{type(self).__name__} decodes whole batches: give no slots")
+
+    def stepped(self) -> torch.nn.Module:
+        """What each step of a generation computes, to be packed for reading."""
+        return self
+
+    @torch.no_grad()
+    def generate_running(
+        self,
+        cond: Conditioning,
+        sampling: Sampling,
+        item_seeds: list[int] | None = None,
+        slots: int = 16,
+        graph: bool = False,
+    ) -> GeneratedUnits:
+        """What :meth:`generate` gives, with ``slots`` utterances at work at once: the
+        next one begins as soon as one ends. ``graph``: steps are one CUDA graph."""
+        from espnet2_taste.nn.packed_linears import packed_linears
+        from espnet2_taste.taste.speech_decoder.running import as_batch
+
+        count = len(cond.spk_emb)
+        if not count:
+            return self.generate(cond, sampling, item_seeds)
+        running = self.running(sampling, min(slots, count))
+        running.add(cond, item_seeds)
+        if graph:
+            running.fix()
+        with packed_linears(self.stepped(), rows=running.slots):
+            return as_batch(running.results())
 
     def generate_blocks(
         self,

@@ -155,11 +155,16 @@ class CausalTransformer(TransformerStack):
             len(self.layers), batch_size, self.num_heads, self.head_size, like
         )
 
-    def new_ragged_cache(self, batch_size: int, like: torch.Tensor) -> RaggedKVCache:
-        """An empty cache for B sequences that go on at different times."""
-        return RaggedKVCache(
-            len(self.layers), batch_size, self.num_heads, self.head_size, like
-        )
+    def new_ragged_cache(
+        self, batch_size: int, like: torch.Tensor, **options
+    ) -> RaggedKVCache:
+        """An empty cache for B sequences that go on at different times.
+
+        Args:
+            options: ``capacity`` and ``fixed``, see RaggedKVCache.
+        """
+        shape = len(self.layers), batch_size, self.num_heads, self.head_size
+        return RaggedKVCache(*shape, like, **options)
 
     def forward(self, x: torch.Tensor, cache: KVCache | None = None) -> torch.Tensor:
         """Transform S positions, after those in the cache if there is one.
@@ -184,5 +189,5 @@ class CausalTransformer(TransformerStack):
         for index, layer in enumerate(self.layers):
             x = layer(x, rope, mask, cache, index)
         if cache is not None:
-            cache.length = end
+            cache.moved(x.size(1))
         return self.norm(x)

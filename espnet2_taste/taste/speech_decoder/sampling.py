@@ -52,14 +52,7 @@ class UnitSampler:
             raise ValueError(f"{len(item_seeds)} item_seeds for {batch_size} items")
         self.sampling = sampling
         self.device = torch.device(device)
-        if sampling.seed is None:
-            bases = torch.randint(2**62, (batch_size,), device="cpu").tolist()
-        else:
-            bases = [sampling.seed] * batch_size
-        self.generators = [
-            item_generator(base, item)
-            for base, item in zip(bases, item_seeds, strict=True)
-        ]
+        self.generators = [self._generator(seed) for seed in item_seeds]
         window = sampling.ras_window or 0
         if sampling.top_k == 1:
             window = 0
@@ -67,13 +60,45 @@ class UnitSampler:
         self.count = torch.zeros(batch_size, dtype=torch.long, device=self.device)
         self.block = torch.empty(batch_size, 0, 1 + bool(window), device=self.device)
 
+    def _generator(self, item_seed: int) -> torch.Generator:
+        base = self.sampling.seed
+        if base is None:
+            base = int(torch.randint(2**62, (), device="cpu"))
+        return item_generator(base, item_seed)
+
+    def enter(self, rows: list[int], item_seeds: list[int]) -> None:
+        """New items in place of those in ``rows``, each at the start of its stream."""
+        if not rows:
+            return
+        for row, seed in zip(rows, item_seeds, strict=True):
+            self.generators[row] = self._generator(seed)
+        index = torch.tensor(rows, device=self.device)
+        self.count[index] = 0
+        self.recent[index] = -1
+        if width := self.block.size(1):
+            blocks = width // _BLOCK
+            drawn = [self._draw(self.generators[row], blocks) for row in rows]
+            self.block[index] = torch.stack(drawn).to(self.device)
+
+    def keep(self, rows: list[int]) -> None:
+        """From now on item i is what ``rows[i]`` was."""
+        self.generators = [self.generators[row] for row in rows]
+        index = torch.tensor(rows, device=self.device)
+        for name in ("count", "recent", "block"):
+            setattr(self, name, getattr(self, name)[index])
+
+    def _draw(self, generator: torch.Generator, blocks: int) -> torch.Tensor:
+        """(blocks * _BLOCK, 1 or 2) uniforms, the next of an item's stream."""
+        shape = (_BLOCK, self.block.size(2))
+        drawn = [
+            torch.rand(shape, generator=generator, device="cpu") for _ in range(blocks)
+        ]
+        return torch.cat(drawn)
+
     def _uniforms(self, step: int, active: torch.Tensor | None) -> torch.Tensor:
         """(B, 1 or 2) uniforms of ``step``, or of each item's own."""
         while step >= self.block.size(1):
-            shape = (_BLOCK, self.block.size(2))
-            drawn = [
-                torch.rand(shape, generator=g, device="cpu") for g in self.generators
-            ]
+            drawn = [self._draw(generator, 1) for generator in self.generators]
             more = torch.stack(drawn).to(self.device, non_blocking=True)
             self.block = torch.cat([self.block, more], dim=1)
         if active is None:

@@ -21,6 +21,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Sampling,
     SpeechDecoderOutput,
 )
+from espnet2_taste.taste.speech_decoder.running import RunningTransformer
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 
 #: steps between two looks at whether the whole batch has finished (a host sync)
@@ -159,8 +160,7 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         The end of speech is masked before min_ratio * P units; the reference draws
         again until it gets something else.
         """
-        stepped = torch.nn.ModuleList([self.llm, self.llm_decoder])
-        with packed_linears(stepped, rows=len(cond.spk_emb)):
+        with packed_linears(self.stepped(), rows=len(cond.spk_emb)):
             blocks = list(self.generate_blocks(cond, sampling, item_seeds))
         lengths = torch.stack([block.lengths for block in blocks]).sum(0)
         units = torch.cat([block.units for block in blocks], 1)
@@ -183,8 +183,7 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         gap = prompt.size(1) - lengths[:, None]
         order = torch.where(index < lengths[:, None] - 1, index, index + gap)
         x = take(prompt, order.clamp(min=0))
-        shortest = (self.min_ratio * lengths).long()[:, None]
-        longest = (self.max_ratio * lengths).long()
+        shortest, longest = self._limits(lengths)
         steps = int(longest.max())
 
         sampler = UnitSampler(sampling, len(x), x.device, item_seeds)
@@ -198,7 +197,9 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
             units, emitted = [], []
             for time in range(start, min(start + _CHECK_EVERY, steps)):
                 logits = self.llm_decoder(self.llm(x, cache)[:, -1]).float()
-                logits = logits.masked_fill(is_end & (time < shortest), -torch.inf)
+                logits = logits.masked_fill(
+                    is_end & (time < shortest)[:, None], -torch.inf
+                )
                 unit = sampler(logits, time)
                 alive = alive & (unit != self.num_units) & (time < longest)
                 unit = torch.where(alive, unit, 0)
@@ -207,6 +208,21 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
                 x = self.speech_embedding(unit)[:, None]
             made = torch.stack(emitted, 1).sum(1)
             yield GeneratedUnits(torch.stack(units, 1), made)
+
+    def running(
+        self, sampling: Sampling, slots: int, capacity: int | None = None
+    ) -> RunningTransformer:
+        """See AbsSpeechDecoder."""
+        return RunningTransformer(self, sampling, slots, capacity)
+
+    def stepped(self) -> torch.nn.Module:
+        """See AbsSpeechDecoder."""
+        return torch.nn.ModuleList([self.llm, self.llm_decoder])
+
+    def _limits(self, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B,) positions of prompts -> (B,) units before which none may end, and at
+        most."""
+        return (self.min_ratio * lengths).long(), (self.max_ratio * lengths).long()
 
     def _prompt(self, cond: Conditioning) -> torch.Tensor:
         """[sos, speaker, fused text (padded), task]: (B, T + 3, llm_size)."""

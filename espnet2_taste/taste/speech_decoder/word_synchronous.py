@@ -24,6 +24,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     SpeechDecoderOutput,
 )
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
+from espnet2_taste.taste.speech_decoder.running import RunningWords
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 from espnet2_taste.taste.speech_decoder.word_layout import word_layout
 
@@ -172,10 +173,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         Returns:
             units without ADVANCE, their number, and units per word (B, W).
         """
-        num_words = count_segments(cond.text.word_ids, cond.text.lengths)
-        fused = self._fused_words(cond, num_words)
-        context = self._context(fused, num_words, cond)
-        expected = self._log_durations(fused).exp()
+        context, expected, num_words = self._words(cond)
         batch, slots, size = context.shape
         sampler = UnitSampler(sampling, batch, context.device, item_seeds)
         cache = self.transformer.new_cache(batch, context)
@@ -219,6 +217,26 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         )
 
         return WordSynchronousStreams(self, spk_emb, sampling, item_seeds)
+
+    def running(
+        self, sampling: Sampling, slots: int, capacity: int | None = None
+    ) -> RunningWords:
+        """See AbsSpeechDecoder."""
+        return RunningWords(self, sampling, slots, capacity)
+
+    def stepped(self) -> torch.nn.Module:
+        """See AbsSpeechDecoder."""
+        return torch.nn.ModuleList([self.transformer, self.head])
+
+    def _words(
+        self, cond: Conditioning
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What steps see of words (B, W, size), units expected of each (B, W), and (B,)
+        the number of words."""
+        num_words = count_segments(cond.text.word_ids, cond.text.lengths)
+        fused = self._fused_words(cond, num_words)
+        context = self._context(fused, num_words, cond)
+        return context, self._log_durations(fused).exp(), num_words
 
     def _fused_words(self, cond: Conditioning, num_words: torch.Tensor) -> torch.Tensor:
         """Causal text encoding of each word, fused with its TASTE vector: (B, W, D)."""
@@ -278,12 +296,14 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         context: torch.Tensor,
         cache: KVCache,
     ) -> torch.Tensor:
-        """One cached step: (B,), (B,), (B,), (B, size) -> (B, num_units + 1).
-
-        The first step of a word cannot advance; a word at its limit can only advance.
-        """
+        """One cached step: (B,), (B,), (B,), (B, size) -> (B, num_units + 1)."""
         x = self._embed(token, step, left) + context
         logits = self.head(self.transformer(x[:, None], cache)[:, 0]).float()
+        return self._allowed(logits, step)
+
+    def _allowed(self, logits: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        """The first step of a word cannot advance; a word at its limit can only
+        advance."""
         is_advance = (
             torch.arange(self.num_units + 1, device=logits.device) == self.num_units
         )
