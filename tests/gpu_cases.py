@@ -140,8 +140,9 @@ def codes(**changes):
     return case
 
 
-def units(**changes):
-    """A case: units of three utterances, sampled, ``size`` of them at most a word."""
+def units(slots: int | None = None, **changes):
+    """A case: units of three utterances, sampled, ``size`` of them at most a word;
+    with ``slots`` in a running batch."""
     from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
         Conditioning,
         Sampling,
@@ -164,7 +165,10 @@ def units(**changes):
         audio = model.codes_to_embeddings(data["taste"], text)
         cond = Conditioning(text, audio, data["spk_emb"])
         sampling = Sampling(top_k=5, seed=0)
-        return lambda: decoder.generate(cond, sampling, [1, 2, 3]).units
+        given = cond, sampling, [1, 2, 3]
+        if slots:
+            return lambda: decoder.generate_running(*given, slots).units
+        return lambda: decoder.generate(*given).units
 
     return case
 
@@ -220,9 +224,11 @@ def word_streams(device: str, size: int):
     return call
 
 
-def continuation(mode: str = "audio", **changes):
-    """A case: ``size`` more words of three prompts, sampled."""
+def continuation(mode: str = "audio", slots: int | None = None, **changes):
+    """A case: ``size`` more words of three prompts, sampled; with ``slots`` prompts at
+    work at once, if given."""
     from espnet2_taste.taslm.generation import Prompt, generate
+    from espnet2_taste.taslm.running import generate_running
     from espnet2_taste.taslm.sampler import SamplingOptions
     from espnet2_taste.taslm.vocabulary import Vocabulary
 
@@ -240,7 +246,12 @@ def continuation(mode: str = "audio", **changes):
         )
 
         def call() -> torch.Tensor:
-            made = generate(model, vocabulary, prompt, options, [1, 2, 3])
+            given = model, vocabulary, prompt, options, [1, 2, 3]
+            if slots:
+                runs = generate_running(*given, slots)
+                columns = [torch.cat([x.text[..., None], x.codes], -1) for x in runs]
+                return torch.nn.utils.rnn.pad_sequence([x[0] for x in columns], True)
+            made = generate(*given)
             return torch.cat([made.text[..., None], made.codes], -1)
 
         return call
@@ -402,6 +413,11 @@ TRAINING = {
     "flow2": flow_training(2),
 }
 INFERENCE = {
+    "word_synchronous-running": units(
+        slots=3,
+        speech_decoder="word_synchronous",
+        speech_decoder_conf=WORD_SYNCHRONOUS,
+    ),
     "codes-rvq": codes(),
     "codes-fsq": codes(quantizer="fsq", quantizer_conf=FSQ),
     "codes-taste2": codes(
@@ -426,6 +442,7 @@ GENERATION = {
     "word_synchronous": units(
         speech_decoder="word_synchronous", speech_decoder_conf=WORD_SYNCHRONOUS
     ),
+    "unit_transformer-running": units(slots=3),
     "masked_parallel": units(
         speech_decoder="masked_parallel",
         speech_decoder_conf=WORD_SYNCHRONOUS | {"guidance": 0.5},
@@ -434,6 +451,7 @@ GENERATION = {
     "taslm-latent": continuation(**LATENT),
     "taslm-taste2": continuation(**TASTE2),
     "taslm-text": continuation("text"),
+    "taslm-running": continuation(slots=3),
     "whisper": transcripts(0.0),
     "whisper-drawn": transcripts(0.4),
 }

@@ -10,6 +10,7 @@ from benchmarks.taslm import prompt_of, vocabulary_of
 from benchmarks.units import conditioning, exactly
 from espnet2_taste.nn.fusion import WeightedSumFusion
 from espnet2_taste.taslm.generation import Prompt, generate
+from espnet2_taste.taslm.running import generate_running
 from espnet2_taste.taslm.sampler import SamplingOptions
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
@@ -59,6 +60,31 @@ def test_speech_decoders(speaker, top_k):
     assert isinstance(cond, Conditioning) and want.units.numel() > 0
     assert torch.equal(got.lengths.cpu(), want.lengths)
     assert torch.equal(got.units.cpu(), want.units)
+
+
+def test_a_step_of_units_as_one_graph(speaker, caplog):
+    decoder, cond = speaker
+    sampling, seeds = Sampling(top_k=5, seed=1), [3, 4, 5]
+    want = decoder.generate(cond, sampling, seeds)
+    moving = copy.deepcopy(decoder).to(DEVICE)
+    got = moving.generate_running(moved(cond), sampling, seeds, slots=2, graph=True)
+    assert torch.equal(got.units, want.units) and "no CUDA graph" not in caplog.text
+
+
+def test_a_step_of_the_taslm_as_one_graph(caplog):
+    setup = Setup("tiny")
+    prompt = prompt_of(setup, 3)
+    options = SamplingOptions(max_words=4, end_symbol=False, text_top_p=0.9)
+    vocabulary = vocabulary_of(setup.taslm.lm.vocab_size)
+    want = generate(setup.taslm, vocabulary, prompt, options)
+    model = copy.deepcopy(setup.taslm).to(DEVICE)
+    runs = generate_running(
+        model, vocabulary, moved(prompt), options, slots=2, graph=True
+    )
+    for item, run in enumerate(runs):
+        (words, codes), (others, theirs) = run.words(0), want.words(item)
+        assert words == others and torch.equal(codes, theirs)
+    assert "no CUDA graph" not in caplog.text
 
 
 @pytest.mark.parametrize("top_p", [0.0, 0.9], ids=["greedy", "sampled"])

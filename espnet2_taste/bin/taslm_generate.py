@@ -20,6 +20,7 @@ from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
     add_model_options,
+    add_running_options,
 )
 
 
@@ -60,6 +61,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompt_codes", default="own", choices=["own", "shuffled"])
     parser.add_argument("--seed", type=seed, default=0)
     add_batch_options(parser)
+    add_running_options(parser)
     return parser
 
 
@@ -75,6 +77,8 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes
     from espnet2_taste.taste.taste_spec import TasteSpec
 
+    if args.cuda_graph and not args.slots:
+        raise ValueError("--cuda_graph is of a running batch: give --slots")
     spoken = args.mode in ("audio", "instruct")
     if spoken and args.taste is None:
         raise ValueError(f"--mode {args.mode} needs --taste")
@@ -89,6 +93,7 @@ def main(args: argparse.Namespace) -> None:
     shard = Shard(args, ["taste"] + ["spk_emb"] * voices.is_file(), tables)
     if shard.done:
         return
+    options |= {"slots": args.slots, "cuda_graph": args.cuda_graph}
     taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
     shard.files[TasteSpec.FILE] = taslm.preprocess.spec.text()
     wanted, length = text, ()

@@ -9,14 +9,9 @@ import torch
 
 from espnet2_taste.inference.base import TaslmInference, check_counts
 from espnet2_taste.nn.random_streams import item_seed
-from espnet2_taste.taslm.generation import (
-    FinishedWord,
-    Generated,
-    Prompt,
-    WordReader,
-    generate,
-    generate_blocks,
-)
+from espnet2_taste.taslm.generated import FinishedWord, Generated, WordReader
+from espnet2_taste.taslm.generation import Prompt, generate, generate_blocks
+from espnet2_taste.taslm.running import generate_running
 from espnet2_taste.taslm.sampling_options import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
 from espnet2_taste.text.view import TextView
@@ -48,6 +43,9 @@ class TaslmGenerate(TaslmInference):
         train_config, model_file, device: see :class:`TaslmInference`.
         ban: pieces never written, see
             :meth:`~espnet2_taste.taslm.vocabulary.Vocabulary.build`.
+        slots: prompts of a batch at work at once, the next begins when one has ended;
+            None: all together. The words and codes are the same.
+        cuda_graph: with ``slots`` on a GPU, a step is launched as one CUDA graph.
         options: fields of
             :class:`~espnet2_taste.taslm.sampling_options.SamplingOptions`.
 
@@ -63,9 +61,12 @@ class TaslmGenerate(TaslmInference):
         model_file: str | Path | None = None,
         device: str = "cpu",
         ban: str = "empty",
+        slots: int | None = None,
+        cuda_graph: bool = False,
         **options,
     ):
         super().__init__(train_config, model_file, device)
+        self.slots, self.cuda_graph = slots, cuda_graph
         limits = {"max_words", "max_tokens", "extra_words"}
         limit = {} if limits & options.keys() else {"max_words": 16}
         options = {"end_symbol": self.model.end_symbol} | limit | options
@@ -112,7 +113,11 @@ class TaslmGenerate(TaslmInference):
         check_counts(text=text, names=names)
         prompt = self._prompt(text, codes, names, mode, instruction)
         seeds = [item_seed(name) for name in names]
-        run = generate(self.model, self.vocabulary, prompt, options, seeds)
+        given = self.model, self.vocabulary, prompt, options, seeds
+        if self.slots is not None:
+            runs = generate_running(*given, self.slots, self.cuda_graph)
+            return [self._continuation(run, 0) for run in runs]
+        run = generate(*given)
         return [self._continuation(run, i) for i in range(len(text))]
 
     def _prompt(self, text, codes, names, mode, instruction) -> Prompt:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from espnet2_taste.io.checkpoint import load_transformers
+from espnet2_taste.nn.hf_cache import RaggedHFCache
 
 
 @dataclass
@@ -65,6 +66,16 @@ class AbsBackbone(torch.nn.Module, ABC):
         side. Position numbers count real positions only. Without left padding leave
         it out: what comes later is never read, and faster kernels can be used.
         """
+
+    def new_ragged_cache(self, batch_size: int, **options) -> Any:
+        """A cache for :meth:`forward` whose B items go on at different times, one
+        position at a time and without a mask. Its ``kv`` is a
+        :class:`~espnet2_taste.nn.kv_cache.RaggedKVCache`, which takes ``options``.
+
+        Raises:
+            ValueError: this LM has none.
+        """
+        raise ValueError(f"{type(self).__name__} reads whole batches: give no slots")
 
     @abstractmethod
     def logits(self, hidden: torch.Tensor, base: bool = False) -> torch.Tensor:
@@ -208,8 +219,10 @@ class HFCausalBackbone(AbsBackbone):
         use_cache: bool = False,
     ) -> LMOutput:
         lm = self.causal_lm
-        positions = None
-        if mask is not None:
+        positions, ragged = None, isinstance(cache, RaggedHFCache)
+        if ragged:
+            positions, mask = cache.kv.lengths[:, None], cache.kv.mask()
+        elif mask is not None:
             positions = (mask.long().cumsum(1) - 1).clamp(min=0)[:, -embeds.size(1) :]
             one_step = cache is not None and embeds.size(1) == 1
             if one_step and self._takes_any_mask:
@@ -223,7 +236,20 @@ class HFCausalBackbone(AbsBackbone):
             use_cache=use_cache,
             **{self._cache_name: cache},
         )
+        if ragged:
+            cache.kv.moved(1)
+            return LMOutput(output.last_hidden_state, cache)
         return LMOutput(output.last_hidden_state, output.get(self._cache_name))
+
+    def new_ragged_cache(self, batch_size: int, **options) -> RaggedHFCache:
+        if not self._takes_any_mask:
+            raise ValueError(
+                f"{self.causal_lm.config.model_type}: only LMs with rotary positions, "
+                "full attention and SDPA read items at different positions: give no "
+                "slots"
+            )
+        probe = next(self.parameters()).new_zeros(1, 1, self.size)
+        return RaggedHFCache(self(probe, use_cache=True).cache, batch_size, **options)
 
     def logits(self, hidden: torch.Tensor, base: bool = False) -> torch.Tensor:
         lm = self.causal_lm

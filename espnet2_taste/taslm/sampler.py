@@ -3,7 +3,6 @@
 Everything is a (B,) tensor: a batch of continuations advances without a loop.
 """
 
-from collections import deque
 from dataclasses import dataclass
 
 import torch
@@ -111,21 +110,9 @@ class Sampler:
         self.vocabulary = vocabulary
         self.delay = delay
         self.delay_level = delay_level
-        self.seen = seen
         self.every_token = granularity == "token"
-        zeros = torch.zeros(len(seen), dtype=torch.long, device=seen.device)
-        self.words = zeros
-        self.segments = zeros
-        self.wait = zeros + delay
-        self.ended = zeros.bool()
-        self.done = zeros.bool()
-        self.after_blank = zeros.bool()
-        self.word_length = zeros
-        # of the last letter of the word so far; anything may follow a text's beginning
-        self.last = zeros + CHARACTER
-        self.bytes = zeros  # state of the character at work
-        self.steps = 0
-        self.recent: deque[torch.Tensor] = deque(maxlen=delay + 1)
+        for name, value in self.beginning(seen).items():
+            setattr(self, name, value)
         stops = options.ids["stop_id"]
         if options.end_symbol:
             stops.append(eos_id)
@@ -135,17 +122,37 @@ class Sampler:
         if options.banned_ids:
             self.banned[options.ids["banned_ids"]] = True
 
+    def beginning(self, seen: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Attributes by name, (B, ...), of continuations that begin, whose prompts hold
+        (B, V) bool ``seen``."""
+        zeros = torch.zeros(len(seen), dtype=torch.long, device=seen.device)
+        return {
+            "seen": seen,
+            "words": zeros,
+            "segments": zeros,
+            "steps": zeros,
+            "wait": zeros + self.delay,
+            "ended": zeros.bool(),
+            "done": zeros.bool(),
+            "after_blank": zeros.bool(),
+            "word_length": zeros,
+            # of the last letter of the word so far; anything may follow a beginning
+            "last": zeros + CHARACTER,
+            "bytes": zeros,  # state of the character at work
+            # whether segments began in the last steps, the newest one last
+            "recent": zeros.bool()[:, None].expand(-1, self.delay + 1),
+        }
+
     def choose(self, logits: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
         """(B, V) logits, (B,) uniforms -> (B,) tokens."""
         options = self.options
-        first = self.steps == 0 and options.first_starts_word
         banned = self.banned
         breaks = self.vocabulary.begins(slice(None), self.last[:, None]) | self.stops
-        if first:
-            banned = banned | ~breaks
-        too_early = (self.words < options.min_words)[:, None] & self.stops
-        if self.steps < options.min_tokens:
-            too_early = self.stops
+        if options.first_starts_word:
+            banned = banned | ((self.steps == 0)[:, None] & ~breaks)
+        too_early = self.words < options.min_words
+        too_early = too_early | (self.steps < options.min_tokens)
+        too_early = too_early[:, None] & self.stops
         empty_word = self.after_blank[:, None] & breaks
         too_long = self.word_length >= options.max_tokens_per_word
         too_long = too_long & (self.bytes == 0)  # else its character goes on
@@ -182,8 +189,8 @@ class Sampler:
         stop = self.stops[text]
         if options.max_words is not None:
             stop = stop | (starts & (self.words >= options.max_words))
-        if options.max_tokens is not None and self.steps >= options.max_tokens:
-            stop = stop | (self.bytes == 0)
+        if options.max_tokens is not None:
+            stop = stop | ((self.steps >= options.max_tokens) & (self.bytes == 0))
         stop = stop & ~waiting
         starts = starts | stop
         wait = torch.where(waiting, self.wait - 1, self.wait)
@@ -200,16 +207,15 @@ class Sampler:
         self.words = self.words + starts
         begins = torch.ones_like(starts) if self.every_token else starts
         self.segments = self.segments + begins
-        self.steps += 1
-        self.recent.append(begins)
+        self.steps = self.steps + 1
 
         if self.delay_level == "word":
             sampling = self.segments > self.delay
             taste = sampling & begins
         else:
-            started = self.steps > self.delay
-            sampling = torch.full_like(starts, started)
-            taste = self.recent[0] if started else sampling
+            self.recent = torch.cat([self.recent[:, 1:], begins[:, None]], 1)
+            sampling = self.steps > self.delay
+            taste = sampling & self.recent[:, 0]
         active = ~self.done
         self.done = self.done | ((waiting | stop) & (self.wait <= 0))
         return Decision(

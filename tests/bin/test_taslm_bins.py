@@ -173,8 +173,10 @@ def test_questions_are_whole_prompts(folder, known, tmp_path):
     command += ["--config", str(tmp_path / "decode.yaml"), "--max_new_words", "3"]
     generate([*command, "--output_dir", str(tmp_path / "all")])
     generate([*command, "--output_dir", str(tmp_path / "one"), "--batch_size", "1"])
+    generate([*command, "--output_dir", str(tmp_path / "slots"), "--slots", "2"])
     text = read_table(tmp_path / "all" / "text")
     assert text == read_table(tmp_path / "one" / "text")
+    assert text == read_table(tmp_path / "slots" / "text")
     assert read_table(tmp_path / "all" / "prompt_text") == read_table(folder / "text")
     assert not (tmp_path / "all" / "spk_emb.scp").exists()
     codes = kaldiio.load_scp(str(tmp_path / "all" / "taste.scp"))

@@ -233,20 +233,21 @@ def test_word_by_word_is_what_whole_texts_are(tiny_taste, data, tmp_path, monkey
     vocoder = "espnet2_taste.vocoder.load_vocoder"
     monkeypatch.setattr(vocoder, lambda *_, **__: ToyVocoder(UnitSpec(20), None))
     model = ["--model_file", str(tiny_taste / "valid.acc.best.pth"), "--vocoder", "x"]
-    for name, more in (("whole", []), ("stream", ["--stream"])):
+    ways = {"whole": [], "stream": ["--stream"], "slots": ["--slots", "2"]}
+    for name, more in ways.items():
         place = ["--data_dir", str(data), "--output_dir", str(tmp_path / name)]
         synthesize([*model, *place, *more])
-    whole, stream = (
-        kaldiio.load_scp(str(tmp_path / name / "units.scp"))
-        for name in ("whole", "stream")
+    whole, stream, slots = (
+        kaldiio.load_scp(str(tmp_path / name / "units.scp")) for name in ways
     )
-    assert set(whole) == set(stream)
+    assert set(whole) == set(stream) == set(slots)
     for name in whole:
         assert np.array_equal(whole[name], stream[name])
-        files = (
-            tmp_path / part / "wav" / f"{name}.wav" for part in ("whole", "stream")
-        )
+        assert np.array_equal(whole[name], slots[name])
+        files = (tmp_path / way / "wav" / f"{name}.wav" for way in ways)
         assert len({file.read_bytes() for file in files}) == 1
+    with pytest.raises(ValueError, match="running batch: give --slots"):
+        synthesize([*model, "--cuda_graph", *place])
     with pytest.raises(ValueError, match="--stream is of a speech decoder"):
         synthesize(["--vocoder", "x", "--condition", "units", "--stream", *place])
 
