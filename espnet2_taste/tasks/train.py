@@ -89,7 +89,9 @@ def check_confs(task: type[AbsTask], args: Namespace) -> None:
             check_conf(f"--{choices.name}_conf", cls, conf)
     for name, classes, filled in (
         ("optim", optim_classes, ("params",)),
+        ("optim2", optim_classes, ("params",)),
         ("scheduler", scheduler_classes, ("optimizer",)),
+        ("scheduler2", scheduler_classes, ("optimizer",)),
     ):
         cls = classes.get(getattr(args, name, None))
         if cls is not None:

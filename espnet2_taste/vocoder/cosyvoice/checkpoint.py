@@ -18,7 +18,10 @@ from espnet2_taste.vocoder.cosyvoice.generator import VoiceGenerator
 State = dict[str, torch.Tensor]
 
 #: weights looked for in a folder, best first; flow.pt and hift.pt come in two files
-FILES = ("model.pth", "voice_generator.pth", "valid.loss.best.pth")
+FILES = (
+    *("model.pth", "voice_generator.pth"),
+    *("valid.loss.best.pth", "valid.generator_mel_loss.best.pth"),
+)
 COSYVOICE_FILES = ("flow.pt", "hift.pt")
 PUBLISHED_UNET_HEADS = 8
 LISTED = 20
@@ -146,7 +149,7 @@ def read(path: str | Path) -> tuple[State, dict[str, dict]]:
 
     Args:
         path: a file of tensors; a folder with ``flow.pt`` and ``hift.pt``; a folder
-            with ``config.yaml`` and ``model.pth``, or of the flow's training.
+            with ``config.yaml`` and ``model.pth``, or of the flow's or HiFT's training.
 
     Returns:
         state dict and ``flow_conf``, ``hift_conf`` as far as they are known.

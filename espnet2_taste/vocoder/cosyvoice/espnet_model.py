@@ -1,4 +1,4 @@
-"""Training of the flow with ESPnet; HiFT is taken as published."""
+"""Training of the flow with ESPnet."""
 
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable

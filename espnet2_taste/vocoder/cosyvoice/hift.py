@@ -182,7 +182,8 @@ class HiFT(nn.Module):
             first = level * len(KERNELS)
             blocks = self.resblocks[first : first + len(KERNELS)]
             x = sum(block(x) for block in blocks) / len(KERNELS)
-        x = self.conv_post(F.leaky_relu(x))  # slope 0.01 here, as published
+        # slope 0.01 here, as published; no spectrum is of half precision
+        x = self.conv_post(F.leaky_relu(x)).to(mel.dtype)
         magnitude = x[:, :BINS].exp().clamp(max=MAX_MAGNITUDE)
         spectrum = torch.polar(magnitude, x[:, BINS:].sin())
         wav = torch.istft(spectrum, **self._stft(mel))

@@ -36,7 +36,6 @@ class TargetMel(nn.Module):
         window = torch.hann_window(spec.win)
         self.register_buffer("window", window, persistent=False)
 
-    @torch.no_grad()
     def forward(
         self, speech: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,11 +1,13 @@
-"""Training of CosyVoice 2's flow with ESPnet; HiFT is taken as published."""
+"""Training of CosyVoice 2's flow and HiFT with ESPnet."""
 
 import torch
 
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.vocoder.cosyvoice.espnet_model import FlowModel
+from espnet2_taste.vocoder.cosyvoice.hift_model import HiFTModel
 from espnet2_taste.vocoder.cosyvoice2.encoder import RATE
 from espnet2_taste.vocoder.cosyvoice2.flow import MEL, CausalFlow
+from espnet2_taste.vocoder.cosyvoice2.generator import HiFT24
 
 
 class CausalFlowModel(FlowModel):
@@ -54,3 +56,10 @@ class CausalFlowModel(FlowModel):
         chunked = self.flow.loss(*batch, self.flow.chunk)
         mean = torch.lerp(full, chunked, self.chunk_rate)
         return {"loss": mean, "loss_full": full, "loss_chunked": chunked}
+
+
+class HiFT24Model(HiFTModel):
+    """:class:`HiFTModel` of HiFT at 24 kHz."""
+
+    hift_class = HiFT24
+    mel_defaults = MEL
