@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from gpu_cases import GENERATION, INFERENCE, TRAINING
+from gpu_cases import TRAINING
+from gpu_generation import GENERATION, INFERENCE
 from pretend_gpu import DEVICE, pretend_gpu
 
 pytest.importorskip("peft")

@@ -1,6 +1,5 @@
 """`openai_whisper` recogniser: Whisper through OpenAI's package."""
 
-from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -8,18 +7,16 @@ from pickle import UnpicklingError
 
 import numpy as np
 
-from espnet2_taste.asr.abs_recogniser import (
-    AbsRecogniser,
-    transcribe_pieces,
-)
+from espnet2_taste.asr.abs_recogniser import transcribe_pieces
+from espnet2_taste.asr.abs_whisper import AbsWhisper
 from espnet2_taste.asr.recording import Unavailable
-from espnet2_taste.asr.transcript import Fallback, Transcript, find_language
+from espnet2_taste.asr.transcript import Transcript, find_language
 from espnet2_taste.io.identity import weights_identity
 
 _LIMIT = 480000  # samples of Whisper's window
 
 
-class OpenaiWhisperRecogniser(AbsRecogniser):
+class OpenaiWhisperRecogniser(AbsWhisper):
     """A Whisper of the package openai-whisper, in 30 s windows.
 
     Args:
@@ -29,14 +26,12 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
         language: code or name; "" lets a multilingual model find it in the first
             window of each recording.
         download_root: where downloads are kept (default: the package's).
-        fallback: of :class:`~espnet2_taste.asr.transcript.Fallback`.
+        fallback: options of :class:`~espnet2_taste.asr.transcript.Fallback`.
 
     Raises:
         Unavailable: the file is not here and cannot be downloaded.
         ValueError: no such model or language.
     """
-
-    on_device = True
 
     def __init__(
         self,
@@ -44,19 +39,11 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
         device: str = "cpu",
         language: str = "en",
         download_root: str | None = None,
-        temperature: float | Sequence[float] = Fallback.temperature,
-        compression_ratio_threshold: float | None = 2.4,
-        logprob_threshold: float | None = -1.0,
-        no_speech_threshold: float | None = 0.6,
+        **fallback,
     ):
         import whisper
 
-        self.fallback = Fallback(
-            temperature,
-            compression_ratio_threshold,
-            logprob_threshold,
-            no_speech_threshold,
-        )
+        super().__init__(**fallback)
         self.model_name, self.device = model, device
         self.language = find_language(language, whisper.tokenizer.LANGUAGES)
         self.download_root = download_root
@@ -78,11 +65,6 @@ class OpenaiWhisperRecogniser(AbsRecogniser):
     def fp16(self) -> bool:
         """Half precision on a GPU."""
         return self.device.startswith("cuda")
-
-    @property
-    def cleaner(self) -> str:
-        """Whisper's own normaliser of its language."""
-        return "whisper_en" if self.language == "en" else "whisper_basic"
 
     @property
     def identity(self) -> str:

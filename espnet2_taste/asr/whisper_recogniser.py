@@ -5,21 +5,21 @@ Decoded as OpenAI's program does, but for two things: there are no timestamps, s
 recordings are cut where they are quiet; and no window reads what the one before said.
 """
 
-from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from espnet2_taste.asr.abs_recogniser import AbsRecogniser, transcribe_pieces
+from espnet2_taste.asr.abs_recogniser import transcribe_pieces
+from espnet2_taste.asr.abs_whisper import AbsWhisper
 from espnet2_taste.asr.recording import Unavailable
-from espnet2_taste.asr.transcript import Fallback, Transcript, find_language
+from espnet2_taste.asr.transcript import Transcript, find_language
 from espnet2_taste.io.identity import weights_identity
 from espnet2_taste.io.published import published
 
 
-class WhisperRecogniser(AbsRecogniser):
+class WhisperRecogniser(AbsWhisper):
     """A Whisper of transformers, in 30 s windows.
 
     Args:
@@ -29,14 +29,12 @@ class WhisperRecogniser(AbsRecogniser):
             window of each recording.
         dtype: of the weights; default float16 on cuda, else float32.
         max_new_tokens: per window.
-        fallback: of :class:`~espnet2_taste.asr.transcript.Fallback`.
+        fallback: options of :class:`~espnet2_taste.asr.transcript.Fallback`.
 
     Raises:
         Unavailable: neither a folder nor to be had from the hub.
         ValueError: a language that it does not know.
     """
-
-    on_device = True
 
     def __init__(
         self,
@@ -45,19 +43,11 @@ class WhisperRecogniser(AbsRecogniser):
         language: str = "en",
         dtype: str | None = None,
         max_new_tokens: int = 224,
-        temperature: float | Sequence[float] = Fallback.temperature,
-        compression_ratio_threshold: float | None = 2.4,
-        logprob_threshold: float | None = -1.0,
-        no_speech_threshold: float | None = 0.6,
+        **fallback,
     ):
         from transformers import AutoConfig
 
-        self.fallback = Fallback(
-            temperature,
-            compression_ratio_threshold,
-            logprob_threshold,
-            no_speech_threshold,
-        )
+        super().__init__(**fallback)
         self.model_name, self.device = model, device
         half = "float16" if device.startswith("cuda") else "float32"
         self.dtype, self.max_new_tokens = dtype or half, max_new_tokens
@@ -82,11 +72,6 @@ class WhisperRecogniser(AbsRecogniser):
         return language_ids(
             GenerationConfig.from_pretrained(published(self.model_name))
         )
-
-    @property
-    def cleaner(self) -> str:
-        """Whisper's own normaliser of its language."""
-        return "whisper_en" if self.language == "en" else "whisper_basic"
 
     @property
     def identity(self) -> str:

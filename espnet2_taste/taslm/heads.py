@@ -102,6 +102,8 @@ class LatentHead(AbsSpeechHead):
     and without training z = mu + sigma.
     """
 
+    draw = True  # False: nothing is drawn, whatever is asked for
+
     def __init__(self, size: int, quantizer: AbsQuantizer):
         super().__init__(size, quantizer)
         self.fc_mu = torch.nn.Linear(size, self.codebook_dim)
@@ -120,16 +122,20 @@ class LatentHead(AbsSpeechHead):
     ) -> SpeechHeadOutput:
         """See the base class; ``noise`` (..., codebook_dim) replaces a random eps."""
         mu, logvar = self._gaussian(hidden)
+        target = quantizer.codes_to_latent(labels)
+        z, regression, kl = self._compare(mu, logvar, target, noise)
+        losses = (0.5 * regression + 0.5 * kl).mean(-1) * (labels[..., 0] >= 0)
+        return SpeechHeadOutput(losses, labels, quantizer.latent_to_codes(z.detach()))
+
+    def _compare(self, mu, logvar, target, noise) -> tuple[torch.Tensor, ...]:
+        """z, its squared distance to the target, and the divergence."""
         sigma = (0.5 * logvar).exp()
         z = mu + sigma
         if self.training:
             noise = torch.randn_like(mu) if noise is None else noise
             z = z + (sigma * (noise - 1)).detach()
-        target = quantizer.codes_to_latent(labels)
-        regression = (z - target) ** 2
         kl = (sigma**2 + (mu - target) ** 2 - 1 - logvar) / 2
-        losses = (0.5 * regression + 0.5 * kl).mean(-1) * (labels[..., 0] >= 0)
-        return SpeechHeadOutput(losses, labels, quantizer.latent_to_codes(z.detach()))
+        return z, (z - target) ** 2, kl
 
     def log_probs(
         self, hidden: torch.Tensor, codes: torch.Tensor, quantizer: AbsQuantizer
@@ -174,9 +180,16 @@ class LatentHead(AbsSpeechHead):
         """See the base class; any ``top_p`` > 0 samples the whole Gaussian."""
         mu, logvar = self._gaussian(hidden)
         sigma = (0.5 * logvar).exp()
-        z = mu + sigma if top_p == 0 else mu + temperature * sigma * normal(uniforms)
+        if top_p > 0 and self.draw:
+            z = mu + temperature * sigma * normal(uniforms)
+        else:
+            z = self._likeliest(mu, sigma)
         codes = quantizer.latent_to_codes(z)
-        return codes, quantizer.codes_to_latent(codes)
+        return codes, z if self.continuous else quantizer.codes_to_latent(codes)
+
+    def _likeliest(self, mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """The latent that stands for the Gaussian."""
+        return mu + sigma
 
 
 class GaussianHead(LatentHead):
@@ -211,16 +224,7 @@ class GaussianHead(LatentHead):
             del self.logvar
             self.logvar = torch.nn.Linear(size, self.codebook_dim, bias=False)
 
-    def forward(
-        self,
-        hidden: torch.Tensor,
-        labels: torch.Tensor,
-        quantizer: AbsQuantizer,
-        noise: torch.Tensor | None = None,
-    ) -> SpeechHeadOutput:
-        """See the base class; ``noise`` (..., codebook_dim) replaces a random eps."""
-        mu, logvar = self._gaussian(hidden)
-        target = quantizer.codes_to_latent(labels)
+    def _compare(self, mu, logvar, target, noise) -> tuple[torch.Tensor, ...]:
         square = (mu - target) ** 2
         regression = square
         if noise is not None or self.training and self.draw:
@@ -229,8 +233,7 @@ class GaussianHead(LatentHead):
         elif self.draw:
             regression = square + logvar.exp()
         kl = (logvar.exp() + square * (-logvar).exp() - 1 - logvar) / 2
-        losses = (0.5 * regression + 0.5 * kl).mean(-1) * (labels[..., 0] >= 0)
-        return SpeechHeadOutput(losses, labels, quantizer.latent_to_codes(mu.detach()))
+        return mu, regression, kl
 
     def _gaussian(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mu, logvar = super()._gaussian(hidden)
@@ -239,18 +242,8 @@ class GaussianHead(LatentHead):
                 logvar = logvar(hidden.to(logvar.weight.dtype))
         return mu, logvar
 
-    def sample(
-        self,
-        hidden: torch.Tensor,
-        quantizer: AbsQuantizer,
-        uniforms: torch.Tensor,
-        top_p: float = 0.0,
-        temperature: float = 1.0,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        mu, logvar = self._gaussian(hidden)
-        if top_p > 0 and self.draw:
-            mu = mu + temperature * (0.5 * logvar).exp() * normal(uniforms)
-        return quantizer.latent_to_codes(mu), mu
+    def _likeliest(self, mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return mu
 
 
 def normal(uniforms: torch.Tensor) -> torch.Tensor:

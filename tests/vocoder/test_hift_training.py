@@ -44,13 +44,9 @@ def make_batch(hop=480, segment=5):
 
 
 def turns(model, batch):
-    """Stats of both turns of a batch, as ESPnet's GAN trainer takes them."""
-    stats = {}
+    """Both turns of a batch, as ESPnet's GAN trainer takes them."""
     for generator in (False, True):
-        out = model(forward_generator=generator, **batch)
-        stats |= out["stats"]
-        yield out
-    return stats
+        yield model(forward_generator=generator, **batch)
 
 
 @pytest.mark.parametrize("kind", [HiFTModel, HiFT24Model])
@@ -62,9 +58,9 @@ def test_it_learns(kind):
     before = [out["stats"] for out in turns(model.eval(), batch)]
     assert before[1] == [out["stats"] for out in turns(model, batch)][1]
     sides = (model.discriminators, model.hift)
-    optimizers = [torch.optim.Adam(side.parameters(), 2e-3) for side in sides]
+    optimizers = [torch.optim.Adam(side.parameters(), 4e-3) for side in sides]
     model.train()
-    for _ in range(12):
+    for _ in range(7):
         for side, out in enumerate(turns(model, batch)):
             assert out["optim_idx"] == 1 - side and out["weight"] == 2
             out["loss"].backward()

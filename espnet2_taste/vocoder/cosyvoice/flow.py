@@ -185,6 +185,7 @@ class Flow(nn.Module):
         spk_emb: torch.Tensor,
         cond: torch.Tensor,
         draws: FlowDraws,
+        chunk: int | None = None,
     ) -> torch.Tensor:
         """Flow matching loss (a scalar) of a padded batch.
 
@@ -196,8 +197,17 @@ class Flow(nn.Module):
             spk_emb: (B, spk_embed_dim).
             cond: (B, mel_size, T) frames that are told, zeros elsewhere.
             draws: random numbers.
+            chunk: units of a chunk, of a flow that is causal by chunks; None: every
+                frame sees all others.
         """
         size = mel.size(2)
-        mu = self.prior(units, size, lengths, frames)
-        mask = frame_mask(frames, size)
-        return self.decoder.loss(mel, mask, mu, self.speaker(spk_emb), cond, draws)
+        mu = self.training_prior(units, size, lengths, frames, chunk)
+        mask, speaker = frame_mask(frames, size), self.speaker(spk_emb)
+        chunk = chunk and self.count_frames(chunk)
+        return self.decoder.loss(mel, mask, mu, speaker, cond, draws, chunk)
+
+    def training_prior(
+        self, units, size, lengths, frames, chunk: int | None
+    ) -> torch.Tensor:
+        """:meth:`prior` of a batch of :meth:`loss`."""
+        return self.prior(units, size, lengths, frames)

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from espnet2_taste.nn.padding import frame_mask
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.nn.stream_memory import Step, StreamMemory
-from espnet2_taste.vocoder.cosyvoice.cfm import FlowDraws
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice2.encoder import (
     RATE,
@@ -194,33 +193,8 @@ class CausalFlow(Flow):
         chunk = RATE * step.chunk
         return self.decoder(mu, speaker, cond, noise, None, chunk, memory.pasts)
 
-    def loss(
-        self,
-        units: torch.Tensor,
-        lengths: torch.Tensor,
-        mel: torch.Tensor,
-        frames: torch.Tensor,
-        spk_emb: torch.Tensor,
-        cond: torch.Tensor,
-        draws: FlowDraws,
-        chunk: int | None = None,
+    def training_prior(
+        self, units, size, lengths, frames, chunk: int | None
     ) -> torch.Tensor:
-        """Flow matching loss (a scalar) of a padded batch, see :meth:`Flow.loss`.
-
-        Args:
-            frames: (B,) int64, two for each unit.
-            chunk: units of a chunk; None: every frame sees all others.
-        """
         mu = self.prior(units, lengths, chunk)
-        size = mel.size(2)
-        mu = F.pad(mu, (0, size - mu.size(2)))
-        mask = frame_mask(frames, size)
-        return self.decoder.loss(
-            mel,
-            mask,
-            mu,
-            self.speaker(spk_emb),
-            cond,
-            draws,
-            chunk and RATE * chunk,
-        )
+        return F.pad(mu, (0, size - mu.size(2)))
