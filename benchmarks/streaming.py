@@ -79,8 +79,8 @@ def rows(count: int, seconds: float, times: dict, heard: list[list]) -> Iterator
         yield Row(
             f"a chunk, {case}",
             1e3 * statistics.median(chunks),
-            note=f"{heard[0][1][1]} samples; number 2: {1e3 * chunks[0]:.0f} ms, "
-            f"number {len(chunks) + 1}: {1e3 * chunks[-1]:.0f} ms",
+            note=f"{heard[0][1][1]} samples; from the second on: "
+            + ", ".join(f"{1e3 * cost:.0f}" for cost in chunks),
         )
         yield Row(
             f"the last whole chunk over the second, {case}",
@@ -98,11 +98,8 @@ def listen(
     units = decoder.open_streams(speakers.to(device), SAMPLING)
     sound = vocoder.open_streams(speakers)
     units.feed(pieces, [True] * len(pieces))
-    going = True
-    while going:
-        made = units.pull()
-        going = any(map(len, made))
-        wav = sound.push(made, [not going] * len(pieces))[0]
+    while not all(units.done):
+        wav = sound.push(units.pull(), units.done)[0]
         if len(wav):
             log.append((time.perf_counter() - start, len(wav)))
     return log

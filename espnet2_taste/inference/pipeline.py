@@ -19,6 +19,7 @@ from espnet2_taste.inference.speech_streams import Words, as_pieces
 from espnet2_taste.inference.speech_to_taste import SpeechToTaste
 from espnet2_taste.inference.taslm_generate import TaslmGenerate
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
+from espnet2_taste.inference.voice_prompt import VoicePrompt
 
 Stage = Callable[[Iterator], Iterable]
 
@@ -201,13 +202,14 @@ def speaking(
     spk_emb: np.ndarray | torch.Tensor,
     seed: int = 0,
     most: int = 25,
+    prompt: VoicePrompt | None = None,
 ) -> tuple[Stage, Stage]:
     """Two stages: words with codes -> units -> (samples,) float32 waveforms.
 
     All words are one utterance. The arguments are those of
     :meth:`TasteToSpeech.stream`, whose chunks these are.
     """
-    streams = speak.open_streams([spk_emb], [seed], most)
+    streams = speak.open_streams([spk_emb], [seed], most, [prompt])
 
     def units(pieces: Iterator[Words]) -> Iterator:
         return streams.units_of(as_pieces(pieces))

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from espnet2_taste.inference.voice_prompt import VoicePrompt, check_prompts, fitted
 from espnet2_taste.nn.streams import AbsStreams
+from espnet2_taste.taste.speech_decoder.interleaved_streams import SpokenPrompt
 from espnet2_taste.taste.speech_decoder.streams import Piece
+from espnet2_taste.vocoder.cosyvoice.vocoder import Prompt
 
 if TYPE_CHECKING:
     from espnet2_taste.inference.taste_to_speech import TasteToSpeech
@@ -40,12 +43,16 @@ class SpeechStreams(AbsStreams):
         spk_emb: (S,) speaker embedding of each stream.
         item_seeds: B integers.
         most: units after which there shall be sound; fewer sound earlier and cost more.
+        prompts: what each stream goes on from, or None; see
+            :class:`~espnet2_taste.taste.speech_decoder.interleaved_streams.SpokenPrompt`
+            for units that do not fit their text.
 
     Attributes:
         sample_rate: Hz of the waveforms.
 
     Raises:
-        ValueError: there is no vocoder; speaker embeddings that do not fit.
+        ValueError: there is no vocoder; speaker embeddings or prompts that do not fit,
+            or prompts for what takes none.
     """
 
     @torch.inference_mode()
@@ -55,6 +62,7 @@ class SpeechStreams(AbsStreams):
         spk_emb: Sequence[np.ndarray | torch.Tensor],
         item_seeds: Sequence[int],
         most: int = 25,
+        prompts: Sequence[VoicePrompt | None] | None = None,
     ):
         super().__init__(len(spk_emb))
         if speak.vocoder is None:
@@ -69,11 +77,35 @@ class SpeechStreams(AbsStreams):
             for vector in spk_emb
         ]
         speakers = torch.from_numpy(np.stack(self.spk_emb))
-        self.decoder = speak.model.speech_decoder.open_streams(
-            speakers.to(speak.device), speak.sampling, list(item_seeds)
-        )
-        self.vocoder = speak.vocoder.open_streams(speakers)
         self.after = [""] * self.count  # the last word so far
+        said, voices = self._prompts(prompts) if prompts is not None else ({}, {})
+        self.decoder = speak.model.speech_decoder.open_streams(
+            speakers.to(speak.device), speak.sampling, list(item_seeds), **said
+        )
+        self.vocoder = speak.vocoder.open_streams(speakers, **voices)
+
+    def _prompts(self, prompts: Sequence[VoicePrompt | None]) -> tuple[dict, dict]:
+        """Options ``prompts`` of the speech decoder's and of the vocoder's streams."""
+        vocoder = self.speak.vocoder
+        check_prompts(prompts, self.count, self.speak.model.speech_decoder, vocoder)
+        words = [prompt and Words(prompt.text, prompt.codes) for prompt in prompts]
+        pieces = self._read(words)
+        said: list[SpokenPrompt | None] = [None] * self.count
+        voices: list[Prompt | None] = [None] * self.count
+        for row, prompt in enumerate(prompts):
+            if prompt:
+                units, voices[row] = fitted(prompt, row, vocoder)
+                said[row] = SpokenPrompt(pieces[row], units)
+        self._note_last(words)
+        options = ({"prompts": made} if any(made) else {} for made in (said, voices))
+        return tuple(options)
+
+    def _note_last(self, pieces: Sequence[Words | None]) -> None:
+        """Keep the last word of each stream, which the next may depend on."""
+        split = self.speak.preprocess.segmenter.split_after
+        for row, piece in enumerate(pieces):
+            if piece:
+                self.after[row] = split(self.after[row], piece.text)[0][-1]
 
     @torch.inference_mode()
     def feed(
@@ -84,10 +116,7 @@ class SpeechStreams(AbsStreams):
         _, last = self.check_push([piece and piece.text for piece in pieces], last)
         read = self._read(pieces)
         self.decoder.feed(read, last)
-        for row, piece in enumerate(pieces):
-            if piece:
-                split = self.speak.preprocess.segmenter.split_after
-                self.after[row] = split(self.after[row], piece.text)[0][-1]
+        self._note_last(pieces)
         self.ended = [a or b for a, b in zip(self.ended, last, strict=True)]
 
     def _read(self, pieces: list[Words | None]) -> list[Piece | None]:

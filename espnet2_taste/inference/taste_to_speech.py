@@ -10,6 +10,7 @@ import torch
 from espnet2_taste.inference.base import TasteInference, check_counts
 from espnet2_taste.inference.parts import load_part
 from espnet2_taste.inference.speech_streams import SpeechStreams, Words, as_pieces
+from espnet2_taste.inference.voice_prompt import VoicePrompt
 from espnet2_taste.io.models import locate, read_parts
 from espnet2_taste.taste.auxiliary import unit_accuracy
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
@@ -246,17 +247,19 @@ class TasteToSpeech(TasteInference):
         spk_emb: Sequence[np.ndarray | torch.Tensor],
         item_seeds: Sequence[int] | None = None,
         most: int = 25,
+        prompts: Sequence[VoicePrompt | None] | None = None,
     ) -> SpeechStreams:
         """Speak several utterances while their words arrive.
 
         Args:
             spk_emb: (S,) speaker embedding of each of B streams.
             item_seeds: random stream of each; default 0.
-            most: see :class:`~espnet2_taste.inference.speech_streams.SpeechStreams`.
+            most, prompts: see
+                :class:`~espnet2_taste.inference.speech_streams.SpeechStreams`.
         """
         seeds = [0] * len(spk_emb) if item_seeds is None else item_seeds
         check_counts(spk_emb=spk_emb, item_seeds=seeds)
-        return SpeechStreams(self, spk_emb, seeds, most)
+        return SpeechStreams(self, spk_emb, seeds, most, prompts)
 
     def stream(
         self,
@@ -265,6 +268,7 @@ class TasteToSpeech(TasteInference):
         codes: np.ndarray | torch.Tensor | None = None,
         seed: int = 0,
         most: int = 25,
+        prompt: VoicePrompt | None = None,
     ) -> Iterator[torch.Tensor]:
         """Speak one utterance while it is made, and perhaps while its words arrive.
 
@@ -278,6 +282,7 @@ class TasteToSpeech(TasteInference):
             codes: (S, R) TASTE codes of a text; None: text only.
             seed: as in :meth:`__call__`, which makes the same units.
             most: units after which there shall be sound.
+            prompt: a recording whose voice the utterance goes on with.
 
         Yields:
             (samples,) float32, never empty, at ``vocoder.sample_rate``.
@@ -285,5 +290,5 @@ class TasteToSpeech(TasteInference):
         Raises:
             ValueError: without a vocoder; and while iterating, on a bad piece.
         """
-        streams = self.open_streams([spk_emb], [seed], most)
+        streams = self.open_streams([spk_emb], [seed], most, [prompt])
         return streams.sound_of(streams.units_of(as_pieces(words, codes)))

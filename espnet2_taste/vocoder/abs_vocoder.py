@@ -18,11 +18,13 @@ class AbsVocoder(AbsPart):
         sample_rate: Hz of the waveforms it makes.
         unit_spec: of the units it takes.
         spk_embed_dim: width of the speaker embeddings it takes; None: it looks at none.
+        takes_prompts: whether ``prompts`` are among its options, speech to go on from.
     """
 
     sample_rate: int
     unit_spec: UnitSpec
     spk_embed_dim: int | None = None
+    takes_prompts = False
 
     def check(self, units: list[torch.Tensor], spk_emb: torch.Tensor) -> None:
         """Refuse what belongs to another vocoder, or is no speech at all.

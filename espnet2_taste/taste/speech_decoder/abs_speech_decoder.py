@@ -92,6 +92,8 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
 
     #: True when training needs ``durations`` (units per word) from an aligner.
     requires_durations: bool = False
+    #: whether ``prompts`` are among the options of its streams, speech to go on from
+    takes_prompts: bool = False
 
     @abstractmethod
     def forward(

@@ -65,6 +65,7 @@ class InterleavedLMDecoder(AbsSpeechDecoder):
         top_p, ras_window: of :class:`Sampling` where it does not say.
     """
 
+    takes_prompts = True
     #: what :meth:`generate` and :meth:`open_streams` run on
     streams_class = InterleavedStreams
 

@@ -6,6 +6,7 @@ stream waits for, the others do not: streams share steps, and a stream that does
 in a step leaves a hole in the key-value cache that its mask hides.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -27,9 +28,12 @@ _NEVER = 2**40
 
 @dataclass
 class SpokenPrompt:
-    """What a voice has said before.
+    """What a voice has said before. It and what follows are one utterance.
 
-    Units beyond those that the blocks of its text hold follow the end of the text.
+    So every unit is read, where CosyVoice 2 drops, without a word, those that the
+    blocks of the prompt's text do not hold: they fill the blocks of the text that comes
+    next, or follow its end. With fewer units than those blocks hold, what is generated
+    first says the rest of the prompt's text, and a warning tells so.
 
     Attributes:
         piece: its text, in the decoder's vocabulary, and its TASTE embeddings.
@@ -123,6 +127,23 @@ class InterleavedStreams(DecoderStreams):
         texts = self._fused(said)
         units = [rows[:0] if p is None else self._checked(p.units) for p in prompts]
         self.streams = [_Stream(*both) for both in zip(texts, units, strict=True)]
+        self._warn_of_short_prompts()
+
+    def _warn_of_short_prompts(self) -> None:
+        texts, units = self.decoder.mix_ratio
+        for row, stream in enumerate(self.streams):
+            held = len(stream.text) // texts * units
+            if self.in_blocks and len(stream.prompt) < held:
+                logging.warning(
+                    "stream %d: a prompt of %d units for %d tokens, whose blocks hold "
+                    "%d: what is generated says the rest of its text first",
+                    *(row, len(stream.prompt), len(stream.text), held),
+                )
+
+    @property
+    def done(self) -> list[bool]:
+        # all that was made has been pulled
+        return [stream.tail and not stream.left for stream in self.streams]
 
     def feed(
         self, pieces: Sequence[Piece | None], last: Sequence[bool] | None = None

@@ -10,6 +10,7 @@ from espnet2_taste.io.values import check_numbers
 from espnet2_taste.vocoder.abs_vocoder import AbsVocoder
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.generator import Noise, VoiceGenerator
+from espnet2_taste.vocoder.cosyvoice.mel import TargetMel
 
 
 @dataclass
@@ -48,6 +49,7 @@ class CosyVoiceVocoder(AbsVocoder):
     """
 
     generator_class = VoiceGenerator
+    takes_prompts = True
     view: dict = {}  # further arguments of the flow
 
     def __init__(self, model: VoiceGenerator, seed: int = 0):
@@ -108,7 +110,7 @@ class CosyVoiceVocoder(AbsVocoder):
             units: 1-D int64 unit ids of each utterance.
             spk_emb: (B, spk_embed_dim), of any length.
             item_seeds: B integers, mixed with the vocoder's seed; default 0 for each.
-            prompts: speech that each utterance continues.
+            prompts: speech that each utterance continues, or None.
             noise: random numbers of each utterance instead of drawn ones.
 
         Raises:
@@ -117,7 +119,7 @@ class CosyVoiceVocoder(AbsVocoder):
         """
         self.check(units, spk_emb)
         if prompts is not None:
-            self.check([prompt.units for prompt in prompts], spk_emb)
+            self.check_units([prompt.units for prompt in prompts if prompt])
         extras = {"item_seeds": item_seeds, "prompts": prompts, "noise": noise}
         for name, given in extras.items():
             if given is not None and len(given) != len(units):
@@ -140,6 +142,16 @@ class CosyVoiceVocoder(AbsVocoder):
                 wavs[i] = wav
         return wavs
 
+    def prompt_mel(self, wav: torch.Tensor) -> torch.Tensor:
+        """(N,) float waveform at ``sample_rate`` -> (P, mel_size), of a prompt."""
+        mel = TargetMel(self.model.flow.mel_spec)
+        return mel(wav[None], torch.tensor([len(wav)]))[0][0].T
+
+    @staticmethod
+    def fit(prompt: Prompt) -> Prompt:
+        """What of a prompt is used: all of it."""
+        return prompt
+
     @property
     def _device(self) -> torch.device:
         return self.model.flow.encoder_proj.weight.device
@@ -155,6 +167,7 @@ class CosyVoiceVocoder(AbsVocoder):
         flow = self.model.flow
         cond = torch.zeros(flow.mel_size, 0)
         if prompt is not None:
+            prompt = self.fit(prompt)
             units, cond = torch.cat([prompt.units, units]), prompt.mel.T
             check_numbers("a prompt's mel", cond)
         frames, known = flow.count_frames(len(units)), cond.size(1)

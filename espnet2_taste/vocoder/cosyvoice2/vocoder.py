@@ -84,10 +84,6 @@ class CosyVoice2Vocoder(CosyVoiceVocoder):
         size = min(len(prompt.units), len(prompt.mel) // RATE)
         return Prompt(prompt.units[:size], prompt.mel[: RATE * size])
 
-    def _job(self, units, prompt, item_seed, noise):
-        prompt = None if prompt is None else self.fit(prompt)
-        return super()._job(units, prompt, item_seed, noise)
-
     def _draw(self, frames: int, known: int, item_seed: int) -> Noise:
         noise = self.new_noise(item_seed)
         source = noise.source(frames - known)
