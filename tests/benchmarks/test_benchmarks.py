@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from benchmarks import naive
+from benchmarks import naive, streaming
 from benchmarks.measure import Timer, check_equal
 from benchmarks.run import BENCHMARKS, ON_REQUEST, main
 from benchmarks.setup import CONF, Setup
@@ -29,6 +29,21 @@ def test_rows_are_finite(name, tmp_path, capsys):
     written = json.loads(output.read_text())
     assert [row["case"] for row in written["rows"][name]] == [r.case for r in rows]
     assert {"CPU", "torch", "command"} <= written["machine"].keys()
+
+
+def test_rows_of_streams():
+    """First sound, real-time factors, and the cost of a chunk at each position."""
+    heard = [[(0.2, 90), (0.3, 50), (0.45, 50), (0.6, 50), (0.7, 20)]] * 3
+    times = {"stream": 0.8, "offline": 0.4}
+    rows = {row.case: row for row in streaming.rows(4, 2.0, times, heard)}
+    assert rows["first sound, 4 x 2.0 s"].value == 200
+    assert rows["4 x 2.0 s, streamed"].note.startswith("real-time factor 0.400, 0.1000")
+    assert rows["4 x 2.0 s, whole"].note.startswith("real-time factor 0.200, 0.0500")
+    chunk = rows["a chunk, 4 x 2.0 s"]
+    assert chunk.note == "50 samples; from the second on: 100, 150, 150"
+    assert math.isclose(
+        rows["the last whole chunk over the second, 4 x 2.0 s"].value, 1.5
+    )
 
 
 @pytest.mark.gpu

@@ -94,6 +94,17 @@ def test_losses_are_weighted_as_published():
     assert not any("tpr" in name for stats in without for name in stats)
 
 
+def test_mixed_precision_makes_no_spectrum_or_phase_of_half():
+    model, batch = tiny_model().eval(), make_batch()
+    with torch.no_grad():
+        exact = model._generate(batch["speech"])
+        with torch.autocast("cpu", torch.bfloat16):
+            wav, f0 = model._generate(batch["speech"])
+            assert wav.dtype == f0.dtype == torch.float32
+            assert all(torch.isfinite(out["loss"]) for out in turns(model, batch))
+    torch.testing.assert_close(f0, exact[1], rtol=0.05, atol=0.01)
+
+
 def test_waveforms_are_made_once_for_both_turns_of_a_batch(monkeypatch):
     model, batch, other = tiny_model().train(), make_batch(), make_batch()
     made, generate = [], model._generate
@@ -237,6 +248,11 @@ REFUSED = {
     "optim2_conf": ({"optim2_conf": {"rate": 1}}, "--optim2_conf.*rate"),
     "vocoder_conf": ({"vocoder_conf": {"segments": 5}}, "--vocoder_conf.*segments"),
     "segment": ({"vocoder_conf": {"segment": 2}}, "at least 3 mel frames of 480"),
+    "sizes": ({"vocoder_conf": {"period_size": 0}}, "period_size 0, .*at least 1"),
+    "weights": (
+        {"vocoder_conf": {"hift_conf": TINY2["hift_conf"], **SMALL, "mel_weight": -1}},
+        "the weight of mel is -1: at least 0",
+    ),
 }
 
 

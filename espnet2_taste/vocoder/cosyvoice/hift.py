@@ -169,6 +169,7 @@ class HiFT(nn.Module):
 
     def decode(self, mel: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
         """Waveform (B, hop T) of a mel and its excitation (B, hop T)."""
+        source = source.to(mel.dtype)
         spectrum = torch.stft(source, **self._stft(mel), return_complex=True)
         spectrum = torch.cat([spectrum.real, spectrum.imag], 1)
         x = self.conv_pre(mel)
@@ -182,7 +183,7 @@ class HiFT(nn.Module):
             first = level * len(KERNELS)
             blocks = self.resblocks[first : first + len(KERNELS)]
             x = sum(block(x) for block in blocks) / len(KERNELS)
-        # slope 0.01 here, as published; no spectrum is of half precision
+        # slope 0.01 here, as published; autocast makes no spectrum of half precision
         x = self.conv_post(F.leaky_relu(x)).to(mel.dtype)
         magnitude = x[:, :BINS].exp().clamp(max=MAX_MAGNITUDE)
         spectrum = torch.polar(magnitude, x[:, BINS:].sin())

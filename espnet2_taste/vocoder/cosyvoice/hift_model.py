@@ -46,7 +46,8 @@ class HiFTModel(AbsGANESPnetModel):
         tpr_weight, tpr_tau: see :func:`relativistic_loss`; weight 0: not computed.
 
     Raises:
-        ValueError: a segment that the discriminators' spectrograms do not fit into.
+        ValueError: a segment that the discriminators' spectrograms do not fit into, no
+            channels, or a weight below 0.
     """
 
     hift_class: type[HiFT] = HiFT
@@ -73,6 +74,10 @@ class HiFTModel(AbsGANESPnetModel):
                 f"segment {segment}: the discriminators take at least "
                 f"{SHORTEST // spec.hop + 1} mel frames of {spec.hop} samples"
             )
+        if min(period_size, spectrum_size) < 1:
+            raise ValueError(
+                f"period_size {period_size}, spectrum_size {spectrum_size}: at least 1"
+            )
         norm_weights(self.hift)
         self.discriminators = Discriminators(period_size, spectrum_size)
         self.mel = TargetMel(spec)
@@ -83,6 +88,9 @@ class HiFTModel(AbsGANESPnetModel):
             **{"real": 1.0, "fake": 1.0, "adv": 1.0, "tpr": tpr_weight},
             **{"feat_match": feature_weight, "mel": mel_weight, "f0": f0_weight},
         }
+        for name, weight in self.weights.items():
+            if weight < 0:
+                raise ValueError(f"the weight of {name} is {weight}: at least 0")
         self.tpr_tau = tpr_tau
         # sums over discriminators and layers, as HiFi-GAN
         self.judge = DiscriminatorAdversarialLoss(average_by_discriminators=False)
@@ -163,7 +171,7 @@ class HiFTModel(AbsGANESPnetModel):
         if not self.training:
             options["generator"] = torch.Generator(speech.device).manual_seed(0)
         mel, _ = self.mel(speech, _lengths(speech))
-        f0 = self.hift.f0_predictor(mel)
+        f0 = self.hift.f0_predictor(mel).to(mel.dtype)  # no phase of half precision
         uniform = torch.rand(len(speech), NUM_HARMONICS, **options)
         noise = torch.randn(len(speech), NUM_HARMONICS, speech.size(1), **options)
         offsets = (2 * uniform - 1) * torch.pi
