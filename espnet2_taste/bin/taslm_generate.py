@@ -5,7 +5,9 @@ is one), utt2spk, taste_spec.yaml; also prompt_text and rtf.json. A prompt
 is the first words with their codes (``--mode audio``) or alone (``text``), the whole
 utterance between two texts (``instruct``), or nothing (``zero``). First words are
 ``--prompt_words`` of them, those that end within ``--prompt_seconds``, or all
-(``--whole_prompts``: questions).
+(``--whole_prompts``: questions). With ``--mode chat`` the utterances are dialogues, as
+``bin.dialogue`` makes them, and what is generated is the assistant's answer to the last
+turn that is not its own.
 ``--prompt_codes shuffled`` is the control: same prompt text, but each row of codes is a
 random one of another utterance.
 """
@@ -22,6 +24,7 @@ from espnet2_taste.bin.options import (
     add_model_options,
     add_running_options,
 )
+from espnet2_taste.text.chat_template import TEMPLATES
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -34,7 +37,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mode",
         default="audio",
-        choices=["audio", "text", "instruct", "zero"],
+        choices=["audio", "text", "instruct", "zero", "chat"],
         help="what prompts are",
     )
     parser.add_argument(
@@ -45,6 +48,11 @@ def get_parser() -> argparse.ArgumentParser:
         help="plain text around the prompts of --mode instruct",
     )
     length = parser.add_mutually_exclusive_group()
+    parser.add_argument(
+        "--chat_template",
+        choices=list(TEMPLATES),
+        help="of --mode chat (default: that of the training)",
+    )
     length.add_argument("--prompt_words", type=count, default=4)
     length.add_argument(
         "--prompt_seconds",
@@ -74,12 +82,11 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.config import read_yaml
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.io.tables import check_keys, read_selected, read_table
-    from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes
     from espnet2_taste.taste.taste_spec import TasteSpec
 
     if args.cuda_graph and not args.slots:
         raise ValueError("--cuda_graph is of a running batch: give --slots")
-    spoken = args.mode in ("audio", "instruct")
+    spoken = args.mode in ("audio", "instruct", "chat")
     if spoken and args.taste is None:
         raise ValueError(f"--mode {args.mode} needs --taste")
     text = read_selected(args.data_dir / "text", args.key_file)
@@ -94,36 +101,36 @@ def main(args: argparse.Namespace) -> None:
     if shard.done:
         return
     options |= {"slots": args.slots, "cuda_graph": args.cuda_graph}
-    taslm = TaslmGenerate(args.train_config, args.model_file, args.device, **options)
+    taslm = TaslmGenerate(
+        args.train_config,
+        args.model_file,
+        args.device,
+        chat_template=args.chat_template,
+        **options,
+    )
     shard.files[TasteSpec.FILE] = taslm.preprocess.spec.text()
-    wanted, length = text, ()
-    if args.mode == "zero":
-        wanted = dict.fromkeys(wanted, "")
-    elif args.mode != "instruct" and not args.whole_prompts:
-        length = args.prompt_words, args.prompt_seconds, args.ctm
-    counts = choose_prompts(taslm.preprocess.segmenter, wanted, *length)
-    prompts = {
-        name: taslm.preprocess.segmenter.first(text[name], count)
-        for name, count in counts.items()
-    }
-    codes = None
-    if spoken:
-        seed = args.seed if args.prompt_codes == "shuffled" else None
-        codes = prompt_codes(taslm.preprocess, args.taste, text, counts, seed)
+    if args.mode == "chat":
+        dialogues = unanswered(taslm.dialogues, args.taste, text)
+        prompts = {name: turns[-1].text for name, turns in dialogues.items()}
+    else:
+        prompts, codes = first_words(taslm.preprocess, text, args, spoken)
     speakers = read_table(args.data_dir / "utt2spk", keys=prompts)
     check_keys(args.data_dir / "utt2spk", speakers, prompts)
     arks = {"spk_emb": read_arks(voices, prompts)} if voices.is_file() else {}
     for names in shard.batches(sorted(prompts)):
         with shard.clock("taslm"):
-            results = taslm(
-                [prompts[name] for name in names],
-                codes and [codes[name] for name in names],
-                names,
-                args.mode,
-                args.instruction,
-            )
+            if args.mode == "chat":
+                results = taslm.chat([dialogues[name] for name in names], names)
+            else:
+                results = taslm(
+                    [prompts[name] for name in names],
+                    codes and [codes[name] for name in names],
+                    names,
+                    args.mode,
+                    args.instruction,
+                )
         for name, result in zip(names, results, strict=True):
-            if not result.words:
+            if not result.text:
                 logging.warning("%s: nothing generated; left out", name)
                 shard.write(name, {}, audio_s=None)
                 continue
@@ -133,6 +140,45 @@ def main(args: argparse.Namespace) -> None:
             if args.mode != "zero":
                 row["prompt_text"] = prompts[name]
             shard.write(name, row, audio_s=None)
+
+
+def first_words(
+    preprocess, text: dict[str, str], args: argparse.Namespace, spoken: bool
+) -> tuple[dict[str, str], dict | None]:
+    """Prompts, and their codes if they are ``spoken``."""
+    from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes
+
+    wanted, length = text, ()
+    if args.mode == "zero":
+        wanted = dict.fromkeys(wanted, "")
+    elif args.mode != "instruct" and not args.whole_prompts:
+        length = args.prompt_words, args.prompt_seconds, args.ctm
+    counts = choose_prompts(preprocess.segmenter, wanted, *length)
+    first = preprocess.segmenter.first
+    prompts = {name: first(text[name], count) for name, count in counts.items()}
+    if not spoken:
+        return prompts, None
+    seed = args.seed if args.prompt_codes == "shuffled" else None
+    return prompts, prompt_codes(preprocess, args.taste, text, counts, seed)
+
+
+def unanswered(read, taste: str, text: dict[str, str]) -> dict[str, list]:
+    """The turns of each dialogue up to the last that is not the assistant's."""
+    from espnet2_taste.io.arks import read_arks
+
+    codes, dialogues = read_arks(taste, text), {}
+    for name, line in text.items():
+        try:
+            turns = read.read(line, codes[name])
+        except ValueError as error:
+            raise ValueError(f"{taste}: dialogue {name}: {error}") from None
+        while turns and turns[-1].role == "assistant":
+            turns.pop()
+        if turns:
+            dialogues[name] = turns
+        else:
+            logging.warning("%s: nobody spoke to the assistant; left out", name)
+    return dialogues
 
 
 if __name__ == "__main__":

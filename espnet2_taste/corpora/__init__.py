@@ -18,5 +18,6 @@ layout_choices = LazyChoices(
         "huggingface": f"{_HERE}.huggingface.HuggingFace",
         "folder": f"{_HERE}.folder.Folder",
         "lhotse": f"{_HERE}.lhotse.Lhotse",
+        "dialogues": f"{_HERE}.dialogues.Dialogues",
     },
 )

@@ -55,7 +55,7 @@ def _building(part: str) -> tuple[Callable, list[str]]:
         from espnet2_taste.taslm import build
 
         make, names = build.build_taslm_model, ["quantizer", "quantizer_conf"]
-        names += ["quantizer_dim", "granularity"]
+        names += ["quantizer_dim", "granularity", "chat_template"]
     return make, list(
         dict.fromkeys([*COMMON, *names, *axis_names(vars(build).values())])
     )

@@ -1,39 +1,24 @@
 """Continue a spoken prompt: text and TASTE codes -> further text and codes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from espnet2_taste.inference.answer import Answer
 from espnet2_taste.inference.base import TaslmInference, check_counts
+from espnet2_taste.inference.writer import Continuation, Writer
 from espnet2_taste.nn.random_streams import item_seed
-from espnet2_taste.taslm.generated import FinishedWord, Generated, WordReader
+from espnet2_taste.tasks.dialogue import DialoguePreprocessor, Turn
+from espnet2_taste.taslm.generated import Generated, WordReader
 from espnet2_taste.taslm.generation import Prompt, generate, generate_blocks
 from espnet2_taste.taslm.running import generate_running
 from espnet2_taste.taslm.sampling_options import SamplingOptions
 from espnet2_taste.taslm.vocabulary import Vocabulary
+from espnet2_taste.text.chat_template import ChatTemplate
 from espnet2_taste.text.view import TextView
-
-
-@dataclass
-class Continuation:
-    """What a TASLM says next.
-
-    Attributes:
-        text: what is said after the prompt. The texts of a stream's pieces, one after
-            the other, are that.
-        words: its W words.
-        codes: (S, R) int64 TASTE codes, a row per word or per token of these words.
-        latents: (S, D) float32 the vectors that the codes are the nearest to, for a
-            head that predicts such (``gaussian``): what is meant to be said; else None.
-    """
-
-    text: str
-    words: list[str]
-    codes: torch.Tensor
-    latents: torch.Tensor | None = None
 
 
 class TaslmGenerate(TaslmInference):
@@ -46,6 +31,8 @@ class TaslmGenerate(TaslmInference):
         slots: prompts of a batch at work at once, the next begins when one has ended;
             None: all together. The words and codes are the same.
         cuda_graph: with ``slots`` on a GPU, a step is launched as one CUDA graph.
+        chat_template: how :meth:`chat` writes dialogues, see
+            :data:`~espnet2_taste.text.chat_template.TEMPLATES`; None: as in training.
         options: fields of
             :class:`~espnet2_taste.taslm.sampling_options.SamplingOptions`.
 
@@ -63,6 +50,7 @@ class TaslmGenerate(TaslmInference):
         ban: str = "empty",
         slots: int | None = None,
         cuda_graph: bool = False,
+        chat_template: str | None = None,
         **options,
     ):
         super().__init__(train_config, model_file, device)
@@ -80,6 +68,7 @@ class TaslmGenerate(TaslmInference):
         self.vocabulary = Vocabulary.of(
             self.tokenizer, self.model.lm.vocab_size, ban, segmenter
         ).to(device)
+        self.chat_template = chat_template or getattr(self.args, "chat_template", None)
 
     def __call__(
         self,
@@ -112,13 +101,18 @@ class TaslmGenerate(TaslmInference):
         names = names or [str(i) for i in range(len(text))]
         check_counts(text=text, names=names)
         prompt = self._prompt(text, codes, names, mode, instruction)
+        return self._continuations(prompt, options, names)
+
+    def _continuations(
+        self, prompt: Prompt, options: SamplingOptions, names: list[str]
+    ) -> list[Continuation]:
         seeds = [item_seed(name) for name in names]
         given = self.model, self.vocabulary, prompt, options, seeds
         if self.slots is not None:
             runs = generate_running(*given, self.slots, self.cuda_graph)
             return [self._continuation(run, 0) for run in runs]
         run = generate(*given)
-        return [self._continuation(run, i) for i in range(len(text))]
+        return [self._continuation(run, i) for i in range(len(names))]
 
     def _prompt(self, text, codes, names, mode, instruction) -> Prompt:
         """Tensors of a batch of prompts."""
@@ -140,7 +134,7 @@ class TaslmGenerate(TaslmInference):
         return Prompt(mode, self.model.view(batch), batch.get("taste"), **around)
 
     def _continuation(self, run: Generated, item: int) -> Continuation:
-        reader, writer = WordReader(run.granularity), _Writer(self)
+        reader, writer = WordReader(run.granularity), Writer(self)
         return writer.write(reader.read(run, item) + reader.rest())
 
     def stream(
@@ -191,11 +185,89 @@ class TaslmGenerate(TaslmInference):
         )
         return self._pieces(blocks, len(text))
 
+    @cached_property
+    def dialogues(self) -> DialoguePreprocessor:
+        """How turns are read.
+
+        Raises:
+            ValueError: this model has no chat template, or none that can be used.
+        """
+        if self.chat_template is None:
+            raise ValueError(
+                "this model was not trained on dialogues: give chat_template (own, "
+                "chatml, taste2)"
+            )
+        start = self.model.inputs.start_symbol
+        template = ChatTemplate(self.tokenizer, self.chat_template, start)
+        return DialoguePreprocessor(self.preprocess, template)
+
+    def chat(
+        self,
+        dialogues: list[Sequence[Turn]],
+        names: list[str] | None = None,
+        **options,
+    ) -> list[Turn]:
+        """The assistant's next turn in each of a batch of dialogues.
+
+        Args:
+            dialogues: the turns so far.
+            names: dialogue ids; they choose the random streams. Default: the index.
+            options: sampling options that differ from those of the constructor.
+
+        Raises:
+            ValueError: on a dialogue that does not fit; the message names it.
+        """
+        if not dialogues:
+            return []
+        names = names or [str(i) for i in range(len(dialogues))]
+        check_counts(dialogues=dialogues, names=names)
+        made = self._continuations(*self._dialogue_prompt(dialogues, names, options))
+        return [Turn("assistant", answer.text, answer.codes) for answer in made]
+
+    def chat_stream(
+        self, dialogue: Sequence[Turn], name: str = "0", **options
+    ) -> Answer:
+        """The turn that :meth:`chat` gives, word by word, until it is interrupted.
+
+        Example:
+            >>> answer = taslm.chat_stream([Turn("user", "hello", codes)])
+            >>> for piece in answer:
+            ...     player.write(piece)
+            ...     if microphone.hears_speech():
+            ...         answer.interrupt(said=player.words_played)
+            >>> dialogue.append(answer.turn)
+        """
+        prompt, chosen, _ = self._dialogue_prompt([dialogue], [name], options)
+        seeds = [item_seed(name)]
+        given = self.model, self.vocabulary, prompt, chosen, seeds
+        blocks = generate_blocks(*given, every=1)
+
+        def written(steps):
+            return (piece for [piece] in self._pieces(steps, 1))
+
+        return Answer(self.dialogues, blocks, written)
+
+    def _dialogue_prompt(
+        self, dialogues, names: list[str], options: dict
+    ) -> tuple[Prompt, SamplingOptions, list[str]]:
+        """What :meth:`_continuations` takes."""
+        items = []
+        for name, turns in zip(names, dialogues, strict=True):
+            try:
+                items.append((name, self.dialogues.prompt(turns)))
+            except ValueError as error:
+                raise ValueError(f"dialogue {name}: {error}") from None
+        batch = {k: v.to(self.device) for k, v in self.collate(items)[1].items()}
+        chosen = {"first_starts_word": self.preprocess.segmenter.split("a")[1][0]}
+        chosen |= {"closing": self.dialogues.template.closing} | options
+        prompt = Prompt("audio", self.model.view(batch), batch["taste"])
+        return prompt, SamplingOptions.of(self.options, **chosen), names
+
     def _pieces(
         self, blocks: Iterator[Generated], count: int
     ) -> Iterator[list[Continuation | None]]:
         readers = [WordReader(self.model.granularity) for _ in range(count)]
-        writers = [_Writer(self) for _ in range(count)]
+        writers = [Writer(self) for _ in range(count)]
 
         def written(found: list[list]) -> list[Continuation | None]:
             pieces = [w.write(x) for w, x in zip(writers, found, strict=True)]
@@ -208,47 +280,3 @@ class TaslmGenerate(TaslmInference):
                 yield pieces
         if any(pieces := written([reader.rest() for reader in readers])):
             yield pieces
-
-
-class _Writer:
-    """Text of one continuation, as its words are finished.
-
-    Args:
-        taslm: who writes.
-    """
-
-    def __init__(self, taslm: TaslmGenerate):
-        self.tokenizer = taslm.tokenizer
-        self.segmenter = taslm.preprocess.segmenter
-        self.each = taslm.model.granularity == "token"
-        self.after = ""  # the last word so far
-        books = taslm.preprocess.spec.num_codebooks
-        self.none = torch.zeros(0, books, dtype=torch.long)
-        self.no_latents = None
-        if taslm.model.speech_head.continuous:
-            self.no_latents = torch.zeros(0, taslm.model.quantizer.codebook_dim)
-
-    def write(self, found: list[FinishedWord]) -> Continuation:
-        """The next words."""
-        text, words, kept = "", [], []
-        for ids, *rows in found:
-            word = "".join(self.tokenizer.decode(ids).split())
-            if not word:  # a lone word mark writes nothing: its codes go with it
-                continue
-            spaced = self.tokenizer.piece(ids[0]).startswith(" ")
-            if self.after:
-                word = self.segmenter.between(spaced) + word
-            text += word
-            ((word,), (spaced,)) = self.segmenter.split_after(self.after, word)
-            if self.each:  # a row per token that the word is split into when read again
-                size = len(self.tokenizer.encode_words([word], [spaced])[0])
-                index = torch.arange(size) * len(rows[0]) // size
-                rows = [values[index] for values in rows]
-            self.after = word
-            words.append(word)
-            kept.append(rows)
-        codes = torch.cat([self.none, *(codes for codes, _ in kept)])
-        latents = self.no_latents
-        if latents is not None:
-            latents = torch.cat([latents, *(values for _, values in kept)])
-        return Continuation(text, words, codes, latents)

@@ -6,6 +6,7 @@ from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
+from espnet2_taste.tasks.dialogue import LEARNED, DialoguePreprocessor
 from espnet2_taste.tasks.options import add_common_arguments, complete_tokens
 from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
@@ -18,6 +19,7 @@ from espnet2_taste.taslm.build import (
 )
 from espnet2_taste.taslm.espnet_model import TaslmModel
 from espnet2_taste.taste.build import fusion_choices
+from espnet2_taste.text.chat_template import TEMPLATES, ChatTemplate
 
 
 class TaslmTask(PartTask):
@@ -41,6 +43,20 @@ class TaslmTask(PartTask):
             default=None,
             help="Its checkpoint; the quantizer is copied from it",
         )
+        group.add_argument(
+            "--chat_template",
+            type=str_or_none,
+            default=None,
+            choices=[None, *TEMPLATES],
+            help="Learn dialogues, written with this template (own: the tokenizer's); "
+            "bin.dialogue makes their text and taste",
+        )
+        group.add_argument(
+            "--learned_turns",
+            default=LEARNED[0],
+            choices=LEARNED,
+            help="of dialogues; all: also what the template writes",
+        )
         found = "Written from --taste_config into config.yaml"
         group.add_argument("--quantizer", type=str_or_none, default=None, help=found)
         group.add_argument(
@@ -63,7 +79,12 @@ class TaslmTask(PartTask):
             return None
         # not what build_model writes into args, which collect_stats does not call
         found = argparse.Namespace(**vars(args) | taste_options(args))
-        return TastePreprocessor.of(found, taste_spec(args), generated=True)
+        words = TastePreprocessor.of(found, taste_spec(args), generated=True)
+        if args.chat_template is None:
+            return words
+        start = args.model_conf.get("start_symbol", True)
+        template = ChatTemplate(words.tokenizer, args.chat_template, start)
+        return DialoguePreprocessor(words, template, args.learned_turns)
 
     @classmethod
     def new_model(cls, args: argparse.Namespace) -> TaslmModel:

@@ -40,6 +40,10 @@ class Decisions:
             if any(index >= lm.vocab_size for index in ids):
                 raise ValueError(f"{name} {max(ids)}: the LM has {lm.vocab_size} ids")
         self.model, self.options = model, options
+        # read as text after the end; its last, padding, stays
+        closing = torch.tensor(options.ids["closing"], dtype=torch.long)
+        closing = lm.embed(closing.to(seen.device)).detach()
+        self.closing = torch.cat([closing, model.inputs.pad_text[None].to(closing)])
         delay = model.inputs.delay
         self.steps = options.max_steps * vocabulary.tokens_per_character + delay
         self.sampler = Sampler(
@@ -66,6 +70,7 @@ class Decisions:
         return {
             "audio": padding,
             "stopped": no,
+            "closed": no.long(),
             "pending": nothing if pending is None else pending,
             "has_pending": no if pending is None else ~no,
         }
@@ -121,10 +126,14 @@ class Decisions:
         vectors = inputs.fusion.project(model.quantizer.project_out(latents))
         audio = torch.where(decision.taste[:, None], vectors, audio)
         # After an end symbol the model was trained to read padding as text.
-        stopped = state["stopped"] | decision.stopped
-        state |= {"audio": audio, "stopped": stopped}
+        stopped, closed = state["stopped"] | decision.stopped, state["closed"]
+        after = self.closing[-1]
+        if len(self.closing) > 1:
+            after = self.closing[closed.clamp(max=len(self.closing) - 1)]
+            closed = closed + stopped
+        state |= {"audio": audio, "stopped": stopped, "closed": closed}
         text = lm.embed(decision.text)
-        text = torch.where(stopped[:, None], inputs.pad_text.to(text.dtype), text)
+        text = torch.where(stopped[:, None], after.to(text.dtype), text)
         chosen = (decision.text, decision.emitted, decision.starts)
         return (*chosen, codes, latents, decision.done), inputs.fusion.mix(text, audio)
 

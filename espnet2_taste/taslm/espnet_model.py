@@ -86,11 +86,19 @@ class TaslmModel(AbsESPnetModel):
         self.quantizer.eval()
         return self
 
-    def assemble(self, text: TextView, taste: torch.Tensor) -> TaslmInputs:
-        """Inputs and labels of a batch of texts and their (B, S, R) codes."""
-        return self.inputs(
-            self.lm, self.quantizer, text, taste, end_label=self.end_symbol
-        )
+    def assemble(
+        self,
+        text: TextView,
+        taste: torch.Tensor,
+        learned: torch.Tensor | None = None,
+    ) -> TaslmInputs:
+        """Inputs and labels of a batch of texts and their (B, S, R) codes.
+
+        With ``learned`` (see :class:`~espnet2_taste.taslm.inputs.InputAssembler`) no
+        end symbol is a label: a dialogue's turns have an end of their own.
+        """
+        ended = self.end_symbol and learned is None
+        return self.inputs(self.lm, self.quantizer, text, taste, ended, learned)
 
     def view(self, batch: dict[str, torch.Tensor]) -> TextView:
         """The text of a batch as the LM reads it."""
@@ -104,7 +112,8 @@ class TaslmModel(AbsESPnetModel):
         Args:
             taste: (B, S, R) int64 codes of each segment; taste_lengths: (B,).
             batch: ``text``, ``text_lengths``, ``word_ids``, see
-                :class:`~espnet2_taste.text.view.TextView`; the rest is ignored.
+                :class:`~espnet2_taste.text.view.TextView`; of dialogues also
+                ``learned``; the rest is ignored.
 
         Returns:
             loss, statistics (what they mean:
@@ -112,7 +121,7 @@ class TaslmModel(AbsESPnetModel):
             configuration only) and the batch size.
         """
         text = self.view(batch)
-        inputs = self.assemble(text, taste)
+        inputs = self.assemble(text, taste, batch.get("learned"))
         hidden = self.lm(inputs.embeds).hidden  # causal: right padding is never read
         text_loss, stats = self.text_loss(hidden, inputs, text)
         head = self.predict_taste(hidden, inputs)
@@ -156,7 +165,7 @@ class TaslmModel(AbsESPnetModel):
         loss = scores.ce.mean()
         stats = {"text_ce": loss.detach(), "text_acc": scores.correct.float().mean()}
         if base is not None:
-            kl = self._text_kl(scores)
+            kl = self._text_kl(scores, inputs.ended)
             loss = self.text_kl_weight * kl + (1 - self.text_kl_weight) * loss
             stats["text_kl"] = kl.detach()
         return loss, stats | {"text_loss": loss.detach()}
@@ -168,12 +177,12 @@ class TaslmModel(AbsESPnetModel):
             ids = torch.nn.functional.pad(text, (1, 0), value=self.lm.sos_id)
         return self.lm.base_hidden(self.lm.embed(ids[:, : inputs.mask.size(1)]))
 
-    def _text_kl(self, scores: TokenLikelihoods) -> torch.Tensor:
+    def _text_kl(self, scores: TokenLikelihoods, ended: bool) -> torch.Tensor:
         """Mean KL(base || model) where text is predicted.
 
         The end symbol is left to the cross-entropy: the base knows no end of text.
         """
-        if not self.end_symbol:
+        if not ended:
             return scores.kl.mean()
         last = torch.nn.functional.pad(scores.item, (0, 1), value=-1).diff() != 0
         return (scores.kl * ~last).sum() / (~last).sum().clamp(min=1)

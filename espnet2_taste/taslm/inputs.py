@@ -25,6 +25,7 @@ class TaslmInputs:
         taste_labels: (B, L, R) int64 codes predicted at each position, -1 for none.
         audio: (B, longest text + delay, projected_size) the audio beside each token
             and padding token, projected but not mixed.
+        ended: whether the last text label of an item is the end symbol.
     """
 
     embeds: torch.Tensor
@@ -33,6 +34,7 @@ class TaslmInputs:
     text_labels: torch.Tensor
     taste_labels: torch.Tensor
     audio: torch.Tensor
+    ended: bool = False
 
     @cached_property
     def taste_positions(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -48,6 +50,9 @@ class InputAssembler(torch.nn.Module):
     covers everything: where segment v is read, the audio is that of segment v - delay
     (``pad_audio`` if negative), and where segment v starts to be predicted, segment
     v - delay's codes are the label.
+
+    Segments that nobody says (a chat template's tokens) have codes -1: their TASTE
+    vectors are zero, as TASTE2's, and they are no label.
 
     Args:
         fusion: joins the two streams.
@@ -96,6 +101,7 @@ class InputAssembler(torch.nn.Module):
         text: TextView,
         taste: torch.Tensor,
         end_label: bool = False,
+        learned: torch.Tensor | None = None,
     ) -> TaslmInputs:
         """Assemble a batch.
 
@@ -103,8 +109,10 @@ class InputAssembler(torch.nn.Module):
             lm: the backbone (for its embedding, ``sos_id`` and ``eos_id``).
             quantizer: turns codes into vectors.
             text: of N tokens, in the LM's vocabulary.
-            taste: (B, S, R) int64 codes of each segment.
+            taste: (B, S, R) int64 codes of each segment, -1 where it has none.
             end_label: label the position after the last token with ``eos_id``.
+            learned: (B, N) int64, 1 at tokens that are labels, as are their segments'
+                codes; a segment's tokens agree. None: all.
         """
         size, text_lengths, delay = text.ids.size(1), text.lengths, self.delay
         steps = size + delay
@@ -117,7 +125,8 @@ class InputAssembler(torch.nn.Module):
 
         ids = torch.nn.functional.pad(text.ids, (0, positions - size))
         heard, starts = self._audio_segments(text, segments, index, in_text)
-        vectors = self.fusion.project(quantizer.codes_to_embeddings(taste))
+        vectors = quantizer.codes_to_embeddings(taste)
+        vectors = self.fusion.project(vectors * (taste[..., :1] >= 0))
         audio = torch.where(
             (heard >= 0)[..., None], spread_segments(vectors, heard), self.padding
         )
@@ -129,9 +138,15 @@ class InputAssembler(torch.nn.Module):
         embeds = torch.cat([sos.to(fused.dtype), fused], 1) * mask[..., None]
 
         labelled = starts & (heard >= 0) & mask
+        if learned is not None:
+            wanted = _learned_segments(text, learned, taste.size(1))
+            labelled = labelled & spread_segments(wanted, heard)
         labels = spread_segments(taste, heard)
         taste_labels = torch.where(labelled[..., None], labels, -1)
         text_labels = torch.where(in_text, ids, -1)
+        if learned is not None:
+            wanted = torch.nn.functional.pad(learned, (0, positions - size)) > 0
+            text_labels = torch.where(wanted, text_labels, -1)
         if end_label:
             at_end = index == text_lengths[:, None]
             text_labels = torch.where(at_end, lm.eos_id, text_labels)
@@ -139,7 +154,9 @@ class InputAssembler(torch.nn.Module):
         if not self.start_symbol:
             embeds, mask, lengths = embeds[:, 1:], mask[:, 1:], lengths - 1
             text_labels, taste_labels = text_labels[:, 1:], taste_labels[:, 1:]
-        return TaslmInputs(embeds, mask, lengths, text_labels, taste_labels, audio)
+        return TaslmInputs(
+            embeds, mask, lengths, text_labels, taste_labels, audio, end_label
+        )
 
     def _audio_segments(
         self,
@@ -162,3 +179,11 @@ class InputAssembler(torch.nn.Module):
             starts = torch.nn.functional.pad(starts, shift)[:, : len(index)]
             heard = torch.nn.functional.pad(read, shift, value=-1)[:, : len(index)]
         return heard.where(heard < segments[:, None], -1), starts
+
+
+def _learned_segments(text: TextView, learned: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, S) bool, segments with a token that is learned."""
+    valid = length_mask(text.lengths, learned.size(1))
+    index = text.segment_ids.clamp(max=size - 1)
+    counts = learned.new_zeros(len(learned), size)
+    return counts.scatter_add(1, index, learned * valid) > 0

@@ -42,6 +42,9 @@ class SamplingOptions:
             position, as after an end symbol.
         min_tokens: the end symbol is not allowed earlier.
         banned_ids: tokens that are never written.
+        closing: what follows a text (a chat template's end of a turn): the first of
+            these tokens ends it, as ``stop_id`` does, and they are read after the end,
+            in place of padding, while codes are still due (a ``delay`` above 1).
         extra_words: the reference's rule instead: stop at a token with a full stop
             once this many words are complete, or after three times as many.
         end_symbol: whether the LM's ``eos_id`` ends the text (it must be trained).
@@ -62,6 +65,7 @@ class SamplingOptions:
     max_tokens: int | None = None
     min_tokens: int = 0
     banned_ids: tuple[int, ...] | list[int] = ()
+    closing: tuple[int, ...] | list[int] = ()
     extra_words: int | None = None
     end_symbol: bool = True
     stop_id: int | None = None
@@ -72,9 +76,11 @@ class SamplingOptions:
     def __post_init__(self):
         if self.max_tokens is None and not self.limits:
             raise ValueError("generation needs max_words, max_tokens or extra_words")
-        for index in self.banned_ids:
-            if not isinstance(index, Integral) or isinstance(index, bool) or index < 0:
-                raise ValueError(f"banned_ids {index!r}: expected whole numbers from 0")
+        for name in ("banned_ids", "closing"):
+            for index in getattr(self, name):
+                whole = isinstance(index, Integral) and not isinstance(index, bool)
+                if not whole or index < 0:
+                    raise ValueError(f"{name} {index!r}: expected whole numbers from 0")
         for name, (kind, low, high) in _RANGES.items():
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
@@ -117,7 +123,9 @@ class SamplingOptions:
     def ids(self) -> dict[str, list[int]]:
         """Options that name tokens -> the tokens."""
         stops = [] if self.stop_id is None else [self.stop_id]
-        return {"stop_id": stops, "banned_ids": list(self.banned_ids)}
+        stops += self.closing[:1]
+        lists = {name: list(getattr(self, name)) for name in ("banned_ids", "closing")}
+        return {"stop_id": stops} | lists
 
     @property
     def max_steps(self) -> int:

@@ -59,6 +59,10 @@ class PlainSegmenter(WhitespaceSegmenter):
         words = text.split()
         return words, [index > 0 for index in range(len(words))]
 
+    def split_after(self, before: str, text: str) -> tuple[list[str], list[bool]]:
+        words, spaced = self.split(text)
+        return words, [space or bool(before) for space in spaced]
+
 
 class GivenSegmenter(AbsSegmenter):
     """``given``: somebody put spaces between the words of a language without spaces;

@@ -289,3 +289,25 @@ def test_wrong_prompts_are_named(batch, change, message):
     good = vars(prompt(batch, "audio"))
     with pytest.raises(ValueError, match=message):
         Prompt(**(good | change))
+
+
+@pytest.mark.parametrize("delay", [0, 1, 3])
+def test_last_codes_are_heard_over_the_closing(make_model, token_batch, delay):
+    """What is read after the end of an answer is what training has there."""
+    model = make_model(granularity="token", delay=delay, start_symbol=False)
+    start = prompt(token_batch, "audio", slice(0, 1), "token")
+    start.closing = torch.tensor([9, 5])
+    options = SamplingOptions(max_tokens=4, min_tokens=4, end_symbol=False, stop_id=9)
+    run = generate(model, vocabulary(model), start, options)
+    (words, codes), size = run.words(0), start.text.ids.size(1)
+    written = torch.tensor([token for word in words for token in word])
+    assert len(written) == len(codes) == 4
+    ids = torch.cat([start.text.ids[0], written, start.closing])[None]
+    index = torch.arange(ids.size(1))[None]
+    view = TextView(ids, torch.tensor([ids.size(1)]), index)
+    taste = torch.cat([start.taste[0], codes, torch.full((2, 2), -1)])[None]
+    learned = (index >= size).long()
+    inputs = model.assemble(view, taste, learned)
+    hidden = model.lm(inputs.embeds).hidden
+    head = model.predict_taste(hidden, inputs)
+    assert torch.equal(head.labels, codes) and torch.equal(head.codes, codes)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from espnet2_taste.taslm.heads import GaussianHead
+from espnet2_taste.text.view import TextView
 
 
 def single(batch, i):
@@ -53,6 +54,61 @@ def test_a_batch_without_start_symbols(make_taste2, token_batch, delay):
         values = torch.stack([s[name] for s in singles]).squeeze()
         mean = (values * count).sum() / count.sum()
         torch.testing.assert_close(stats[name].squeeze(), mean)
+
+
+@pytest.mark.parametrize("granularity", ["word", "token"])
+@pytest.mark.parametrize("delay", [1, 2])
+def test_what_is_learned_of_a_dialogue(make_taste2, batch, granularity, delay):
+    """Labels by hand: text and codes of the second turn, and the token that ends it."""
+    model = make_taste2(granularity=granularity, delay=delay)
+    none = [-1, -1]
+    # template (9), a word of two tokens, template, a word of two tokens, its end, more
+    text, words = [9, 2, 3, 9, 4, 5, 9, 8], [0, 1, 1, 2, 3, 3, 4, 5]
+    rows = [none, [1, 1], none, [2, 2], none, none]
+    if granularity == "token":
+        rows = [none, [1, 1], [1, 2], none, [2, 2], [2, 3], none, none]
+    learned = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 0]])
+    view = TextView.of(
+        {
+            "text": torch.tensor([text]),
+            "text_lengths": torch.tensor([8]),
+            "word_ids": torch.tensor([words]),
+        },
+        granularity,
+    )
+    taste = torch.tensor([rows])
+    inputs = model.assemble(view, taste, learned)
+    assert inputs.text_labels[0].tolist() == [-1] * 3 + [4, 5, 9] + [-1] * (2 + delay)
+    labels = inputs.taste_labels[0].tolist()
+    if granularity == "token":  # each predicted with the token delay - 1 after it
+        expected = [none] * (3 + delay) + [[2, 2], [2, 3]] + [none] * 3
+    else:  # with the first token of the word delay after it
+        expected = [none] * (4 + delay) + [[2, 2]] + [none] * 3
+    assert labels == expected
+    # what nobody says is heard as a TASTE vector of zeros
+    silent = model.inputs.fusion.project(torch.zeros(12))
+    first = delay if granularity == "token" else words.index(delay)
+    torch.testing.assert_close(inputs.audio[0, first], silent)
+    assert not inputs.ended
+
+
+def test_a_batch_of_dialogues(make_taste2, token_batch):
+    """A batch is the weighted mean of single dialogues."""
+    model = make_taste2()
+    learned = torch.tensor([[0, 1, 1, 0, 1], [0, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    codes = token_batch["taste"].clone()
+    codes[0, 1] = codes[2, 0] = -1
+    data = token_batch | {"taste": codes, "learned": learned}
+    stats = {k: v.squeeze() for k, v in model(**data)[1].items()}
+    singles = []
+    for i in range(2):  # of the third nothing is predicted
+        size = token_batch["text_lengths"][i]
+        one = single(data, i) | {"learned": learned[i : i + 1, :size]}
+        singles.append({k: v.squeeze() for k, v in model(**one)[1].items()})
+    for name, count in (("text_loss", [3, 2]), ("taste_loss", [2, 2])):
+        values = torch.stack([s[name] for s in singles])
+        count = torch.tensor(count)
+        torch.testing.assert_close(stats[name], (values * count).sum() / count.sum())
 
 
 @pytest.mark.parametrize("linear", [False, True])
