@@ -89,11 +89,22 @@ def batch(device: str, size: int) -> dict[str, torch.Tensor]:
     return {name: tensor.to(device) for name, tensor in made.items()}
 
 
-def train(section: str, **changes):
-    """A case: two steps of training, whose losses are returned."""
+def as_dialogues(data: dict[str, torch.Tensor]) -> None:
+    """First segments are not spoken, the second alone are learned."""
+    data["taste"][:, 0] = -1
+    data["learned"] = (data["word_ids"] == 1).long()
+
+
+def train(section: str, change=None, **changes):
+    """A case: two steps of training, whose losses are returned.
+
+    ``change``: does something to the data.
+    """
 
     def case(device: str, size: int):
         model, data = build(section, device, **changes).train(), batch(device, size)
+        if change is not None:
+            change(data)
         for module in model.modules():  # masks are drawn in another way on a device
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -198,6 +209,7 @@ TRAINING = {
     "taslm-token": train("taslm"),
     "taslm-latent": train("taslm", **LATENT),
     "taslm-taste2": train("taslm", **TASTE2),
+    "taslm-dialogue": train("taslm", as_dialogues, **TASTE2),
     "flow": flow_training(1),
     "flow2": flow_training(2),
     "hift": hift_training,

@@ -129,9 +129,9 @@ def word_streams(device: str, size: int):
     return call
 
 
-def continuation(mode: str = "audio", slots: int | None = None, **changes):
-    """A case: ``size`` more words of three prompts, sampled; with ``slots`` prompts at
-    work at once, if given."""
+def continuation(mode: str = "audio", slots: int | None = None, closing=(), **changes):
+    """A case: ``size`` more words of three prompts, sampled, and ``closing`` tokens;
+    with ``slots`` prompts at work at once, if given."""
     from espnet2_taste.taslm.generation import Prompt, generate
     from espnet2_taste.taslm.running import generate_running
     from espnet2_taste.taslm.sampler import SamplingOptions
@@ -148,6 +148,8 @@ def continuation(mode: str = "audio", slots: int | None = None, **changes):
             text_top_p=0.9,
             taste_top_p=0.9,
             repetition_penalty=1.1,
+            closing=closing,
+            min_words=size if closing else 0,
         )
 
         def call() -> torch.Tensor:
@@ -292,6 +294,7 @@ GENERATION = {
     "taslm-latent": continuation(**LATENT),
     "taslm-taste2": continuation(**TASTE2),
     "taslm-text": continuation("text"),
+    "taslm-chat": continuation(closing=[3, 4], model_conf={"delay": 2}),
     "taslm-running": continuation(slots=3),
     "whisper": transcripts(0.0),
     "whisper-drawn": transcripts(0.4),

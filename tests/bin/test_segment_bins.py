@@ -5,18 +5,26 @@ import json
 import kaldiio
 import numpy as np
 import pytest
+import soundfile
 import yaml
 from on_device import TRAINING
 from test_taste_bins import ToneVocoder
 
 from espnet2_taste.bin.edit import main as edit
+from espnet2_taste.bin.pack import main as pack
+from espnet2_taste.bin.report import main as report
 from espnet2_taste.bin.score import main as score
 from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.bin.taslm_generate import main as generate
 from espnet2_taste.bin.taslm_likelihood import main as likelihood
 from espnet2_taste.bin.tokenize import main as tokenize
 from espnet2_taste.bin.train_tokenizer import main as train_tokenizer
-from espnet2_taste.inference import TaslmGenerate
+from espnet2_taste.inference import (
+    SpeechToTaste,
+    TaslmGenerate,
+    TaslmLikelihood,
+    TasteToSpeech,
+)
 from espnet2_taste.io.arks import read_codes
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.taste.taste_spec import TasteSpec
@@ -73,6 +81,7 @@ def system(request, train_taste, tiny_data, tmp_path_factory):
     tokenize(
         ["--model_file", str(root / "taste"), "--data_dir", str(tiny_data)]
         + ["--output_dir", str(root / "codes")]
+        + ["--attention_keys", str(tiny_data / "text")]
     )
     train_taslm(
         tiny_data,
@@ -211,3 +220,61 @@ def test_prompts_in_python(system):
     taslm = TaslmGenerate.from_pretrained(root / "taslm", max_words=2, min_words=2)
     made = taslm(["set the"], [codes[: rows("set the")]])[0]
     assert made.text == " ".join(made.words) and len(made.codes) == rows(made.text)
+
+
+def test_questions_are_answered(system, tmp_path):
+    """Whole utterances as prompts; an answer is looked for in what follows."""
+    root, data, rows = system
+    command = ["--model_file", str(root / "taslm"), "--data_dir", str(data)]
+    command += ["--taste", str(root / "codes" / "taste.scp"), "--whole_prompts"]
+    (tmp_path / "decode.yaml").write_text("{text_top_p: 0.9, min_words: 1}")
+    command += ["--config", str(tmp_path / "decode.yaml"), "--max_new_words", "2"]
+    generate([*command, "--output_dir", str(tmp_path / "qa")])
+    texts = read_table(tmp_path / "qa" / "text")
+    assert read_table(tmp_path / "qa" / "prompt_text") == read_table(data / "text")
+    codes = read_codes(tmp_path / "qa" / "taste.scp", 2, texts)
+    assert all(len(codes[utt]) == rows(text) for utt, text in texts.items())
+    lines = [{"key": utt, "answers": [text]} for utt, text in texts.items()]
+    lines[0]["answers"] = ["not this"]
+    answers = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "qa" / "answers.jsonl").write_text(answers)
+    score(
+        ["--ref_dir", str(data), "--qa", f"set={tmp_path / 'qa'}", "--asr", "none"]
+        + ["--taste", str(root / "codes" / "taste.scp"), "--meters"]
+        + ["--output_dir", str(tmp_path / "scores")]
+    )
+    report(
+        ["--score_dirs", f"test={tmp_path / 'scores'}", "--num_utterances", "2"]
+        + ["--attention_dir", str(root / "codes")]
+        + [
+            "--results",
+            str(tmp_path / "RESULTS.md"),
+            "--html",
+            str(tmp_path / "r.html"),
+        ]
+    )
+    found = json.loads((tmp_path / "scores" / "results.json").read_text())
+    rate = f"{found['codes']['vectors_per_second']:.2f}"
+    for page in ("RESULTS.md", "r.html"):
+        text = (tmp_path / page).read_text()
+        assert rate in text and "0.83" in text  # 5 of 6 answers
+
+
+def test_a_packed_model_does_the_same(system, tmp_path):
+    root, data, rows = system
+    parts = ["--taste", str(root / "taste"), "--taslm", str(root / "taslm")]
+    pack([*parts, "--output", str(tmp_path / "packed.zip")])
+    text = read_table(data / "text")["utt1"]
+    wav, _ = soundfile.read(read_table(data / "wav.scp")["utt1"], dtype="float32")
+    speaker = kaldiio.load_scp(str(data / "spk_emb.scp"))["utt1"]
+    found = []
+    for source in ((root / "taste", root / "taslm"), (tmp_path / "packed.zip",) * 2):
+        tokens = SpeechToTaste.from_pretrained(source[0])(wav, text)
+        assert len(tokens.codes) == rows(text)
+        said = TasteToSpeech.from_pretrained(source[0])(text, speaker, tokens.codes)
+        taslm = TaslmGenerate.from_pretrained(source[1], max_words=2, min_words=2)
+        more = taslm([text], [tokens.codes])[0]
+        likely = TaslmLikelihood.from_pretrained(source[1])([text], [tokens.codes])[0]
+        numbers = [*said.units.tolist(), likely["score"], more.text]
+        found.append((tokens.codes.tolist(), more.codes.tolist(), numbers))
+    assert found[0] == found[1]

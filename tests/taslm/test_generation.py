@@ -244,6 +244,7 @@ WRONG = {
         ({"extra_words": 2, "min_words": 8}, "min_words 8: the text ends after 7"),
         ({"max_tokens": 3, "min_tokens": 4}, "min_tokens 4: the text ends after 3"),
         ({"max_words": 9, "banned_ids": [3, -1]}, "banned_ids -1: expected whole"),
+        ({"max_words": 9, "closing": [True]}, "closing True: expected whole"),
     ],
 )
 def test_wrong_options_are_named(conf, message):
@@ -302,7 +303,7 @@ def test_last_codes_are_heard_over_the_closing(make_model, token_batch, delay):
     (words, codes), size = run.words(0), start.text.ids.size(1)
     written = torch.tensor([token for word in words for token in word])
     assert len(written) == len(codes) == 4
-    ids = torch.cat([start.text.ids[0], written, start.closing])[None]
+    ids = torch.cat([start.text.ids[0], written, torch.tensor([9, 5])])[None]
     index = torch.arange(ids.size(1))[None]
     view = TextView(ids, torch.tensor([ids.size(1)]), index)
     taste = torch.cat([start.taste[0], codes, torch.full((2, 2), -1)])[None]

@@ -50,6 +50,18 @@ def test_words_join_to_the_text(name, text, count):
     assert segmenter.words(segmenter.first(text, count)) == words[:count]
 
 
+@pytest.mark.parametrize("name", SEGMENTERS)
+@given(text=st.text(LETTERS), count=st.integers(1, 3))
+def test_pieces_have_the_words_of_the_whole(name, text, count):
+    segmenter = SEGMENTERS[name]
+    words, spaced = segmenter.split(text)
+    if len(words) <= count:
+        return
+    rest = segmenter.join(words, spaced)[len(segmenter.first(text, count)) :]
+    pieces = segmenter.split_after(words[count - 1], rest)
+    assert pieces == (words[count:], spaced[count:])
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokens")
