@@ -69,6 +69,8 @@ def exchange_words(
     count = len(first.words)
     if count != len(second.words):
         raise ValueError(f"the texts have {count} and {len(second.words)} words")
+    if not count:
+        raise ValueError("nothing is said in these readings: no words to exchange")
     outside = [word for word in words if not 0 <= word < count]
     if outside or not words:
         raise ValueError(f"word indices {words} are not among 0 to {count - 1}")

@@ -151,19 +151,22 @@ class TastePreprocessor:
                 )
         if self.spec is None:
             return
-        rows, kind, books = words, "words", self.spec.num_codebooks
-        if self.spec.granularity == "token":
-            rows = len(data[text_keys(self.codes_vocabulary)[0]])
-            kind = "tokens"
+        kind, books = self.spec.granularity, self.spec.num_codebooks
+        tokens = len(data[text_keys(self.codes_vocabulary)[0]])
+        rows, others = (tokens, words) if kind == "token" else (words, tokens)
         if "latents" in data and len(data["latents"]) != rows:
             raise ValueError(
-                f"{len(data['latents'])} latents for {rows} {kind}: not of this text"
+                f"{len(data['latents'])} latents for {rows} {kind}s: not of this text"
             )
         if "taste" in data:
-            if not books or data["taste"].size != rows * books:
+            size = data["taste"].size
+            if not books or size != rows * books:
+                why = "not of this text and model (stage 6 makes them)"
+                if books and size == others * books:
+                    other = "word" if kind == "token" else "token"
+                    why = f"they are per {other}, this model's are per {kind}"
                 raise ValueError(
-                    f"{data['taste'].size} TASTE codes for {rows} {kind} x {books} "
-                    "codebooks: not of this text and model (stage 6 makes them)"
+                    f"{size} TASTE codes for {rows} {kind}s x {books} codebooks: {why}"
                 )
             data["taste"] = data["taste"].reshape(-1, books)
             check_ids("TASTE code", data["taste"], self.spec.codebook_size)

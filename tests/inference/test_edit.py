@@ -47,6 +47,12 @@ def test_what_cannot_be_exchanged_is_named(other, words, message):
         exchange_words(tokens(WORDS, 0), other, words)
 
 
+def test_silence_is_not_exchanged():
+    silent = TasteTokens([], [], torch.zeros(0, 2, dtype=torch.long), None, 1.0)
+    with pytest.raises(ValueError, match="nothing is said in these readings: no words"):
+        exchange_words(silent, silent, [0])
+
+
 def test_editing_resynthesises_the_exchanged_codes(tiny_taste, tiny_data):
     wavs, texts = (read_table(tiny_data / name) for name in ("wav.scp", "text"))
     text = texts["utt2"]

@@ -67,6 +67,15 @@ def test_taslm_codes_become_rows_and_must_fit_the_words():
     assert each.segments("red lampshades") == out["word_ids"].tolist() == [0, 1, 1, 1]
     with pytest.raises(ValueError, match="utterance u: 8 TASTE codes for 1 tokens x 2"):
         each("u", {**data, "text": "red"})
+    # codes of the other segmentation
+    with pytest.raises(
+        ValueError, match="4 tokens x 2 .*: they are per word, this mode"
+    ):
+        each("u", {**data, "taste": np.arange(4)})
+    with pytest.raises(
+        ValueError, match="2 words x 2 .*: they are per token, this mode"
+    ):
+        preprocess("u", data)
 
 
 def test_collate_pads_and_counts():

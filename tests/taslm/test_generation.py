@@ -297,8 +297,8 @@ def test_last_codes_are_heard_over_the_closing(make_model, token_batch, delay):
     """What is read after the end of an answer is what training has there."""
     model = make_model(granularity="token", delay=delay, start_symbol=False)
     start = prompt(token_batch, "audio", slice(0, 1), "token")
-    start.closing = torch.tensor([9, 5])
-    options = SamplingOptions(max_tokens=4, min_tokens=4, end_symbol=False, stop_id=9)
+    limits = {"max_tokens": 4, "min_tokens": 4, "end_symbol": False}
+    options = SamplingOptions(**limits, closing=[9, 5])
     run = generate(model, vocabulary(model), start, options)
     (words, codes), size = run.words(0), start.text.ids.size(1)
     written = torch.tensor([token for word in words for token in word])
