@@ -3,8 +3,9 @@
 The speaker, and the text and codes unless others are given, are those of ``--utt`` in
 ``--data_dir``. ``--text -`` reads words from stdin as they come; ``--taslm`` says what
 it writes after the first words of the utterance. With ``--stream`` there is sound as
-soon as some units are there; without, when all are. ``--output -`` writes 16-bit mono
-little-endian PCM to stdout:
+soon as some units are there; without, when all are. ``--voice_prompt`` names another
+utterance, whose voice and manner go on (`interleaved_lm` with `cosyvoice2`).
+``--output -`` writes 16-bit mono little-endian PCM to stdout:
 
 python -m espnet2_taste.bin.speak --model_file exp/packed.zip \\
     --data_dir dump/raw/test --stream --output - \\
@@ -43,6 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--text", help="what to say instead of its text; -: words from stdin")
     add("--taste", type=Path, help="taste.scp with the codes of its text")
     add("--spk_emb", type=Path, help="speakers (default: spk_emb.scp in --data_dir)")
+    add("--voice_prompt", help="utterance, of units.scp and wav.scp; with --stream")
     add("--taslm", help="TASLM that continues it; needs --taste")
     add("--prompt_words", type=positive, default=4, help="that the TASLM is given")
     add("--max_new_words", type=positive, default=16, help="of the TASLM")
@@ -62,6 +64,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("--text has no codes: not with --taste or --taslm")
     if args.taslm and not args.taste:
         raise ValueError("--taslm needs the codes of its prompt: --taste")
+    if args.voice_prompt and not args.stream:
+        raise ValueError("--voice_prompt goes with --stream")
     if args.output != "-" and Path(args.output).suffix not in (".wav", ".flac"):
         raise ValueError(f"--output {args.output}: expected a .wav or .flac file, or -")
 
@@ -82,10 +86,12 @@ def main(args: argparse.Namespace) -> None:
     check(args)
     texts = read_table(args.data_dir / "text")
     key = next(iter(texts), None) if args.utt is None else args.utt
-    if key not in texts:
-        raise ValueError(f"{args.data_dir / 'text'} has no utterance {key}")
+    voice = args.voice_prompt or key
+    for name in (key, voice):
+        if name not in texts:
+            raise ValueError(f"{args.data_dir / 'text'} has no utterance {name}")
     voices = args.spk_emb or args.data_dir / "spk_emb.scp"
-    speaker = read_arks(voices, [key])[key]
+    speaker = read_arks(voices, [voice])[voice]
     vocoder = load_vocoder_option(args)
     speak = TasteToSpeech(
         args.train_config,
@@ -95,9 +101,11 @@ def main(args: argparse.Namespace) -> None:
         sampling=Sampling(args.top_k, args.temperature, args.seed),
     )
     text, codes, stages = texts[key] if args.text is None else args.text, None, []
+    said = None
     if args.taste:
         books = max(speak.model.quantizer.num_codebooks, 1)
-        codes = torch.from_numpy(read_codes(args.taste, books, [key])[key])
+        found = read_codes(args.taste, books, {key, voice})
+        codes, said = (torch.from_numpy(found[name]) for name in (key, voice))
     if args.taslm:
         limit = {"max_words": args.max_new_words, "seed": args.seed}
         taslm = TaslmGenerate(model_file=args.taslm, device=args.device, **limit)
@@ -107,11 +115,32 @@ def main(args: argparse.Namespace) -> None:
     pieces = words_from(sys.stdin) if text == "-" else [Words(text, codes)]
     seed = item_seed(key)
     if args.stream:
-        stages += speaking(speak, speaker, seed, args.block)
+        prompt = None
+        if args.voice_prompt:
+            prompt = read_prompt(args.data_dir, voice, texts[voice], said, vocoder)
+        stages += speaking(speak, speaker, seed, args.block, prompt)
     else:
         stages.append(lambda items: whole(speak, items, speaker, seed))
     with Pipeline(pieces, *stages) as chunks:
         write(chunks, args.output, vocoder.sample_rate)
+
+
+def read_prompt(data_dir: Path, key: str, text: str, codes, vocoder):
+    """The voice prompt that an utterance of a data folder makes."""
+    import torch
+
+    from espnet2_taste.inference.voice_prompt import VoicePrompt
+    from espnet2_taste.io.arks import read_arks
+    from espnet2_taste.io.audio import read_audio
+    from espnet2_taste.io.tables import read_table
+
+    mel = None
+    if vocoder.takes_prompts:
+        entry = read_table(data_dir / "wav.scp")[key]
+        wav = read_audio(entry, key, vocoder.sample_rate)
+        mel = vocoder.prompt_mel(torch.from_numpy(wav))
+    units = torch.from_numpy(read_arks(data_dir / "units.scp", [key])[key])
+    return VoicePrompt(text, units.long(), mel, codes)
 
 
 def words_from(lines) -> Iterator:

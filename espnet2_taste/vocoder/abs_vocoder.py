@@ -18,7 +18,9 @@ class AbsVocoder(AbsPart):
         sample_rate: Hz of the waveforms it makes.
         unit_spec: of the units it takes.
         spk_embed_dim: width of the speaker embeddings it takes; None: it looks at none.
-        takes_prompts: whether ``prompts`` are among its options, speech to go on from.
+        takes_prompts: whether ``prompts`` are among its options, speech to go on from;
+            then it has ``prompt_mel`` and ``fit``, as
+            :class:`~espnet2_taste.vocoder.cosyvoice.vocoder.CosyVoiceVocoder` has.
     """
 
     sample_rate: int

@@ -1,18 +1,24 @@
 """Streams that go on from a recording: its text, units and mel."""
 
 import logging
+from pathlib import Path
 
+import kaldiio
 import numpy as np
 import pytest
+import soundfile
 import torch
 from tiny_system import SPEAKER, TASTE, UNITS, make_system
 from tiny_vocoder import TINY2
 
+from espnet2_taste.bin import speak as bin_speak
 from espnet2_taste.inference import TasteToSpeech
 from espnet2_taste.inference.speech_streams import Words
 from espnet2_taste.inference.voice_prompt import VoicePrompt
+from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 from espnet2_taste.taste.speech_decoder.interleaved_streams import SpokenPrompt
+from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.vocoder import Prompt
 from espnet2_taste.vocoder.cosyvoice2.generator import VoiceGenerator2
 from espnet2_taste.vocoder.cosyvoice2.vocoder import CosyVoice2Vocoder
@@ -29,6 +35,7 @@ LM = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
 }
+FLOW = TINY2["flow_conf"] | {"num_units": UNITS, "spk_embed_dim": SPEAKER}
 DECODER = {"lm_conf": {"config": LM}, "mix_ratio": [2, 3], "bistream_prob": 1.0}
 
 
@@ -36,8 +43,7 @@ DECODER = {"lm_conf": {"config": LM}, "mix_ratio": [2, 3], "bistream_prob": 1.0}
 def speak(tmp_path_factory):
     decoder = {"speech_decoder": "interleaved_lm", "speech_decoder_conf": DECODER}
     torch.manual_seed(0)
-    sizes = {"num_units": UNITS, "spk_embed_dim": SPEAKER}
-    model = VoiceGenerator2(TINY2["flow_conf"] | sizes, TINY2["hift_conf"]).eval()
+    model = VoiceGenerator2(FLOW, TINY2["hift_conf"]).eval()
     with pytest.MonkeyPatch.context() as patch:
         root = make_system(tmp_path_factory.mktemp("system"), patch, TASTE | decoder)
         yield TasteToSpeech.from_pretrained(
@@ -47,10 +53,14 @@ def speak(tmp_path_factory):
         )
 
 
+def prompt_wav():
+    torch.manual_seed(1)
+    return 0.1 * torch.randn(13 * 960)
+
+
 @pytest.fixture(scope="module")
 def prompt(speak):
-    torch.manual_seed(1)
-    mel = speak.vocoder.prompt_mel(0.1 * torch.randn(13 * 960))
+    mel = speak.vocoder.prompt_mel(prompt_wav())
     assert mel.shape == (26, 80)
     return VoicePrompt("the lamp", torch.arange(13), mel, CODES[2:])
 
@@ -90,6 +100,41 @@ def test_many_streams_give_what_single_ones_give(speak, prompt):
                 TEXT, SPEAKERS[row], CODES, seed=row + 1, prompt=prompts[row]
             )
             torch.testing.assert_close(sound, torch.cat(list(alone)), atol=1e-4, rtol=0)
+
+
+def test_the_command_takes_an_utterance_as_prompt(speak, prompt):
+    """In the folder of the system; its files say what is given to the class."""
+    vocoder = speak.vocoder
+    conf = {"flow_conf": FLOW, "hift_conf": TINY2["hift_conf"]}
+    checkpoint.save("exp/vocoder", vocoder.model.state_dict(), conf)
+    wav = prompt_wav().numpy()
+    soundfile.write("data/p.wav", wav, 24000, "FLOAT")
+    Path("data/wav.scp").write_text("p data/p.wav\n")
+    Path("data/text").write_text(f"a {TEXT}\np {prompt.text}\n")
+    tables = {
+        "taste": {"a": CODES.astype(np.int32), "p": CODES[2:].astype(np.int32)},
+        "units": {"p": prompt.units.numpy().astype(np.int32)},
+        "spk_emb": {"p": SPEAKERS[0]},
+    }
+    for name, table in tables.items():
+        table = {key: row.reshape(-1) for key, row in table.items()}
+        kaldiio.save_ark(f"data/{name}.ark", table, f"data/{name}.scp")
+    command = ["--model_file", "exp/taste", "--data_dir", "data", "--utt", "a"]
+    command += ["--vocoder", "exp/vocoder", "--vocoder_type", "cosyvoice2"]
+    command += ["--vocoder_conf", "chunked=true", "--taste", "data/taste.scp"]
+    command += ["--voice_prompt", "p", "--seed", "3", "--output", "said.wav"]
+    bin_speak.main([*command, "--stream"])
+    seed = item_seed("a")
+    sound = speak.stream(TEXT, SPEAKERS[0], CODES, seed=seed, prompt=prompt)
+    said = soundfile.read("said.wav", dtype="float32")[0]
+    np.testing.assert_allclose(said, torch.cat(list(sound)), atol=1e-3)
+    for options, message in (
+        ([], "--stream"),
+        (["--voice_prompt", "q"], "utterance q"),
+    ):
+        more = [] if "--stream" in message else ["--stream"]
+        with pytest.raises(ValueError, match=message):
+            bin_speak.main([*command, *more, *options])
 
 
 def test_the_last_units_are_known_to_be_the_last(speak):
