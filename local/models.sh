@@ -50,7 +50,8 @@ row() { # <row key> <set>
         taste) said "$1" "$2" "${taste_exp}" --condition codes --taste "${codes}/$2/taste.scp" ;;
         *) # shellcheck disable=SC2046
             said "$1" "$2" "$(row_experiment "${1%:*}")" --condition speech \
-                $([[ "${1%:*}" != *_stream ]] || echo --stream) ;;
+                $([[ "${1%:*}" != *_stream ]] || echo --stream) \
+                $([[ "${1%:*}" != *_ctc ]] || echo --heard) ;;
     esac
 }
 

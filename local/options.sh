@@ -58,7 +58,7 @@ vocoder_conf=          # Its further options, "name=value ...".
 asr_config=            # ESPnet CTC model: aligner, `espnet` encoder; empty: none.
 asr_args=              # Added to its training.
 # Tokenizer (stages 4 to 6)
-vocab_size=500         # Text pieces, at most.
+vocab_size=500         # Text pieces, at most; of data/token_list/hf, too.
 segmenter=whitespace   # What words are: whitespace, characters (Chinese, Thai ...), given.
 feats_type=raw         # extracted: the frontend runs once, in stage 4 (more disk).
 taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq [text_only_matched].
@@ -70,7 +70,7 @@ baseline_exp=          # Likewise, the text-only baseline of stage 6.
 taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
 synthesis_args=        # Options of bin.synthesize.
 inference_tag=         # Suffix of syntheses and scores; empty: from changed sampling options.
-rows="copy text_only no_vq taste"  # Resynthesised and scored; name=<folder>: another trained tokenizer (name_stream: word by word).
+rows="copy text_only no_vq taste"  # Resynthesised and scored; name=<folder>: another trained tokenizer (name_stream: word by word; name_ctc: the text it hears).
 sampling_seeds="0 1"   # Each is synthesised and scored; scores are averaged.
 # TASLM (stages 7 and 8)
 with_taslm=true        # false: neither trained nor scored.
@@ -216,7 +216,8 @@ splits_dir=${expdir}/splits${num_splits}
 decode=${expdir}/decode${suffix}${inference_tag:+_${inference_tag}}
 scores=${expdir}/scores${suffix}${inference_tag:+_${inference_tag}}
 bpe=data/token_list/bpe/bpe.model
-chars=data/token_list/char.txt
+chars=data/token_list/char.txt  # of the recogniser
+letters=data/token_list/letters.txt hf_bpe=data/token_list/hf # made where a configuration names them
 sound=sound # what ESPnet calls the audio
 if [ "${audio_format}" = flac.ark ]; then sound=kaldi_ark; fi
 recogniser=(--asr "${score_asr}")

@@ -256,6 +256,7 @@ TINY_DECODERS = {
     "masked_parallel": TINY_MASKED,
     "interleaved_lm": {"lm_conf": {"config": TINY_LM}},
 }
+TINY_HEAD = {"output_size": 16, "linear_units": 16, "attention_heads": 2}
 ONCE = {"max_epoch": 1, "batch_size": 3, "accum_grad": 1, "num_workers": 0}
 
 
@@ -299,10 +300,12 @@ def test_taste_trains(name, decoder, tiny_data, tmp_path):
     assert conf["speech_decoder"] == decoder
     conf["speech_decoder_conf"] |= TINY_DECODERS[decoder]
     if "vocabularies" in conf:
-        conf["vocabularies"]["llm"] = {
-            "token_type": "char",
-            "token_model": conf["token_model"],
-        }
+        for vocabulary in ("llm", "letters"):
+            conf["vocabularies"][vocabulary] = {
+                "token_type": "char",
+                "token_model": conf["token_model"],
+            }
+        conf["model_conf"]["ctc_conf"]["encoder_conf"] |= TINY_HEAD
     elif name == "rvq":
         conf["quantizer_conf"] |= TINY_QUANTIZER
     elif "codebook_dim" in conf.get("quantizer_conf", {}):

@@ -1,10 +1,11 @@
 """Synthesise a data directory from text, speaker and (optionally) TASTE; or from units.
 
 ``--condition text`` is the text-only system; ``codes`` reads ``--taste``; ``speech``
-takes the embeddings straight from the recordings (a model without quantiser); ``units``
-needs no model: a vocoder says the units of the data directory again. Writes wav.scp,
-text, units.scp (as generated) and unit_spec.yaml, rtf.json and, where the units are
-known, unit_accuracy.jsonl.
+takes the embeddings straight from the recordings (a model without quantiser), with
+``--heard`` also the text, by the model's CTC head; ``units`` needs no model: a vocoder
+says the units of the data directory again. Writes wav.scp, text (that of the data
+directory) and heard, units.scp (as generated) and unit_spec.yaml, rtf.json and, where
+the units are known, unit_accuracy.jsonl.
 """
 
 import argparse
@@ -41,6 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="decoder and vocoder hear of one word at a time",
     )
+    add("--heard", action="store_true", help="say what the model hears, not the text")
     add_batch_options(parser)
     add_running_options(parser)
     return parser
@@ -62,6 +64,8 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("--slots is of a speech decoder that does not --stream")
     if args.cuda_graph and not args.slots:
         raise ValueError("--cuda_graph is of a running batch: give --slots")
+    if args.heard and args.condition != "speech":
+        raise ValueError("--heard is for --condition speech: there is a recording")
     if args.condition != "units" and not args.model_file:
         raise ValueError(f"--condition {args.condition}: give --model_file")
 
@@ -76,6 +80,8 @@ def array_files(args: argparse.Namespace) -> dict[str, Path]:
         return files | {"units": args.units or args.data_dir / "units.scp"}
     if args.taste:
         files["codes"] = args.taste
+    if args.heard:  # the units are those of other words
+        return files
     known = {name: args.data_dir / f"{name}.scp" for name in ("units", "durations")}
     return files | {name: path for name, path in known.items() if path.exists()}
 
@@ -110,7 +116,7 @@ def main(args: argparse.Namespace) -> None:
     measured = "units" in arks and not copy
 
     tables = ["wav.scp"] + ["text"] * bool(texts)
-    tables += ["unit_accuracy.jsonl"] * measured
+    tables += ["unit_accuracy.jsonl"] * measured + ["heard"] * args.heard
     shard = Shard(args, [] if copy else ["units"], tables, folders=["wav"])
     if shard.done:
         return
@@ -141,6 +147,20 @@ def main(args: argparse.Namespace) -> None:
         words = synthesizer.preprocess.segmenter.words
         order = {key: len(words(texts[key])) for key in wanted}
     for keys in shard.batches(order):
+        said, speech = texts, {}
+        if wavs:
+            rate = synthesizer.sample_rate
+            speech = {key: read_audio(wavs[key], key, rate) for key in keys}
+        if args.heard:
+            with shard.clock("tokenizer"):
+                found = synthesizer.transcribe(list(speech.values()), keys)
+            said = dict(zip(keys, (text for text, _ in found), strict=True))
+            for key in keys:
+                if not said[key]:
+                    shard.skip(key, "no speech was heard")
+            keys = list(filter(said.get, keys))
+            if not keys:
+                continue
         loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}
         rows = {key: {"text": texts[key]} if key in texts else {} for key in keys}
         if copy:
@@ -151,10 +171,9 @@ def main(args: argparse.Namespace) -> None:
             speakers = torch.from_numpy(np.stack(loaded["spk_emb"]))
         else:
             if wavs:
-                rate = synthesizer.sample_rate
-                loaded["speech"] = [read_audio(wavs[key], key, rate) for key in keys]
+                loaded["speech"] = [speech[key] for key in keys]
             batch = synthesizer.make_batch(
-                [texts[key] for key in keys], names=keys, **loaded
+                [said[key] for key in keys], names=keys, **loaded
             )
             speakers = batch["spk_emb"].cpu()
             with shard.clock("speech_decoder"):
@@ -185,6 +204,8 @@ def main(args: argparse.Namespace) -> None:
             path = args.output_dir / "wav" / file_name(key, ".wav")
             write_wav(path, wave.numpy(), vocoder.sample_rate)
             rows[key]["wav.scp"] = str(path)
+            if args.heard:
+                rows[key]["heard"] = said[key]
             shard.write(key, rows[key], audio_s=len(wave) / vocoder.sample_rate)
 
 

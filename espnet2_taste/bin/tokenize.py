@@ -1,12 +1,15 @@
 """Tokenise a data directory: taste.scp, one flat (S * R) int32 array an utterance.
 
 Also writes taste_spec.yaml, rtf.json and, for ``--attention_keys``,
-``attention/<utt>.npz``: attention (W, F), words, and frame_shift in seconds.
+``attention/<utt>.npz``: attention (W, F), words, and frame_shift in seconds. With
+``--heard`` no text is read: the model's CTC head hears it; writes text (an utterance in
+which nothing is said is skipped) and confidence.jsonl, the probability of each token.
 """
 
 import argparse
 
 from espnet2_taste.bin import command, run
+from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -18,8 +21,12 @@ def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_model_options(parser, "tokenizer")
-    add_data_options(parser, "wav.scp text utt2num_samples")
+    add_data_options(parser, "wav.scp [text] utt2num_samples")
     add_batch_options(parser)
+    parser.add_argument("--heard", action="store_true", help="text by the model itself")
+    parser.add_argument(
+        "--beam", type=positive, default=1, help="prefixes of its search; 1: greedy"
+    )
     parser.add_argument(
         "--attention_keys", help="table of utterances whose attention is kept"
     )
@@ -39,30 +46,41 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.text.spelling import skip_unspelled
 
     data = WavDir(args.data_dir, args.key_file)
-    texts, lengths = data.table("text"), data.lengths()
+    texts, lengths = {} if args.heard else data.table("text"), data.lengths()
     plots = set()
     if args.attention_keys:
         plots = set(read_table(args.attention_keys, keys=texts))
-    shard = Shard(args, arks=["taste"], folders=["attention"])
+    tables = ["text", "confidence.jsonl"] * args.heard
+    shard = Shard(args, arks=["taste"], tables=tables, folders=["attention"])
     if shard.done:
         return
-    tokenizer = SpeechToTaste(args.train_config, args.model_file, args.device)
+    tokenizer = SpeechToTaste(
+        args.train_config, args.model_file, args.device, beam=args.beam
+    )
     shard.files[TasteSpec.FILE] = TasteSpec.of(tokenizer.model).text()
     for keys in shard.batches(lengths, data.ahead(tokenizer.sample_rate)):
-        keys = skip_unspelled(keys, texts, tokenizer.preprocess, shard)
+        if not args.heard:
+            keys = skip_unspelled(keys, texts, tokenizer.preprocess, shard)
         wavs = data.read(keys, tokenizer.sample_rate, shard)
         if not wavs:
             continue
         with shard.clock("tokenizer"):
             out = tokenizer.batch_tokenize(
                 list(wavs.values()),
-                [texts[key] for key in wavs],
+                None if args.heard else [texts[key] for key in wavs],
                 need_attention=bool(plots.intersection(wavs)),
                 names=list(wavs),
             )
         for key, tokens in zip(wavs, out, strict=True):
             codes = tokens.codes.numpy().astype(np.int32).reshape(-1)
-            shard.write(key, {"taste": codes}, audio_s=tokens.duration)
+            row = {"taste": codes}
+            if args.heard:
+                if not tokens.text:
+                    shard.skip(key, "no speech was heard")
+                    continue
+                row["text"] = tokens.text
+                row["confidence.jsonl"] = {"confidence": tokens.confidence}
+            shard.write(key, row, audio_s=tokens.duration)
             if key in plots:
                 path = args.output_dir / "attention" / file_name(key, ".npz")
                 tokens.save_attention(path)

@@ -1,8 +1,10 @@
-"""Train the text vocabulary of a recipe: sentencepiece, or a character list."""
+"""Train a text vocabulary of a recipe: sentencepiece, a character list, or a byte-level
+BPE as language models have (a folder that transformers reads)."""
 
 import argparse
 import io
 import logging
+import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_segmenter_option
-from espnet2_taste.io.atomic import replacing, write_lines
+from espnet2_taste.io.atomic import replacing, write_lines, write_text
 from espnet2_taste.io.tables import read_entries
 from espnet2_taste.text.normalise import unspaced_part
 from espnet2_taste.text.segmenters import SEGMENTERS
@@ -95,6 +97,29 @@ def train_bpe(
         temporary.write_bytes(model.getvalue())
 
 
+def train_hf(sentences: Iterable[str], vocab_size: int, output: Path) -> None:
+    """Train a byte-level BPE, cut into words as GPT-2 does; its last id ends a text.
+
+    Args:
+        sentences: are gone through once.
+        vocab_size: tokens, 256 bytes and the end among them.
+        output: folder to write.
+    """
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    end, tokenizer = "<|endoftext|>", ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(
+        sentences, max(vocab_size, 257) - 1, min_frequency=2, show_progress=False
+    )
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, eos_token=end)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output) as folder:
+        for path in map(Path, made.save_pretrained(folder)):
+            if path.is_file():
+                write_text(output / path.name, path.read_text(encoding="utf-8"))
+
+
 def write_characters(sentences: Iterable[str], output: Path, asr: bool) -> None:
     """Write a character list; ``asr``: with ESPnet ASR's special symbols."""
     chars = sorted(set().union(*sentences) - {*" \n\t", WORD_START})
@@ -109,9 +134,11 @@ def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="has `text`")
-    parser.add_argument("--token_type", default="bpe", choices=["bpe", "char", "asr"])
-    parser.add_argument("--vocab_size", type=positive, default=500, help="bpe: at most")
-    parser.add_argument("--output", type=Path, required=True, help="file to write")
+    parser.add_argument(
+        "--token_type", default="bpe", choices=["bpe", "char", "asr", "hf"]
+    )
+    parser.add_argument("--vocab_size", type=positive, default=500, help="at most")
+    parser.add_argument("--output", type=Path, required=True, help="hf: folder")
     add_segmenter_option(parser)
     return parser
 
@@ -132,7 +159,9 @@ def main(args: argparse.Namespace) -> None:
             args.data_dir / "text",
             long[:10],
         )
-    if args.token_type == "bpe":
+    if args.token_type == "hf":
+        train_hf(sentences, args.vocab_size, args.output)
+    elif args.token_type == "bpe":
         train_bpe(sentences, args.vocab_size, args.output, args.segmenter)
     else:
         write_characters(sentences, args.output, asr=args.token_type == "asr")

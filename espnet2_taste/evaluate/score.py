@@ -9,7 +9,12 @@ from espnet2_taste.evaluate.column import Column, to_json
 from espnet2_taste.evaluate.judge import judge_identity
 from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.scorers.abs_scorer import AbsReader, AbsScorer
-from espnet2_taste.evaluate.scorers.beside import BitRate, Judge, UnitAccuracy
+from espnet2_taste.evaluate.scorers.beside import (
+    BitRate,
+    BuiltInTranscript,
+    Judge,
+    UnitAccuracy,
+)
 from espnet2_taste.evaluate.scorers.prosody import reason
 from espnet2_taste.evaluate.scorers.words import WordsScorer
 
@@ -89,7 +94,7 @@ def not_computed(
 def readers(sources: dict[str, codes.CodeSet]) -> list[AbsScorer]:
     """Scorers of what lies beside recordings; row name -> what it is made from."""
     made_from = {name: codes.bits(found) for name, found in sources.items()}
-    return [BitRate(made_from), UnitAccuracy(), Judge()]
+    return [BitRate(made_from), UnitAccuracy(), BuiltInTranscript(), Judge()]
 
 
 def score_everything_coded(

@@ -204,6 +204,34 @@ class TasteInference(Inference):
         spec = TasteSpec.of(self.model)
         return TastePreprocessor.of(self.args, spec, self.model.views["aggregator"])
 
+    @torch.inference_mode()
+    def transcribe(
+        self, speech: list[np.ndarray], names: list[str] | None = None, beam: int = 1
+    ) -> list[tuple[str, list[float]]]:
+        """Text of each waveform by the CTC head on the encoder.
+
+        Args:
+            speech: mono waveforms at ``self.sample_rate``.
+            names: utterance ids for error messages.
+            beam: prefixes of the search; 1: the best path (greedy).
+
+        Returns:
+            text ("" where nothing is said) and the probability of each of its tokens.
+
+        Raises:
+            ValueError: the model has no such head, or on a bad waveform.
+        """
+        if self.model.ctc is None:
+            raise ValueError(
+                "this model has no CTC head (model_conf ctc_weight): give the text"
+            )
+        tokenizer = self.preprocess.tokenizers[self.model.views["ctc"]]
+        batch = self.batch([{"speech": wav} for wav in speech], names)
+        feats = self.model.extract_feats(batch["speech"], batch["speech_lengths"])
+        encoded = self.model.encoder(*feats)
+        heard = self.model.ctc.transcribe(encoded.keys, encoded.lengths, beam)
+        return [(tokenizer.decode(one.ids), one.confidence) for one in heard]
+
 
 class TaslmInference(Inference):
     """A trained TASLM with its text tokenizer."""

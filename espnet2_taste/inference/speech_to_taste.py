@@ -23,8 +23,9 @@ class TasteTokens:
         attention: (W, F) aggregator attention over encoder frames, mean over a word's
             tokens; None unless asked for.
         duration: seconds of speech.
-        confidence: probability of each token of a transcript that the model made
-            itself; None where the text was given.
+        text: transcript that the model made itself, "" where nothing is said; None
+            where it was given.
+        confidence: probability of each token of such a transcript.
     """
 
     words: list[str]
@@ -32,6 +33,7 @@ class TasteTokens:
     codes: torch.Tensor
     attention: torch.Tensor | None
     duration: float
+    text: str | None = None
     confidence: list[float] | None = None
 
     def save_attention(self, path: Path) -> None:
@@ -80,7 +82,7 @@ class SpeechToTaste(TasteInference):
         Args:
             speech: mono waveforms at ``self.sample_rate``.
             text: their transcripts; None: what the model itself hears, see
-                :meth:`transcribe`. Where that is nothing there are no codes.
+                :meth:`TasteInference.transcribe`. Where that is nothing there are none.
             need_attention: also return the aggregator's attention.
             names: utterance ids for error messages.
             sample_rate: of ``speech``, to be sure; None: it is what it should be.
@@ -127,38 +129,11 @@ class SpeechToTaste(TasteInference):
             out.append(TasteTokens(words, segments, rows, attention[i], seconds))
         return out
 
-    @torch.inference_mode()
-    def transcribe(
-        self, speech: list[np.ndarray], names: list[str] | None = None
-    ) -> list[tuple[str, list[float]]]:
-        """Text of each waveform by the CTC head on the encoder.
-
-        Args:
-            speech: mono waveforms at ``self.sample_rate``.
-            names: utterance ids for error messages.
-
-        Returns:
-            text ("" where nothing is said) and the probability of each of its tokens.
-
-        Raises:
-            ValueError: the model has no such head, or on a bad waveform.
-        """
-        if self.model.ctc is None:
-            raise ValueError(
-                "this model has no CTC head (model_conf ctc_weight): give the text"
-            )
-        tokenizer = self.preprocess.tokenizers[self.model.views["ctc"]]
-        batch = self.batch([{"speech": wav} for wav in speech], names)
-        feats = self.model.extract_feats(batch["speech"], batch["speech_lengths"])
-        encoded = self.model.encoder(*feats)
-        heard = self.model.ctc.transcribe(encoded.keys, encoded.lengths, self.beam)
-        return [(tokenizer.decode(one.ids), one.confidence) for one in heard]
-
     def _tokenize_heard(self, speech, need_attention, names) -> list[TasteTokens]:
-        """Codes of what :meth:`transcribe` hears."""
+        """Codes of what :meth:`TasteInference.transcribe` hears."""
         if not speech:
             return []
-        heard = self.transcribe(speech, names)
+        heard = self.transcribe(speech, names, self.beam)
         some = [i for i, (text, _) in enumerate(heard) if text]
         found = self.batch_tokenize(
             [speech[i] for i in some],
@@ -172,8 +147,8 @@ class SpeechToTaste(TasteInference):
             none = torch.zeros(0, self.model.quantizer.num_codebooks, dtype=torch.long)
             seconds = len(speech[i]) / self.sample_rate
             tokens[i] = TasteTokens([], [], none, None, seconds)
-        for i, (_, sure) in enumerate(heard):
-            tokens[i].confidence = sure
+        for i, pair in enumerate(heard):
+            tokens[i].text, tokens[i].confidence = pair
         return [tokens[i] for i in range(len(speech))]
 
     def __call__(

@@ -16,16 +16,17 @@ def models(tmp_path_factory):
     lines = [f"u{i} {s}\n" for i, s in enumerate(SENTENCES)]
     (folder / "text").write_text("".join(lines))
     paths = {}
-    for kind in ("bpe", "char"):
+    for kind in ("bpe", "char", "hf"):
         paths[kind] = str(folder / f"{kind}.model")
         train_tokenizer(
-            ["--data_dir", str(folder), "--token_type", kind, "--vocab_size", "30"]
+            ["--data_dir", str(folder), "--token_type", kind]
+            + ["--vocab_size", "280" if kind == "hf" else "30"]
             + ["--output", paths[kind]]
         )
     return paths
 
 
-@pytest.mark.parametrize("kind", ["bpe", "char"])
+@pytest.mark.parametrize("kind", ["bpe", "char", "hf"])
 def test_round_trip_and_word_starts(models, kind):
     tokenizer = build_text_tokenizer(kind, models[kind])
     for sentence in set(SENTENCES):

@@ -126,9 +126,27 @@ recogniser_of_words() {
         $(both_sets "speech:${org}:wav.scp:${sound}" "text:${org}:text:text") \
         "${fast_train[@]}" ${asr_args}
 }
+# vocabularies <configuration...>: files of those that they name, of these two
+vocabularies() {
+    local config all=()
+    for config in $(there "$@"); do all+=("$(merged "${config}")"); done
+    if named "${letters}"; then echo "${letters}"; fi
+    if named "${hf_bpe}"; then echo "${hf_bpe}/tokenizer.json"; fi
+}
+named() { grep -q ": *$1\$" "${all[@]}" /dev/null; }
+other_vocabularies() { # also of a --tag that begins with stage 5
+    local file kind
+    for file in $(vocabularies "$(taste_conf rvq)" "${taslm_config}"); do
+        if [ "${file}" = "${letters}" ]; then kind=char; else kind=hf; fi
+        run_step "data/token_list/.done_${kind}" "${org}/${train_set}/text" "${file}" \
+            "${python}" -m espnet2_taste.bin.train_tokenizer --token_type "${kind}" \
+            --data_dir "${org}/${train_set}" --vocab_size "${vocab_size}" --output "${file%/tokenizer.json}"
+    done
+}
 vocabulary() {
     run_step "${bpe%/*}/.done" "${org}/${train_set}/text" "${bpe}" "${python}" -m espnet2_taste.bin.train_tokenizer \
         --data_dir "${org}/${train_set}" --vocab_size "${vocab_size}" --segmenter "${segmenter}" --output "${bpe}"
+    other_vocabularies
 }
 # joined <set> <its files...>: what they have in common, where the vocabulary has all words
 joined() {
@@ -233,7 +251,7 @@ sub_stage() {
     if [ -n "${asr_config}" ]; then
         options+=(--asr_config "${asr_exp}/config.yaml" --asr_model "${asr_file}")
     fi
-    files="${bpe} $(files_of ${items})"
+    files="${bpe} $(vocabularies "${config}") $(files_of ${items})"
     if [ -n "$3" ]; then
         options+=(--init_param "$3/${taste_model}")
         files+=" $3/${taste_model}"
@@ -250,6 +268,7 @@ no_vq_and_rvq() {
 }
 stage_5() { # text-only, without quantiser, with quantiser; and the baseline
     need "${expdir}/stats/.done" 4
+    other_vocabularies
     if [ "${feats_type}" = extracted ]; then name_feats; fi
     splits=${splits_dir}/taste${suffix}
     # shellcheck disable=SC2046
@@ -289,7 +308,7 @@ stage_7() { # TASLM
     if [[ "${given}" = *" taslm "* ]]; then return; fi
     need "${codes}/${train_set}/taste.scp" 6
     need "${taste_file}" 5
-    files="$(tables_of "${codes}" taste.scp) $(tables_of "${raw}" text) ${bpe} ${taste_file}"
+    files="$(tables_of "${codes}" taste.scp) $(tables_of "${raw}" text) ${bpe} $(vocabularies "${taslm_config}") ${taste_file}"
     items=("text:${raw}:text:text" "taste:${codes}:taste.scp:kaldi_ark")
     splits=${splits_dir}/taslm${suffix}
     split_tables words_shape "${items[@]}"

@@ -1,4 +1,5 @@
-"""What other programs left beside a row's recordings: unit accuracy, a judge, bits."""
+"""What other programs left beside a row's recordings: unit accuracy, built-in
+transcripts, a judge, bits."""
 
 import math
 
@@ -11,7 +12,9 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     Row,
     Statistics,
 )
+from espnet2_taste.evaluate.scorers.words import error_statistics
 from espnet2_taste.io.tables import read_json_lines
+from espnet2_taste.text.normalise import spaced_words
 
 
 class UnitAccuracy(AbsReader):
@@ -44,6 +47,39 @@ class UnitAccuracy(AbsReader):
             sums = np.stack([hits, counts], 1)
             result[f"unit_{key}"] = Statistics("ratio", list(found), sums)
         return result
+
+
+class BuiltInTranscript(AbsReader):
+    """``heard_wer`` from ``heard`` of a row that was made without a transcript.
+
+    Definition: word errors (see :mod:`~espnet2_taste.evaluate.scorers.words`) of what
+    the tokenizer's own CTC head heard in the original, counted by ``bin.synthesize``'s
+    table against the text; both in lower case without punctuation. Of an utterance in
+    which it heard nothing all words are deleted. Range >= 0.
+    """
+
+    name = "heard"
+    columns = (
+        Column(
+            "heard_wer",
+            "Transcript WER",
+            "word errors of the built-in transcript of the original, per word",
+            better="lower",
+            group="intelligibility",
+            table="reconstruction",
+            counted="words",
+        ),
+    )
+
+    def score(self, row: Row, original: Row) -> dict[str, Statistics]:
+        heard = row.read("heard") if row.table == "reconstruction" else {}
+        if not heard:
+            return {}
+        sides = (
+            {utt: spaced_words(text) for utt, text in side.items()}
+            for side in (row.expected, heard)
+        )
+        return {"heard_wer": error_statistics(*sides)[1]["wer"]}
 
 
 class Judge(AbsReader):
