@@ -99,6 +99,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.io.tables import check_keys, read_selected, read_table
     from espnet2_taste.io.values import as_integers
     from espnet2_taste.nn.random_streams import item_seed
+    from espnet2_taste.text.spelling import skip_unspelled
     from espnet2_taste.units.unit_spec import UnitSpec, check_fit
 
     check(args)
@@ -159,6 +160,7 @@ def main(args: argparse.Namespace) -> None:
                 if not said[key]:
                     shard.skip(key, "no speech was heard")
             keys = list(filter(said.get, keys))
+            keys = skip_unspelled(keys, said, synthesizer.preprocess, shard)
             if not keys:
                 continue
         loaded = {n: [np.array(table[k]) for k in keys] for n, table in arks.items()}

@@ -23,7 +23,7 @@ class TasteTokens:
         attention: (W, F) aggregator attention over encoder frames, mean over a word's
             tokens; None unless asked for.
         duration: seconds of speech.
-        text: transcript that the model made itself, "" where nothing is said; None
+        text: transcript that the model made itself, "" where it heard nothing; None
             where it was given.
         confidence: probability of each token of such a transcript.
     """
@@ -134,7 +134,8 @@ class SpeechToTaste(TasteInference):
         if not speech:
             return []
         heard = self.transcribe(speech, names, self.beam)
-        some = [i for i, (text, _) in enumerate(heard) if text]
+        problems = [self._problem(text) for text, _ in heard]
+        some = [i for i, problem in enumerate(problems) if not problem]
         found = self.batch_tokenize(
             [speech[i] for i in some],
             [heard[i][0] for i in some],
@@ -143,13 +144,24 @@ class SpeechToTaste(TasteInference):
         )
         tokens = dict(zip(some, found, strict=True))
         for i in set(range(len(speech))) - tokens.keys():
-            logging.warning("%s: no speech was heard; no codes", names[i])
+            logging.warning("%s: %s; no codes", names[i], problems[i])
             none = torch.zeros(0, self.model.quantizer.num_codebooks, dtype=torch.long)
             seconds = len(speech[i]) / self.sample_rate
             tokens[i] = TasteTokens([], [], none, None, seconds)
+            heard[i] = ("", heard[i][1])
         for i, pair in enumerate(heard):
             tokens[i].text, tokens[i].confidence = pair
         return [tokens[i] for i in range(len(speech))]
+
+    def _problem(self, heard: str) -> str:
+        """Why a text that was heard has no codes; "": it has."""
+        if not heard:
+            return "no speech was heard"
+        try:
+            self.preprocess("", {"text": heard})
+        except ValueError as error:
+            return f"what was heard cannot be written:{str(error).partition(':')[2]}"
+        return ""
 
     def __call__(
         self,
