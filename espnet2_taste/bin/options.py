@@ -81,6 +81,17 @@ def add_running_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_weights_option(parser: argparse.ArgumentParser) -> None:
+    """``--weights``."""
+    parser.add_argument(
+        "--weights",
+        default="float32",
+        choices=["float32", "bfloat16", "int8"],
+        help="what linear maps compute with on a CPU: lighter ones are faster and a "
+        "little off (benchmarks, weights)",
+    )
+
+
 def add_segmenter_option(parser: argparse.ArgumentParser) -> None:
     """``--segmenter``, for programs that know no model's."""
     from espnet2_taste.text.segmenters import SEGMENTERS

@@ -19,6 +19,7 @@ from espnet2_taste.bin.options import (
     add_running_options,
     add_unit_sampling_options,
     add_vocoder_options,
+    add_weights_option,
     load_vocoder_option,
     unit_sampling,
 )
@@ -44,6 +45,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("--heard", action="store_true", help="say what the model hears, not the text")
     add_batch_options(parser)
+    add_weights_option(parser)
     add_running_options(parser)
     return parser
 
@@ -140,6 +142,7 @@ def main(args: argparse.Namespace) -> None:
             sampling=unit_sampling(args),
             slots=args.slots,
             cuda_graph=args.cuda_graph,
+            weights=args.weights,
         )
         if args.taste:
             books = max(synthesizer.model.quantizer.num_codebooks, 1)

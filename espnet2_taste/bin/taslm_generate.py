@@ -23,6 +23,7 @@ from espnet2_taste.bin.options import (
     add_data_options,
     add_model_options,
     add_running_options,
+    add_weights_option,
 )
 from espnet2_taste.text.chat_template import TEMPLATES
 
@@ -69,6 +70,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--prompt_codes", default="own", choices=["own", "shuffled"])
     parser.add_argument("--seed", type=seed, default=0)
     add_batch_options(parser)
+    add_weights_option(parser)
     add_running_options(parser)
     return parser
 
@@ -100,12 +102,13 @@ def main(args: argparse.Namespace) -> None:
     shard = Shard(args, ["taste"] + ["spk_emb"] * voices.is_file(), tables)
     if shard.done:
         return
-    options |= {"slots": args.slots, "cuda_graph": args.cuda_graph}
+    how = {name: getattr(args, name) for name in ("slots", "cuda_graph", "weights")}
     taslm = TaslmGenerate(
         args.train_config,
         args.model_file,
         args.device,
         chat_template=args.chat_template,
+        **how,
         **options,
     )
     shard.files[TasteSpec.FILE] = taslm.preprocess.spec.text()

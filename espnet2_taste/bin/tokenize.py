@@ -14,6 +14,7 @@ from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
     add_model_options,
+    add_weights_option,
 )
 
 
@@ -23,6 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
     add_model_options(parser, "tokenizer")
     add_data_options(parser, "wav.scp [text] utt2num_samples")
     add_batch_options(parser)
+    add_weights_option(parser)
     parser.add_argument("--heard", action="store_true", help="text by the model itself")
     parser.add_argument(
         "--beam", type=positive, default=1, help="prefixes of its search; 1: greedy"
@@ -54,9 +56,8 @@ def main(args: argparse.Namespace) -> None:
     shard = Shard(args, arks=["taste"], tables=tables, folders=["attention"])
     if shard.done:
         return
-    tokenizer = SpeechToTaste(
-        args.train_config, args.model_file, args.device, beam=args.beam
-    )
+    model = args.train_config, args.model_file, args.device
+    tokenizer = SpeechToTaste(*model, weights=args.weights, beam=args.beam)
     shard.files[TasteSpec.FILE] = TasteSpec.of(tokenizer.model).text()
     for keys in shard.batches(lengths, data.ahead(tokenizer.sample_rate)):
         if not args.heard:

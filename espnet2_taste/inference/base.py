@@ -12,6 +12,7 @@ from espnet2_taste.io.audio import as_speech
 from espnet2_taste.io.checkpoint import build_model_from_file
 from espnet2_taste.io.models import find_checkpoint, locate
 from espnet2_taste.io.values import as_integers
+from espnet2_taste.nn.light_linears import lighten_linears
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.taste.taste_spec import TasteSpec
@@ -27,6 +28,8 @@ class Inference(ABC):
         model_file: checkpoint, or experiment or packed model (folder, zip, URL or tag)
             with one; None: the best one beside ``train_config``.
         device: torch device.
+        weights: what linear maps compute with on a CPU, see
+            :func:`~espnet2_taste.nn.light_linears.lighten_linears`.
 
     Attributes:
         part: of a packed model.
@@ -39,6 +42,7 @@ class Inference(ABC):
         train_config: str | Path | None = None,
         model_file: str | Path | None = None,
         device: str = "cpu",
+        weights: str = "float32",
     ):
         if model_file is None:
             if train_config is None:
@@ -48,6 +52,7 @@ class Inference(ABC):
         self.model, self.args = build_model_from_file(
             self.build_model, train_config, model_file, device
         )
+        lighten_linears(self.model, weights)
         self.device = device
         try:
             self.preprocess = self.build_preprocess()

@@ -25,7 +25,7 @@ class TaslmGenerate(TaslmInference):
     """A trained TASLM that continues prompts.
 
     Args:
-        train_config, model_file, device: see :class:`TaslmInference`.
+        train_config, model_file, device, weights: see :class:`TaslmInference`.
         ban: pieces never written, see
             :meth:`~espnet2_taste.taslm.vocabulary.Vocabulary.build`.
         slots: prompts of a batch at work at once, the next begins when one has ended;
@@ -51,9 +51,10 @@ class TaslmGenerate(TaslmInference):
         slots: int | None = None,
         cuda_graph: bool = False,
         chat_template: str | None = None,
+        weights: str = "float32",
         **options,
     ):
-        super().__init__(train_config, model_file, device)
+        super().__init__(train_config, model_file, device, weights)
         self.slots, self.cuda_graph = slots, cuda_graph
         limits = {"max_words", "max_tokens", "extra_words"}
         limit = {} if limits & options.keys() else {"max_words": 16}

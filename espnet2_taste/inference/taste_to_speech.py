@@ -42,7 +42,7 @@ class TasteToSpeech(TasteInference):
     """Synthesise speech.
 
     Args:
-        train_config, model_file, device: see :class:`TasteInference`.
+        train_config, model_file, device, weights: see :class:`TasteInference`.
         vocoder: turns units into sound; None: units only.
         sampling: how units are drawn; default: with seed 0, so that the same call gives
             the same speech.
@@ -68,8 +68,9 @@ class TasteToSpeech(TasteInference):
         sampling: Sampling | None = None,
         slots: int | None = None,
         cuda_graph: bool = False,
+        weights: str = "float32",
     ):
-        super().__init__(train_config, model_file, device)
+        super().__init__(train_config, model_file, device, weights)
         if vocoder is not None:
             check_fit(
                 "the vocoder",

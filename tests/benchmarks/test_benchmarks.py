@@ -12,8 +12,9 @@ from benchmarks.run import BENCHMARKS, ON_REQUEST, main
 from benchmarks.setup import CONF, Setup
 
 #: each starts processes or trains
-LONG = [pytest.param(name, marks=pytest.mark.nightly) for name in ("memory", "fit")]
-QUICK = [x for x in (*BENCHMARKS, *ON_REQUEST) if x not in ("memory", "fit")]
+SLOW = ("memory", "fit", "solvers")
+LONG = [pytest.param(name, marks=pytest.mark.nightly) for name in SLOW]
+QUICK = [name for name in (*BENCHMARKS, *ON_REQUEST) if name not in SLOW]
 
 
 @pytest.mark.parametrize("name", QUICK + LONG)

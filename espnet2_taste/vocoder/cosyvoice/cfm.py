@@ -8,6 +8,12 @@ import torch
 
 from espnet2_taste.nn.padding import masked
 from espnet2_taste.nn.stream_memory import StreamMemory
+from espnet2_taste.vocoder.cosyvoice.solvers import (
+    SOLVERS,
+    check_solver,
+    evaluation_times,
+    solve,
+)
 from espnet2_taste.vocoder.cosyvoice.unet import UNet
 
 
@@ -43,13 +49,15 @@ class ConditionalFlowMatching(torch.nn.Module):
 
     Args:
         estimator: the velocity field.
-        num_steps: Euler steps of the ODE.
+        num_steps: steps of the ODE.
         guidance: g of v = (1 + g) v(condition) - g v(nothing); 0 saves half the work.
         drop_rate: part of the training items that lose their condition, so that
             v(nothing) is learnt.
         sigma: deviation left at the end of a path.
         t_scheduler: training times: "cosine", dense near noise as the steps are, or
             "uniform".
+        solver: of the ODE: ``euler`` (as published), ``midpoint``, ``heun`` (two
+            evaluations of the estimator a step) or ``adams``.
 
     Raises:
         ValueError: an argument out of range.
@@ -63,6 +71,7 @@ class ConditionalFlowMatching(torch.nn.Module):
         drop_rate: float = 0.2,
         sigma: float = 1e-6,
         t_scheduler: str = "cosine",
+        solver: str = "euler",
     ):
         super().__init__()
         if num_steps < 1:
@@ -71,12 +80,19 @@ class ConditionalFlowMatching(torch.nn.Module):
             raise ValueError(
                 f"t_scheduler must be cosine or uniform, not {t_scheduler}"
             )
+        check_solver(solver)
+        self.solver = solver
         self.estimator = estimator
         self.num_steps = num_steps
         self.guidance = guidance
         self.drop_rate = drop_rate
         self.sigma = sigma
         self.t_scheduler = t_scheduler
+
+    @property
+    def evaluations(self) -> int:
+        """How often the estimator is asked on the way from noise to mel."""
+        return self.num_steps * len(SOLVERS[self.solver])
 
     def schedule(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Times and step sizes, (num_steps,) float32 each, dense near noise."""
@@ -107,13 +123,14 @@ class ConditionalFlowMatching(torch.nn.Module):
             noise: (B, mel_size, T).
             mask: (B, 1, T), 1 at valid frames; None: all are.
             chunk: frames of a chunk, for an estimator that is causal by chunks.
-            pasts: for a stream of it: a memory for each step, with 2 B rows where
-                there is guidance.
+            pasts: for a stream of it: a memory for each of :attr:`evaluations`, with
+                2 B rows where there is guidance.
 
         Returns:
             mel (B, mel_size, T); the padding holds nothing of use.
         """
         times, steps = self.schedule()
+        times = evaluation_times(self.solver, times, steps)
         table = self.estimator.time_table(times.to(mu.device))
         guided = self.guidance != 0
         if guided:
@@ -122,9 +139,9 @@ class ConditionalFlowMatching(torch.nn.Module):
                 for part in (mu, speaker, cond)
             )
             mask = None if mask is None else torch.cat([mask, mask])
-        x = noise
-        for index, step in enumerate(steps.tolist()):
-            velocity = self.estimator(
+
+        def velocity(x: torch.Tensor, index: int) -> torch.Tensor:
+            found = self.estimator(
                 torch.cat([x, x]) if guided else x,
                 mu,
                 table[index : index + 1],
@@ -134,10 +151,11 @@ class ConditionalFlowMatching(torch.nn.Module):
                 **_view(chunk, pasts and pasts[index]),
             )
             if guided:
-                conditional, free = velocity.chunk(2)
-                velocity = (1 + self.guidance) * conditional - self.guidance * free
-            x = x + step * velocity
-        return x
+                conditional, free = found.chunk(2)
+                found = (1 + self.guidance) * conditional - self.guidance * free
+            return found
+
+        return solve(self.solver, velocity, noise, steps.tolist())
 
     def loss(
         self,

@@ -32,7 +32,7 @@ class Flow(nn.Module):
         unet_size, unet_heads, unet_head_size: of the U-Net.
         unet_blocks: transformer blocks of each of its stages.
         unet_mid_stages: its stages between down and up.
-        num_steps, guidance, drop_rate, sigma, t_scheduler: see
+        num_steps, guidance, drop_rate, sigma, t_scheduler, solver: see
             :class:`ConditionalFlowMatching`.
     """
 
@@ -61,6 +61,7 @@ class Flow(nn.Module):
         drop_rate: float = 0.2,
         sigma: float = 1e-6,
         t_scheduler: str = "cosine",
+        solver: str = "euler",
     ):
         super().__init__()
         self.num_units = num_units
@@ -94,6 +95,7 @@ class Flow(nn.Module):
             drop_rate,
             sigma,
             t_scheduler,
+            solver,
         )
 
     def make_encoder(self, *sizes) -> nn.Module:

@@ -30,12 +30,12 @@ class FlowMemory:
         step: what is computed next, in units.
     """
 
-    def __init__(self, count: int, num_steps: int, guided: bool):
+    def __init__(self, count: int, evaluations: int, guided: bool):
         self.count = count
         self.guided = guided
         self.encoder = EncoderMemory(count)
         rows = 2 * count if guided else count
-        self.pasts = [StreamMemory(rows) for _ in range(num_steps)]
+        self.pasts = [StreamMemory(rows) for _ in range(evaluations)]
 
     def begin(self, step: Step) -> None:
         """Set the step of every memory."""
@@ -162,7 +162,7 @@ class CausalFlow(Flow):
 
     def new_memory(self, count: int) -> FlowMemory:
         """For B streams that have had nothing yet."""
-        return FlowMemory(count, self.decoder.num_steps, self.decoder.guidance != 0)
+        return FlowMemory(count, self.decoder.evaluations, self.decoder.guidance != 0)
 
     def stream(
         self,

@@ -1,0 +1,102 @@
+"""Lighter weights on a CPU: what they bring in time, and what they cost in accuracy.
+
+CPU seconds of the process, as in ``same_work``; accuracy is that of random weights,
+whose decisions are nearer to each other than trained ones'.
+"""
+
+import copy
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+
+from benchmarks.measure import Timer
+from benchmarks.same_work import CpuTimer
+from benchmarks.setup import Setup
+from benchmarks.table import Row
+from benchmarks.taslm import prompt_of, vocabulary_of
+from benchmarks.units import conditioning, exactly
+from espnet2_taste.nn.light_linears import WEIGHTS, lighten_linears
+from espnet2_taste.taslm.generation import generate
+from espnet2_taste.taslm.sampling_options import SamplingOptions
+from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
+
+
+@torch.inference_mode()
+def run(setup: Setup, timer: Timer) -> Iterator[Row]:
+    """A row for each work and each kind of weights."""
+    timer = CpuTimer(setup.device, timer.repeats)
+    exactly(setup.taste.speech_decoder, setup.work)
+    seen = inputs(setup)
+    exact, seconds = {}, {}
+    for weights in WEIGHTS:
+        taste, taslm = copy.deepcopy(setup.taste), copy.deepcopy(setup.taslm)
+        for model in (taste, taslm):
+            lighten_linears(model, weights)
+        for name, work in works(setup, taste, taslm, seen).items():
+            times, made = timer(call=work)
+            taken = times["call"]
+            exact.setdefault(name, made["call"])
+            seconds.setdefault(name, taken)
+            yield Row(
+                f"{name}, {weights}",
+                taken,
+                unit="s",
+                ratio=seconds[name] / taken,
+                against="float32",
+                note=accuracy(made["call"], exact[name]),
+            )
+
+
+def inputs(setup: Setup) -> dict:
+    """What all kinds of weights read."""
+    return {
+        "speech": setup.taste_batch(),
+        1: conditioning(setup, 1),
+        setup.work.batch: conditioning(setup, setup.work.batch),
+        "prompt": prompt_of(setup, 1),
+    }
+
+
+def works(setup: Setup, taste, taslm, seen: dict) -> dict:
+    """Name -> a call that gives tensors to compare."""
+    batch, decoder = seen["speech"], taste.speech_decoder
+    view = taste.view(batch, "aggregator")
+
+    def codes() -> dict[str, torch.Tensor]:
+        speech = batch["speech"], batch["speech_lengths"]
+        made = taste.run_tokenizer(*speech, view)
+        return {"latents": made.quantizer.latent, "codes": made.quantizer.codes}
+
+    def units(size: int) -> dict[str, torch.Tensor]:
+        made = decoder.generate(seen[size], Sampling(top_k=1))
+        return {"units": made.units[:, : setup.work.units // 10]}
+
+    options = SamplingOptions(max_words=setup.work.words[-1], end_symbol=False)
+    vocabulary = vocabulary_of(taslm.lm.vocab_size).to(setup.device)
+
+    def words() -> dict[str, torch.Tensor]:
+        made = generate(taslm, vocabulary, seen["prompt"], options)
+        return {"tokens": made.text, "latents": made.latents[:, :1]}
+
+    made = {"speech to codes": codes}
+    for size in dict.fromkeys((1, setup.work.batch)):
+        made[f"{setup.work.units} units of {size}"] = partial(units, size)
+    return made | {f"TASLM, {setup.work.words[-1]} words": words}
+
+
+def accuracy(made: dict, exact: dict) -> str:
+    """Errors of floats, shares of integers that are equal; units: the first tenth, for
+    a greedy path that has parted never comes back."""
+    parts = []
+    for name, want in exact.items():
+        got = made[name]
+        if want.is_floating_point():
+            parts.append(
+                f"{name} off by {100 * (got - want).norm() / want.norm():.2f} %"
+            )
+        else:
+            size = min(got.size(1), want.size(1))
+            equal = (got[:, :size] == want[:, :size]).double().mean()
+            parts.append(f"{name} equal: {100 * equal:.1f} %")
+    return ", ".join(parts)

@@ -1,0 +1,92 @@
+"""Linear maps with lighter weights, for inference on a CPU."""
+
+import functools
+import warnings
+
+import torch
+
+#: what weights may be read as
+WEIGHTS = ("float32", "bfloat16", "int8")
+#: parts that decide codes by small differences stay as they are
+EXACT = ("quantizer", "speech_head")
+
+
+def lighten_linears(module: torch.nn.Module, weights: str) -> int:
+    """From now on the ``Linear`` layers of a module compute from lighter copies.
+
+    ``bfloat16`` multiplies in bfloat16 and adds in float32; ``int8`` rounds the weights
+    of each output, and the input at each call, to 255 steps. Inputs and results stay
+    float32, as does all between the layers. What it costs in accuracy and brings in
+    time: ``python -m benchmarks.run --only weights``.
+
+    Args:
+        module: on the CPU, in float32, no more trained; its own weights stay (a copy
+            takes half or a quarter of them).
+        weights: one of :data:`WEIGHTS`.
+
+    Returns:
+        How many layers; those of :data:`EXACT` parts are left alone.
+
+    Raises:
+        ValueError: another name, or a module elsewhere than on the CPU.
+    """
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights {weights!r}: expected {', '.join(WEIGHTS)}")
+    if weights == "float32":
+        return 0
+    count, make = 0, {"bfloat16": _bfloat16, "int8": _int8}[weights]
+    for name, layer in module.named_modules():
+        if type(layer) is not torch.nn.Linear or set(EXACT) & set(name.split(".")):
+            continue
+        if layer.weight.device.type != "cpu":
+            raise ValueError(
+                f"weights {weights} are for the CPU, not for {layer.weight.device}"
+            )
+        if layer.weight.dtype == torch.float32:
+            layer.forward = make(layer)
+            count += 1
+    return count
+
+
+def _bfloat16(layer: torch.nn.Linear) -> functools.partial:
+    weight = layer.weight.detach().bfloat16()
+    if torch.backends.mkldnn.is_available():
+        weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+    bias = None if layer.bias is None else layer.bias.detach().bfloat16()
+    return functools.partial(_bfloat16_linear, weight=weight, bias=bias)
+
+
+def _bfloat16_linear(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    if weight.is_mkldnn:
+        half = x.bfloat16()
+        found = torch.ops.mkldnn._linear_pointwise(half, weight, bias, "none", [], "")
+    else:
+        found = torch.nn.functional.linear(x.bfloat16(), weight, bias)
+    return found.to(x.dtype)
+
+
+def _int8(layer: torch.nn.Linear) -> functools.partial:
+    weight = layer.weight.detach()
+    largest = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
+    zeros = torch.zeros(len(weight), dtype=torch.long)
+    steps = (largest / 127).double()
+    bias = None if layer.bias is None else layer.bias.detach()
+    try:
+        with warnings.catch_warnings():  # torch announces an end of this format
+            warnings.simplefilter("ignore", UserWarning)
+            rounded = torch.quantize_per_channel(weight, steps, zeros, 0, torch.qint8)
+        packed = torch.ops.quantized.linear_prepack(rounded, bias)
+    except (AttributeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"weights int8: this torch cannot ({reason}): take bfloat16"
+        ) from None
+    return functools.partial(_int8_linear, packed=packed)
+
+
+def _int8_linear(x: torch.Tensor, packed: torch.ScriptObject) -> torch.Tensor:
+    return torch.ops.quantized.linear_dynamic(x.float().contiguous(), packed).to(
+        x.dtype
+    )
