@@ -1,6 +1,7 @@
 """Linear maps with lighter weights, for inference on a CPU."""
 
 import functools
+import math
 import warnings
 
 import torch
@@ -87,6 +88,6 @@ def _int8(layer: torch.nn.Linear) -> functools.partial:
 
 
 def _int8_linear(x: torch.Tensor, packed: torch.ScriptObject) -> torch.Tensor:
-    return torch.ops.quantized.linear_dynamic(x.float().contiguous(), packed).to(
-        x.dtype
-    )
+    rows = x.float().reshape(math.prod(x.shape[:-1]), x.size(-1))
+    found = torch.ops.quantized.linear_dynamic(rows, packed)
+    return found.view(*x.shape[:-1], found.size(1)).to(x.dtype)
