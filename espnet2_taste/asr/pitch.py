@@ -6,6 +6,10 @@ import torch
 
 from espnet2_taste.nn.segments import length_mask
 
+#: An utterance's F0 lies within .75 of its first and 1.5 of its third quartile (Hirst
+#: 2011); what does not is an octave error.
+RANGE = (0.75, 1.5)
+
 
 class PitchExtractor(torch.nn.Module):
     r"""F0 and voicing from the normalised cross-correlation function (RAPT's).
@@ -20,8 +24,8 @@ class PitchExtractor(torch.nn.Module):
     All delays come from one FFT product and one cumulative sum. A periodic signal has
     :math:`\phi = 1` at every multiple of its period; a small cost per octave prefers
     the shortest, and a second pass prefers delays near the median of the voiced
-    neighbourhood, which removes what octave errors are left. The chosen peak is
-    refined by a parabola.
+    neighbourhood, within the range of the whole utterance's quartiles (:data:`RANGE`),
+    which removes what octave errors are left. The chosen peak is refined by a parabola.
 
     Args:
         fs: sampling rate in Hz.
@@ -109,9 +113,11 @@ class PitchExtractor(torch.nn.Module):
         peak = inner >= torch.maximum(phi[..., :-2], phi[..., 2:])
         score = torch.where(peak, inner, inner - 2.0) - self.octave_cost * self.octaves
         best = score.argmax(dim=-1, keepdim=True)
-        middle = self._local_median(best, inner.gather(-1, best))
-        distance = (self.octaves - middle).abs().nan_to_num()  # nan: nobody voiced
-        best = (score - self.jump_cost * distance).argmax(dim=-1, keepdim=True)
+        octaves = self._voiced_octaves(best, inner.gather(-1, best))
+        distance = self.octaves - self._local_median(octaves)
+        score = score - self.jump_cost * distance.abs().nan_to_num()  # nan: unvoiced
+        score = score - 2.0 * self._out_of_range(octaves)
+        best = score.argmax(dim=-1, keepdim=True)
         left, top, right = (phi.gather(-1, best + k) for k in range(3))
         curve = (left - 2 * top + right).clamp(max=-1e-6)
         shift = (0.5 * (left - right) / curve).clamp(-0.5, 0.5)
@@ -145,11 +151,24 @@ class PitchExtractor(torch.nn.Module):
         floor = self.noise_floor * energy[..., :1].amax(dim=1, keepdim=True) + 1e-8
         return cross[..., lags] * ((start + floor) * (delayed + floor)).rsqrt()
 
-    def _local_median(self, best: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
-        """(B, T, 1) octaves: median over voiced neighbours, nan if there are none."""
+    def _voiced_octaves(self, best: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
+        """(B, T, 1) delays of a frame and their phi -> (B, T) octaves, nan: unvoiced."""
         voiced = phi > sum(self.voicing_range) / 2
-        octaves = torch.where(voiced, self.octaves[best], torch.nan).squeeze(-1)
+        return torch.where(voiced, self.octaves[best], torch.nan).squeeze(-1)
+
+    def _local_median(self, octaves: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, T, 1): median over voiced neighbours, nan if there are none."""
         half = self.median_frames // 2
         padded = torch.nn.functional.pad(octaves, (half, half), value=torch.nan)
         neighbours = padded.unfold(1, self.median_frames, 1)
         return neighbours.nanmedian(dim=-1, keepdim=True).values
+
+    def _out_of_range(self, octaves: torch.Tensor) -> torch.Tensor:
+        """(B, T) -> (B, 1, lags) bool: no delay of this utterance; all False: unvoiced.
+
+        The longest delay is the lowest F0, so the quartiles change places.
+        """
+        high, low = octaves.nanquantile(octaves.new_tensor([0.25, 0.75]), dim=1)
+        lowest, highest = (math.log2(factor) for factor in RANGE)
+        above = self.octaves < high[:, None, None] - highest
+        return above | (self.octaves > low[:, None, None] - lowest)

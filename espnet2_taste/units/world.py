@@ -21,6 +21,7 @@ FRAME_SHIFT = F0_PER_FRAME * F0_SHIFT
 NUM_PITCH = 2 * F0_PER_FRAME  # columns before the cepstrum
 F0_FLOOR_HZ = 60.0
 F0_CEIL_HZ = 500.0
+F0_RANGE = (0.75, 1.5)  # of an utterance, in its first and third quartile (Hirst 2011)
 DEFAULT_F0_HZ = 150.0  # where nothing is voiced
 # Power floor of the envelope: digital silence would otherwise be an outlier of
 # -40 nepers that the quantiser spends its codes on. Well below 16-bit dither.
@@ -48,16 +49,29 @@ def world() -> ModuleType:
 
 
 def _raw_f0(wav: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) F0 in Hz with 0 where unvoiced, and (T,) times in seconds, 10 ms apart."""
+    """(T,) F0 in Hz with 0 where unvoiced, and (T,) times in seconds, 10 ms apart.
+
+    DIO goes twice over the recording, the second time within the range that the first
+    one's quartiles allow: many an octave error of human speech is outside.
+    """
     pyworld = world()
-    f0, times = pyworld.dio(
-        wav,
-        sample_rate,
-        f0_floor=F0_FLOOR_HZ,
-        f0_ceil=F0_CEIL_HZ,
-        frame_period=F0_PERIOD_S * 1000,
-        speed=4,  # decimate first: a third of the cost; stonemask refines anyway
-    )
+
+    def search(floor: float, ceiling: float, channels: int) -> tuple:
+        return pyworld.dio(
+            wav,
+            sample_rate,
+            f0_floor=floor,
+            f0_ceil=ceiling,
+            frame_period=F0_PERIOD_S * 1000,
+            channels_in_octave=channels,
+            speed=4,  # decimate first: a third of the cost; stonemask refines anyway
+        )
+
+    f0, times = search(F0_FLOOR_HZ, F0_CEIL_HZ, 2)
+    if (f0 > 0).any():
+        low, high = np.quantile(f0[f0 > 0], [0.25, 0.75]) * F0_RANGE
+        # two filters in an octave leave a hole inside a range of one
+        f0, times = search(max(low, F0_FLOOR_HZ), min(high, F0_CEIL_HZ), 4)
     return pyworld.stonemask(wav, f0, times, sample_rate), times
 
 
