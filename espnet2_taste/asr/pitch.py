@@ -152,7 +152,7 @@ class PitchExtractor(torch.nn.Module):
         return cross[..., lags] * ((start + floor) * (delayed + floor)).rsqrt()
 
     def _voiced_octaves(self, best: torch.Tensor, phi: torch.Tensor) -> torch.Tensor:
-        """(B, T, 1) delays of a frame and their phi -> (B, T) octaves, nan: unvoiced."""
+        """(B, T, 1) delays of frames and their phi -> (B, T) octaves; nan: unvoiced."""
         voiced = phi > sum(self.voicing_range) / 2
         return torch.where(voiced, self.octaves[best], torch.nan).squeeze(-1)
 
