@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.asr.chunks import CONVOLUTIONS, OPTIONS, install_chunks, with_chunks
 from espnet2_taste.io.checkpoint import load_state, load_strictly
 from espnet2_taste.io.config import read_yaml
 from espnet2_taste.nn.padding import by_length
@@ -34,16 +35,10 @@ _MASKING = {
     "TransformerEncoder",
 }
 
-#: Convolutions over time inside a layer, by their names in ESPnet's classes.
-_CONVOLUTIONS = (
-    "conv_module.depthwise_conv",  # conformer
-    "cgmlp.csgu.conv",  # branchformer, E-branchformer
-    "depthwise_conv_fusion",  # E-branchformer
-)
-
 
 def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
-    """Build an ESPnet encoder with random weights by its ClassChoices name."""
+    """Build an ESPnet encoder with random weights by its ClassChoices name; for its
+    chunks, if any, see :func:`mask_padding`."""
     if conf.get("interctc_use_conditioning"):
         raise ValueError(
             "espnet encoder: interctc_use_conditioning needs the recogniser's CTC "
@@ -57,7 +52,11 @@ def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
         from espnet2.tasks.asr import encoder_choices
 
         encoder_class = encoder_choices.get_class(name)
-    return encoder_class(input_size=input_size, **conf)
+    chunks = {name: conf[name] for name in OPTIONS if name in conf}
+    conf = {name: value for name, value in conf.items() if name not in chunks}
+    encoder = encoder_class(input_size=input_size, **conf)
+    encoder.chunks = chunks if chunks.get("chunk_size") is not None else {}
+    return encoder
 
 
 def encode(
@@ -126,13 +125,16 @@ def mask_padding(encoder: torch.nn.Module) -> None:
     than the longest one or two frames computed from padding; and the convolutions of
     its conformers and (E-)branchformers see padding. What has no masks, or positions
     that depend on the padded length (``rel_pos_type: legacy``, ESPnet's default for
-    conformers), :func:`encode` runs length by length.
+    conformers), :func:`encode` runs length by length. Chunks (``encoder_conf:
+    chunk_size``) are masked, too.
     """
     _fix_subsampled_masks(encoder)
     for layer in getattr(encoder, "encoders", ()):
         for name, module in layer.named_modules():
-            if name in _CONVOLUTIONS:
+            if name in CONVOLUTIONS:
                 _mask_convolution(layer, module)
+    if getattr(encoder, "chunks", None):
+        install_chunks(encoder, **encoder.chunks)
 
 
 def _mask_convolution(layer: torch.nn.Module, conv: torch.nn.Module) -> None:
@@ -147,7 +149,7 @@ def _mask_convolution(layer: torch.nn.Module, conv: torch.nn.Module) -> None:
         return args if mask is None else (args[0] * mask, *args[1:])
 
     layer.register_forward_pre_hook(remember)
-    conv.register_forward_pre_hook(apply)
+    conv.register_forward_pre_hook(apply, prepend=True)  # before it is cut in chunks
 
 
 def _fix_subsampled_masks(encoder: torch.nn.Module) -> None:
@@ -224,12 +226,16 @@ def build_frontend(config: dict) -> torch.nn.Module:
 
 def register_frontend() -> None:
     """ESPnet's ASR task and ``Speech2Text`` build our ``default`` frontend: it is the
-    same for single utterances, and has an option more."""
-    from espnet2.tasks.asr import frontend_choices
+    same for single utterances, and has an option more; and encoders with chunks."""
+    from espnet2.tasks.asr import encoder_choices, frontend_choices
 
     from espnet2_taste.asr.log_mel import LogMelFrontend
 
     frontend_choices.classes["default"] = LogMelFrontend
+    for name in ("conformer", "branchformer", "e_branchformer"):
+        known = encoder_choices.classes[name]
+        if known.__module__ != with_chunks.__module__:
+            encoder_choices.classes[name] = with_chunks(known)
 
 
 def read_asr_config(path: str, even_level: bool | None = None) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from espnet2_taste.asr.chunks import ChunkStream
 from espnet2_taste.asr.espnet_asr import (
     build_encoder,
     build_normalize,
@@ -40,7 +41,8 @@ class EspnetEncoder(AbsTasteEncoder):
             :meth:`resolve_conf` the file may be gone: the weights are in the TASTE
             checkpoint then.
         encoder: ESPnet's name of the encoder class.
-        encoder_conf: its arguments.
+        encoder_conf: its arguments; of conformers and (E-)branchformers also
+            ``chunk_size`` and ``left_chunks``, see :mod:`~espnet2_taste.asr.chunks`.
         asr_input_size: its input width; default ``input_size``.
         normalize: global_mvn, utterance_mvn or None.
         normalize_conf: its arguments.
@@ -185,6 +187,10 @@ class EspnetEncoder(AbsTasteEncoder):
         values = join_values([tapped[source] for source in self.value_sources])
         return EncoderOutput(keys, values, lengths)
 
+    def open_stream(self) -> "EspnetStream":
+        """For speech that comes in pieces; see :class:`EspnetStream`."""
+        return EspnetStream(self)
+
     def _check_layers(self, name: str) -> None:
         layers = getattr(self.encoder, "encoders", None)
         for layer in self.tapped_layers:
@@ -215,3 +221,49 @@ class EspnetEncoder(AbsTasteEncoder):
         if self.normalize is not None:
             parts["normalize"] = self.normalize
         load_asr_weights(path, torch.nn.ModuleDict(parts))
+
+
+class EspnetStream:
+    """Keys and values of speech that comes in pieces, as one pass gives them.
+
+    Args:
+        encoder: trained in chunks, with values from its layers.
+
+    Attributes:
+        latency: see :class:`~espnet2_taste.asr.chunks.ChunkStream` (with features of
+            10 ms: chunks of 16 frames of 40 ms wait for 670 ms).
+
+    Raises:
+        ValueError: something in it hears the whole utterance at once.
+    """
+
+    def __init__(self, encoder: EspnetEncoder):
+        whole = None
+        if encoder.value_conv is not None:
+            whole = "value_source features (name layers)"
+        elif type(encoder.normalize).__name__ == "UtteranceMVN":
+            whole = "normalize utterance_mvn (global_mvn or null)"
+        if whole:
+            raise ValueError(f"espnet encoder: {whole} cannot stream")
+        self.encoder = encoder
+        self.stream = ChunkStream(encoder.encoder, tuple(encoder.tapped_layers))
+        self.latency = self.stream.latency
+
+    @torch.inference_mode()
+    def push(self, feats: torch.Tensor, last: bool = False) -> EncoderOutput:
+        """Hear (B, T, input_size) more features, of utterances at one pace.
+
+        Args:
+            feats: of the frontend.
+            last: nothing follows.
+
+        Returns:
+            Keys and values of the frames that are known now, perhaps none.
+        """
+        feats = feats[..., : self.encoder.asr_input_size]
+        if self.encoder.normalize is not None and feats.size(1):
+            lengths = torch.full((len(feats),), feats.size(1), device=feats.device)
+            feats, _ = self.encoder.normalize(feats.clone(), lengths)
+        keys, *streams = self.stream.push(feats, last)
+        lengths = torch.full((len(keys),), keys.size(1), device=keys.device)
+        return EncoderOutput(keys, join_values(streams), lengths)
