@@ -1,7 +1,8 @@
 """An assistant's turn while it is made, which the user may interrupt."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 
 import torch
 
@@ -26,7 +27,7 @@ class Answer:
         self,
         dialogues: DialoguePreprocessor,
         blocks: Iterator[Generated],
-        written: Callable[[Iterable[Generated]], Iterator],
+        written: Callable[[Iterable[Generated]], Generator],
     ):
         self._dialogues = dialogues
         self._stopped = threading.Event()
@@ -76,6 +77,8 @@ class Answer:
         if said is not None and not 0 <= said <= len(words):
             raise ValueError(f"said {said}: {len(words)} words were handed out")
         self._stopped.set()
+        with suppress(ValueError):  # at work in another thread, which will see it
+            self._pieces.close()
         cut = said is not None and said < len(words)
         if cut or not self._ended:
             self.turn.said = len(words) if said is None else said

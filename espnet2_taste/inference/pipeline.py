@@ -6,6 +6,7 @@ runs ahead of who listens: a consumer that stops reading stops every stage.
 """
 
 import asyncio
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -173,11 +174,17 @@ def recognising(recogniser: AbsRecogniser) -> Stage:
 
 
 def tokenising(tokenizer: SpeechToTaste) -> Stage:
-    """Stage: (speech, transcript) of each utterance -> its words with codes."""
+    """Stage: (speech, transcript) of each utterance -> its words with codes.
+
+    An utterance in which nothing is said is passed over.
+    """
 
     def tokenise(utterances: Iterator[tuple[np.ndarray, str]]) -> Iterator[Words]:
         for speech, text in utterances:
-            yield Words(text, tokenizer(speech, text).codes)
+            if text.strip():
+                yield Words(text, tokenizer(speech, text).codes)
+            else:
+                logging.warning("no speech was heard; passed over")
 
     return tokenise
 
@@ -192,6 +199,9 @@ def continuing(taslm: TaslmGenerate, **options) -> Stage:
 
     def go_on(prompts: Iterator[Words]) -> Iterator:
         for prompt in as_pieces(prompts):
+            if not prompt.text.strip():
+                logging.warning("a prompt without words; passed over")
+                continue
             yield from taslm.stream(prompt.text, prompt.codes, **options)
 
     return go_on

@@ -131,8 +131,11 @@ class DialoguePreprocessor:
         """What comes before the assistant's next turn, as training has it.
 
         Raises:
-            ValueError: a turn whose codes are not those of its text; says which.
+            ValueError: no list of turns, or a turn whose codes are not those of its
+                text; says which.
         """
+        if isinstance(turns, Turn) or not all(isinstance(t, Turn) for t in turns):
+            raise ValueError("a dialogue is a list of Turn")
         roles = (*(turn.role for turn in turns), "assistant")
         return self.arrays(turns, self.template.around(roles)[:-1])
 

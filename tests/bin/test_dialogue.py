@@ -15,6 +15,7 @@ from tiny_system import TASTE, save_experiment
 
 from espnet2_taste.bin.dialogue import main as dialogue
 from espnet2_taste.bin.format_wav import main as format_wav
+from espnet2_taste.bin.pack import main as pack
 from espnet2_taste.bin.prepare_corpus import main as prepare_corpus
 from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.bin.taslm_generate import main as generate
@@ -24,6 +25,7 @@ from espnet2_taste.inference import TaslmGenerate
 from espnet2_taste.io.arks import read_codes
 from espnet2_taste.io.config import read_training_config
 from espnet2_taste.io.tables import read_table
+from espnet2_taste.tasks.dialogue import Turn
 
 SFT = Path(__file__).parents[2] / "conf" / "taste2" / "train_taslm_sft.yaml"
 
@@ -143,3 +145,18 @@ def test_dialogues_of_other_codes_are_named(root, taslm, tmp_path):
             + ["--output_dir", str(tmp_path / "out")]
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_packed_model_answers_the_same(root, taslm, tmp_path):
+    parts = ["--taste", str(root / "taste"), "--taslm", str(taslm)]
+    pack([*parts, "--output", str(tmp_path / "packed.zip")])
+    for template in (None, "own"):
+        answers = []
+        for source in (taslm, tmp_path / "packed.zip"):
+            options = {"max_words": 3, "min_words": 2, "chat_template": template}
+            model = TaslmGenerate.from_pretrained(source, **options)
+            rows = len(model.preprocess.segments("set the lamp"))
+            turn = Turn("user", "set the lamp", np.ones((rows, 2), int))
+            [answer] = model.chat([[turn]])
+            answers.append((answer.text, answer.codes.tolist()))
+        assert answers[0] == answers[1]

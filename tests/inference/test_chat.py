@@ -61,7 +61,7 @@ def test_a_dialogue(taslm, turn):
     assert taslm.chat([dialogue], min_words=1)[0].text != answer.turn.text
 
 
-def test_a_batch_gives_what_single_dialogues_give(taslm, turn):
+def test_a_batch_gives_what_single_dialogues_give(taslm, turn, monkeypatch):
     dialogues = [
         [turn("user", "set the red lamp")],
         [turn("user", "read"), turn("assistant", "a book"), turn("user", "the lamp")],
@@ -73,6 +73,9 @@ def test_a_batch_gives_what_single_dialogues_give(taslm, turn):
     for dialogue, name, answer in zip(dialogues, names, together, strict=True):
         same(taslm.chat([dialogue], [name])[0], answer)
     assert taslm.chat([]) == []
+    monkeypatch.setattr(taslm, "slots", 2)  # the third begins when one has ended
+    for answer, other in zip(together, taslm.chat(dialogues, names), strict=True):
+        same(answer, other)
 
 
 def test_an_interruption_stops_within_a_token(taslm, turn, monkeypatch):
@@ -136,6 +139,8 @@ def test_what_cannot_be_answered_is_named(taslm, turn, experiment):
         taslm.chat([[turn("user", "a")], [long]], ["a", "b"])
     with pytest.raises(ValueError, match="dialogue 0: the chat template .* refuses"):
         taslm.chat_stream([Turn("system", "be nice"), turn("user", "a")])
+    with pytest.raises(ValueError, match="dialogue 0: a dialogue is a list of Turn"):
+        taslm.chat([turn("user", "a")])
     with pytest.raises(ValueError, match="1 dialogues, 2 names"):
         taslm.chat([[turn("user", "a")]], ["a", "b"])
     other = TaslmGenerate.from_pretrained(experiment, chat_template="chatml")

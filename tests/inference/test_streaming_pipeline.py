@@ -183,7 +183,7 @@ def test_a_stage_that_reads_no_further_stops_what_comes_before():
 def test_from_speech_to_speech(system, speak, taslm):  # noqa: F811
     class Recogniser:
         def __call__(self, wavs):
-            return [TEXTS[0]] * len(wavs)
+            return [TEXTS[0] if wav.any() else "" for wav in wavs]
 
     wav = (0.1 * np.random.default_rng(1).standard_normal(9000)).astype(np.float32)
     tokenizer = SpeechToTaste.from_pretrained(system / "exp" / "taste")
@@ -191,7 +191,7 @@ def test_from_speech_to_speech(system, speak, taslm):  # noqa: F811
     more = taslm([TEXTS[0]], [prompt])[0]
     whole = speak(more.text, SPEAKERS[0], more.codes, seed=4)
     pipeline = Pipeline(
-        [wav],
+        [0 * wav, wav],  # in the first nothing is said
         recognising(Recogniser()),
         tokenising(tokenizer),
         continuing(taslm),

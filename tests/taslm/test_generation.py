@@ -292,23 +292,35 @@ def test_wrong_prompts_are_named(batch, change, message):
         Prompt(**(good | change))
 
 
-@pytest.mark.parametrize("delay", [0, 1, 3])
-def test_last_codes_are_heard_over_the_closing(make_model, token_batch, delay):
+@pytest.mark.parametrize(
+    "granularity,delay", [("token", 0), ("token", 1), ("token", 3), ("word", 2)]
+)
+def test_last_codes_are_heard_over_the_closing(
+    make_model, batch, token_batch, granularity, delay
+):
     """What is read after the end of an answer is what training has there."""
-    model = make_model(granularity="token", delay=delay, start_symbol=False)
-    start = prompt(token_batch, "audio", slice(0, 1), "token")
+    model = make_model(granularity=granularity, delay=delay, start_symbol=False)
+    data = token_batch if granularity == "token" else batch
+    start = prompt(data, "audio", slice(0, 1), granularity)
     limits = {"max_tokens": 4, "min_tokens": 4, "end_symbol": False}
     options = SamplingOptions(**limits, closing=[9, 5])
-    run = generate(model, vocabulary(model), start, options)
-    (words, codes), size = run.words(0), start.text.ids.size(1)
-    written = torch.tensor([token for word in words for token in word])
-    assert len(written) == len(codes) == 4
-    ids = torch.cat([start.text.ids[0], written, torch.tensor([9, 5])])[None]
-    index = torch.arange(ids.size(1))[None]
-    view = TextView(ids, torch.tensor([ids.size(1)]), index)
+    (words, codes) = generate(model, vocabulary(model), start, options).words(0)
+    ids, word_ids = start.text.ids[0].tolist(), start.text.word_ids[0].tolist()
+    size = len(ids)
+    for word in [*words, [9], [5]]:
+        ids += word
+        word_ids += [word_ids[-1] + 1] * len(word)
+    assert len(ids) == size + 4 + 2
+    view = TextView.of(
+        {
+            "text": torch.tensor([ids]),
+            "text_lengths": torch.tensor([len(ids)]),
+            "word_ids": torch.tensor([word_ids]),
+        },
+        granularity,
+    )
     taste = torch.cat([start.taste[0], codes, torch.full((2, 2), -1)])[None]
-    learned = (index >= size).long()
+    learned = (torch.arange(len(ids)) >= size).long()[None]
     inputs = model.assemble(view, taste, learned)
-    hidden = model.lm(inputs.embeds).hidden
-    head = model.predict_taste(hidden, inputs)
+    head = model.predict_taste(model.lm(inputs.embeds).hidden, inputs)
     assert torch.equal(head.labels, codes) and torch.equal(head.codes, codes)
