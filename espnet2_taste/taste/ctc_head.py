@@ -72,6 +72,7 @@ class CTCHead(torch.nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """(B, F, key_size) keys and (B,) frames -> states (B, F', size) that the logits
         are made of, their lengths, and the states of the intermediate loss."""
+        keys = keys[:, : int(lengths.max())]  # not all of Whisper's 30 s
         if self.encoder is None:
             return keys, lengths, None
         keys = keys * length_mask(lengths, keys.size(1))[..., None]

@@ -59,7 +59,7 @@ def test_layers_of_its_own_with_an_intermediate_loss():
     """A batch's losses are its items'; gradients reach what each loss is made of."""
     torch.manual_seed(0)
     head = CTCHead(6, 20, 5, "conformer", CONFORMER, inner_layer=1).eval()
-    keys, lengths = torch.randn(3, 14, 6), torch.tensor([14, 9, 11])
+    keys, lengths = torch.randn(3, 17, 6), torch.tensor([14, 9, 11])  # padded to 17
 
     def view(size):
         ids = torch.randint(size, (3, 4))
