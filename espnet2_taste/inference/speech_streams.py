@@ -8,8 +8,7 @@ import torch
 
 from espnet2_taste.inference.voice_prompt import VoicePrompt, check_prompts, fitted
 from espnet2_taste.nn.streams import AbsStreams
-from espnet2_taste.taste.speech_decoder.interleaved_streams import SpokenPrompt
-from espnet2_taste.taste.speech_decoder.streams import Piece
+from espnet2_taste.taste.speech_decoder.streams import Piece, SpokenPrompt
 from espnet2_taste.vocoder.cosyvoice.vocoder import Prompt
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class SpeechStreams(AbsStreams):
         item_seeds: B integers.
         most: units after which there shall be sound; fewer sound earlier and cost more.
         prompts: what each stream goes on from, or None; see
-            :class:`~espnet2_taste.taste.speech_decoder.interleaved_streams.SpokenPrompt`
+            :class:`~espnet2_taste.taste.speech_decoder.streams.SpokenPrompt`
             for units that do not fit their text.
 
     Attributes:

@@ -70,16 +70,21 @@ def fitted(
         prompt: checked.
         row: its stream, for the warning.
         vocoder: says what fits.
+
+    Raises:
+        ValueError: nothing does.
     """
     units = torch.as_tensor(prompt.units)
     if prompt.mel is None:
         return units, None
-    voice = vocoder.fit(Prompt(units, prompt.mel))
-    given, used = (
-        (len(p.units), len(p.mel)) for p in (Prompt(units, prompt.mel), voice)
-    )
+    whole = Prompt(units, prompt.mel)
+    voice = vocoder.fit(whole)
+    given, used = ((len(p.units), len(p.mel)) for p in (whole, voice))
+    if not used[0]:
+        raise ValueError(f"prompt of stream {row}: a mel of {given[1]} frames is none")
     # a unit or its frames more is rounding
-    if used[0] + 1 < given[0] or used[1] + 2 * max(used[1] // used[0], 1) <= given[1]:
+    frames = max(used[1] // used[0], 1)
+    if used[0] + 1 < given[0] or used[1] + 2 * frames <= given[1]:
         logging.warning(
             "prompt of stream %d: of %d units and %d mel frames, %d and %d go together "
             "and are used",

@@ -17,7 +17,7 @@ from espnet2_taste.inference.speech_streams import Words
 from espnet2_taste.inference.voice_prompt import VoicePrompt
 from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
-from espnet2_taste.taste.speech_decoder.interleaved_streams import SpokenPrompt
+from espnet2_taste.taste.speech_decoder.streams import SpokenPrompt
 from espnet2_taste.vocoder.cosyvoice import checkpoint
 from espnet2_taste.vocoder.cosyvoice.vocoder import Prompt
 from espnet2_taste.vocoder.cosyvoice2.generator import VoiceGenerator2
@@ -176,6 +176,7 @@ def test_prompts_that_cannot_be(speak, prompt):
             [VoicePrompt("lamp", prompt.units, prompt.mel[:, :4], CODES[:1])],
             "prompt's mel",
         ),
+        ([VoicePrompt("lamp", prompt.units, prompt.mel[:1], CODES[:1])], "1 frames is"),
         ([VoicePrompt("lamp", prompt.units + UNITS, codes=CODES[:1])], "prompt units"),
     ):
         with pytest.raises(ValueError, match=message):

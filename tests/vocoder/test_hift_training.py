@@ -197,7 +197,7 @@ def train(tiny_data, tmp_path_factory):
         conf = yaml.safe_load(CONF.read_text()) | {
             "vocoder_conf": {"hift_conf": TINY2["hift_conf"], **SMALL},
             "init_param": [f"{start}::hift"],
-            "batch_size": 3,
+            "batch_size": 6,
             "max_epoch": 2,
             "keep_nbest_models": 2,
             "num_workers": 0,

@@ -29,11 +29,8 @@ from espnet2_taste.taste.speech_decoder.interleaved_layout import (
     fits_blocks,
     interleaved_layout,
 )
-from espnet2_taste.taste.speech_decoder.interleaved_streams import (
-    InterleavedStreams,
-    SpokenPrompt,
-)
-from espnet2_taste.taste.speech_decoder.streams import DecoderStreams
+from espnet2_taste.taste.speech_decoder.interleaved_streams import InterleavedStreams
+from espnet2_taste.taste.speech_decoder.streams import DecoderStreams, SpokenPrompt
 
 
 class InterleavedLMDecoder(AbsSpeechDecoder):

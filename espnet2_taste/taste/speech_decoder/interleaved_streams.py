@@ -15,7 +15,12 @@ import torch
 
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
-from espnet2_taste.taste.speech_decoder.streams import DecoderStreams, Piece
+from espnet2_taste.taste.speech_decoder.shared_steps import SharedSteps
+from espnet2_taste.taste.speech_decoder.streams import (
+    DecoderStreams,
+    Piece,
+    SpokenPrompt,
+)
 
 if TYPE_CHECKING:
     from espnet2_taste.taste.speech_decoder.interleaved_lm import InterleavedLMDecoder
@@ -24,24 +29,6 @@ if TYPE_CHECKING:
 _CHECK_EVERY = 8
 #: units that nobody makes
 _NEVER = 2**40
-
-
-@dataclass
-class SpokenPrompt:
-    """What a voice has said before. It and what follows are one utterance.
-
-    So every unit is read, where CosyVoice 2 drops, without a word, those that the
-    blocks of the prompt's text do not hold: they fill the blocks of the text that comes
-    next, or follow its end. With fewer units than those blocks hold, what is generated
-    first says the rest of the prompt's text, and a warning tells so.
-
-    Attributes:
-        piece: its text, in the decoder's vocabulary, and its TASTE embeddings.
-        units: (P,) int64 units that say it.
-    """
-
-    piece: Piece
-    units: torch.Tensor
 
 
 @dataclass
@@ -56,7 +43,6 @@ class _Stream:
         left: units until its block is full, or until its limit.
         last: no more text comes.
         tail: the end of the text has been read.
-        started: anything has been read.
         pending: its last unit has not been read.
     """
 
@@ -67,7 +53,6 @@ class _Stream:
     left: int = 0
     last: bool = False
     tail: bool = False
-    started: bool = False
     pending: bool = False
 
 
@@ -110,16 +95,13 @@ class InterleavedStreams(DecoderStreams):
         sampling = replace(sampling, **defaults)
         self.sampler = UnitSampler(sampling, count, like.device, item_seeds)
         self.calls = 0  # of the sampler
-        self.cache, self.size = None, 0
-        self.mask: torch.Tensor | None = None  # (B, size), None without holes
         rows = torch.zeros(count, dtype=torch.long, device=like.device)
         self.unit = rows  # the last one of each stream
-        self.hidden = like.new_zeros(count, like.size(1))  # what predicts the next one
+        self.steps = SharedSteps(decoder.llm, like.new_zeros(count, like.size(1)))
         self.least = rows + _NEVER  # no end before a stream has drawn so many units
         self.alive = rows == 0
         ids = torch.arange(decoder.num_units + 3, device=like.device)
         self.is_end, self.is_symbol = ids == decoder.end, ids > decoder.end
-        self._flags: dict[tuple[bool, ...], torch.Tensor] = {}
         prompts = [None] * count if prompts is None else list(prompts)
         if len(prompts) != count:
             raise ValueError(f"{len(prompts)} prompts for {count} streams")
@@ -200,9 +182,8 @@ class InterleavedStreams(DecoderStreams):
                 row[most - len(new) :] = new
             first = torch.tensor([most - size for size in sizes], device=x.device)
             here = torch.arange(most, device=x.device) >= first[:, None]
-            self._forward(x, here, [size > 0 for size in sizes], min(sizes) < most)
+            self.steps.read(x, here, [size > 0 for size in sizes], min(sizes) < most)
             for stream, size in zip(self.streams, sizes, strict=True):
-                stream.started |= size > 0
                 stream.pending &= size == 0
             least = [s.num_text * self.decoder.min_ratio for s in self.streams]
             least = [
@@ -233,7 +214,7 @@ class InterleavedStreams(DecoderStreams):
             parts = [stream.text, task, decoder.speech_embedding(stream.prompt)]
         else:
             return self.like[:0]
-        before = self._unread(row) if stream.started else sos
+        before = self._unread(row) if self.steps.started[row] else sos
         return torch.cat([before, *parts])
 
     def _due(self, prompt: int, more: int) -> int:
@@ -250,13 +231,15 @@ class InterleavedStreams(DecoderStreams):
         self, active: list[bool], steps: int
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Units of ``steps`` steps and whether they count, (B,) each."""
-        now, columns = self._flag(active), []
+        now, columns = self.steps.flag(active), []
         for _ in range(steps):
             reads = [a and s.pending for a, s in zip(active, self.streams, strict=True)]
             if any(reads):
                 x = self.decoder.speech_embedding(self.unit)[:, None]
-                self._forward(x, self._flag(reads)[:, None], reads, not all(reads))
-            logits = self._allowed(self.decoder.unit_logits(self.hidden).float())
+                self.steps.read(
+                    x, self.steps.flag(reads)[:, None], reads, not all(reads)
+                )
+            logits = self._allowed(self.decoder.unit_logits(self.steps.hidden).float())
             unit = self.sampler(logits, self.calls, now)
             self.calls += 1
             self.alive = self.alive & ~(now & self._ends(unit))
@@ -271,7 +254,7 @@ class InterleavedStreams(DecoderStreams):
             filled.append(is_active and not stream.tail and not stream.left)
         if any(filled):
             fill = torch.full_like(self.unit, self.decoder.fill)
-            self.sampler.note(fill, self._flag(filled))
+            self.sampler.note(fill, self.steps.flag(filled))
         return columns
 
     def _allowed(self, logits: torch.Tensor) -> torch.Tensor:
@@ -292,36 +275,6 @@ class InterleavedStreams(DecoderStreams):
         for stream, alive in zip(self.streams, self.alive.tolist(), strict=True):
             if not alive:
                 stream.left = 0
-
-    def _forward(
-        self, x: torch.Tensor, here: torch.Tensor, reads: list[bool], holes: bool
-    ) -> None:
-        """Read (B, L, size) where (B, L) ``here``; the rows that ``reads`` names have a
-        new ``hidden`` afterwards."""
-        visible = None
-        if holes and self.mask is None:
-            self.mask = here.new_ones(self.count, self.size)
-        if self.mask is not None:
-            started = [s.started for s in self.streams]
-            blank = [not (a or b) for a, b in zip(started, reads, strict=True)]
-            # attention over nothing is no number: a stream that has not begun sees
-            # this hole, which is hidden afterwards
-            seen = here | self._flag(blank)[:, None] if any(blank) else here
-            visible = torch.cat([self.mask, seen], dim=1)
-            self.mask = torch.cat([self.mask, here], dim=1)
-        output = self.decoder.llm(x, visible, self.cache, use_cache=True)
-        self.cache, self.size = output.cache, self.size + x.size(1)
-        hidden = output.hidden[:, -1].to(self.hidden.dtype)
-        if not all(reads):
-            hidden = torch.where(self._flag(reads)[:, None], hidden, self.hidden)
-        self.hidden = hidden
-
-    def _flag(self, flags: list[bool]) -> torch.Tensor:
-        """(B,) bool on the device, uploaded once."""
-        key = tuple(flags)
-        if key not in self._flags:
-            self._flags[key] = torch.tensor(flags, device=self.like.device)
-        return self._flags[key]
 
     def _fused(self, pieces: Sequence[Piece | None]) -> list[torch.Tensor]:
         """(l, size) vectors of each piece, made together."""

@@ -48,6 +48,24 @@ class Piece:
         return int(self.word_ids[-1]) + 1 if len(self) else 0
 
 
+@dataclass
+class SpokenPrompt:
+    """What a voice has said before. It and what follows are one utterance.
+
+    So every unit is read, where CosyVoice 2 drops, without a word, those that the
+    blocks of the prompt's text do not hold: they fill the blocks of the text that comes
+    next, or follow its end. With fewer units than those blocks hold, what is generated
+    first says the rest of the prompt's text, and a warning tells so.
+
+    Attributes:
+        piece: its text, in the decoder's vocabulary, and its TASTE embeddings.
+        units: (P,) int64 units that say it.
+    """
+
+    piece: Piece
+    units: torch.Tensor
+
+
 class DecoderStreams(AbsStreams):
     """B utterances being decoded.
 

@@ -21,9 +21,8 @@ from espnet2_taste.taste.speech_decoder.interleaved_layout import (
     interleaved_layout,
 )
 from espnet2_taste.taste.speech_decoder.interleaved_lm import InterleavedLMDecoder
-from espnet2_taste.taste.speech_decoder.interleaved_streams import SpokenPrompt
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
-from espnet2_taste.taste.speech_decoder.streams import Piece
+from espnet2_taste.taste.speech_decoder.streams import Piece, SpokenPrompt
 from espnet2_taste.text.view import TextView
 
 CASES = ("uni", "bi", "seeded", "bi_2_5")
