@@ -145,6 +145,7 @@ def main(args: argparse.Namespace) -> None:
             weights=args.weights,
         )
         if args.taste:
+            synthesizer.preprocess.spec.check(args.taste)
             books = max(synthesizer.model.quantizer.num_codebooks, 1)
             arks["codes"] = Codes(args.taste, books, wanted)
         shard.files[UnitSpec.FILE] = synthesizer.unit_spec.text()

@@ -112,6 +112,8 @@ def main(args: argparse.Namespace) -> None:
         **options,
     )
     shard.files[TasteSpec.FILE] = taslm.preprocess.spec.text()
+    if args.taste:
+        taslm.preprocess.spec.check(args.taste)
     if args.mode == "chat":
         dialogues = unanswered(taslm.dialogues, args.taste, text)
         prompts = {name: turns[-1].text for name, turns in dialogues.items()}

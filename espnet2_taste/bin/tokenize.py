@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> None:
         return
     model = args.train_config, args.model_file, args.device
     tokenizer = SpeechToTaste(*model, weights=args.weights, beam=args.beam)
-    shard.files[TasteSpec.FILE] = TasteSpec.of(tokenizer.model).text()
+    shard.files[TasteSpec.FILE] = tokenizer.preprocess.spec.text()
     for keys in shard.batches(lengths, data.ahead(tokenizer.sample_rate)):
         if not args.heard:
             keys = skip_unspelled(keys, texts, tokenizer.preprocess, shard)

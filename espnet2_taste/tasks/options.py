@@ -8,7 +8,9 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import int_or_none, str2bool, str_or_none
 
 from espnet2_taste.io.arks import first_array
-from espnet2_taste.text.tokenizers import TOKENIZERS
+from espnet2_taste.text.fingerprint import fingerprint
+from espnet2_taste.text.tokenizers import TOKENIZERS, build_text_tokenizer
+from espnet2_taste.text.view import MAIN
 from espnet2_taste.units.unit_spec import UnitSpec, check_fit
 
 
@@ -43,6 +45,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, model_conf: dict):
         type=int_or_none,
         default=None,
         help="Text ids the model embeds; default: as many as the tokenizer has",
+    )
+    group.add_argument(
+        "--fingerprints",
+        action=NestedDictAction,
+        default={},
+        help="Made by training: vocabulary -> what tells its versions apart",
     )
     group.add_argument(
         "--use_preprocessor",
@@ -134,6 +142,18 @@ def complete_tokens(args: argparse.Namespace) -> None:
     bpe_model = vars(args).pop("bpe_model")
     if args.token_type == "bpe" and args.token_model is None:
         args.token_model = bpe_model
+
+
+def settle_fingerprints(args: argparse.Namespace) -> None:
+    """``args.fingerprints`` of the vocabularies, for config.yaml: who loads the model
+    with others is told so."""
+    confs = {MAIN: vars(args)} | (getattr(args, "vocabularies", None) or {})
+    args.fingerprints = {
+        name: fingerprint(
+            build_text_tokenizer(conf["token_type"], conf.get("token_model"))
+        )
+        for name, conf in confs.items()
+    }
 
 
 def data_files(args: argparse.Namespace) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """From what ESPnet's dataset reads to what the models take, checked per utterance."""
 
 import argparse
+import dataclasses
 
 import numpy as np
 
 from espnet2_taste.io.values import as_integers, check_numbers
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.text import utf8
+from espnet2_taste.text.fingerprint import check_fingerprints, fingerprint
 from espnet2_taste.text.segmenters import SEGMENTERS, first_kind
 from espnet2_taste.text.tokenizers import build_text_tokenizer
 from espnet2_taste.text.view import MAIN, text_keys
@@ -64,6 +66,9 @@ class TastePreprocessor:
                     f"vocabulary {name} has a space before every word, segmenter "
                     f"{segmenter} has not: choose another token_model"
                 )
+        if spec is not None and spec.granularity == "token":
+            version = fingerprint(self.tokenizers[codes_vocabulary])
+            spec = dataclasses.replace(spec, vocabulary=version)
         self.spec = spec
         self.codes_vocabulary = codes_vocabulary
         self.tells_letters = generated and segmenter == "characters"
@@ -80,7 +85,8 @@ class TastePreprocessor:
 
         Raises:
             ValueError: see the class; also a tokenizer with more tokens than the
-                model's table (``vocab_size``) has rows: it is another one's.
+                model's table (``vocab_size``) has rows, or another fingerprint than
+                the model was trained with: it is another one's.
         """
         made = cls(
             args.token_type,
@@ -93,6 +99,7 @@ class TastePreprocessor:
             UnitSpec.of(args).num_units,
         )
         rows, tokens = getattr(args, "vocab_size", None), made.tokenizer.vocab_size
+        check_fingerprints(getattr(args, "fingerprints", None) or {}, made.tokenizers)
         if rows is not None and tokens > rows:
             raise ValueError(
                 f"{args.token_model or args.token_type} has {tokens} tokens, the "

@@ -7,7 +7,12 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
 from espnet2_taste.tasks.dialogue import LEARNED, DialoguePreprocessor
-from espnet2_taste.tasks.options import add_common_arguments, complete_tokens
+from espnet2_taste.tasks.options import (
+    add_common_arguments,
+    complete_tokens,
+    data_files,
+    settle_fingerprints,
+)
 from espnet2_taste.tasks.part_task import PartTask
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
 from espnet2_taste.taslm.build import (
@@ -74,12 +79,19 @@ class TaslmTask(PartTask):
         complete_tokens(args)
 
     @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace) -> None:
+        """Called for training only."""
+        super().check_required_command_args(args)
+        settle_fingerprints(args)
+
+    @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool):
         if not args.use_preprocessor:
             return None
         # not what build_model writes into args, which collect_stats does not call
         found = argparse.Namespace(**vars(args) | taste_options(args))
         words = TastePreprocessor.of(found, taste_spec(args), generated=True)
+        words.spec.check(data_files(args).get("taste", ""))
         if args.chat_template is None:
             return words
         start = args.model_conf.get("start_symbol", True)

@@ -10,6 +10,7 @@ from espnet2_taste.tasks.options import (
     add_common_arguments,
     add_unit_arguments,
     complete_tokens,
+    settle_fingerprints,
     settle_units,
 )
 from espnet2_taste.tasks.part_task import PartTask
@@ -88,6 +89,7 @@ class TasteTask(CountsBins, PartTask):
         """Called for training only: the units and speakers of the data must fit."""
         super().check_required_command_args(args)
         settle_units(args)
+        settle_fingerprints(args)
 
     @classmethod
     def complete(cls, args: argparse.Namespace) -> None:

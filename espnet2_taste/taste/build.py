@@ -140,15 +140,16 @@ def build_predicted_text(
     args: argparse.Namespace, views: dict[str, str], longest: int
 ) -> PredictedText:
     """For training on what the CTC head hears, see :class:`PredictedText`."""
-    confs = {MAIN: {"token_type": args.token_type, "token_model": args.token_model}}
-    confs |= getattr(args, "vocabularies", None) or {}
     read = {views[reader] for reader in READERS if reader != "ctc_inner"}
 
     def load() -> dict[str, AbsWordTokenizer]:  # in training only
-        options = {name: confs[name] for name in sorted(read)}
+        main = {"token_type": args.token_type, "token_model": args.token_model}
+        confs = {MAIN: main} | (getattr(args, "vocabularies", None) or {})
         return {
-            name: build_text_tokenizer(conf["token_type"], conf.get("token_model"))
-            for name, conf in options.items()
+            name: build_text_tokenizer(
+                confs[name]["token_type"], confs[name].get("token_model")
+            )
+            for name in sorted(read)
         }
 
     segmenter = SEGMENTERS[getattr(args, "segmenter", None) or "whitespace"]
