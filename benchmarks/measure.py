@@ -1,10 +1,13 @@
 """Medians of repeated runs, and the machine they were made on."""
 
 import platform
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
@@ -43,6 +46,33 @@ class Timer:
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+class PeakMemory:
+    """Largest resident memory of the process inside a ``with``, models included.
+
+    Attributes:
+        gib: GiB; where the system cannot begin anew (it can on Linux), of the whole
+            life of the process.
+    """
+
+    def __enter__(self) -> "PeakMemory":
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+            self.anew = True
+        except OSError:
+            self.anew = False
+        return self
+
+    def __exit__(self, *error) -> None:
+        kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if sys.platform == "darwin":
+            kibibytes /= 1024
+        if self.anew:
+            status = Path("/proc/self/status").read_text().splitlines()
+            found = [line.split()[1] for line in status if line.startswith("VmHWM")]
+            kibibytes = int(found[0]) if found else kibibytes
+        self.gib = kibibytes / 2**20
 
 
 def check_equal(name: str, ours: torch.Tensor, naive: torch.Tensor) -> None:

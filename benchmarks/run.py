@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import Timer, machine
+from benchmarks.measure import PeakMemory, Timer, machine
 from benchmarks.setup import CONF, Setup
 from benchmarks.table import Row, headline, markdown
 
@@ -27,10 +27,13 @@ GIB = 2**30
 
 
 def measure(name: str, setup: Setup, timer: Timer) -> Iterator[Row]:
-    """Rows of one benchmark, on a GPU with the memory it took."""
+    """Rows of one benchmark, and the memory it took."""
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
-    yield from importlib.import_module(f"benchmarks.{name}").run(setup, timer)
+    with PeakMemory() as memory:
+        yield from importlib.import_module(f"benchmarks.{name}").run(setup, timer)
+    if setup.device.type == "cpu" and name != "memory":
+        yield Row("peak memory", memory.gib, unit="GiB", note="all models so far")
     if setup.device.type == "cuda" and name != "memory":
         peak = torch.cuda.max_memory_allocated(setup.device) / GIB
         yield Row("peak GPU memory", peak, unit="GiB", note="all models so far")

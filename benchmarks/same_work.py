@@ -18,7 +18,7 @@ from functools import partial
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import Timer
+from benchmarks.measure import PeakMemory, Timer
 from benchmarks.setup import Setup
 from benchmarks.table import Row
 from benchmarks.taslm import vocabulary_of
@@ -79,32 +79,41 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
     machine = Machine(timer)
     yield Row("matrix product", machine.gflops, unit="GFLOP/s")
     yield Row("reading memory", machine.gbytes, unit="GB/s")
-    for name, work, passes in works(setup):
+    for name, work, (module, passes) in works(setup):
         with FlopCounterMode(display=False) as counter:
             work()  # and warms up
-        seconds = timer.once_more(work)
-        flops = counter.get_total_flops()
-        limit = machine.limit(flops, passes[1] * _bytes(passes[0]) if passes else 0)
-        note = f"limit {limit:.2f} s ({flops / 1e9:.0f} GFLOP)"
+        with PeakMemory() as memory:
+            seconds = timer.once_more(work)
+        flops, read = counter.get_total_flops(), passes * _bytes(module)
+        limit = machine.limit(flops, read)
+        note = (
+            f"limit {limit:.2f} s, {100 * limit / seconds:.0f} % of it reached "
+            f"({flops / 1e9:.0f} GFLOP, {read / 1e9:.1f} GB of weights); "
+            f"peak {memory.gib:.2f} GiB"
+        )
         if name in MEASURED:
             reference, ours = MEASURED[name]
             note += f"; once: the reference {reference} s, this package {ours} s"
         yield Row(name, seconds, unit="s", note=note)
 
 
-def works(setup: Setup) -> Iterator[tuple[str, Callable, tuple | None]]:
-    """Name, work, and the weights that its steps read again: (module, steps)."""
+def works(setup: Setup) -> Iterator[tuple[str, Callable, tuple]]:
+    """Name, work, and the weights that it reads, how often: (module, times)."""
     amount = setup.work
     for case, pad in (("padded to 30 s", True), ("not padded", False)):
-        yield f"speech to codes, {case}", _tokenise(setup, pad), None
+        yield (
+            f"speech to codes, {case}",
+            _tokenise(setup, pad),
+            (setup.taste.encoder, 1),
+        )
     for case, pad in (("padded to 30 s", True), ("not padded", False)):
         model = setup.stage("rvq", "sdpa")
         _pad(model, pad)
         batch = setup.taste_batch()
-        yield f"training step 1-3, {case}", _step(model, batch), None
+        yield f"training step 1-3, {case}", _step(model, batch), (model, 1)
     model = setup.lm_training("sdpa", "taslm")
     batch = setup.taslm_batch("taslm", amount.training_batch)
-    yield "training step of stage 2, text-KL", _step(model, batch), None
+    yield "training step of stage 2, text-KL", _step(model, batch), (model, 1)
     for words in amount.words:
         work = _continue(setup, words)
         yield f"TASLM from nothing, {words} words", work, (setup.taslm.lm, words)
@@ -119,7 +128,8 @@ def works(setup: Setup) -> Iterator[tuple[str, Callable, tuple | None]]:
     flow = setup.vocoder.model.flow
     units = [torch.randint(flow.num_units, (amount.vocoder_units,))]
     speaker = torch.randn(1, flow.spk_embed_dim)
-    yield "flow matching and HiFT", partial(setup.vocoder, units, speaker), None
+    call = partial(setup.vocoder, units, speaker)
+    yield "flow matching and HiFT", call, (flow.decoder, flow.decoder.evaluations)
 
 
 def _pad(model: torch.nn.Module, to_30s: bool) -> None:

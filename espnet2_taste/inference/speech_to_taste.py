@@ -56,6 +56,9 @@ class SpeechToTaste(TasteInference):
         options: those of :class:`Inference`.
         beam: prefixes of the search for the text of speech that comes without, by the
             model's CTC head; 1: the best path (greedy).
+        pass_s: seconds of speech, padding included, that one pass of the networks
+            takes: longer batches go in several passes, similar lengths together, so
+            that an hour takes no more memory than this.
 
     Example:
         >>> tokenizer = SpeechToTaste.from_pretrained("exp/taste_rvq")
@@ -64,9 +67,9 @@ class SpeechToTaste(TasteInference):
         torch.Size([4, 4])
     """
 
-    def __init__(self, *options, beam: int = 1, **more_options):
+    def __init__(self, *options, beam: int = 1, pass_s: float = 600.0, **more_options):
         super().__init__(*options, **more_options)
-        self.beam = beam
+        self.beam, self.pass_s = beam, pass_s
 
     @torch.inference_mode()
     def batch_tokenize(
@@ -96,9 +99,18 @@ class SpeechToTaste(TasteInference):
                 "Hz: resample it"
             )
         names = names or [str(i) for i in range(len(speech))]
+        check_counts(speech=speech, text=text, names=names)
+        passes = self._passes(speech)
+        if len(passes) > 1:
+            found = {}
+            for rows in passes:
+                wavs, ids = ([part[i] for i in rows] for part in (speech, names))
+                words = None if text is None else [text[i] for i in rows]
+                out = self.batch_tokenize(wavs, words, need_attention, ids)
+                found |= zip(rows, out, strict=True)
+            return [found[i] for i in range(len(speech))]
         if text is None:
             return self._tokenize_heard(speech, need_attention, names)
-        check_counts(speech=speech, text=text, names=names)
         pairs = zip(speech, text, strict=True)
         items = [{"speech": wav, "text": words} for wav, words in pairs]
         if not items:
@@ -128,6 +140,21 @@ class SpeechToTaste(TasteInference):
             rows, seconds = codes[i, : len(segments)], len(wav) / self.sample_rate
             out.append(TasteTokens(words, segments, rows, attention[i], seconds))
         return out
+
+    def _passes(self, speech: list[np.ndarray]) -> list[list[int]]:
+        """Rows of each pass, longest first; one alone may be longer than allowed."""
+        least = 30.0 if getattr(self.model.frontend, "pad_to_30s", False) else 0.0
+        samples = [np.asarray(wav).size for wav in speech]  # checked later
+        seconds = [max(count / self.sample_rate, least) for count in samples]
+        passes: list[list[int]] = []
+        for row in sorted(range(len(speech)), key=lambda i: -seconds[i]):
+            full = not passes or (
+                (len(passes[-1]) + 1) * seconds[passes[-1][0]] > self.pass_s
+            )
+            if full:
+                passes.append([])
+            passes[-1].append(row)
+        return passes
 
     def _tokenize_heard(self, speech, need_attention, names) -> list[TasteTokens]:
         """Codes of what :meth:`TasteInference.transcribe` hears."""

@@ -39,6 +39,8 @@ MEANINGS = {
     "accuracy": "utterances whose training speaker is found (0..1)",
     # Of training itself
     "effective_batch_size": "utterances per update: mean batch x accum_grad, all ranks",
+    "units_per_second": "speech units that are trained on in a second, everything "
+    "included, on all ranks (without units in the data: tokens of text)",
     "trainable_parameters": "parameters that training changes",
     "grad_norm": "norm of the gradient before clipping",
     "clip": "updates whose gradient was clipped (percent)",

@@ -1,11 +1,13 @@
 """ESPnet task of the TASTE tokenizer and speech decoder."""
 
 import argparse
+from pathlib import Path
 
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
 from espnet2.utils.types import str_or_none
 
+from espnet2_taste.io.identity import digests, sha256
 from espnet2_taste.tasks.options import (
     add_common_arguments,
     add_unit_arguments,
@@ -26,6 +28,7 @@ from espnet2_taste.taste.build import (
     quantizer_choices,
     speech_decoder_choices,
 )
+from espnet2_taste.taste.encoder_cache import EncoderCache
 from espnet2_taste.taste.espnet_model import TasteModel
 from espnet2_taste.text.segmenters import SEGMENTERS
 
@@ -63,6 +66,18 @@ class TasteTask(CountsBins, PartTask):
             default="whitespace",
             choices=sorted(SEGMENTERS),
             help="What the words of a text are",
+        )
+        group.add_argument(
+            "--encoder_cache",
+            type=str_or_none,
+            default=None,
+            help="Folder that keeps a frozen encoder's outputs for later epochs",
+        )
+        group.add_argument(
+            "--encoder_cache_gib",
+            type=float,
+            default=10.0,
+            help="GiB that it may take; what no longer fits is computed every time",
         )
         group.add_argument(
             "--vocabularies",
@@ -110,7 +125,27 @@ class TasteTask(CountsBins, PartTask):
     def new_model(cls, args: argparse.Namespace) -> TasteModel:
         model = build_taste_model(args)
         check_required_data(args, model)
+        if getattr(args, "encoder_cache", None) and not model.text_only:
+            model.encoder_cache = open_cache(args)
         return model
+
+
+def open_cache(args: argparse.Namespace) -> EncoderCache:
+    """``--encoder_cache``: of what the frontend and the encoder make of these data."""
+    about = [args.frontend, args.frontend_conf, args.encoder, args.encoder_conf]
+    for part in ("train", "valid"):
+        for path, name, kind in getattr(args, f"{part}_data_path_and_name_and_type"):
+            if name in ("speech", "feats"):
+                path = Path(path)
+                content = digests(path) if path.is_dir() else sha256(path)
+                about += [part, name, kind, content]
+    return EncoderCache(
+        args.encoder_cache,
+        args.encoder_cache_gib,
+        repr(about),
+        args.dist_rank or 0,
+        args.dist_world_size or 1,
+    )
 
 
 def check_required_data(args: argparse.Namespace, model: TasteModel) -> None:

@@ -25,6 +25,7 @@ RESUMABLE = {
     ),
     *("ngpu", "num_att_plot", "num_workers", "output_dir", "patience", "print_config"),
     *("resume", "save_strategy", "use_matplotlib", "use_tensorboard", "version"),
+    *("encoder_cache", "encoder_cache_gib"),
     *("create_graph_in_tensorboard", "detect_anomaly", "distributed", "no_forward_run"),
     *(
         "valid_batch_bins",
@@ -38,6 +39,7 @@ POSITIVE = {
     *("max_epoch", "batch_size", "valid_batch_size", "batch_bins", "valid_batch_bins"),
     *("accum_grad", "num_iters_per_epoch", "log_interval", "patience", "crop_s"),
     *("keep_nbest_models", "crop_units", "spk_embed_dim", "num_units", "vocab_size"),
+    "encoder_cache_gib",
 }
 OPTIONS = "options.yaml"
 RESUMABLE_PREFIXES = ("dist_", "wandb_", "use_wandb")

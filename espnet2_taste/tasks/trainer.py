@@ -1,5 +1,7 @@
 """ESPnet's trainer with statistics of whole epochs and maps of our attention."""
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +30,10 @@ class TasteTrainer(SavingTrainer):
     """Trainer of all our tasks.
 
     What a model says of a whole epoch (``epoch_statistics() -> {name: value}``, called
-    on every rank), the effective batch size and the number of trainable parameters go
-    to ESPnet's reporter (see :mod:`~espnet2_taste.tasks.statistics`). Of a model with
-    ``attention_maps(**batch)``, those of the first ``num_att_plot`` utterances of the
-    validation set are drawn after every epoch.
+    on every rank), the effective batch size, units a second and the number of trainable
+    parameters go to ESPnet's reporter (see :mod:`~espnet2_taste.tasks.statistics`). Of
+    a model with ``attention_maps(**batch)``, those of the first ``num_att_plot``
+    utterances of the validation set are drawn after every epoch.
     """
 
     @classmethod
@@ -42,11 +44,14 @@ class TasteTrainer(SavingTrainer):
         return options
 
     @classmethod
-    def train_one_epoch(cls, model, reporter, options, **others) -> bool:
+    def train_one_epoch(cls, model, iterator, reporter, options, **others) -> bool:
         """ESPnet's epoch, then its statistics."""
+        counted, start = Counted(iterator), time.perf_counter()
         invalid = super().train_one_epoch(
-            model=model, reporter=reporter, options=options, **others
+            model=model, iterator=counted, reporter=reporter, options=options, **others
         )
+        distributed = others["distributed_option"]
+        ranks = distributed.dist_world_size if distributed.distributed else 1
         # With several ranks, the weights are already sums over them.
         sizes = [value.weight for value in reporter.stats["loss"]]
         batch_size = float(np.mean(sizes)) if sizes else float("nan")
@@ -54,6 +59,8 @@ class TasteTrainer(SavingTrainer):
         found = epoch_statistics(model)
         found["effective_batch_size"] = batch_size * options.accum_grad
         found["trainable_parameters"] = float(trainable)
+        seconds = time.perf_counter() - start
+        found["units_per_second"] = ranks * counted.units / seconds
         report(reporter, found)
         return invalid
 
@@ -89,6 +96,29 @@ class TasteTrainer(SavingTrainer):
                 if summary_writer is not None:
                     name = f"attention/{key}"
                     summary_writer.add_image(name, picture, epoch, dataformats="HWC")
+
+
+class Counted:
+    """Batches as they come, and how many units (or tokens) they have had.
+
+    Args:
+        batches: of the loader: names and tensors.
+    """
+
+    def __init__(self, batches: Iterable[tuple[list[str], dict[str, torch.Tensor]]]):
+        self.batches = batches
+        self.units = 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self):
+        for names, batch in self.batches:
+            for key in ("units_lengths", "text_lengths"):
+                if key in batch:  # still on the CPU: nothing waits
+                    self.units += int(batch[key].sum())
+                    break
+            yield names, batch
 
 
 def epoch_statistics(model: torch.nn.Module) -> dict[str, float]:

@@ -122,6 +122,8 @@ class TasteModel(AbsESPnetModel):
         self.commit_weight = commit_weight
         self.prosody_weight = prosody_weight
         self.guidance_weight = guidance_weight
+        #: :class:`~espnet2_taste.taste.encoder_cache.EncoderCache` of a training
+        self.encoder_cache = None
         self.code_counter = None
         if quantizer.num_codebooks and not text_only:
             self.code_counter = CodeCounter(
@@ -188,8 +190,10 @@ class TasteModel(AbsESPnetModel):
         taste, audio = None, None
         if not self.text_only:
             if feats is None:
-                feats, feats_lengths = self.extract_feats(speech, speech_lengths)
-            encoded = self.encoder(feats, feats_lengths)
+                given = speech, speech_lengths
+            else:
+                given = feats, feats_lengths
+            encoded = self._encoded(*given, feats is None, text.get("utt_id"))
             if self.ctc is not None:
                 heard = self.ctc(encoded.keys, encoded.lengths)
                 views = (self.view(text, reader) for reader in ("ctc", "ctc_inner"))
@@ -222,6 +226,23 @@ class TasteModel(AbsESPnetModel):
                 decoded.logits, decoded.targets, self.speech_decoder.num_units
             )
         return self._total(parts, stats, len(units))
+
+    def _encoded(
+        self,
+        given: torch.Tensor,
+        lengths: torch.Tensor,
+        is_speech: bool,
+        names: list[str] | None,
+    ) -> EncoderOutput:
+        """Keys and values of speech or features; from ``encoder_cache``, if any."""
+
+        def encode(rows: list[int] | slice) -> EncoderOutput:
+            part = given[rows], lengths[rows]
+            return self.encoder(*(self.extract_feats(*part) if is_speech else part))
+
+        if self.encoder_cache is None or names is None:
+            return encode(slice(None))
+        return self.encoder_cache(self.encoder, names, lengths, encode)
 
     def _total(
         self,

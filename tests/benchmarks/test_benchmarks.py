@@ -59,7 +59,7 @@ def test_a_decoder_that_does_not_learn_is_refused(tmp_path):
     command = ["--config", "tiny", "--repeats", "1", "--seconds", "0.2"]
     with pytest.raises(RuntimeError, match="not below 0.69"):
         main([*command, "--only", "kernels,fit", "--output", str(output)])
-    assert len(json.loads(output.read_text())["rows"]["kernels"]) == 3
+    assert len(json.loads(output.read_text())["rows"]["kernels"]) == 4
 
 
 @pytest.mark.parametrize(

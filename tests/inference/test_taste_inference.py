@@ -42,6 +42,30 @@ def test_tokenising_a_batch_equals_one_by_one(tokenizer, utterances):
         )
 
 
+def test_an_hour_goes_in_passes_of_bounded_length(tiny_taste, utterances, monkeypatch):
+    """As many samples at once as allowed, whatever comes; the codes stay the same."""
+    tokenizer = SpeechToTaste.from_pretrained(tiny_taste, pass_s=12.0)
+    wavs, texts = utterances
+    times = 200 // len(wavs)
+    passes, run = [], tokenizer.model.run_tokenizer
+
+    def counted(speech, *others):
+        passes.append(speech.shape)
+        return run(speech, *others)
+
+    monkeypatch.setattr(tokenizer.model, "run_tokenizer", counted)
+    found = tokenizer.batch_tokenize(wavs * times, texts * times)
+    assert len(found) == len(wavs) * times and len(passes) > 2
+    assert max(batch * samples for batch, samples in passes) <= 12.0 * 16000
+    assert min(batch for batch, _ in passes[:-1]) > 1
+    tokenizer.pass_s = 600.0
+    alone = tokenizer.batch_tokenize(wavs, texts)
+    assert passes[-1][0] == len(wavs)
+    for i, tokens in enumerate(found):
+        want = alone[i % len(wavs)]
+        assert tokens.words == want.words and tokens.codes.equal(want.codes)
+
+
 def test_codes_of_what_the_model_hears(tokenizer, utterances, monkeypatch, caplog):
     """Without text: that of the CTC head, whose empty transcript has no codes."""
     from espnet2_taste.asr.ctc_decoding import Heard

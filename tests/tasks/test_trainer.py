@@ -55,6 +55,7 @@ def test_statistics(experiment, tiny_taste):
             assert values["dead_codes"] == int(values["dead_codes"])
         size = sum(v.numel() for v in load_state(experiment / "1epoch.pth").values())
         assert 0 < train["trainable_parameters"] < size
+        assert train["units_per_second"] > 0
         assert all(meaning(name) for name in train | valid)
     assert read_statistics(tiny_taste)[2]["train"]["effective_batch_size"] == 2
     # Nothing was counted as a batch: three steps an epoch.

@@ -1,0 +1,123 @@
+"""Training reads a frozen encoder's outputs from disk and learns the same."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from test_taste_task import same
+
+from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.taste.encoder_cache import EncoderCache
+from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
+
+
+def lines(folder):
+    return [json.loads(line) for line in open(folder / "0.jsonl")]
+
+
+def test_learns_the_same_and_resumes(train_taste, tiny_taste, tmp_path):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    options = ["--encoder_cache", str(tmp_path / "one")]
+    train_taste(whole, None, *options)
+    made, plain = (load_state(f / "2epoch.pth") for f in (whole, tiny_taste))
+    assert made.keys() == plain.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(made[name], value, rtol=1e-3, atol=1e-4)
+    kept = lines(tmp_path / "one")
+    assert len({entry["name"] for entry in kept}) == len(kept) == 6
+
+    options = ["--encoder_cache", str(tmp_path / "two")]
+    train_taste(halves, None, "--max_epoch", "1", *options)
+    with open(tmp_path / "two" / "0.jsonl", "a") as index:  # killed while it wrote
+        index.write('{"name": "utt')
+    with open(tmp_path / "two" / "0.bin", "ab") as data:
+        data.write(b"xyz")
+    train_taste(halves, None, "--resume", "true", *options)
+    assert same(load_state(whole / "2epoch.pth"), load_state(halves / "2epoch.pth"))
+    assert lines(tmp_path / "two") == kept
+    sizes = [(tmp_path / n / "0.bin").stat().st_size for n in ("one", "two")]
+    assert sizes[0] == sizes[1] > 0
+
+
+class Encoder(torch.nn.Module):
+    frozen, key_size, value_size, num_values = True, 3, 2, 2
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+
+def batch(rows):
+    """Deterministic outputs of utterances 0 to 3, with 2, 3, 4, 5 frames."""
+    lengths = torch.tensor(rows) + 2
+    frames = torch.arange(int(lengths.max()))[None, :, None].float()
+    keys = frames + 10 * torch.tensor(rows)[:, None, None] + torch.arange(3) / 8
+    values = torch.stack([keys[..., :2], -keys[..., :2]], 2)
+    valid = frames < lengths[:, None, None]
+    return EncoderOutput(keys * valid, values * valid[..., None], lengths)
+
+
+def ask(cache, rows, encoder=None, given=None):
+    asked = []
+
+    def encode(missing):
+        asked.extend(missing)
+        return batch([rows[i] for i in missing])
+
+    given = torch.tensor(rows) + 100 if given is None else given
+    out = cache(encoder or Encoder(), [f"utt{row}" for row in rows], given, encode)
+    want = batch(rows)
+    for name in ("keys", "values", "lengths"):
+        torch.testing.assert_close(getattr(out, name), getattr(want, name))
+    return [rows[i] for i in asked]
+
+
+def test_what_is_known_is_not_computed(tmp_path):
+    cache = EncoderCache(tmp_path, 1.0, "these data")
+    assert ask(cache, [0, 3]) == [0, 3]
+    assert ask(cache, [1, 3, 0]) == [1]
+    del cache
+    cache = EncoderCache(tmp_path, 1.0, "these data")
+    assert ask(cache, [3, 2, 1]) == [2] and cache.reads == 2
+
+
+def test_no_more_than_the_stated_size(tmp_path):
+    size = 7 * 4  # bytes of a frame
+    cache = EncoderCache(tmp_path, 7 * size / 2**30, "these data")
+    for _ in range(2):
+        asked = ask(cache, [0, 3, 1])
+    assert asked == [1] and (tmp_path / "0.bin").stat().st_size == 7 * size
+
+
+def test_what_is_stale_is_refused(tmp_path):
+    ask(EncoderCache(tmp_path, 1.0, "these data"), [0])
+    with pytest.raises(ValueError, match="another encoder, frontend or data: remove"):
+        ask(EncoderCache(tmp_path, 1.0, "other data"), [0])
+    other = Encoder()
+    other.weight += 1
+    with pytest.raises(ValueError, match="another encoder, frontend or data: remove"):
+        ask(EncoderCache(tmp_path, 1.0, "these data"), [0], other)
+    cache = EncoderCache(tmp_path, 1.0, "these data")
+    with pytest.raises(ValueError, match="utt0 had 100 samples or frames, now 99"):
+        ask(cache, [0], given=torch.tensor([99]))
+    lock = (
+        "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX)"
+    )
+    lock += "; print(flush=True); sys.stdin.read()"
+    (tmp_path / "busy").mkdir()
+    (tmp_path / "busy" / "0.bin").touch()
+    command = [sys.executable, "-c", lock, str(tmp_path / "busy" / "0.bin")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as another:
+        try:
+            another.stdout.readline()
+            with pytest.raises(ValueError, match="another training writes to it"):
+                ask(EncoderCache(tmp_path / "busy", 1.0, "these data"), [0])
+        finally:
+            another.kill()
+    other.frozen = False
+    with pytest.raises(ValueError, match="this encoder is trained, its outputs change"):
+        ask(EncoderCache(tmp_path / "new", 1.0, "these data"), [0], other)
