@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from espnet2_taste.nn.kv_cache import KVCache, RaggedKVCache
+from espnet2_taste.nn.recompute import through
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.nn.stream_memory import StreamMemory
 
@@ -195,6 +196,8 @@ class RelPosEncoder(torch.nn.Module):
         attention_dropout: of the attention weights.
     """
 
+    recomputes = False  # see :func:`~espnet2_taste.nn.recompute.recompute_blocks`
+
     def __init__(
         self,
         input_size: int,
@@ -342,11 +345,14 @@ class RelPosEncoder(torch.nn.Module):
     ) -> torch.Tensor:
         """Blocks on (B, S, size), see :meth:`RelPosAttention.forward`."""
         for index, (block, rows) in enumerate(zip(blocks, positions, strict=True)):
-            norm1, norm2 = (getattr(block, name) for name in self.norm_names)
-            attended = block.self_attn(norm1(x), rows, hidden, kv, index, late)
-            x = x + self.dropout(attended)
-            x = x + self.dropout(block.feed_forward(norm2(x)))
+            x = through(self, self._block, block, x, rows, hidden, kv, index, late)
         return x
+
+    def _block(self, block, x, rows, hidden, kv, index, late) -> torch.Tensor:
+        norm1, norm2 = (getattr(block, name) for name in self.norm_names)
+        attended = block.self_attn(norm1(x), rows, hidden, kv, index, late)
+        x = x + self.dropout(attended)
+        return x + self.dropout(block.feed_forward(norm2(x)))
 
     @staticmethod
     def _hidden(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 from espnet2.utils.nested_dict_action import NestedDictAction
-from espnet2.utils.types import str_or_none
+from espnet2.utils.types import str2bool, str_or_none
 
 from espnet2_taste.io.identity import digests, sha256
+from espnet2_taste.nn.recompute import recompute_blocks
 from espnet2_taste.tasks.options import (
     add_common_arguments,
     add_unit_arguments,
@@ -68,6 +69,13 @@ class TasteTask(CountsBins, PartTask):
             help="What the words of a text are",
         )
         group.add_argument(
+            "--gradient_checkpointing",
+            type=str2bool,
+            default=False,
+            help="Compute the speech decoder's blocks again in the backward pass: less "
+            "memory, a third more work",
+        )
+        group.add_argument(
             "--encoder_cache",
             type=str_or_none,
             default=None,
@@ -125,6 +133,8 @@ class TasteTask(CountsBins, PartTask):
     def new_model(cls, args: argparse.Namespace) -> TasteModel:
         model = build_taste_model(args)
         check_required_data(args, model)
+        if getattr(args, "gradient_checkpointing", False):
+            recompute_blocks(model.speech_decoder)
         if getattr(args, "encoder_cache", None) and not model.text_only:
             model.encoder_cache = open_cache(args)
         return model

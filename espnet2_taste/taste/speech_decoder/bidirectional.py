@@ -2,6 +2,7 @@
 
 import torch
 
+from espnet2_taste.nn.recompute import through
 from espnet2_taste.taste.speech_decoder.causal_transformer import TransformerStack
 
 
@@ -36,5 +37,5 @@ class BidirectionalTransformer(TransformerStack):
         # an utterance without anything would have nothing to attend to
         seen = (mask | ~mask.any(1, keepdim=True))[:, None, None]
         for layer in self.layers:
-            x = layer(x, rope, seen)
+            x = through(self, layer, x, rope, seen)
         return self.norm(x)

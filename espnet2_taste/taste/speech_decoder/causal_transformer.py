@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from espnet2_taste.nn.kv_cache import KVCache, RaggedKVCache
+from espnet2_taste.nn.recompute import through
 
 
 class RotaryTable(torch.nn.Module):
@@ -114,6 +115,8 @@ class TransformerStack(torch.nn.Module):
         dropout: of the residual branches.
     """
 
+    recomputes = False  # see :func:`~espnet2_taste.nn.recompute.recompute_blocks`
+
     def __init__(
         self,
         size: int,
@@ -187,7 +190,7 @@ class CausalTransformer(TransformerStack):
         else:
             rope, mask = self.rotary(start, end, x), None
         for index, layer in enumerate(self.layers):
-            x = layer(x, rope, mask, cache, index)
+            x = through(self, layer, x, rope, mask, cache, index)
         if cache is not None:
             cache.moved(x.size(1))
         return self.norm(x)
