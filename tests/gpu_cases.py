@@ -13,6 +13,7 @@ from tiny_vocoder import TINY as VOCODER
 from tiny_vocoder import TINY2 as VOCODER2
 
 from benchmarks.setup import CONF, TASLM_DEFAULTS, TASTE_DEFAULTS, read_conf
+from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 
 TINY = read_conf(CONF / "tiny.yaml")
 SPEAKER, UNITS = TINY["taste"]["spk_embed_dim"], TINY["taste"]["num_units"]
@@ -32,6 +33,8 @@ INTERLEAVED = {
     "mix_ratio": [1, 2],
 }
 AUXILIARY = {"prosody_weight": 0.5, "guidance_weight": 0.1, "ctc_weight": 0.1}
+HEAD = {"output_size": 16, "attention_heads": 2, "linear_units": 16, "num_blocks": 1}
+HEAD |= {"rel_pos_type": "latest"}
 ESPNET_ENCODER = {
     "encoder": "transformer",
     "encoder_conf": {
@@ -44,6 +47,18 @@ ESPNET_ENCODER = {
     "value_source": ["features", 0],
     "value_size": 16,
 }
+
+
+class Letters(AbsWordTokenizer):
+    """40 tokens, each a word of one letter."""
+
+    vocab_size = 40
+
+    def _encode(self, word, spaced):
+        return (ord(word) - ord("A"),)
+
+    def piece(self, index):
+        return " " + chr(ord("A") + index)
 
 
 def build(section: str, device: str, **changes) -> torch.nn.Module:
@@ -105,6 +120,8 @@ def train(section: str, change=None, **changes):
         model, data = build(section, device, **changes).train(), batch(device, size)
         if change is not None:
             change(data)
+        if getattr(model, "predict", None) is not None:
+            model.predict.load = lambda: {"text": Letters()}
         for module in model.modules():  # masks are drawn in another way on a device
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -197,6 +214,15 @@ TRAINING = {
         speech_decoder="word_synchronous",
         speech_decoder_conf=WORD_SYNCHRONOUS,
         model_conf=AUXILIARY,
+    ),
+    "heard": train(
+        "taste",
+        model_conf={
+            "ctc_weight": 1.0,
+            "ctc_conf": {"encoder": "conformer", "encoder_conf": HEAD}
+            | {"inner_layer": 1},
+            "predicted_text": True,
+        },
     ),
     "masked_parallel": train(
         "taste",
