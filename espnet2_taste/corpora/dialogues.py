@@ -192,32 +192,34 @@ def join(path: Path, turns: Path, taste: Path, folder: Path, skip: Ledger) -> in
     tables: dict[str, dict[str, str]] = {"text": {}, "utt2spk": {}, "words_shape": {}}
     with ArkWriter(folder, "taste") as ark:
         for dialogue in sorted(read_dialogues(path), key=lambda item: item.name):
-            written, rows = [], []
+            name, written, uncoded = dialogue.name, [], []
             for index, turn in enumerate(dialogue.turns):
-                name, kept = dialogue.utterance(index), {"role": turn["role"]}
+                utterance = dialogue.utterance(index)
                 if "audio" not in turn:
-                    kept |= {"text": turn["text"], "spoken": False}
-                elif name not in texts or texts[name] and name not in codes:
-                    skip("a turn has no codes", name)
-                    break
+                    row = {"text": turn["text"], "spoken": False}
                 else:
-                    kept["text"] = texts[name]
-                    rows += [codes[name]] if name in codes else []
-                written.append(kept | {k: turn[k] for k in ("said",) if k in turn})
+                    row = {"text": texts.get(utterance, "")}
+                    if utterance not in texts or row["text"] and utterance not in codes:
+                        uncoded.append(utterance)
+                said = {"said": turn["said"]} if "said" in turn else {}
+                written.append({"role": turn["role"]} | row | said)
+            speakers = [
+                given.get("speaker", "assistant")
+                for given, turn in zip(dialogue.turns, written, strict=True)
+                if turn["role"] == "assistant" and turn["text"]
+            ]
+            if uncoded:
+                skip("a turn has no codes", uncoded[0])
+            elif not speakers:
+                skip("the assistant says nothing", name)
             else:
-                speakers = [t for t in dialogue.turns if t["role"] == "assistant"]
-                if not speakers:
-                    skip("the assistant says nothing", dialogue.name)
-                    continue
-                speaker = speakers[-1].get("speaker", "assistant")
                 size = sum(len(turn["text"].split()) for turn in written)
-                line = json.dumps(written, ensure_ascii=False)
-                for table, value in zip(
-                    tables, (line, speaker, str(size)), strict=True
-                ):
-                    tables[table][dialogue.name] = value
+                tables["text"][name] = json.dumps(written, ensure_ascii=False)
+                tables["utt2spk"][name] = speakers[-1]
+                tables["words_shape"][name] = str(size)
+                rows = [codes[key] for key, _ in dialogue.spoken() if key in codes]
                 none = np.zeros(0, dtype=np.int32)
-                ark[dialogue.name] = np.concatenate([none, *rows]).astype(np.int32)
+                ark[name] = np.concatenate([none, *rows]).astype(np.int32)
         if not tables["text"]:
             raise ValueError(f"{path}: no dialogue is left")
     for name, table in tables.items():
