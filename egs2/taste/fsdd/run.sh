@@ -17,6 +17,7 @@ exec ./taste.sh \
     --score_asr whisper \
     --score_asr_model openai/whisper-base \
     --score_args "--cleaner digits --asr_conf dtype=bfloat16 max_new_tokens=40 compression_ratio_threshold=1.2" \
+    --sampling_seeds "0" \
     --meters "frames speaker" \
     --meter_speaker_config conf/train_meter_speaker.yaml \
     --with_taslm false \
