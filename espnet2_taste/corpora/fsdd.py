@@ -18,7 +18,7 @@ DIGITS = "zero one two three four five six seven eight nine".split()
 _NAME = re.compile(r"(\d)_([a-zA-Z]+)_(\d+)\.wav")
 #: Takes of each speaker and digit: 0 to 4 are for testing (the data set's convention).
 TAKES = {"test": range(5), "dev": range(5, 8), "train": range(8, 1000)}
-SENTENCES = {"train": 1500, "dev": 64, "test": 96, "unseen": 64}
+SENTENCES = {"train": 1500, "dev": 64, "test": 96, "unseen": 96}
 RATE = 8000
 
 
@@ -33,7 +33,7 @@ class FSDD(AbsCorpus):
         unseen: the speaker of that part.
         seed: of sentences, takes and pauses.
         pause: shortest and longest pause between digits, seconds.
-        sentences: of a part; default: 1500 in train, 96 in test, 64 in the others.
+        sentences: of a part; default: 1500 in train, 64 in dev, 96 in the others.
     """
 
     files = (
