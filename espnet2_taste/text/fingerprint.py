@@ -23,7 +23,7 @@ def fingerprint(tokenizer: AbsWordTokenizer) -> str:
             before = piece
             try:
                 cut = tokenizer.encode_words([word], [True])[0] if word else []
-            except (ValueError, UnicodeError):  # half a character, for instance
+            except (ValueError, TypeError):  # half a character, for instance
                 cut = []
             _add(digest, str(cut))
     return digest.hexdigest()[:16]
