@@ -21,8 +21,10 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Sampling,
     SpeechDecoderOutput,
 )
-from espnet2_taste.taste.speech_decoder.running import RunningTransformer
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
+from espnet2_taste.taste.speech_decoder.unit_transformer_running import (
+    RunningTransformer,
+)
 
 #: steps between two looks at whether the whole batch has finished (a host sync)
 _CHECK_EVERY = 8

@@ -24,9 +24,9 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     SpeechDecoderOutput,
 )
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
-from espnet2_taste.taste.speech_decoder.running import RunningWords
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 from espnet2_taste.taste.speech_decoder.word_layout import word_layout
+from espnet2_taste.taste.speech_decoder.word_synchronous_running import RunningWords
 
 if TYPE_CHECKING:
     from espnet2_taste.taste.speech_decoder.word_synchronous_streams import (
