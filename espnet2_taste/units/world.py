@@ -22,6 +22,7 @@ NUM_PITCH = 2 * F0_PER_FRAME  # columns before the cepstrum
 F0_FLOOR_HZ = 60.0
 F0_CEIL_HZ = 500.0
 F0_RANGE = (0.75, 1.5)  # of an utterance, in its first and third quartile (Hirst 2011)
+F0_METHOD = "dio in the range of its quartiles, stonemask"  # what scores name
 DEFAULT_F0_HZ = 150.0  # where nothing is voiced
 # Power floor of the envelope: digital silence would otherwise be an outlier of
 # -40 nepers that the quantiser spends its codes on. Well below 16-bit dither.

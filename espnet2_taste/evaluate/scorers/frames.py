@@ -14,7 +14,13 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 )
 from espnet2_taste.evaluate.scorers.mel_cepstrum import mel_cepstrum
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
-from espnet2_taste.units.world import F0_SHIFT, POWER_FLOOR, f0_contour, world
+from espnet2_taste.units.world import (
+    F0_METHOD,
+    F0_SHIFT,
+    POWER_FLOOR,
+    f0_contour,
+    world,
+)
 
 ORDER, ALPHA = 23, 0.42  # ESPnet's mel-cepstrum at 16 kHz
 FFT_SIZE = 1024
@@ -265,8 +271,8 @@ class FrameScorer(AbsScorer):
     @property
     def identity(self) -> str:
         return (
-            f"frames of 10 ms, WORLD (pyworld {world().__version__}), mel-cepstrum of "
-            f"order {ORDER} and warping {ALPHA}, DTW"
+            f"frames of 10 ms, WORLD (pyworld {world().__version__}: {F0_METHOD}), "
+            f"mel-cepstrum of order {ORDER} and warping {ALPHA}, DTW"
         )
 
     def __call__(self, recordings: list[Recording]) -> list[dict[str, list[float]]]:

@@ -11,7 +11,7 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 )
 from espnet2_taste.evaluate.scorers.prosody import speaker_means
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_all
-from espnet2_taste.units.world import f0_contour, world
+from espnet2_taste.units.world import F0_METHOD, f0_contour, world
 
 
 class PitchScorer(AbsScorer):
@@ -38,7 +38,7 @@ class PitchScorer(AbsScorer):
 
     @property
     def identity(self) -> str:
-        return f"WORLD (pyworld {world().__version__}: dio, stonemask)"
+        return f"WORLD (pyworld {world().__version__}: {F0_METHOD})"
 
     def __call__(self, recordings: list[Recording]) -> list[dict]:
         results, wavs = read_all(recordings)
