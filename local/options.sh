@@ -91,7 +91,7 @@ continuation_grammar=  # The same for continuations (ends of sentences).
 meters="frames utmos dnsmos speaker versa"  # One without package or weights is named, not computed.
 meter_conf=            # E.g. "utmos.model=<file> versa.python=<its python>"; speaker.*: the recipe's own.
 score_args=            # Further options of bin.measure and bin.score: --aligner, --asr_conf ...
-results=RESULTS.md     # Table to write.
+results=               # Table to write; empty: RESULTS.md, of a --tag RESULTS_<tag>.md.
 # Packing and upload (stages 10 and 11)
 packed_model=          # zip or folder to write; empty: packed.zip in --expdir.
 pack_args=             # Options of bin.pack: --license, --data, --language, --name.
@@ -153,6 +153,7 @@ if "${fast}"; then
     fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
     sampling_seeds=${sampling_seeds%% *}
 fi
+: "${results:=RESULTS${tag:+_${tag}}.md}"
 if "${fast}" || [ -n "${download_model}" ]; then # nobody's RESULTS.md is overwritten
     [[ "${results}" = */* ]] || results=${expdir}/${results}
 fi

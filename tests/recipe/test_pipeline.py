@@ -174,6 +174,10 @@ def test_trained_models_that_are_given(taste, recipe):
     assert "taste_train exp/taste_text_only_matched_other" in calls
     assert sum(call.startswith("ta") and "train" in call for call in calls) == 1
     assert (recipe / "dump/taste_other/test/taste.scp").exists()
+    own = (recipe / "RESULTS.md").read_text()
+    taste(tag="other", stage=6, stop_stage=9, **given)
+    assert (recipe / "RESULTS_other.md").exists()
+    assert (recipe / "RESULTS.md").read_text() == own
 
 
 def test_downloaded_model(taste, recipe):
