@@ -81,6 +81,7 @@ def main(cmd: list[str] | None = None) -> dict[str, list[Row]]:
             start, results[name] = time.perf_counter(), []
             for row in measure(name, setup, timer):
                 results[name].append(row)
+                print(f"{name}: {row}", file=sys.stderr)
             print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     finally:  # what was measured before a failure, too
         print(markdown(results, about))

@@ -25,6 +25,10 @@ class Row:
     target: str = ""
     note: str = ""
 
+    def __str__(self) -> str:
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.case}: {number(self.value, self.unit)}{note}"
+
 
 def markdown(results: dict[str, list[Row]], about: dict[str, str]) -> str:
     """The table, below the machine."""
@@ -57,7 +61,4 @@ def headline(results: dict[str, list[Row]]) -> str:
         count = sum(len(rows) for rows in results.values())
         return f"{count} rows of {len(results)} benchmarks"
     rows = [row for found in results.values() for row in found]
-    if not rows:
-        return "no rows"
-    note = f" ({rows[0].note})" if rows[0].note else ""
-    return f"{rows[0].case}: {number(rows[0].value, rows[0].unit)}{note}"
+    return str(rows[0]) if rows else "no rows"
