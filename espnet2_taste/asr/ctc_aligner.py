@@ -1,4 +1,4 @@
-"""Word starts by CTC forced alignment with a trained ESPnet ASR model."""
+"""Word spans by CTC forced alignment with a trained ESPnet ASR model."""
 
 import numpy as np
 import torch
@@ -77,13 +77,13 @@ class CTCAligner:
         log_probs = logits.log_softmax(-1).cpu()
         return [p[:n] for p, n in zip(log_probs, lengths.tolist(), strict=True)]
 
-    def word_starts(
+    def word_spans(
         self,
         waves: list[np.ndarray],
         words: list[list[str]],
         spaced: list[list[bool]] | None = None,
     ):
-        """(W,) seconds of each utterance and how sure it is (0 to 1), see
+        """(W, 2) seconds of each utterance and how sure it is (0 to 1), see
         :func:`align_words`; or the ValueError that prevented it.
 
         Args:
@@ -98,7 +98,7 @@ class CTCAligner:
             if len(waves) == 1:
                 return [error]
             each = zip(waves, words, spaced, strict=True)
-            return [self.word_starts(*([part] for part in item))[0] for item in each]
+            return [self.word_spans(*([part] for part in item))[0] for item in each]
         results, space = [], self.index["<space>"]
         for wav, log_probs, items, spaces in zip(
             waves, found, words, spaced, strict=True

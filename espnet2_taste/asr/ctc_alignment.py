@@ -5,14 +5,8 @@ import torch
 import torchaudio
 
 from espnet2_taste.asr.abs_aligner import WordTimes
+from espnet2_taste.asr.silences import PERIOD_S, borders_at_silences
 
-#: A word's tail is pause where the level is this far below the utterance's peak (dB).
-PAUSE_LEVEL_DB = -35.0
-#: Shorter silences are stop closures, not pauses (s).
-MIN_PAUSE_S = 0.06
-LEVEL_PERIOD_S = 0.01
-#: A pause lies no further than this from where CTC puts the border (s).
-PAUSE_REACH_S = 0.1
 #: CTC emits a character inside it, not at its onset (s; measured on the mini corpus).
 CTC_LATENCY_S = 0.045
 
@@ -23,7 +17,7 @@ def align_words(
     before: list[int | None],
     blank: int = 0,
 ) -> tuple[np.ndarray, float]:
-    """First frame of each word by CTC forced alignment, and how sure it is.
+    """First and last frame of each word by CTC forced alignment, and how sure it is.
 
     Args:
         log_probs: (F, V) frame log-probabilities.
@@ -32,9 +26,9 @@ def align_words(
         blank: CTC blank.
 
     Returns:
-        (W,) int64 frames, strictly increasing, and the confidence, 0 to 1: geometric
-        mean of the tokens' probabilities where they are put. Of silence, or of words
-        that nobody says there, it is a small part of what it is elsewhere.
+        (W, 2) int64 frames of its first and last token, and the confidence, 0 to 1:
+        geometric mean of the tokens' probabilities where they are put. Of silence, or
+        of words that nobody says there, it is a small part of what it is elsewhere.
 
     Raises:
         ValueError: fewer frames than tokens.
@@ -61,58 +55,23 @@ def align_words(
     begins = (path != blank) & (path != np.concatenate([[blank], path[:-1]]))
     frames = np.flatnonzero(begins)  # one per token, in order
     owner = np.asarray(owner)
-    first = [np.flatnonzero(owner == w)[0] for w in range(len(words))]
+    own = [np.flatnonzero(owner == w) for w in range(len(words))]
     confidence = float(scores[0].double().numpy()[frames].mean())
-    return frames[first], float(np.exp(confidence))
+    return frames[[(at[0], at[-1]) for at in own]], float(np.exp(confidence))
 
 
-def frame_levels(wav: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(T,) level in dB relative to the loudest of the 10 ms frames."""
-    hop = int(sample_rate * LEVEL_PERIOD_S)
-    power = np.square(wav[: len(wav) // hop * hop].astype(np.float64))
-    power = power.reshape(-1, hop).mean(1)
-    return 10 * np.log10(power / max(power.max(initial=0), 1e-12) + 1e-12)
-
-
-def quiet_runs(wav: np.ndarray, sample_rate: int) -> np.ndarray:
-    """(P, 2) start and end in seconds of silences of at least ``MIN_PAUSE_S``."""
-    quiet = frame_levels(wav, sample_rate) < PAUSE_LEVEL_DB
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet, [0]])))
-    runs = edges.reshape(-1, 2) * LEVEL_PERIOD_S
-    return runs[runs[:, 1] - runs[:, 0] >= MIN_PAUSE_S - 1e-9]
-
-
-def word_times(starts: np.ndarray, wav: np.ndarray, sample_rate: int) -> WordTimes:
-    """Correct CTC word starts for their latency and put pauses between words.
-
-    A silence near the border of two words is the pause between them: the first word
-    ends and the second starts where the level says.
+def word_times(spans: np.ndarray, wav: np.ndarray, sample_rate: int) -> WordTimes:
+    """Word borders: where the first character comes, or at the silence before it.
 
     Args:
-        starts: (W,) seconds, first frames of the words' first characters.
+        spans: (W, 2) s, of the words' first and last characters.
         wav: (N,) float waveform.
         sample_rate: Hz.
     """
-    duration = len(wav) / sample_rate
-    starts = np.maximum(starts - CTC_LATENCY_S, 0)
-    ends = np.append(starts[1:], duration)
-    runs = quiet_runs(wav, sample_rate)
-    for i, border in enumerate(ends.copy()):
-        last = i == len(ends) - 1
-        limit = ends[i + 1] if not last else duration
-        near = (
-            (runs[:, 0] > starts[i] + LEVEL_PERIOD_S)
-            & (runs[:, 1] < limit - LEVEL_PERIOD_S if not last else True)
-            & (runs[:, 0] < border + PAUSE_REACH_S)
-            & (runs[:, 1] > border - PAUSE_REACH_S)
-        )
-        if near.any():
-            candidates = runs[near]
-            run = candidates[np.argmax(candidates[:, 1] - candidates[:, 0])]
-            ends[i] = run[0]
-            if not last:
-                starts[i + 1] = run[1]
-    return WordTimes(starts, ends, duration)
+    total = len(wav) / sample_rate
+    starts = np.maximum(spans[:, 0] - CTC_LATENCY_S, 0)
+    ends = np.append(starts[1:], total)
+    return WordTimes(*borders_at_silences(starts, ends, spans, wav, sample_rate), total)
 
 
 def unit_durations(times: WordTimes, num_units: int) -> np.ndarray:
@@ -162,6 +121,6 @@ def word_prosody(
     word_f0 = np.where(
         counts > 0, (inside * log_f0[:, None]).sum(0) / np.maximum(counts, 1), mean
     )
-    spoken = np.log(np.maximum(times.ends - times.starts, LEVEL_PERIOD_S))
+    spoken = np.log(np.maximum(times.ends - times.starts, PERIOD_S))
     prosody = np.stack([word_f0, spoken, times.pauses], axis=1)
     return prosody.astype(np.float32), total

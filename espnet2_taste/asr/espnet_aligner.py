@@ -58,7 +58,7 @@ class EspnetAligner(AbsAligner):
 
         results: list[WordTimes | AlignmentError] = []
         words = [list(recording.words) for recording in recordings]
-        for wav, found in zip(wavs, self.aligner.word_starts(wavs, words), strict=True):
+        for wav, found in zip(wavs, self.aligner.word_spans(wavs, words), strict=True):
             if isinstance(found, ValueError):
                 results.append(AlignmentError("not alignable"))
                 continue

@@ -97,25 +97,25 @@ def main(args: argparse.Namespace) -> None:
         if not wavs:
             continue
         split = [segmenter.split(texts[key]) for key in wavs]
-        aligned = aligner.word_starts(list(wavs.values()), *zip(*split, strict=True))
+        aligned = aligner.word_spans(list(wavs.values()), *zip(*split, strict=True))
         found = zip(wavs.items(), split, aligned, strict=True)
-        for (key, wav), (said, _), starts in found:
+        for (key, wav), (said, _), spans in found:
             try:
                 if key not in units:
                     raise ValueError("it has no units")
-                if isinstance(starts, ValueError):
-                    raise starts
-                times = word_times(starts[0], wav, rate)
+                if isinstance(spans, ValueError):
+                    raise spans
+                times = word_times(spans[0], wav, rate)
                 durations = unit_durations(times, len(units[key]))
             except ValueError as error:
                 shard.skip(key, f"not aligned: {error}")
                 continue
             prosody, f0_sum = word_prosody(times, *f0_contour(wav, rate))
-            spans = zip(said, times.starts, times.ends, strict=True)
-            lines = [f"{key} 1 {s:.3f} {e - s:.3f} {word}" for word, s, e in spans]
+            timed = zip(said, times.starts, times.ends, strict=True)
+            lines = [f"{key} 1 {s:.3f} {e - s:.3f} {word}" for word, s, e in timed]
             values = {"durations": durations, "prosody": prosody, "words.ctm": lines}
             values |= {"f0_sum": f0_sum.astype(np.float64)}
-            shard.write(key, values | {CONFIDENCE: f"{starts[1]:.4g}"})
+            shard.write(key, values | {CONFIDENCE: f"{spans[1]:.4g}"})
     report(args.output_dir)
 
 

@@ -64,10 +64,11 @@ def test_aligner_puts_words_where_ctc_does(folder, noise):
 def test_aligner_has_the_frontend_of_the_asr_model(noise, tmp_path):
     path = save_asr(tmp_path, "mel_pitch")
     files = (str(path / "config.yaml"), str(path / "valid.loss.best.pth"))
-    found = CTCAligner(*files).word_starts(noise, [["ab", "c"], ["set"]])
+    found = CTCAligner(*files).word_spans(noise, [["ab", "c"], ["set"]])
     (first, sure), (second, _) = found
     assert 0 < sure <= 1
-    assert 0 <= first[0] < first[1] < 9000 / 16000 and second[0] < 1
+    assert 0 <= first[0, 0] < first[0, 1] < first[1, 0] < 9000 / 16000
+    assert second.shape == (1, 2) and second[0, 0] < 1
 
 
 def test_a_recogniser_trained_at_even_level(folder, noise, tmp_path):

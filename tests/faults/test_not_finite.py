@@ -117,7 +117,7 @@ def test_alignments_say_how_sure_they_are(tiny_data, tmp_path, caplog, monkeypat
     from espnet2_taste.asr.ctc_aligner import CTCAligner
 
     asr = save_ctc(tmp_path / "asr")
-    make = CTCAligner.word_starts
+    make = CTCAligner.word_spans
 
     def doubt(self, waves, words, spaced):
         found = make(self, waves, words, spaced)
@@ -126,7 +126,7 @@ def test_alignments_say_how_sure_they_are(tiny_data, tmp_path, caplog, monkeypat
             for i, (starts, confidence) in enumerate(found)
         ]
 
-    monkeypatch.setattr(CTCAligner, "word_starts", doubt)
+    monkeypatch.setattr(CTCAligner, "word_spans", doubt)
     model = ["--asr_config", f"{asr}/config.yaml", "--asr_model", f"{asr}/model.pth"]
     out = ["--data_dir", str(tiny_data), "--output_dir", str(tmp_path / "out")]
     for second in ([], ["--speaker_mean"]):
