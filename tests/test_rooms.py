@@ -15,7 +15,7 @@ FLOORS = (
     ("taslm",),
     ("tasks", "inference"),
     ("evaluate",),
-    ("hub",),
+    ("hub", "serve"),
     ("bin",),
 )
 #: On the same floor: importing room -> imported room.

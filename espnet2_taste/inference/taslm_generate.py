@@ -101,7 +101,7 @@ class TaslmGenerate(TaslmInference):
             return []
         names = names or [str(i) for i in range(len(text))]
         check_counts(text=text, names=names)
-        prompt = self._prompt(text, codes, names, mode, instruction)
+        prompt = self.prompt(text, codes, names, mode, instruction)
         return self._continuations(prompt, options, names)
 
     def _continuations(
@@ -111,12 +111,12 @@ class TaslmGenerate(TaslmInference):
         given = self.model, self.vocabulary, prompt, options, seeds
         if self.slots is not None:
             runs = generate_running(*given, self.slots, self.cuda_graph)
-            return [self._continuation(run, 0) for run in runs]
+            return [self.continuation(run, 0) for run in runs]
         run = generate(*given)
-        return [self._continuation(run, i) for i in range(len(names))]
+        return [self.continuation(run, i) for i in range(len(names))]
 
-    def _prompt(self, text, codes, names, mode, instruction) -> Prompt:
-        """Tensors of a batch of prompts."""
+    def prompt(self, text, codes, names, mode, instruction=None) -> Prompt:
+        """Tensors of a batch of prompts; the arguments are :meth:`__call__`'s."""
         if mode == "zero":
             empty = torch.zeros(len(text), 1, dtype=torch.long, device=self.device)
             return Prompt(mode, TextView(empty, empty[:, 0], empty))
@@ -134,7 +134,8 @@ class TaslmGenerate(TaslmInference):
                 around[name] = ids.to(self.device)
         return Prompt(mode, self.model.view(batch), batch.get("taste"), **around)
 
-    def _continuation(self, run: Generated, item: int) -> Continuation:
+    def continuation(self, run: Generated, item: int = 0) -> Continuation:
+        """What an item of a generation says."""
         reader, writer = WordReader(run.granularity), Writer(self)
         return writer.write(reader.read(run, item) + reader.rest())
 
@@ -178,7 +179,7 @@ class TaslmGenerate(TaslmInference):
         check_counts(text=text, names=names)
         if not text:
             return iter([])
-        prompt = self._prompt(text, codes, names, mode, instruction)
+        prompt = self.prompt(text, codes, names, mode, instruction)
         seeds = [item_seed(name) for name in names]
         # a word is heard when it is written: look at every step
         blocks = generate_blocks(

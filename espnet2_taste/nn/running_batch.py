@@ -61,7 +61,17 @@ class RunningBatch(ABC):
             if ended and self.tickets[row] is not None:
                 found.append((self.tickets[row], self.take(row)))
                 self.tickets[row] = None
+                self.rest(row)
         return found
+
+    @torch.inference_mode()
+    def drop(self, ticket: int) -> None:
+        """Nobody wants an item any more: it gives up its place, its row is free."""
+        self.waiting = deque(item for item in self.waiting if item[0] != ticket)
+        if ticket in self.tickets:
+            row = self.tickets.index(ticket)
+            self.tickets[row] = None
+            self.rest(row)
 
     def run(self) -> Iterator[tuple[int, Any]]:
         """Ticket and result of everybody, as they end."""
@@ -110,6 +120,10 @@ class RunningBatch(ABC):
     @abstractmethod
     def take(self, row: int) -> Any:
         """What the item in a row has made."""
+
+    @abstractmethod
+    def rest(self, row: int) -> None:
+        """Until another item enters, a row goes no further and reads nothing."""
 
 
 def captured(step: Callable[[], torch.Tensor], device: torch.device) -> Callable:

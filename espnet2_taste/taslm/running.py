@@ -177,7 +177,6 @@ class RunningContinuations(RunningBatch):
         ]
 
     def take(self, row: int) -> Generated:
-        self.cache.kv.lengths[row] = 0  # a row that rests reads nothing
         steps = torch.cat(self.rows[row].made)[: self.most]
         widths = [1, 1, 1, self.model.quantizer.num_codebooks]
         widths += [steps.size(1) - sum(widths) - 1, 1]
@@ -192,6 +191,10 @@ class RunningContinuations(RunningBatch):
                 )
             ]
         )
+
+    def rest(self, row: int) -> None:
+        self.cache.kv.lengths[row] = 0
+        self.decide.sampler.done[row] = True
 
 
 @torch.no_grad()

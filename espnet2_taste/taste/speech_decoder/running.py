@@ -158,8 +158,11 @@ class RunningUnits(RunningBatch):
         return [not goes_on for goes_on in alive.tolist()]
 
     def take(self, row: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        self.kv.lengths[row] = 0  # a row that rests reads nothing
         return torch.cat(self.rows[row].made), None
+
+    def rest(self, row: int) -> None:
+        self.kv.lengths[row] = 0
+        self.state["alive"][row] = False
 
     def put(self, name: str, rows: torch.Tensor, values: list[torch.Tensor]) -> None:
         """Tensors of the items that enter, padded to what the state has room for."""
