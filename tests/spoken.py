@@ -1,8 +1,6 @@
 """A data directory of real speech: eight sentences said by espeak-ng in process."""
 
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import soxr
 
 from espnet2_taste.io.audio import read_audio
 
-ESPEAK = Path(__file__).parents[1] / "egs2" / "taste" / "mini" / "local" / "espeak.py"
 GRAMMAR = """#JSGF V1.0;
 grammar tiny;
 public <s> = ( the ( teacher | painter ) | she ) <did> the <what>;
@@ -35,13 +32,12 @@ def spoken_data(tmp_path_factory):
     """wav.scp text utt2spk words.ctm grammar.jsgf: two speakers, rates, pitches."""
     pytest.importorskip("espeakng_loader")
     pytest.importorskip("pocketsphinx")
-    spec = importlib.util.spec_from_file_location("espeak", ESPEAK)
-    espeak = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(espeak)
+    from espnet2_taste.corpora.espeak import Espeak
+
     folder = tmp_path_factory.mktemp("spoken")
     (folder / "grammar.jsgf").write_text(GRAMMAR)
     lines = {"wav.scp": [], "text": [], "utt2spk": [], "words.ctm": []}
-    with espeak.Espeak() as say:
+    with Espeak() as say:
         for i, sentence in enumerate(SENTENCES):
             speaker, voice = [("f", "en-us+f3"), ("m", "en-us+edward")][i // 4]
             utt, path = f"{speaker}-{i}", folder / f"{i}.wav"

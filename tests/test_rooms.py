@@ -15,7 +15,7 @@ FLOORS = (
     ("taslm",),
     ("tasks", "inference"),
     ("evaluate",),
-    ("hub", "serve"),
+    ("hub", "demo", "serve"),
     ("bin",),
 )
 #: On the same floor: importing room -> imported room.

@@ -32,7 +32,7 @@ def prosody_plot(lanes: dict[str, Measures]) -> str:
         parts.append(f'<text x="0" y="{y + 28}">{escape(name)}</text>')
         end = _LABEL + measure.seconds * scale
         parts.append(f'<path class="axis" d="M{_LABEL} {y + lane - 6}H{end:.1f}"/>')
-        for run in _voiced_runs(measure.f0):
+        for run in voiced_runs(measure.f0):
             xs = _LABEL + np.arange(run.start, run.stop) * measure.frame_period * scale
             ys = y + 44 - 40 * np.log(measure.f0[run] / low) / span
             path = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs, ys, strict=True))
@@ -52,7 +52,7 @@ def prosody_plot(lanes: dict[str, Measures]) -> str:
     return "".join(parts)
 
 
-def _voiced_runs(f0: np.ndarray) -> list[slice]:
+def voiced_runs(f0: np.ndarray) -> list[slice]:
     """Stretches of at least two voiced frames."""
     edges = np.flatnonzero(np.diff(np.r_[False, f0 > 0, False].astype(int)))
     runs = zip(edges[::2], edges[1::2], strict=True)
@@ -60,15 +60,20 @@ def _voiced_runs(f0: np.ndarray) -> list[slice]:
 
 
 def attention_picture(path: Path) -> tuple[str, str]:
-    """``attention`` (W, F) in [0, 1] of W ``words`` -> a picture's URI, and its words.
-
-    A line per word, darker is more; the square root keeps weak attention visible.
-    """
+    """``attention`` of W ``words`` -> :func:`attention_image` of it, and its words."""
     with np.load(path, allow_pickle=False) as content:
         words = [str(word) for word in content["words"]]
         attention = content["attention"].astype(np.float32)
+    return attention_image(attention), " ".join(words)
+
+
+def attention_image(attention: np.ndarray) -> str:
+    """(W, F) in [0, 1] -> a picture's URI.
+
+    A line per word, darker is more; the square root keeps weak attention visible.
+    """
     gray = 255 - np.sqrt(np.clip(attention / max(attention.max(), 1e-9), 0, 1)) * 255
-    return _uri(_image(gray.round().astype(np.uint8))), " ".join(words)
+    return _uri(_image(gray.round().astype(np.uint8)))
 
 
 def picture(path: Path, width: int = 640) -> str:

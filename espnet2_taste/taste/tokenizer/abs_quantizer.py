@@ -77,6 +77,10 @@ class AbsQuantizer(torch.nn.Module, ABC):
     def latent_to_codes(self, latent: torch.Tensor) -> torch.Tensor:
         """(..., codebook_dim) -> (..., R) int64, nearest entries, no projection."""
 
+    def average_latent(self) -> torch.Tensor | None:
+        """(codebook_dim,) mean of training's quantised latents; None: not known."""
+        return None
+
     def codes_to_embeddings(self, codes: torch.Tensor) -> torch.Tensor:
         """(..., R) codes -> (..., dim): the vectors a speech decoder or TASLM reads."""
         return self.project_out(self.codes_to_latent(codes))

@@ -115,6 +115,13 @@ class ResidualVQQuantizer(AbsQuantizer):
                 residual = residual - book[codes[-1]]
         return torch.stack(codes, dim=-1).view(*latent.shape[:-1], self.num_codebooks)
 
+    @torch.inference_mode()
+    def average_latent(self) -> torch.Tensor:
+        """By the codebooks' moving counts: sum over books of their mean entries."""
+        counts = [layer._codebook.cluster_size[0] for layer in self.rvq.layers]
+        shares = torch.stack([count / count.sum().clamp(min=1e-9) for count in counts])
+        return (shares[..., None] * self.codebooks).sum(dim=(0, 1))
+
     @torch.no_grad()
     def _initialise(self, latent: torch.Tensor, mask: torch.Tensor) -> None:
         """k-means on the first training batch; nothing once that is done."""

@@ -15,9 +15,9 @@ from pathlib import Path
 import grammar
 import numpy as np
 import soundfile
-from espeak import Espeak
 
 from espnet2_taste.bin.numbers import positive
+from espnet2_taste.corpora.espeak import Espeak
 from espnet2_taste.io.processes import process_pool
 
 # The espeak-ng voices an independent recogniser understands.

@@ -22,10 +22,10 @@ import grammar
 import numpy as np
 import soundfile
 from acoustics import BACKGROUNDS, background, room
-from espeak import Espeak
 from make_corpus import SPEAKERS, write_lines
 
 from espnet2_taste.bin.numbers import positive
+from espnet2_taste.corpora.espeak import Espeak
 
 FEMALE = [name for name in SPEAKERS if name.startswith("f")]
 MALE = [name for name in SPEAKERS if name not in FEMALE]

@@ -1,0 +1,88 @@
+"""Sentences to begin with, said by espeak-ng on this machine: nothing is downloaded.
+
+They are in the words of the mini recipe's corpus, and spoken as it is.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+
+import numpy as np
+
+from espnet2_taste.corpora.espeak import Espeak
+from espnet2_taste.demo.recordings import Recording
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sentence and how it is said.
+
+    Attributes:
+        text: its words.
+        manner: a few words for the list.
+        voice: of espeak-ng.
+        wpm: words a minute.
+        pitch: 0 to 100.
+        ssml: the sentence with marks of its prosody; "": without.
+    """
+
+    text: str
+    manner: str
+    voice: str
+    wpm: int
+    pitch: int
+    ssml: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the list of examples says."""
+        return f"{self.text} ({self.manner})"
+
+
+_LAMP = "my happy teacher found the red umbrella"
+_GARDEN = "yesterday susan quietly opened the window"
+_SLOW = '<prosody rate="60%">{}</prosody>'
+_HIGH = '<prosody pitch="+35%" rate="75%">{}</prosody>'
+EXAMPLES = (
+    Example(
+        _LAMP,
+        "a low voice, slow",
+        "edward",
+        120,
+        35,
+        _LAMP.replace("happy", _SLOW.format("happy")),
+    ),
+    Example(
+        _LAMP,
+        "a high voice, fast",
+        "f3",
+        200,
+        60,
+        _LAMP.replace("red", _HIGH.format("red")),
+    ),
+    Example(_GARDEN, "a low voice", "m5", 150, 45),
+    Example(
+        _GARDEN,
+        "a high voice, hesitating",
+        "f2",
+        160,
+        55,
+        _GARDEN.replace("quietly", 'quietly<break time="400ms"/>'),
+    ),
+)
+_ENGINE = Lock()  # espeak-ng has one state a process
+
+
+def example(name: str | None) -> Example | None:
+    """The example of that name; None: there is none."""
+    return next((one for one in EXAMPLES if one.name == name), None)
+
+
+@lru_cache(maxsize=len(EXAMPLES))
+def speak(example: Example) -> Recording:
+    """Say it; the same samples every time."""
+    with _ENGINE, Espeak() as say:
+        ssml = f"<speak>{example.ssml or example.text}</speak>"
+        voice = f"en-us+{example.voice}"
+        wav, _, rate = say(ssml, voice, example.wpm, example.pitch, 50)
+    return Recording(wav.astype(np.float32) / 32768, rate)

@@ -1,0 +1,1 @@
+"""The tabs of the page: each lays out controls and calls what computes."""

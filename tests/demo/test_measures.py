@@ -1,0 +1,58 @@
+"""Word times by attention, and how words differ."""
+
+import numpy as np
+import pytest
+from visitors import humming
+
+from espnet2_taste.demo.measures import changes, measure, word_spans
+
+
+def ideal(edges, frames):
+    """Attention that is 1 between the edges of a word."""
+    attention = np.full((len(edges) - 1, frames), 1e-4)
+    for word, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+        attention[word, start:stop] = 1
+    return attention
+
+
+def test_spans_follow_attention():
+    edges = [3, 10, 11, 30, 38]
+    found = word_spans(ideal(edges, 40), 3, 38)
+    assert found.tolist() == [[3, 10], [10, 11], [11, 30], [30, 38]]
+
+
+def test_spans_are_the_best_division():
+    """Against all divisions of a random map."""
+    from itertools import combinations
+
+    attention = np.random.default_rng(0).random((3, 9)) ** 3
+    shares = np.log(attention / attention.sum(0) + 1e-3)
+
+    def score(cuts):
+        parts = zip((0, *cuts), (*cuts, 9), strict=True)
+        return sum(shares[w, a:b].sum() for w, (a, b) in enumerate(parts))
+
+    best = max(combinations(range(1, 9), 2), key=score)
+    found = word_spans(attention, 0, 9)
+    assert tuple(found[1:, 0]) == best
+
+
+@pytest.mark.parametrize("words, frames", [(5, 5), (5, 3), (1, 1), (4, 50)])
+def test_every_word_has_its_place(words, frames):
+    found = word_spans(np.ones((words, frames)), frames // 2, frames)
+    assert (found[:, 0] <= found[:, 1]).all() and found.max() <= frames
+    assert (found[1:, 0] == found[:-1, 1]).all()
+
+
+def test_longer_and_higher():
+    words, edges = ["a", "b"], [0, 50, 100]
+    low = measure(humming(1.0, 120), 16000, words, ideal(edges, 100))
+    high = measure(humming(2.0, 240), 16000, words, ideal(edges, 100))
+    for change in changes(high, low):
+        assert change.longer == pytest.approx(2, rel=0.1)
+        assert change.higher == pytest.approx(12, abs=0.5)
+
+
+def test_silence_has_no_pitch():
+    made = measure(np.zeros(16000, np.float32), 16000, ["a"], np.ones((1, 20)))
+    assert np.isnan(made.word_log_f0).all() and made.durations[0] > 0
