@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espnet2_taste.asr.ctc_alignment import frame_levels
+from espnet2_taste.asr.silences import PERIOD_S, borders_at_silences, find_silences
 from espnet2_taste.evaluate.rows import Measures, mean_log_f0, word_log_f0
 from espnet2_taste.units.world import f0_contour
 
-#: Quieter than the loudest frame by this many dB is no speech.
-SPEECH_LEVEL_DB = -35.0
+#: Of a word's span, the part at either end in which its border may lie.
+_LOOSE = 0.25
 #: Attention below this share of a frame's counts as so much.
 _FLOOR = 1e-3
 
@@ -75,14 +75,26 @@ def measure(
     made.log_f0 = mean_log_f0(f0)
     if not words:
         return made
-    loud = np.flatnonzero(frame_levels(wav, rate) > SPEECH_LEVEL_DB)
     shift = seconds / attention.shape[1]
-    spoken = (loud[0] / 100, (loud[-1] + 1) / 100) if len(loud) else (0.0, seconds)
-    first, stop = (round(second / shift) for second in spoken)
-    times = word_spans(attention, first, stop) * shift
-    made.starts, made.durations = times[:, 0], times[:, 1] - times[:, 0]
+    first, stop = (round(second / shift) for second in _spoken(wav, rate))
+    starts, ends = (word_spans(attention, first, stop) * shift).T
+    loose = _LOOSE * (ends - starts)
+    inner = np.stack([starts + loose, ends - loose], 1)
+    starts, ends = borders_at_silences(starts, ends, inner, wav, rate)
+    made.starts, made.durations = starts, ends - starts
     made.word_log_f0 = word_log_f0(f0, period, made.starts, made.durations)
     return made
+
+
+def _spoken(wav: np.ndarray, rate: int) -> tuple[float, float]:
+    """Seconds between the silence before the first sound and after the last."""
+    begin, end = 0.0, len(wav) / rate
+    for start, stop in find_silences(wav, rate):
+        if start == 0:
+            begin = stop
+        if stop > end - 2 * PERIOD_S:
+            end = start
+    return (begin, end) if begin < end else (0.0, len(wav) / rate)
 
 
 @dataclass(frozen=True)
