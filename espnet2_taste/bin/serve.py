@@ -39,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("--max_seconds", type=duration, default=30.0, help="of a recording")
     add("--max_chars", type=positive, default=1000, help="of a text")
-    add("--max_bytes", type=positive, default=12 * 2**20, help="of a request")
+    add("--max_bytes", type=positive, default=8 * 2**20, help="of a request")
     add("--timeout", type=duration, default=60.0, help="seconds until an answer")
     add("--queue", type=positive, default=64, help="requests in the server at once")
     add("--max_batch", type=positive, default=16, help="1: each alone")

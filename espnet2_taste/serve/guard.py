@@ -29,7 +29,7 @@ class Limits:
 
     max_seconds: float = 30.0
     max_chars: int = 1000
-    max_bytes: int = 12 * 2**20
+    max_bytes: int = 8 * 2**20
     timeout_s: float = 60.0
     queue: int = 64
     max_batch: int = 16

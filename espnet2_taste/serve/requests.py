@@ -24,7 +24,10 @@ def _decoded(text: str) -> bytes:
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**63)]
 Code = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 #: A row of R codes for each word or token.
-Codes = list[list[Code]]
+Codes = Annotated[
+    list[Annotated[list[Code], Field(max_length=64)]], Field(max_length=4096)
+]
+Embedding = Annotated[list[FiniteFloat], Field(max_length=4096)]
 Base64 = Annotated[str, AfterValidator(_decoded)]
 Format = Literal["wav", "flac", "mp3", "pcm"]
 
@@ -46,7 +49,7 @@ class Voice(Request):
     """Whose voice it is: one of three; none: nobody's in particular."""
 
     voice: str | None = Field(None, description="one that GET /v1/voices lists")
-    spk_emb: list[FiniteFloat] | None = Field(None, description="speaker embedding")
+    spk_emb: Embedding | None = Field(None, description="speaker embedding")
     reference: Base64 | None = Field(None, description="recording of the voice")
 
 

@@ -66,6 +66,8 @@ class Service:
                 size("speak"),
             )
         if system.taslm:
+            kinds["continue"] = batches(system.go_on, "continue")
+        if system.taslm and system.runs_continuations:
             taslm = system.taslm
             kinds["continue"] = Running(
                 lambda item: RunningContinuations(

@@ -141,6 +141,15 @@ class System:
         decoder = type(self.taste.model.speech_decoder)
         return decoder.running is not AbsSpeechDecoder.running
 
+    @property
+    def runs_continuations(self) -> bool:
+        """Whether the TASLM has a running batch."""
+        try:
+            self.taslm.model.lm.new_ragged_cache(1)
+        except ValueError:  # not every LM has such a cache
+            return False
+        return True
+
     def options(self, given: dict) -> SamplingOptions:
         """How a continuation is drawn; ValueError: options that make no sense."""
         return SamplingOptions.of(self.taslm.options, **given)
@@ -232,6 +241,20 @@ class System:
     def written(self, ended: list[tuple[Begun, object]]) -> list[Continuation]:
         """What a running batch of the TASLM gave, as words."""
         return [self.taslm.continuation(run) for _, run in ended]
+
+    def go_on(self, items: list[Begun]) -> list[Continuation]:
+        """Whole batches, for TASLMs that have no running batch."""
+        kinds: dict[tuple, list[int]] = {}
+        for row, item in enumerate(items):
+            kinds.setdefault((item.mode, *item.options.items()), []).append(row)
+        made = {}
+        for (mode, *options), rows in kinds.items():
+            text = [items[row].text for row in rows]
+            codes = [items[row].codes for row in rows] if mode == "audio" else None
+            names = [str(items[row].seed) for row in rows]
+            found = self.taslm(text, codes, names, mode, **dict(options))
+            made |= zip(rows, found, strict=True)
+        return [made[row] for row in range(len(items))]
 
     def score(self, items: list[tuple[str, np.ndarray]]) -> list[dict]:
         """Likelihoods of texts with their codes."""

@@ -82,6 +82,25 @@ def test_requests_of_all_kinds_come_while_others_are_at_work(make_model, batch):
     check([found[i] for i in range(7)], alone)
 
 
+def test_who_is_dropped_leaves_the_others_as_they_are(make_model, batch):
+    given = setting(make_model(delay=2))
+    options = SamplingOptions(max_words=4, max_tokens_per_word=4, seed=3, **SAMPLED)
+    running = RunningContinuations(*given, options, 2)
+    running.add(prompt(batch, "audio", ORDER), list(range(7)))
+    found = dict(running.advance())
+    (working,) = [ticket for ticket in running.tickets if ticket is not None][:1]
+    for ticket in (working, 6, 99):
+        running.drop(ticket)
+    found |= running.run()
+    rows = sorted(found)
+    assert rows == [row for row in range(7) if row not in (working, 6)]
+    alone = [
+        generate(*given, prompt(batch, "audio", slice(at, at + 1)), options, [row])
+        for row, at in enumerate(ORDER)
+    ]
+    check([found[row] for row in rows], [alone[row] for row in rows])
+
+
 def test_what_cannot_run(make_model, batch):
     given = setting(make_model(delay=1))
     options = SamplingOptions(max_words=2, max_tokens_per_word=2)

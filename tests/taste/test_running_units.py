@@ -104,6 +104,27 @@ def test_requests_come_while_others_are_at_work(kind):
     check(as_batch([found[ticket] for ticket in range(7)]), alone)
 
 
+@pytest.mark.parametrize("kind", CONF)
+def test_who_is_dropped_leaves_the_others_as_they_are(kind):
+    decoder, cond, sampling = build(kind), conditioning(), SAMPLINGS["sampled"]
+    running, seeds = decoder.running(sampling, 2), list(range(7))
+    running.add(cond, seeds)
+    found = dict(running.advance())
+    (working,) = [ticket for ticket in running.tickets if ticket is not None][:1]
+    for ticket in (working, 5, 99):  # at work, waiting, nobody's
+        running.drop(ticket)
+    found |= running.run()
+    assert sorted(found) == [row for row in range(7) if row not in (working, 5)]
+    alone = [
+        decoder.generate(item(cond, row), sampling, [row]) for row in sorted(found)
+    ]
+    check(as_batch([found[row] for row in sorted(found)]), alone)
+    (ticket,) = running.add(item(cond, 2), [2])  # and none is at work
+    running.advance()
+    running.drop(ticket)
+    assert not running.busy and running.advance() == []
+
+
 def test_what_cannot_run():
     decoder, cond = build(UnitTransformerDecoder), conditioning()
     running = decoder.running(SAMPLINGS["greedy"], 2, capacity=40)
