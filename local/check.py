@@ -20,7 +20,7 @@ import check_programs  # beside this file
 
 from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.evaluate.scorers import meter_choices
-from espnet2_taste.evaluate.testsets import layout_choices
+from espnet2_taste.evaluate.testsets.layouts import LAYOUTS
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.config import read_training_config
 from espnet2_taste.speaker import speaker_choices
@@ -284,8 +284,8 @@ def check_files(options: Options) -> None:
         layout, equals, folder = rest.partition("=")
         if not colon or not equals or not re.fullmatch(r"\w[\w.-]*", name):
             raise ValueError(f"--testsets '{item}': expected name:layout=folder")
-        if layout not in layout_choices.names() and "." not in layout:
-            known = ", ".join(layout_choices.names())
+        if layout not in LAYOUTS:
+            known = ", ".join(LAYOUTS)
             raise ValueError(f"--testsets '{item}': no layout {layout}, but {known}")
         check_path("testsets", folder)
         if Path(folder).is_file():

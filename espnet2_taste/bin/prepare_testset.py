@@ -10,14 +10,15 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.evaluate.testsets import layout_choices
+from espnet2_taste.evaluate.testsets.files import write_testset
+from espnet2_taste.evaluate.testsets.layouts import LAYOUTS, read_layout
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--layout", required=True, choices=layout_choices.names())
+    add("--layout", required=True, choices=list(LAYOUTS))
     add("--root", type=Path, required=True, help="folder of the set as published")
     add("--output_dir", type=Path, required=True)
     add("--name", help="prefix of the ids (default: the name of --output_dir)")
@@ -28,11 +29,9 @@ def get_parser() -> argparse.ArgumentParser:
 
 @command(get_parser)
 def main(args: argparse.Namespace) -> None:
-    from espnet2_taste.evaluate.testsets.files import write_testset
-
     if not args.root.is_dir():
         raise FileNotFoundError(f"--root {args.root} is no folder")
-    found = layout_choices.get_class(args.layout)(args.split).read(args.root)
+    found = read_layout(args.layout, args.root, args.split)
     if args.no_text:
         found.text = {}
     for reason, ids in found.skipped.items():

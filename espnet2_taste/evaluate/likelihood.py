@@ -25,8 +25,7 @@ from pathlib import Path
 from espnet2_taste.evaluate.column import Column
 from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.statistics import Statistics
-from espnet2_taste.evaluate.testsets.abs_layout import Pair
-from espnet2_taste.evaluate.testsets.files import read_pairs
+from espnet2_taste.evaluate.testsets.files import Pair, read_pairs
 from espnet2_taste.io.tables import read_json_lines
 
 #: Scores closer than this part of their size are equal: float32 sums, whose rounding

@@ -14,8 +14,7 @@ from espnet2_taste.bin.format_wav import main as format_wav
 from espnet2_taste.bin.synthesize import main as synthesize
 from espnet2_taste.evaluate.report.listen import find_attention
 from espnet2_taste.evaluate.report.training import read_maps
-from espnet2_taste.evaluate.testsets.abs_layout import TestSet
-from espnet2_taste.evaluate.testsets.files import write_testset
+from espnet2_taste.evaluate.testsets.files import TestSet, write_testset
 from espnet2_taste.inference.speech_to_taste import TasteTokens
 from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.file_names import file_name, key_of

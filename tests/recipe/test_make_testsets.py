@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from espnet2_taste.evaluate.testsets import layout_choices
+from espnet2_taste.evaluate.testsets.layouts import read_layout
 
 LOCAL = Path(__file__).parents[2] / "egs2" / "taste" / "mini" / "local"
 LAYOUTS = {
@@ -35,10 +35,7 @@ def roots(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sets(roots):
-    return {
-        name: layout_choices.get_class(layout)().read(roots / name)
-        for name, layout in LAYOUTS.items()
-    }
+    return {name: read_layout(layout, roots / name) for name, layout in LAYOUTS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +106,7 @@ def test_the_same_seed_gives_the_same_bytes_and_known_sentences_are_left_out(
     paths = sorted(os.path.relpath(p, roots) for p in roots.glob("salmon/**/*.wav"))
     for path in paths:
         assert (roots / path).read_bytes() == (again / path).read_bytes()
-    found = layout_choices.get_class("storycloze")().read(again / "tstorycloze")
+    found = read_layout("storycloze", again / "tstorycloze")
     right = {found.text[pair.positive] for pair in found.pairs}
     assert not right & known
     other = make(tmp_path / "other", "--seed", "1")

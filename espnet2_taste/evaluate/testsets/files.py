@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from espnet2_taste.evaluate.testsets.abs_layout import Pair, TestSet
 from espnet2_taste.io.atomic import write_lines
 from espnet2_taste.io.datadir import invert
 from espnet2_taste.io.tables import (
@@ -14,6 +15,57 @@ from espnet2_taste.io.tables import (
     split_fields,
     write_table,
 )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two recordings, of which a model should find ``positive`` likelier.
+
+    Attributes:
+        name: id.
+        task: of its test set; accuracies are given per task.
+        positive, negative: utterance ids.
+        item: pairs of one item (a word said by several voices, say) count as one,
+            with the mean of their results.
+    """
+
+    name: str
+    task: str
+    positive: str
+    negative: str
+    item: str
+
+
+@dataclass
+class TestSet:
+    """A test set: recordings, and pairs of them or answers to them.
+
+    Attributes:
+        wavs: utterance -> audio file.
+        text: utterance -> transcript, for those that have one.
+        speakers: utterance -> speaker; an utterance that is absent is its own.
+        pairs: of a likelihood test.
+        answers: utterance (a spoken question) -> answers, each of them right.
+        skipped: reason -> ids of what was left out.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    wavs: dict[str, Path] = field(default_factory=dict)
+    text: dict[str, str] = field(default_factory=dict)
+    speakers: dict[str, str] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    answers: dict[str, list[str]] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add_pair(self, pair: Pair, wavs: dict[str, Path]) -> None:
+        """Add a pair whose ``wavs`` (utterance -> file) exist, or skip it."""
+        missing = [path for path in wavs.values() if not path.is_file()]
+        if missing:
+            self.skipped[f"no file, e.g. {missing[0]}"].append(pair.name)
+            return
+        self.pairs.append(pair)
+        self.wavs |= wavs
 
 
 def write_testset(found: TestSet, folder: Path, name: str) -> None:
