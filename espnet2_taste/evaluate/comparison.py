@@ -22,23 +22,26 @@ RESAMPLES = 10_000
 LEVEL = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass
 class Compared:
     """One system on one metric, in the metric's unit; nan where undefined.
 
     Attributes:
         value: on the common utterances, mean over seeds.
-        interval: its 95 % bootstrap interval.
+        low, high: its 95 % bootstrap interval.
         difference: ``value`` minus that of the first system; nan for the first.
-        difference_interval: 95 % interval of the paired differences.
-        p: see :func:`two_sided_p`.
+        difference_low, difference_high: 95 % interval of the paired differences.
+        p: see :func:`two_sided_p`. p_holm: the same among others, see :func:`holm`.
     """
 
     value: float
-    interval: tuple[float, float]
+    low: float
+    high: float
     difference: float = math.nan
-    difference_interval: tuple[float, float] = (math.nan, math.nan)
+    difference_low: float = math.nan
+    difference_high: float = math.nan
     p: float = math.nan
+    p_holm: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -83,24 +86,18 @@ def compare(
     else:
         draws = iter(np.full((len(flat), 1), np.nan))
     results: list[Compared] = []
-    first_value, first_draws = math.nan, np.zeros(0)
     for part in parts:
         value = float(np.mean([s.value() for s in part]))
         drawn = np.mean([next(draws) for _ in part], axis=0)
+        found = Compared(value, *interval(drawn))
         if not results:
-            first_value, first_draws = value, drawn
-            results.append(Compared(value, interval(drawn)))
-            continue
-        differences = drawn - first_draws
-        results.append(
-            Compared(
-                value,
-                interval(drawn),
-                value - first_value,
-                interval(differences),
-                two_sided_p(differences),
-            )
-        )
+            first, first_drawn = found, drawn
+        else:
+            differences = drawn - first_drawn
+            found.difference = value - first.value
+            found.difference_low, found.difference_high = interval(differences)
+            found.p = two_sided_p(differences)
+        results.append(found)
     left_out = [len(known - common) for known in scored]
     return Comparison(ids, len(set.union(*scored)), left_out, results)
 

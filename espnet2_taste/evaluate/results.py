@@ -34,7 +34,6 @@ from espnet2_taste.io.tables import read_records
 
 RESULTS, STATISTICS = "results.json", "statistics.npz"
 UTTERANCES = "utterances.csv"
-CSV_COLUMNS = ["table", "row", "seed", "metric", "value", "low", "high", "unit"]
 #: (table, row key ``name`` or ``name:seed``, metric key)
 Key = tuple[str, str, str]
 _INDEX = "index"
@@ -137,10 +136,9 @@ def write_results(folder: Path, results: dict, rows: dict[str, list[Row]]) -> No
         for row in entries
         for line in per_utterance(row)
     ]
-    names = list(dict.fromkeys(name for line in lines for name in line))
     contents = {
-        UTTERANCES: to_csv(names, lines),
-        "results.csv": to_csv(CSV_COLUMNS, long_form(results, list(rows))),
+        UTTERANCES: to_csv(lines),
+        "results.csv": to_csv(long_form(results, list(rows))),
         "table.md": markdown(results),
         RESULTS: json.dumps(results, indent=1, allow_nan=False) + "\n",
     }
@@ -164,20 +162,26 @@ def per_utterance(row: Row) -> list[dict]:
     return lines
 
 
-def to_csv(names: list[str], lines: list[dict]) -> str:
-    """A CSV with a header; numbers have five digits, what is undefined none."""
+def to_csv(lines: list[dict], digits: int | None = 5) -> str:
+    """A CSV with a header of all names that lines have; what is undefined is empty.
+
+    Args:
+        lines: name -> value.
+        digits: of numbers; None: all.
+    """
+
+    def shown(value):
+        if not isinstance(value, float) or digits is None:
+            return value
+        return round(value, digits) if math.isfinite(value) else ""
+
     table = io.StringIO()
+    names = dict.fromkeys(name for line in lines for name in line)
     writer = csv.DictWriter(table, names, restval="", lineterminator="\n")
     writer.writeheader()
     for line in lines:
-        writer.writerow({key: _rounded(value) for key, value in line.items()})
+        writer.writerow({name: shown(value) for name, value in line.items()})
     return table.getvalue()
-
-
-def _rounded(value):
-    if not isinstance(value, float):
-        return value
-    return round(float(value), 5) if math.isfinite(value) else ""
 
 
 def long_form(results: dict, tables: list[str]) -> list[dict]:
@@ -191,14 +195,14 @@ def long_form(results: dict, tables: list[str]) -> list[dict]:
         for row, content in results[table].items():
             for metric, entry in content["metrics"].items():
                 column = find_column(results, table, metric)
-                unit = column.unit if column else ""
-                line = {"table": table, "row": row, "metric": metric, "unit": unit}
-                low, high = entry["interval"] or ("", "")
-                mean = {"seed": "mean", "value": entry["mean"], "low": low}
-                lines.append(line | mean | {"high": high})
+                seeds = [("mean", entry["mean"], *(entry["interval"] or ("", "")))]
                 if len(content["seeds"]) > 1:
-                    seeds = zip(content["seeds"], entry["values"], strict=True)
-                    lines += [line | {"seed": s, "value": v} for s, v in seeds]
+                    pairs = zip(content["seeds"], entry["values"], strict=True)
+                    seeds += [(seed, value, "", "") for seed, value in pairs]
+                for seed, value, low, high in seeds:
+                    line = {"table": table, "row": row, "seed": seed, "metric": metric}
+                    line |= {"value": value, "low": low, "high": high}
+                    lines.append(line | {"unit": column.unit if column else ""})
     return lines
 
 

@@ -1,17 +1,11 @@
 """Scored systems side by side: named, paired row by row, compared in every metric."""
 
 import logging
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from espnet2_taste.evaluate.column import columns_of, find_column
-from espnet2_taste.evaluate.comparison import (
-    LEVEL,
-    Comparison,
-    compare,
-    holm,
-)
+from espnet2_taste.evaluate.comparison import LEVEL, Comparison, compare, holm
 from espnet2_taste.evaluate.results import ScoreFolder, null
 from espnet2_taste.evaluate.rows import REFERENCE_ROW
 from espnet2_taste.evaluate.score import COMPARED_TO
@@ -153,56 +147,40 @@ def comparison_results(
         ValueError: the references differ, or nothing is shared.
     """
     check_references(systems)
-    tables = []
+    sides, tables = list(systems.values()), []
     for table, group in pair_rows(systems, rows):
-        sides = list(systems.values())
         found = compare_rows(sides, table, group, resamples, seed)
-        p = holm([one.p for c in found.values() for one in c.systems[1:]])
-        adjusted = iter(p)
-        metrics = {}
-        for key, comparison in found.items():
-            results = [_jsonable(vars(one)) for one in comparison.systems]
-            for result in results[1:]:
-                result["p_holm"] = null(next(adjusted))
-            metrics[key] = {
+        others = [one for c in found.values() for one in c.systems[1:]]
+        for one, p in zip(others, holm([one.p for one in others]), strict=True):
+            one.p_holm = p
+        metrics = {
+            key: {
                 "utterances": len(comparison.ids),
                 "total": comparison.total,
                 "left_out": comparison.left_out,
-                "systems": results,
+                "systems": [
+                    {name: null(value) for name, value in vars(one).items()}
+                    for one in comparison.systems
+                ],
                 "column": asdict(find_column(sides[0].scores.results, table, key)),
             }
+            for key, comparison in found.items()
+        }
         if metrics:
-            seeds = [
-                len(s.scores.row_keys(table, row))
-                for s, row in zip(sides, group, strict=True)
-            ]
+            pairs = zip(sides, group, strict=True)
+            seeds = [len(side.scores.row_keys(table, row)) for side, row in pairs]
             tables.append(
                 {"table": table, "rows": group, "seeds": seeds, "metrics": metrics}
             )
     if not tables:
         raise ValueError("no metric is defined for all systems")
-    return {
-        "systems": [
-            {
-                "name": name,
-                "folder": str(s.scores.path),
-                "scorers": s.scores.results.get("scorers", {}),
-            }
-            for name, s in systems.items()
-        ],
-        "resamples": resamples,
-        "seed": seed,
-        "level": LEVEL,
-        "tables": tables,
-    }
-
-
-def _jsonable(fields: dict) -> dict:
-    """nan -> null; an undefined interval is null as a whole."""
-    result = {}
-    for name, value in fields.items():
-        if isinstance(value, tuple):
-            result[name] = list(value) if all(map(math.isfinite, value)) else None
-        else:
-            result[name] = null(value)
-    return result
+    named = [
+        {
+            "name": name,
+            "folder": str(side.scores.path),
+            "scorers": side.scores.results.get("scorers", {}),
+        }
+        for name, side in systems.items()
+    ]
+    options = {"resamples": resamples, "seed": seed, "level": LEVEL}
+    return {"systems": named, **options, "tables": tables}

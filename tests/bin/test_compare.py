@@ -73,9 +73,9 @@ def test_side_by_side(systems, tmp_path, capsys):
     metrics = tables["reconstruction", "taste", "taste"]["metrics"]
     assert metrics["wer"]["utterances"] == 28
     first, second = metrics["wer"]["systems"]
-    assert first["difference"] is None and first["interval"][0] < first["value"]
+    assert first["difference"] is None and first["low"] < first["value"]
     assert second["value"] < 0.2 < first["value"]
-    low, high = second["difference_interval"]
+    low, high = second["difference_low"], second["difference_high"]
     assert low < second["difference"] < high < 0
     # Two metrics: Holm doubles the smaller p.
     assert second["p"] == pytest.approx(2 / 2001)

@@ -21,11 +21,12 @@ def test_hand_made_case():
     assert found.ids == ids and found.total == 10 and found.left_out == [0, 0]
     first, second = found.systems
     assert first.value == pytest.approx(0.12) and math.isnan(first.difference)
-    assert first.interval == pytest.approx((0.10, 0.16))
+    assert (first.low, first.high) == pytest.approx((0.10, 0.16))
     assert second.value == pytest.approx(0.1)
-    assert second.interval == pytest.approx((0.1, 0.1))
+    assert (second.low, second.high) == pytest.approx((0.1, 0.1))
     assert second.difference == pytest.approx(-0.02)
-    assert second.difference_interval == pytest.approx((-0.06, 0.0))
+    bounds = second.difference_low, second.difference_high
+    assert bounds == pytest.approx((-0.06, 0.0))
     assert second.p == pytest.approx(2 * 0.9**10, abs=0.02)
     swapped = compare([[two], [one]]).systems[1]
     assert swapped.difference == pytest.approx(0.02)
@@ -52,12 +53,11 @@ def test_equals_a_direct_bootstrap_of_utterances():
         mean = np.mean([e[drawn].sum() / n for e in errors])
         values.append((mean, other[drawn].sum() / n))
     first, second = np.array(values).T
-    assert found[0].interval == pytest.approx(
+    assert (found[0].low, found[0].high) == pytest.approx(
         np.percentile(first, [2.5, 97.5]), abs=4e-3
     )
-    assert found[1].difference_interval == pytest.approx(
-        np.percentile(second - first, [2.5, 97.5]), abs=4e-3
-    )
+    bounds = found[1].difference_low, found[1].difference_high
+    assert bounds == pytest.approx(np.percentile(second - first, [2.5, 97.5]), abs=4e-3)
     direct = 2 * min(np.mean(second >= first), np.mean(second <= first))
     assert found[1].p == pytest.approx(direct, abs=0.02) and 0 < direct < 0.5
 
@@ -84,7 +84,7 @@ def test_few_utterances_have_no_interval():
     one, two = (Statistics("ratio", ids, [[n, 4]] * 9) for n in (1, 2))
     second = compare([[one], [two]]).systems[1]
     assert second.difference == 0.25
-    assert math.isnan(second.p) and math.isnan(second.difference_interval[0])
+    assert math.isnan(second.p) and math.isnan(second.difference_low)
 
 
 def test_a_system_equals_itself_and_undefined_is_nan():
@@ -95,7 +95,7 @@ def test_a_system_equals_itself_and_undefined_is_nan():
     flat = Statistics.correlation(ids, np.ones(12), np.arange(12.0), np.arange(12))
     found = compare([[flat], [flat]], resamples=10).systems[1]
     assert math.isnan(found.value) and math.isnan(found.p)
-    assert math.isnan(found.difference_interval[0])
+    assert math.isnan(found.difference_low)
 
 
 def test_p_is_never_zero():

@@ -1,15 +1,8 @@
 """Tables of a comparison of systems: Markdown to read, CSV to compute with."""
 
-import csv
-import io
-
 from espnet2_taste.evaluate.column import Column
+from espnet2_taste.evaluate.results import to_csv
 from espnet2_taste.evaluate.table import TITLES, markdown_table
-
-CSV_COLUMNS = (
-    "table,metric,unit,system,row,seeds,utterances,value,low,high,"
-    "difference,difference_low,difference_high,p,p_holm"
-).split(",")
 
 
 def comparison_markdown(results: dict) -> str:
@@ -57,10 +50,9 @@ def _cells(names: list[str], table: dict, level: float) -> list[list[str]]:
         column = Column(**entry["column"])
         line = [column.heading, str(entry["utterances"])]
         for system in entry["systems"]:
-            line.append(_with_interval(system["value"], system["interval"], column))
+            line.append(_with_interval(system, "", column))
         for system in entry["systems"][1:]:
-            spread = system["difference_interval"]
-            text = _with_interval(system["difference"], spread, column, "+")
+            text = _with_interval(system, "difference", column)
             star = " \\*" if (system["p_holm"] or 1) <= level else ""
             p = system["p"]
             line += [text + star, "n/a" if p is None else f"{p:.4f}"]
@@ -68,16 +60,16 @@ def _cells(names: list[str], table: dict, level: float) -> list[list[str]]:
     return [header, *body]
 
 
-def _with_interval(
-    value: float | None, interval: list[float] | None, column: Column, sign: str = "-"
-) -> str:
+def _with_interval(system: dict, what: str, column: Column) -> str:
+    """The value of a system, or its ``difference``, and its interval."""
+    value = system[what or "value"]
     if value is None:
         return "n/a"
-    form = f"{{:{sign}.{column.digits}f}}"
-    text = form.format(value)
-    if interval:
-        text += f" [{', '.join(form.format(bound) for bound in interval)}]"
-    return text
+    form = f"{{:{'+' if what else '-'}.{column.digits}f}}"
+    bounds = [system[f"{what}_{end}".lstrip("_")] for end in ("low", "high")]
+    if None in bounds:
+        return form.format(value)
+    return f"{form.format(value)} [{', '.join(map(form.format, bounds))}]"
 
 
 def _left_out(names: list[str], table: dict) -> list[str]:
@@ -101,32 +93,19 @@ def _left_out(names: list[str], table: dict) -> list[str]:
 
 def comparison_csv(results: dict) -> str:
     """One line per table, metric and system; undefined is empty."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    names = [s["name"] for s in results["systems"]]
-    for table in results["tables"]:
-        for key, entry in table["metrics"].items():
-            for i, system in enumerate(entry["systems"]):
-                low, high = system["interval"] or ("", "")
-                bounds = system["difference_interval"] or ("", "")
-                writer.writerow(
-                    {
-                        "table": table["table"],
-                        "metric": key,
-                        "unit": entry["column"]["unit"],
-                        "system": names[i],
-                        "row": table["rows"][i],
-                        "seeds": table["seeds"][i],
-                        "utterances": entry["utterances"],
-                        "value": system["value"],
-                        "low": low,
-                        "high": high,
-                        "difference": system["difference"],
-                        "difference_low": bounds[0],
-                        "difference_high": bounds[1],
-                        "p": system["p"],
-                        "p_holm": system.get("p_holm"),
-                    }
-                )
-    return file.getvalue()
+    lines = [
+        {
+            "table": table["table"],
+            "metric": key,
+            "unit": entry["column"]["unit"],
+            "system": results["systems"][i]["name"],
+            "row": table["rows"][i],
+            "seeds": table["seeds"][i],
+            "utterances": entry["utterances"],
+            **system,
+        }
+        for table in results["tables"]
+        for key, entry in table["metrics"].items()
+        for i, system in enumerate(entry["systems"])
+    ]
+    return to_csv(lines, digits=None)
