@@ -15,7 +15,7 @@ from pathlib import Path
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.measure_options import Scorers, add_measure_options
 from espnet2_taste.bin.options import named_folders
-from espnet2_taste.evaluate import likelihood, qa
+from espnet2_taste.evaluate import codes, likelihood, qa
 from espnet2_taste.evaluate.column import to_json
 from espnet2_taste.evaluate.measure import measure
 from espnet2_taste.evaluate.results import average_seeds, write_results
@@ -25,14 +25,24 @@ from espnet2_taste.evaluate.score import (
     compared_to,
     describe,
     not_computed,
-    readers,
-    score_everything_coded,
     score_rows,
+)
+from espnet2_taste.evaluate.scorers.beside import (
+    BitRate,
+    BuiltInTranscript,
+    Judge,
+    UnitAccuracy,
 )
 from espnet2_taste.evaluate.scorers.speaker import upper_bounds
 from espnet2_taste.evaluate.scorers.words import write_espnet_files
 from espnet2_taste.evaluate.table import TABLES, markdown
 from espnet2_taste.text.normalise import CLEANERS
+
+#: Test sets of a language model: option and table -> columns, and what scores one.
+TESTS = {
+    "likelihood": (likelihood.COLUMNS, likelihood.score_likelihood),
+    "qa": (qa.COLUMNS, qa.score_qa),
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -72,49 +82,50 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
-    """Part of the results, and the rows of reconstruction and continuation."""
-    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
-    original, *made = rows
-    chosen = Scorers(args)
-    scorers = {row.key: chosen.of(row) for row in rows}
-    folder = args.output_dir / "measures"
-    failed, _ = measure(rows, scorers, folder, args.nj, args.batch_size)
-    lost = chosen.lost | {
-        type(scorer): failed[scorer.name]
-        for some in scorers.values()
-        for scorer in some
-        if scorer.name in failed
-    }
-    if not any(original.seconds.values()):
-        raise ValueError(f"{args.ref_dir}/wav.scp: no audio can be read (see the log)")
-    coded, found = score_everything_coded(
-        args.taste, args.train_taste, args.ref_dir / "units.scp", original
-    )
-    sources = {}
-    for item in args.bitrate_of:
+def bits_of_rows(items: list[str], found: dict[str, codes.CodeSet]) -> dict[str, dict]:
+    """``row=codes`` or ``row=units`` items -> row -> utterance -> bits."""
+    rows = {}
+    for item in items:
         name, _, what = item.partition("=")
         if what not in ("codes", "units"):
             raise ValueError(f"--bitrate_of '{item}': expected row=codes or row=units")
         if what in found:
-            sources[name] = found[what]
-    for some in scorers.values():
-        some += readers(sources)
-        some[:] = [scorer for scorer in some if scorer.name not in failed]
-    score_rows(rows, scorers)
+            rows[name] = codes.bits(found[what])
+    return rows
+
+
+def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
+    """Part of the results, and the rows of reconstruction and continuation."""
+    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
+    original, *made = rows
+    scorers = Scorers(args)
+    for row in rows:
+        row.scorers = scorers.of(row)
+    failed, _ = measure(rows, args.output_dir / "measures", args.nj, args.batch_size)
+    seconds = original.seconds
+    if not any(seconds.values()):
+        raise ValueError(f"{args.ref_dir}/wav.scp: no audio can be read (see the log)")
+    units = args.ref_dir / "units.scp"
+    coded, found = codes.score_all(
+        args.taste, args.train_taste, units, original.texts, seconds
+    )
+    rates = BitRate(bits_of_rows(args.bitrate_of, found))
+    for row in rows:
+        row.scorers += [rates, UnitAccuracy(), BuiltInTranscript(), Judge()]
+    score_rows(rows)
     for row in rows:
         if row.errors is not None:
             write_espnet_files(args.output_dir, row)
-    described = describe(rows, scorers)
     data = [args.ref_dir, *args.rtf_dirs, *([args.taste.parent] if args.taste else [])]
+    described = describe(rows)
     results = {
         "num_utterances": len(original.texts),
-        "seconds": sum(original.seconds.values()),
+        "seconds": sum(seconds.values()),
         "ref_dir": str(args.ref_dir),
         "folders": {row.key: str(row.folder) for row in rows},
         "codes": coded,
         "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
-        "not_computed": not_computed(lost, rows),
+        "not_computed": not_computed(scorers.lost | failed, rows),
         "upper_bounds": upper_bounds(args.conditioned_by, described["scorers"]),
     }
     return results | described, rows
@@ -132,14 +143,13 @@ def score(args: argparse.Namespace) -> dict:
             rows[row.table].append(row)
     elif args.rows or args.continuation_rows:
         raise ValueError("--rows and --continuation_rows need --ref_dir")
-    for item in named_folders("--likelihood", args.likelihood).items():
-        rows["likelihood"] += likelihood.score_likelihood(*item)
-    for item in named_folders("--qa", args.qa).items():
-        rows["qa"] += qa.score_qa(*item)
+    for table, (columns, score_test) in TESTS.items():
+        results["columns"][table] = to_json(columns)
+        folders = named_folders(f"--{table}", getattr(args, table))
+        for name, folder in folders.items():
+            rows[table] += score_test(name, folder)
     if not any(rows.values()):
         raise ValueError("nothing to score: give --ref_dir, --likelihood or --qa")
-    for module, table in ((likelihood, "likelihood"), (qa, "qa")):
-        results["columns"][table] = to_json(module.COLUMNS)
     compared = {table: compared_to(table, entries) for table, entries in rows.items()}
     results["compared_to"] = compared
     for table, entries in rows.items():

@@ -15,6 +15,23 @@ from espnet2_taste.io.arks import read_arks, read_codes
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.units.unit_spec import UnitSpec
 
+#: quantity -> what tables call it, and its form
+LABELS = {
+    "num_codebooks": ("codebooks", "{:d}"),
+    "codebook_size": ("entries per codebook", "{:d}"),
+    "vectors_per_second": ("code vectors (words) per second", "{:.2f}"),
+    "nominal_bitrate": ("nominal bits per second", "{:.1f}"),
+    "entropy_bitrate": ("bits per second, measured entropy", "{:.1f}"),
+    "text_bitrate": ("bits per second of the text, UTF-8", "{:.1f}"),
+    "text_entropy_bitrate": ("the same, entropy of its characters", "{:.1f}"),
+    "entropy": ("entropy per codebook (bits)", "{:.2f}"),
+    "utilisation": ("codebook utilisation, test set, mean", "{:.3f}"),
+    "utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
+    "train_utilisation": ("codebook utilisation, training set, mean", "{:.3f}"),
+    "train_utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
+    "units_per_second": ("speech units per second", "{:.2f}"),
+    "unit_entropy_bitrate": ("bits per second of the speech units", "{:.1f}"),
+}
 #: utterance -> (S, R) codes, and the R codebook sizes
 CodeSet = tuple[dict[str, np.ndarray], list[int]]
 
@@ -79,6 +96,33 @@ def utilisation(codes: np.ndarray, codebook_sizes: list[int]) -> np.ndarray:
     """Share of each codebook's entries that occur: (T, R) int codes -> (R,), 0 to 1."""
     pairs = zip(codes.T, codebook_sizes, strict=True)
     return np.array([len(np.unique(column)) / size for column, size in pairs])
+
+
+def score_all(
+    taste: Path | None,
+    train_taste: Path | None,
+    units: Path,
+    texts: dict[str, str],
+    seconds: dict[str, float],
+) -> tuple[dict, dict[str, CodeSet]]:
+    """Bit rates and codebook use of a test set; its ``codes`` and ``units``.
+
+    Args:
+        taste, train_taste: ``taste.scp`` of the test and of the training set.
+        units: ``units.scp`` of the test set, which may be absent.
+        texts: of its utterances.
+        seconds: of their audio.
+    """
+    result, found = {}, {}
+    if taste:
+        found["codes"] = read_code_set(taste)
+        result |= score_codes(found["codes"], seconds) | score_text(texts, seconds)
+    if train_taste:
+        result |= score_training_codes(read_code_set(train_taste))
+    if units.exists():
+        found["units"] = read_units(units)
+        result |= score_units(found["units"], seconds)
+    return result, found
 
 
 def score_codes(codes: CodeSet, seconds: dict[str, float]) -> dict:
@@ -151,3 +195,15 @@ def _timed(codes: CodeSet, seconds: dict[str, float]) -> tuple[np.ndarray, float
 def _join(codes: dict[str, np.ndarray], width: int) -> np.ndarray:
     parts = list(codes.values())
     return np.concatenate(parts) if parts else np.zeros((0, width), np.int64)
+
+
+def code_cells(codes: dict) -> list[list[str]]:
+    """The table of what :func:`score_all` found."""
+    lines = [["Quantity", "Value"]]
+    for key, (label, form) in LABELS.items():
+        value = codes.get(key)
+        if isinstance(value, list):
+            lines.append([label, ", ".join(form.format(v) for v in value)])
+        elif value is not None:
+            lines.append([label, form.format(value)])
+    return lines

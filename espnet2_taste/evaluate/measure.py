@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -20,15 +21,35 @@ VERSION = "3"
 _CHUNK = 8  # recordings a process takes at a time
 
 
+@dataclass
+class _Job:
+    """A row's recordings that a scorer has to measure.
+
+    Attributes:
+        path: of the lines, one per recording.
+        marks: utterance -> what its measurement depends on.
+        found: utterance -> its measurement, filled in.
+        todo: what is not found.
+    """
+
+    scorer: AbsScorer
+    path: Path
+    marks: dict[str, str]
+    found: dict[str, dict]
+    todo: list[Recording]
+
+    def lines(self, found: dict[str, dict]) -> Iterator[str]:
+        for utt, entry in found.items():
+            yield json.dumps({**entry, "utt": utt, "mark": self.marks[utt]})
+
+
 def measure(
     rows: list[Row],
-    scorers: dict[str, list[AbsScorer]],
     folder: Path,
     nj: int = 1,
     batch_size: int = 16,
     keys: set[str] | None = None,
-    also: Path | None = None,
-) -> tuple[dict[str, str], int]:
+) -> tuple[dict[type[AbsScorer], str], int]:
     """Fill in ``row.measured``; what ``folder`` has and still holds is not done again.
 
     ``<scorer>/<row>.jsonl`` has a line per recording as soon as it is measured, and so
@@ -36,73 +57,65 @@ def measure(
     and the recording: its words, and size and time of its file and its reference's.
 
     Args:
-        rows: whose recordings to measure.
-        scorers: row key -> those of the row; one that turns out to be unavailable
-            measures nothing.
-        folder: read first and written.
+        rows: whose recordings to measure, with their scorers; one that turns out to be
+            unavailable is taken off all rows.
+        folder: read first and written; a shard's, ``output.N``, lies in that of all,
+            which is read, too.
         nj: processes for scorers that are not ``on_device``.
         batch_size: of those that are.
         keys: utterances to measure; None: all.
-        also: another folder that is read.
 
     Returns:
-        name of a scorer that is unavailable -> what to install; measurements made.
+        class of a scorer that is unavailable -> what to install; measurements made.
     """
     _state.cache_clear()
-    unavailable: dict[str, str] = {}
+    folders = [folder, *([folder.parent] if folder.name.startswith("output.") else [])]
     identities: dict[int, str] = {}  # digests of weights: once, not per row
-    work, known, files = [], 0, []
+    jobs = []
     for row in rows:
-        for scorer in scorers[row.key]:
+        some = [r for r in row.recordings if keys is None or r.utt in keys]
+        for scorer in row.scorers:
             if isinstance(scorer, AbsReader):
                 continue
-            identity = identities.setdefault(id(scorer), "") or scorer.identity
-            identities[id(scorer)] = identity
-            path = folder / scorer.name / _file_name(row.key)
-            some = [r for r in row.recordings if keys is None or r.utt in keys]
-            marks = {r.utt: _mark(scorer, identity, r) for r in some}
-            before = _read_known([path.parents[1], *([also] if also else [])], path)
-            found = {
-                utt: before[utt, mark]
-                for utt, mark in marks.items()
-                if (utt, mark) in before
-            }
+            if id(scorer) not in identities:
+                identities[id(scorer)] = scorer.identity
+            name = _file_name(scorer.name, row.key)
+            marks = {r.utt: _mark(scorer, identities[id(scorer)], r) for r in some}
+            known = _read_known(folders, name)
+            found = {u: known[u, m] for u, m in marks.items() if (u, m) in known}
             row.measured[scorer.name] = found
             todo = [r for r in some if r.utt not in found]
-            work.append((scorer, row, todo, path, marks))
-            known += len(found)
-            files.append((path, row.measured[scorer.name], marks))
-    total = sum(len(todo) for _, _, todo, _, _ in work)
+            jobs.append(_Job(scorer, folder / name, marks, found, todo))
+    known, total = sum(len(j.found) for j in jobs), sum(len(j.todo) for j in jobs)
     logging.info("%d measurements known, %d to do in %d processes", known, total, nj)
+    unavailable: dict[type[AbsScorer], str] = {}
     done = 0
-    for (scorer, row, _, path, marks), some, results in _run(work, nj, batch_size):
+    for job, some, results in _run(jobs, nj, batch_size):
         if isinstance(results, Unavailable):
-            unavailable.setdefault(scorer.name, str(results))
+            unavailable.setdefault(type(job.scorer), str(results))
             continue
         new = {r.utt: entry for r, entry in zip(some, results, strict=True)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.writelines(f"{_line(utt, marks, e)}\n" for utt, e in new.items())
-        row.measured[scorer.name] |= new
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(job.path, "a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in job.lines(new))
+        job.found |= new
         before, done = done, done + len(new)
         if done == total or 10 * done // total > 10 * before // total:
-            logging.info("measured %d of %d, now %s", done, total, scorer.name)
-    for path, found, marks in files:
-        ordered = {utt: found[utt] for utt in marks if utt in found}
-        found.clear()
-        found |= ordered
+            logging.info("measured %d of %d, now %s", done, total, job.scorer.name)
+    for job in jobs:
+        ordered = {utt: job.found[utt] for utt in job.marks if utt in job.found}
+        job.found.clear()
+        job.found |= ordered
         if ordered:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_lines(path, (_line(utt, marks, e) for utt, e in ordered.items()))
+            job.path.parent.mkdir(parents=True, exist_ok=True)
+            write_lines(job.path, job.lines(ordered))
+    for row in rows:
+        row.scorers = [s for s in row.scorers if type(s) not in unavailable]
     return unavailable, done
 
 
-def _line(utt: str, marks: dict[str, str], entry: dict) -> str:
-    return json.dumps({**entry, "utt": utt, "mark": marks[utt]})
-
-
-def _file_name(row: str) -> str:
-    return row.replace(":", "_seed") + ".jsonl"
+def _file_name(scorer: str, row: str) -> str:
+    return f"{scorer}/{row.replace(':', '_seed')}.jsonl"
 
 
 def _mark(scorer: AbsScorer, identity: str, recording: Recording) -> str:
@@ -125,9 +138,9 @@ def _state(entry: str) -> list:
     return [entry]
 
 
-def _read_known(folders: Iterable[Path], path: Path) -> dict[tuple[str, str], dict]:
+def _read_known(folders: Iterable[Path], name: str) -> dict[tuple[str, str], dict]:
     """(utterance, mark) -> what was measured, of a row and scorer in all shards."""
-    known, name = {}, Path(path.parent.name) / path.name
+    known = {}
     for folder in folders:
         for file in [*sorted(folder.glob(f"output.*/{name}")), folder / name]:
             if not file.is_file():
@@ -143,32 +156,31 @@ def _read_known(folders: Iterable[Path], path: Path) -> dict[tuple[str, str], di
 
 
 def _run(
-    work: list[tuple], nj: int, batch_size: int
-) -> Iterator[tuple[tuple, list[Recording], list[dict] | Unavailable]]:
+    jobs: list[_Job], nj: int, batch_size: int
+) -> Iterator[tuple[_Job, list[Recording], list[dict] | Unavailable]]:
     """Measure pieces of the work, first those without a device."""
-    sides: dict[bool, list] = {True: [], False: []}
-    for job in sorted(work, key=lambda job: job[0].name):
-        scorer, _, todo, _, _ = job
-        size = _CHUNK
-        if scorer.on_device:
-            size = scorer.batch_size or batch_size
+    pooled: list[tuple[_Job, list[Recording]]] = []
+    alone: list[tuple[_Job, list[Recording]]] = []
+    for job in sorted(jobs, key=lambda job: job.scorer.name):
+        todo, size = job.todo, _CHUNK
+        if on_device := job.scorer.on_device:
+            size = job.scorer.batch_size or batch_size
             todo = sorted(todo, key=lambda r: -sum(_state(r.entry)[1:2]))
-        pieces = [todo[i : i + size] for i in range(0, len(todo), size)]
-        sides[scorer.on_device] += [(job, piece) for piece in pieces]
-    pooled = sides[False]
+        pieces = [(job, todo[i : i + size]) for i in range(0, len(todo), size)]
+        (alone if on_device else pooled).extend(pieces)
     if nj > 1 and len(pooled) > 1:
         with process_pool(nj, "spawn") as pool:
-            made = [pickle.dumps(job[0]) for job, _ in pooled]
+            made = [pickle.dumps(job.scorer) for job, _ in pooled]
             results = pool.map(_measure_in_process, made, [p for _, p in pooled])
             for (job, piece), result in zip(pooled, results, strict=True):
                 yield job, piece, result
         pooled = []
-    lost: set[str] = set()
-    for job, piece in [*pooled, *sides[True]]:
-        if job[0].name not in lost:
-            result = _measure(job[0], piece)
+    lost: set[type[AbsScorer]] = set()
+    for job, piece in [*pooled, *alone]:
+        if type(job.scorer) not in lost:
+            result = _measure(job.scorer, piece)
             if isinstance(result, Unavailable):
-                lost.add(job[0].name)
+                lost.add(type(job.scorer))
             yield job, piece, result
 
 
@@ -194,7 +206,7 @@ def read_measures(folder: Path, key: str) -> dict[str, Measures]:
     """Utterance -> pitch and word times that ``bin.score`` left of a row."""
     found = []
     for name in ("pitch", "times"):
-        known = _read_known([folder], folder / name / _file_name(key))
+        known = _read_known([folder], _file_name(name, key))
         found.append({utt: entry for (utt, _), entry in known.items()})
     pitches, times = found
     return {

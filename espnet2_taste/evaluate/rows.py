@@ -101,6 +101,7 @@ class Row:
         prompts: of a continuation: utterance -> the prompt's words, normalised.
         utt2spk: speaker of each utterance.
         recordings: those it has.
+        scorers: what measures them, in order; see ``scorers.abs_scorer``.
         measured: scorer -> utterance -> what it found.
         statistics: metric -> its sums per utterance.
         errors: word error counts over the set (see ``scorers.words``), None: no words.
@@ -117,6 +118,7 @@ class Row:
     prompts: dict[str, list[str]] = field(default_factory=dict)
     utt2spk: dict[str, str] = field(default_factory=dict)
     recordings: list[Recording] = field(default_factory=list)
+    scorers: list = field(default_factory=list)
     measured: dict[str, dict[str, dict]] = field(default_factory=dict)
     statistics: dict[str, Statistics] = field(default_factory=dict)
     errors: dict[str, int] | None = None

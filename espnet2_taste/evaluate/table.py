@@ -1,5 +1,6 @@
 """Score tables in Markdown: what ``results.json`` says, whatever its metrics are."""
 
+from espnet2_taste.evaluate.codes import code_cells
 from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
 from espnet2_taste.evaluate.rows import row_key
 from espnet2_taste.evaluate.scorers.words import error_cells
@@ -30,22 +31,6 @@ NOTES = (
     f"table is compared with, or from chance (p > {LEVEL}, paired bootstrap, Holm). "
     "95 % intervals and further metrics are in results.csv and in the report.\n"
 )
-CODE_LABELS = {
-    "num_codebooks": ("codebooks", "{:d}"),
-    "codebook_size": ("entries per codebook", "{:d}"),
-    "vectors_per_second": ("code vectors (words) per second", "{:.2f}"),
-    "nominal_bitrate": ("nominal bits per second", "{:.1f}"),
-    "entropy_bitrate": ("bits per second, measured entropy", "{:.1f}"),
-    "text_bitrate": ("bits per second of the text, UTF-8", "{:.1f}"),
-    "text_entropy_bitrate": ("the same, entropy of its characters", "{:.1f}"),
-    "entropy": ("entropy per codebook (bits)", "{:.2f}"),
-    "utilisation": ("codebook utilisation, test set, mean", "{:.3f}"),
-    "utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
-    "train_utilisation": ("codebook utilisation, training set, mean", "{:.3f}"),
-    "train_utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
-    "units_per_second": ("speech units per second", "{:.2f}"),
-    "unit_entropy_bitrate": ("bits per second of the speech units", "{:.1f}"),
-}
 
 
 def format_value(metric: dict | None, column: Column) -> str:
@@ -135,18 +120,6 @@ def group_tables(results: dict, kind: str) -> list[tuple[str, list[list[str]]]]:
 
 def _width(cells: list[list[str]]) -> int:
     return 1 + sum(1 + max(map(len, column)) for column in zip(*cells, strict=True))
-
-
-def code_cells(codes: dict) -> list[list[str]]:
-    """Bit rates and codebook use."""
-    lines = [["Quantity", "Value"]]
-    for key, (label, form) in CODE_LABELS.items():
-        value = codes.get(key)
-        if isinstance(value, list):
-            lines.append([label, ", ".join(form.format(v) for v in value)])
-        elif value is not None:
-            lines.append([label, form.format(value)])
-    return lines
 
 
 def failure_cells(results: dict) -> list[list[str]]:

@@ -165,7 +165,7 @@ def test_shards_change_nothing(spoken_data, command, scored, tmp_path, caplog):
     cache = tmp_path / "measures"
     for number, keys in enumerate((ids[:3], ids[3:]), 1):
         (tmp_path / "keys").write_text("\n".join(keys) + "\n")
-        shard = ["--key_file", str(tmp_path / "keys"), "--cache_dir", str(cache)]
+        shard = ["--key_file", str(tmp_path / "keys")]
         measure([*shared, *shard, "--output_dir", str(cache / f"output.{number}")])
     caplog.set_level("INFO")
     main([*command, "--output_dir", str(tmp_path)])

@@ -85,11 +85,11 @@ def recordings(tmp_path):
     return found
 
 
-def run(folder, recordings, *names, row="taste:0", also=None, **conf):
+def run(folder, recordings, *names, row="taste:0", **conf):
     """Results by scorer, what is unavailable, and how many were measured."""
     one = Row(*row.partition(":")[::2], recordings=recordings)
-    scorers = {one.key: [CLASSES[name](**conf) for name in names]}
-    unavailable, done = measure([one], scorers, folder, batch_size=2, also=also)
+    one.scorers = [CLASSES[name](**conf) for name in names]
+    unavailable, done = measure([one], folder, batch_size=2)
     return one.measured, unavailable, done
 
 
@@ -141,8 +141,8 @@ def test_identities_are_asked_once(tmp_path, recordings, monkeypatch):
         Loudness, "identity", property(lambda self: counted.append(1) or "loud")
     )
     scorer = Loudness()
-    rows = [Row(name, recordings=recordings) for name in "abc"]
-    measure(rows, {row.key: [scorer] for row in rows}, tmp_path)
+    rows = [Row(name, recordings=recordings, scorers=[scorer]) for name in "abc"]
+    measure(rows, tmp_path)
     assert len(counted) == 1
 
 
@@ -188,7 +188,7 @@ def test_shards_are_found(tmp_path, recordings):
     asked()
     found, _, _ = run(tmp_path, recordings, "loudness")
     assert asked() == []
-    again, _, _ = run(tmp_path / "output.3", recordings, "loudness", also=tmp_path)
+    again, _, _ = run(tmp_path / "output.3", recordings, "loudness")
     assert asked() == [] and again == found
     assert run(tmp_path / "whole", recordings, "loudness")[0] == found
 
@@ -197,14 +197,14 @@ def test_processes_change_nothing(tmp_path, recordings):
     many = [Recording(f"{r.utt}-{i}", r.entry) for i in range(4) for r in recordings]
     rows = [Row(name, recordings=many) for name in "ab"]
     for nj, row in enumerate(rows, 1):
-        done = measure([row], {row.key: [PitchScorer()]}, tmp_path, nj=nj)[1]
-        assert done == 20
+        row.scorers = [PitchScorer()]
+        assert measure([row], tmp_path, nj=nj)[1] == 20
     assert rows[0].measured == rows[1].measured
 
 
 def test_what_is_unavailable_stops_nothing_else(tmp_path, recordings):
     found, unavailable, done = run(tmp_path, recordings, "broken", "loudness")
-    assert unavailable == {"broken": "its program failed"}
+    assert unavailable == {Broken: "its program failed"}
     assert found["broken"] == {} and len(found["loudness"]) == done == 5
 
 
@@ -218,9 +218,9 @@ def test_unreadable_audio_is_a_failure(tmp_path, recordings):
     names = ("nan", "text", "gone", "lost", "empty", "short")
     bad = [Recording(n, str(tmp_path / f"{n}.wav"), ("the",)) for n in names]
     row = Row("row", recordings=[*bad, recordings[0]])
-    scorers = [PitchScorer(), TimesScorer(PocketsphinxAligner())]
-    scorers.append(WordsScorer(PocketsphinxRecogniser()))
-    measure([row], {"row": scorers}, tmp_path / "measures")
+    row.scorers = [PitchScorer(), TimesScorer(PocketsphinxAligner())]
+    row.scorers.append(WordsScorer(PocketsphinxRecogniser()))
+    measure([row], tmp_path / "measures")
     found = read_measures(tmp_path / "measures", "row")
     assert {utt: m.failure for utt, m in found.items() if utt in names} == {
         "nan": "unreadable audio",

@@ -9,7 +9,7 @@ set -e -u -o pipefail
 measure_and_score() {
     local dir=${scores}/$1
     shard_size=16 sharded "${dir}/measures" "${raw}/$1/text" \
-        "${python}" -m espnet2_taste.bin.measure "${@:2}" --cache_dir "${dir}/measures"
+        "${python}" -m espnet2_taste.bin.measure "${@:2}"
     job "${infer_cmd}" "${dir}/score.log" "${python}" -m espnet2_taste.bin.score "${@:2}" --output_dir "${dir}"
 }
 # row_folders <set> <stage> <name...>: their rows, as bin.score takes them

@@ -76,6 +76,10 @@ class AbsScorer(ABC):
             row.failures[f"({self.name} failed)"] = failed
         return scores
 
+    def described(self, rows: list[Row]) -> dict[str, str]:
+        """What else the results say of how it works, beside its identity."""
+        return {}
+
     def shown(self, table: str) -> list[Column]:
         """Its columns of a table."""
         return [column for column in self.columns if column.table in ("", table)]

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from espnet2_taste.evaluate.judge import read_judge
+from espnet2_taste.evaluate.judge import judge_identity, read_judge
 from espnet2_taste.evaluate.scorers.abs_scorer import (
     AbsReader,
     Column,
@@ -104,6 +104,11 @@ class Judge(AbsReader):
         if unclear := sum(map(math.isnan, judged.values())):
             row.failures["(no score of the judge)"] = unclear
         return {"judge": Statistics.mean(judged)}
+
+    def described(self, rows: list[Row]) -> dict[str, str]:
+        continued = [row.folder for row in rows if row.table == "continuation"]
+        asked = dict.fromkeys(filter(None, map(judge_identity, continued)))
+        return {"judge": "; ".join(asked)} if asked else {}
 
 
 class BitRate(AbsReader):

@@ -118,11 +118,12 @@ class WordsScorer(AbsScorer):
             logging.warning("%s", self.warning)
         return statistics
 
-    def described(self, original: Row) -> dict[str, str]:
-        """How its texts are compared, for the results; and whose they are, if a
-        recogniser's (``transcripts.json`` of the reference set)."""
+    def described(self, rows: list[Row]) -> dict[str, str]:
+        """How its texts are compared; and whose they are, if a recogniser's
+        (``transcripts.json`` of the reference set)."""
         cleaner = f"{self.cleaner} ({CLEANERS[self.cleaner]})"
         known = {"cleaner": cleaner, "word errors": sclite_identity()}
+        original = rows[0]
         summary = original.folder / SUMMARY
         if not summary.is_file():
             return known

@@ -180,7 +180,7 @@ def test_a_given_text_is_what_is_compared(heard_set):
         row.measured = {"words": {"u0": {"text": "one too"}, "u1": {"text": "three"}}}
         assert scorer.score(row, rows[0])["wer"].value() == pytest.approx(1 / 3)
         assert row.recordings[0].words == ("one", "too")  # what is said and aligned
-    line = scorer.described(rows[0])["transcripts"]
+    line = scorer.described(rows)["transcripts"]
     assert line.startswith("an ear; WER 33.3% against the given text")
     assert "1 have no given text" in line and "3 utterances left out" in line
 
@@ -193,7 +193,7 @@ def test_a_set_without_a_given_text(heard_set):
     assert scorer.score(original, original)["wer"].value() == 0
     assert (
         "no given text: WER and CER are against these transcripts"
-        in (scorer.described(original)["transcripts"])
+        in (scorer.described([original])["transcripts"])
     )
     (heard_set / "ref/transcripts.json").unlink()
-    assert "transcripts" not in scorer.described(original)
+    assert "transcripts" not in scorer.described([original])
