@@ -1,6 +1,6 @@
 """A metric as tables show it; every scorer owns the columns of what it measures."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 GROUPS = ("intelligibility", "prosody", "signal", "rate")
@@ -43,6 +43,21 @@ class Column:
         unit = f" ({self.unit})" if self.unit else ""
         arrow = {"lower": " ↓", "higher": " ↑", "": ""}[self.better]
         return self.label + unit + arrow
+
+
+def metric(columns: dict[Callable, Column], label: str, meaning: str, **looks):
+    """Decorator: a function is the metric of its name.
+
+    Args:
+        columns: function -> its column, gets it.
+        label, meaning, looks: of the column.
+    """
+
+    def register(function: Callable) -> Callable:
+        columns[function] = Column(function.__name__, label, meaning, **looks)
+        return function
+
+    return register
 
 
 def to_json(columns: Iterable[Column]) -> list[dict]:

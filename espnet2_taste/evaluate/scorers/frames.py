@@ -1,11 +1,13 @@
 """Frame by frame against the original: spectrum, pitch, voicing and energy."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
+from espnet2_taste.evaluate.column import metric
 from espnet2_taste.evaluate.scorers.abs_scorer import (
     AbsScorer,
     Column,
@@ -115,76 +117,113 @@ class FramePairs:
         return self.reference.log_f0[self.voiced], self.row.log_f0[self.voiced]
 
 
-def mcd(pairs: FramePairs) -> list[float]:
-    """Mel-cepstral distortion.
-
-    Definition: mean over paired frames of 10 / ln 10 * sqrt(2 sum_m (c_m - c'_m)^2), m
-    from 1 to 23. Unit: dB, 0 or more. Source: R. Kubichek (1993); order, warping factor
-    and time warping are those of ESPnet's ``evaluate_mcd.py`` at 16 kHz, the envelope
-    is WORLD's as in its ``evaluate_f0.py`` and in VERSA. Unlike them, c0 (loudness,
-    which ``energy_rmse`` measures) counts neither here nor in the warping, and power
-    below 1e-9 (digital silence) counts as that much.
-    """
-    difference = pairs.reference.cepstrum - pairs.row.cepstrum
-    distances = 10 / np.log(10) * np.sqrt(2 * np.sum(difference**2, axis=1))
-    return [float(distances.sum()), float(len(distances))]
+#: function of pairs -> its column
+METRICS: dict[Callable[[FramePairs], list[float]], Column] = {}
+_metric = partial(metric, METRICS)
 
 
-def f0_rmse(pairs: FramePairs) -> list[float]:
-    """Root mean square F0 difference in pairs voiced in both.
-
-    Unit: semitones (12 log2 of the ratio), 0 or more. Source: log-F0 RMSE of ESPnet's
-    ``evaluate_f0.py``, times 12 / ln 2.
-    """
-    reference, row = pairs.log_f0
-    return _squares((row - reference) * 12 / np.log(2))
-
-
+@_metric(
+    "F0 PCC",
+    "correlation of ln F0 over time-warped frames voiced in both, each utterance's "
+    "mean removed, -1 to 1",
+    group="prosody",
+    kind="pearson",
+)
 def f0_corr(pairs: FramePairs) -> list[float]:
     """Does F0 move as in the original within an utterance?
 
-    Definition: Pearson's r of ln F0 in pairs voiced in both, each side less its mean
-    over the utterance (the level is ``utterance_f0_corr``'s; with it, two speakers
-    would suffice for a high r). Unit: none, -1 to 1. Source: VERSA's ``f0_corr``,
-    pooled.
+    The level is ``utterance_f0_corr``'s; with it, two speakers would suffice for a high
+    r. Source: VERSA's ``f0_corr``, pooled.
     """
     return moments(*pairs.log_f0)
 
 
-def vde(pairs: FramePairs) -> list[float]:
-    """Voicing decision error: share of pairs of which one frame is voiced.
+@_metric(
+    "F0 RMSE",
+    "root mean square F0 difference over the same frames; 0 or more",
+    digits=2,
+    better="lower",
+    unit="semitones",
+    group="prosody",
+    kind="rms",
+)
+def f0_rmse(pairs: FramePairs) -> list[float]:
+    """Semitones are 12 log2 of the ratio. Source: log-F0 RMSE of ESPnet's
+    ``evaluate_f0.py``, times 12 / ln 2."""
+    reference, row = pairs.log_f0
+    return _squares((row - reference) * 12 / np.log(2))
 
-    Unit: none, 0 to 1. Source: T. Nakatani et al. (Speech Communication 2008).
-    """
+
+@_metric(
+    "Energy PCC",
+    "correlation of frame energy over time-warped frames, each utterance's mean "
+    "removed, -1 to 1",
+    group="prosody",
+    kind="pearson",
+)
+def energy_corr(pairs: FramePairs) -> list[float]:
+    """Of :func:`frame_energy`. Source: as ``energy_rmse``."""
+    return moments(pairs.reference.energy, pairs.row.energy)
+
+
+@_metric(
+    "Energy RMSE",
+    "root mean square energy difference over the same frames; 0 or more",
+    digits=2,
+    better="lower",
+    unit="dB",
+    group="prosody",
+    kind="rms",
+)
+def energy_rmse(pairs: FramePairs) -> list[float]:
+    """Of :func:`frame_energy`. Source: energy as FastSpeech 2's (Y. Ren et al. 2021),
+    in dB."""
+    return _squares(pairs.row.energy - pairs.reference.energy)
+
+
+@_metric(
+    "VDE",
+    "share of time-warped frames voiced in one recording only, 0 to 1",
+    better="lower",
+)
+def vde(pairs: FramePairs) -> list[float]:
+    """Voicing decision error. Source: T. Nakatani et al. (2008)."""
     voiced = np.isfinite(pairs.reference.log_f0), np.isfinite(pairs.row.log_f0)
     return [float(np.sum(voiced[0] != voiced[1])), float(len(voiced[0]))]
 
 
+@_metric(
+    "GPE",
+    "share of frames voiced in both whose F0 differs by more than 20 %, 0 to 1",
+    better="lower",
+)
 def gpe(pairs: FramePairs) -> list[float]:
-    """Gross pitch error: share of pairs voiced in both with F0 off by more than 20 %.
-
-    Unit: none, 0 to 1. Source: L. Rabiner et al. (1976) as in W. Chu and A. Alwan
-    (ICASSP 2009): |F0' / F0 - 1| > 0.2.
-    """
+    """Gross pitch error, |F0' / F0 - 1| > 0.2. Source: L. Rabiner et al. (1976) as in
+    W. Chu and A. Alwan (ICASSP 2009)."""
     reference, row = pairs.log_f0
     wrong = np.abs(np.expm1(row - reference)) > GROSS_ERROR
     return [float(wrong.sum()), float(len(wrong))]
 
 
-def energy_rmse(pairs: FramePairs) -> list[float]:
-    """Root mean square difference of frame energies, see ``frame_energy``.
+@_metric(
+    "MCD",
+    "mel-cepstral distortion over time-warped frames; 0 or more",
+    digits=2,
+    better="lower",
+    unit="dB",
+)
+def mcd(pairs: FramePairs) -> list[float]:
+    """Mean over paired frames of 10 / ln 10 * sqrt(2 sum_m (c_m - c'_m)^2), m from 1 to
+    23 (R. Kubichek 1993).
 
-    Unit: dB, 0 or more. Source: energy as FastSpeech 2's (Y. Ren et al. 2021), in dB.
+    Order, warping factor and time warping are those of ESPnet's ``evaluate_mcd.py`` at
+    16 kHz, the envelope is WORLD's as in its ``evaluate_f0.py`` and in VERSA. Unlike
+    them, c0 (loudness, which ``energy_rmse`` measures) counts neither here nor in the
+    warping, and power below 1e-9 (digital silence) counts as that much.
     """
-    return _squares(pairs.row.energy - pairs.reference.energy)
-
-
-def energy_corr(pairs: FramePairs) -> list[float]:
-    """Pearson's r of frame energies in dB, each side less its mean over the utterance.
-
-    Unit: none, -1 to 1. Source: as ``energy_rmse``; means removed as in ``f0_corr``.
-    """
-    return moments(pairs.reference.energy, pairs.row.energy)
+    difference = pairs.reference.cepstrum - pairs.row.cepstrum
+    distances = 10 / np.log(10) * np.sqrt(2 * np.sum(difference**2, axis=1))
+    return [float(distances.sum()), float(len(distances))]
 
 
 def _squares(difference: np.ndarray) -> list[float]:
@@ -192,65 +231,6 @@ def _squares(difference: np.ndarray) -> list[float]:
     return [float(np.sum(difference**2)), float(len(difference))]
 
 
-#: function of pairs -> its column
-METRICS = {
-    f0_corr: Column(
-        "f0_corr",
-        "F0 PCC",
-        "correlation of ln F0 over time-warped frames voiced in both, each utterance's "
-        "mean removed, -1 to 1",
-        group="prosody",
-        kind="pearson",
-    ),
-    f0_rmse: Column(
-        "f0_rmse",
-        "F0 RMSE",
-        "root mean square F0 difference over the same frames; 0 or more",
-        digits=2,
-        better="lower",
-        unit="semitones",
-        group="prosody",
-        kind="rms",
-    ),
-    energy_corr: Column(
-        "energy_corr",
-        "Energy PCC",
-        "correlation of frame energy over time-warped frames, each utterance's mean "
-        "removed, -1 to 1",
-        group="prosody",
-        kind="pearson",
-    ),
-    energy_rmse: Column(
-        "energy_rmse",
-        "Energy RMSE",
-        "root mean square energy difference over the same frames; 0 or more",
-        digits=2,
-        better="lower",
-        unit="dB",
-        group="prosody",
-        kind="rms",
-    ),
-    vde: Column(
-        "vde",
-        "VDE",
-        "share of time-warped frames voiced in one recording only, 0 to 1",
-        better="lower",
-    ),
-    gpe: Column(
-        "gpe",
-        "GPE",
-        "share of frames voiced in both whose F0 differs by more than 20 %, 0 to 1",
-        better="lower",
-    ),
-    mcd: Column(
-        "mcd",
-        "MCD",
-        "mel-cepstral distortion over time-warped frames; 0 or more",
-        digits=2,
-        better="lower",
-        unit="dB",
-    ),
-}
 _NEED_VOICE = ("f0_rmse", "f0_corr", "gpe")
 
 

@@ -3,17 +3,47 @@
 All durations are in s. The *residual* is what the text does not explain of a word's
 duration: ln duration [ln s] minus the mean ln duration of that word type over the
 reference recordings scored. Types seen once there have no residual (it would be 0 by
-construction) and are left out.
+construction) and are left out. Word times are those of forced alignment to the row's
+own audio; correlations are Pearson's r, -1 to 1, nan if undefined.
 """
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from espnet2_taste.evaluate.column import Column, metric
 from espnet2_taste.evaluate.rows import Measures
 from espnet2_taste.evaluate.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Said:
+    """How N words are said.
+
+    Attributes:
+        durations: (N,) s. pauses: (N,) s, nan after an utterance's last word.
+        log_f0: (N,) ln F0 minus the speaker's mean, nan where unvoiced.
+    """
+
+    durations: np.ndarray
+    pauses: np.ndarray
+    log_f0: np.ndarray
+
+    @classmethod
+    def of(
+        cls, measures: dict[str, Measures], ids: list[str], utt2spk: dict[str, str]
+    ) -> "Said":
+        """All words of the utterances ``ids`` among those measured."""
+        means = speaker_means({utt: m.log_f0 for utt, m in measures.items()}, utt2spk)
+        some = [measures[utt] for utt in ids]
+        levels = [means[utt2spk[utt]] for utt in ids]
+        f0 = [m.word_log_f0 - level for m, level in zip(some, levels, strict=True)]
+        parts = [m.durations for m in some], [m.pauses for m in some], f0
+        return cls(*(np.concatenate([np.zeros(0), *part]) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -22,20 +52,15 @@ class WordPairs:
 
     Attributes:
         words: (N,) str. utterances: (N,) int index into ``ids``.
-        *_duration: (N,) s. *_pause: (N,) s, nan after an utterance's last word.
-        *_log_f0: (N,) ln F0 minus the speaker's mean, nan where unvoiced.
+        reference, row: how either says them.
         ids: the matched utterances. reference_ids: all.
         failures: why others are not matched -> how many utterances.
     """
 
     words: np.ndarray
     utterances: np.ndarray
-    reference_duration: np.ndarray
-    row_duration: np.ndarray
-    reference_pause: np.ndarray
-    row_pause: np.ndarray
-    reference_log_f0: np.ndarray
-    row_log_f0: np.ndarray
+    reference: Said
+    row: Said
     ids: list[str]
     reference_ids: list[str]
     failures: dict[str, int]
@@ -44,6 +69,23 @@ class WordPairs:
     def coverage(self) -> Statistics:
         """Share of the reference utterances that could be compared."""
         return coverage(self.ids, self.reference_ids)
+
+    @property
+    def residuals(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) of reference and row, against the reference's type means."""
+        means = type_means(self.words, self.reference.durations)
+        sides = self.reference, self.row
+        first, second = (residuals(self.words, s.durations, means) for s in sides)
+        return first, second
+
+    @property
+    def slowness(self) -> tuple[np.ndarray, np.ndarray]:
+        """(U,) mean residual of each matched utterance, in reference and row; or nan:
+        how much longer than usual its words are, whatever the words."""
+        n = len(self.ids)
+        sides = self.residuals
+        first, second = (utterance_means(side, self.utterances, n) for side in sides)
+        return first, second
 
     def correlation(self, x: np.ndarray, y: np.ndarray) -> Statistics:
         """Pearson's r over all matched words."""
@@ -57,27 +99,14 @@ def pair_words(
     status = {utt: _failure(m, row.get(utt)) for utt, m in reference.items()}
     ids = [utt for utt, reason in status.items() if not reason]
     counts = [len(reference[utt].words) for utt in ids]
-    found = {}
-    for side, measures in (("reference", reference), ("row", row)):
-        for name in ("durations", "pauses", "word_log_f0"):
-            parts = [getattr(measures[utt], name) for utt in ids]
-            found[side, name] = np.concatenate(parts) if parts else np.zeros(0)
-        levels = {utt: m.log_f0 for utt, m in measures.items()}
-        means = speaker_means(levels, utt2spk)
-        level = np.array([means[utt2spk[utt]] for utt in ids], np.float64)
-        found[side, "word_log_f0"] -= np.repeat(level, counts)
     return WordPairs(
-        words=np.array([w for utt in ids for w in reference[utt].words], dtype=str),
-        utterances=np.repeat(np.arange(len(ids)), counts),
-        reference_duration=found["reference", "durations"],
-        row_duration=found["row", "durations"],
-        reference_pause=found["reference", "pauses"],
-        row_pause=found["row", "pauses"],
-        reference_log_f0=found["reference", "word_log_f0"],
-        row_log_f0=found["row", "word_log_f0"],
-        ids=ids,
-        reference_ids=list(reference),
-        failures=dict(Counter(filter(None, status.values()))),
+        np.array([w for utt in ids for w in reference[utt].words], dtype=str),
+        np.repeat(np.arange(len(ids)), counts),
+        Said.of(reference, ids, utt2spk),
+        Said.of(row, ids, utt2spk),
+        ids,
+        list(reference),
+        dict(Counter(filter(None, status.values()))),
     )
 
 
@@ -145,77 +174,54 @@ def utterance_means(values: np.ndarray, utterances: np.ndarray, n: int) -> np.nd
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def pair_residuals(pairs: WordPairs) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) residuals of reference and row, against the reference's type means."""
-    means = type_means(pairs.words, pairs.reference_duration)
-    return (
-        residuals(pairs.words, pairs.reference_duration, means),
-        residuals(pairs.words, pairs.row_duration, means),
-    )
+#: function of pairs -> its column
+METRICS: dict[Callable[[WordPairs], Statistics], Column] = {}
+_metric = partial(metric, METRICS, group="prosody", table="reconstruction")
 
 
-def slowness(pairs: WordPairs) -> tuple[np.ndarray, np.ndarray]:
-    """(U,) mean residual of each matched utterance, in reference and row; or nan."""
-    n = len(pairs.ids)
-    reference, row = pair_residuals(pairs)
-    return (
-        utterance_means(reference, pairs.utterances, n),
-        utterance_means(row, pairs.utterances, n),
-    )
-
-
-def residual_correlation(pairs: WordPairs) -> Statistics:
-    """Word-duration-residual correlation: are the same words stretched?
-
-    Definition: Pearson's r over all matched words between the residuals (module text)
-    of reference and row, both against the reference's type means. A system that knows
-    only the text gives about 0. Unit: none, range -1 to 1, nan if undefined.
-    """
-    return pairs.correlation(*pair_residuals(pairs))
-
-
-def rate_correlation(pairs: WordPairs) -> Statistics:
-    """Speaking-rate correlation: are the same utterances fast and slow?
-
-    Definition: an utterance's slowness is the mean residual (module text) of its words:
-    how much longer than usual its words are, whatever the words. Pearson's r over
-    utterances between reference and row. Words per second would mostly measure which
-    words an utterance has. Unit: none, range -1 to 1, nan if undefined.
-    """
-    items = np.arange(len(pairs.ids))
-    return Statistics.correlation(pairs.ids, *slowness(pairs), items)
-
-
-def duration_consistency(pairs: WordPairs, tolerance: float = 0.025) -> Statistics:
-    """Share of matched words whose duration differs by less than ``tolerance`` s.
-
-    Definition: |d_row - d_ref| < 25 ms, as the TASTE paper (arXiv 2504.07053) counts
-    it. Unit: none, range 0 to 1, nan without words. Read it with the coverage.
-    """
+@_metric("Dur. < 25 ms", "share of words whose duration differs by less than 25 ms")
+def duration_consistency(pairs: WordPairs) -> Statistics:
+    """As the TASTE paper (arXiv 2504.07053) counts it. Range 0 to 1; read it with the
+    coverage."""
     # Times are multiples of 10 ms: shave float noise, 30 ms must not become 24.999.
-    difference = np.abs(pairs.row_duration - pairs.reference_duration).round(6)
+    difference = np.abs(pairs.row.durations - pairs.reference.durations).round(6)
     n = len(pairs.ids)
-    hits = np.bincount(pairs.utterances, difference < tolerance, minlength=n)
+    hits = np.bincount(pairs.utterances, difference < 0.025, minlength=n)
     words = np.bincount(pairs.utterances, minlength=n)
     return Statistics("ratio", pairs.ids, np.stack([hits, words], axis=1))
 
 
-def word_f0_correlation(pairs: WordPairs) -> Statistics:
-    """Are the same words high and low as in the original?
+@_metric(
+    "Word duration",
+    "correlation over words of duration residuals: ln duration minus the mean "
+    "of the word type over the originals",
+)
+def duration_residual_corr(pairs: WordPairs) -> Statistics:
+    """Are the same words stretched? Knowing only the text gives about 0."""
+    return pairs.correlation(*pairs.residuals)
 
-    Definition: x_w = mean ln F0 over the voiced frames of word w (forced alignment of
-    the row's own audio) minus the speaker's mean utterance ln F0 in the same row;
-    Pearson's r over all matched words. Words with < 3 voiced frames in either are left
-    out. Unit: none, range -1 to 1, nan if undefined. F0: WORLD.
-    """
-    return pairs.correlation(pairs.reference_log_f0, pairs.row_log_f0)
+
+@_metric(
+    "Rate",
+    "the same averaged over each utterance: correlation of speaking rate",
+)
+def rate_corr(pairs: WordPairs) -> Statistics:
+    """Are the same utterances fast and slow? Words per second would mostly measure
+    which words an utterance has."""
+    items = np.arange(len(pairs.ids))
+    return Statistics.correlation(pairs.ids, *pairs.slowness, items)
 
 
-def pause_correlation(pairs: WordPairs) -> Statistics:
-    """Are the pauses where they were, and as long?
+@_metric("Word F0", "correlation of each word's mean ln F0, speaker's mean removed")
+def word_f0_corr(pairs: WordPairs) -> Statistics:
+    """Are the same words high and low? Over the voiced frames (WORLD) of a word; the
+    mean is that of the speaker's utterances in the same row. Words with < 3 voiced
+    frames in either are left out."""
+    return pairs.correlation(pairs.reference.log_f0, pairs.row.log_f0)
 
-    Definition: Pearson's r over all matched words but the last of each utterance
-    between the silence [s] after the word in reference and row (0 s where the words
-    run on), times by forced alignment. Unit: none, range -1 to 1, nan if undefined.
-    """
-    return pairs.correlation(pairs.reference_pause, pairs.row_pause)
+
+@_metric("Pause", "correlation of the pause after each word")
+def pause_corr(pairs: WordPairs) -> Statistics:
+    """Are the pauses where they were, and as long? Of all matched words but the last of
+    each utterance; 0 s where the words run on."""
+    return pairs.correlation(pairs.reference.pauses, pairs.row.pauses)

@@ -23,8 +23,9 @@ from espnet2_taste.text.normalise import spaced_words
 MIN_SAMPLES = 1600  # 0.1 s: less holds no word
 
 
-def _column(key: str, label: str, meaning: str, table: str, **others) -> Column:
-    return Column(key, label, meaning, group="prosody", table=table, **others)
+def _column(key: str, label: str, meaning: str, **others) -> Column:
+    others = {"group": "prosody", "table": "continuation"} | others
+    return Column(key, label, meaning, **others)
 
 
 class TimesScorer(AbsScorer):
@@ -38,68 +39,34 @@ class TimesScorer(AbsScorer):
     name = "times"
     needs_words = True
     columns = (
-        _column(
-            "duration_consistency",
-            "Dur. < 25 ms",
-            "share of words whose duration differs by less than 25 ms",
-            "reconstruction",
-        ),
-        _column(
-            "duration_residual_corr",
-            "Word duration",
-            "correlation over words of duration residuals: ln duration minus the mean "
-            "of the word type over the originals",
-            "reconstruction",
-        ),
-        _column(
-            "rate_corr",
-            "Rate",
-            "the same averaged over each utterance: correlation of speaking rate",
-            "reconstruction",
-        ),
-        _column(
-            "word_f0_corr",
-            "Word F0",
-            "correlation of each word's mean ln F0, speaker's mean removed",
-            "reconstruction",
-        ),
-        _column(
-            "pause_corr",
-            "Pause",
-            "correlation of the pause after each word",
-            "reconstruction",
-        ),
+        *prosody.METRICS.values(),
         _column(
             "continuation_rate_corr",
             "Rate",
             "correlation of mean word-duration residuals of prompt and continuation",
-            "continuation",
         ),
         _column(
             "slow_prompt_factor",
             "After slow",
             "duration relative to usual after the slower half of the prompts",
-            "continuation",
             better="",
         ),
         _column(
             "fast_prompt_factor",
             "After fast",
             "duration relative to usual after the faster half of the prompts",
-            "continuation",
             better="",
         ),
         _column(
             "continuation_f0_corr",
             "F0 level",
             "correlation of mean ln F0 within the speaker's range",
-            "continuation",
         ),
         _column(
             "coverage",
             "Coverage",
             "share of utterances (prompts) aligned on both sides: those compared",
-            "",
+            table="",
         ),
     )
 
@@ -130,24 +97,15 @@ class TimesScorer(AbsScorer):
         return results
 
     def score(self, row: Row, original: Row) -> dict[str, Statistics]:
-        if row.table == "reconstruction":
-            return self._reconstruction(row, original)
-        means = reference_type_means(original.measures, self.train_ctm)
-        return score_continuations(row, original.measures, means)
-
-    def _reconstruction(self, row: Row, original: Row) -> dict[str, Statistics]:
+        if row.table == "continuation":
+            means = reference_type_means(original.measures, self.train_ctm)
+            return score_continuations(row, original.measures, means)
         pairs = prosody.pair_words(original.measures, row.measures, row.utt2spk)
         row.failures = pairs.failures
-        sides = zip(*prosody.slowness(pairs), strict=True)
+        sides = zip(*pairs.slowness, strict=True)
         _add_slowness(row, dict(zip(pairs.ids, sides, strict=True)))
-        return {
-            "duration_residual_corr": prosody.residual_correlation(pairs),
-            "rate_corr": prosody.rate_correlation(pairs),
-            "word_f0_corr": prosody.word_f0_correlation(pairs),
-            "pause_corr": prosody.pause_correlation(pairs),
-            "duration_consistency": prosody.duration_consistency(pairs),
-            "coverage": pairs.coverage,
-        }
+        found = {c.key: function(pairs) for function, c in prosody.METRICS.items()}
+        return found | {"coverage": pairs.coverage}
 
 
 def _add_slowness(row: Row, slowness: dict[str, tuple[float, float]]) -> None:

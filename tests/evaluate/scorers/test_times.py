@@ -6,7 +6,7 @@ import pytest
 from espnet2_taste.evaluate.rows import Measures, Row, mean_log_f0, word_log_f0
 from espnet2_taste.evaluate.scorers import prosody
 from espnet2_taste.evaluate.scorers.pitch import PitchScorer
-from espnet2_taste.evaluate.scorers.prosody import pair_words, pause_correlation
+from espnet2_taste.evaluate.scorers.prosody import pair_words, pause_corr
 from espnet2_taste.evaluate.scorers.times import (
     reference_type_means,
     score_continuations,
@@ -50,22 +50,22 @@ REFERENCE = {
 
 def test_type_means_by_hand():
     pairs = pair_words(REFERENCE, REFERENCE, SPEAKER)
-    means = prosody.type_means(pairs.words, pairs.reference_duration)
+    means = prosody.type_means(pairs.words, pairs.reference.durations)
     # "c" occurs once: no mean, no residual.
     assert means == {
         "a": pytest.approx(np.log(0.1 * 0.2 * 0.4) / 3),
         "b": pytest.approx(np.log(0.4 * 0.2 * 0.2) / 3),
     }
-    values = prosody.residuals(pairs.words, pairs.reference_duration, means)
+    values = prosody.residuals(pairs.words, pairs.reference.durations, means)
     assert np.isnan(values).tolist() == [False] * 6 + [True]
     assert values[0] == pytest.approx(np.log(0.1 / 0.2))
 
 
 def test_row_equal_to_the_reference_correlates_fully():
     pairs = pair_words(REFERENCE, REFERENCE, SPEAKER)
-    assert prosody.residual_correlation(pairs).value() == pytest.approx(1)
-    assert prosody.rate_correlation(pairs).value() == pytest.approx(1)
-    assert pause_correlation(pairs).value() == pytest.approx(1)
+    assert prosody.duration_residual_corr(pairs).value() == pytest.approx(1)
+    assert prosody.rate_corr(pairs).value() == pytest.approx(1)
+    assert pause_corr(pairs).value() == pytest.approx(1)
     assert prosody.duration_consistency(pairs).value() == 1
     assert pairs.coverage.value() == 1 and not pairs.failures
 
@@ -79,7 +79,7 @@ def test_residual_correlation_against_a_direct_computation():
     pairs = pair_words(reference, other, SPEAKER)
     expected = [np.log(ref[0::2]).mean(), np.log(ref[1::2]).mean()] * 20
     direct = np.corrcoef(np.log(ref) - expected, np.log(row) - expected)[0, 1]
-    assert prosody.residual_correlation(pairs).value() == pytest.approx(direct)
+    assert prosody.duration_residual_corr(pairs).value() == pytest.approx(direct)
 
 
 def test_rate_ignores_which_words_there_are():
@@ -89,9 +89,9 @@ def test_rate_ignores_which_words_there_are():
         m = REFERENCE[utt]
         rows[utt] = made(" ".join(m.words), m.durations * factor, m.pauses[:-1])
     pairs = pair_words(REFERENCE, rows, SPEAKER)
-    means = prosody.type_means(pairs.words, pairs.reference_duration)
-    values = prosody.residuals(pairs.words, pairs.row_duration, means)
-    values -= prosody.residuals(pairs.words, pairs.reference_duration, means)
+    means = prosody.type_means(pairs.words, pairs.reference.durations)
+    values = prosody.residuals(pairs.words, pairs.row.durations, means)
+    values -= prosody.residuals(pairs.words, pairs.reference.durations, means)
     got = prosody.utterance_means(values, pairs.utterances, 3)
     assert got == pytest.approx(np.log(factors))
 
@@ -125,11 +125,11 @@ def test_nothing_matched_is_undefined():
         pairs.ids, pairs.reference_ids
     ).value() == 0 and pairs.failures == {"missing": 3}
     for metric in (
-        prosody.residual_correlation,
-        prosody.rate_correlation,
+        prosody.duration_residual_corr,
+        prosody.rate_corr,
         prosody.duration_consistency,
-        pause_correlation,
-        prosody.word_f0_correlation,
+        pause_corr,
+        prosody.word_f0_corr,
     ):
         assert math.isnan(metric(pairs).value()), metric
 
@@ -137,7 +137,7 @@ def test_nothing_matched_is_undefined():
 def test_constant_pauses_are_undefined():
     rows = {u: made(" ".join(m.words), m.durations) for u, m in REFERENCE.items()}
     pairs = pair_words(REFERENCE, rows, SPEAKER)
-    assert math.isnan(pause_correlation(pairs).value())
+    assert math.isnan(pause_corr(pairs).value())
 
 
 def test_utterance_f0_correlation_removes_each_row_speakers_mean():
@@ -159,8 +159,8 @@ def test_word_f0_correlation_by_hand():
     }
     row = {"u1": made("a b c", [0.1] * 3, log_f0=6.0, word_log_f0=[5.9, 6.1, 6.0])}
     pairs = pair_words(reference, row, SPEAKER)
-    assert prosody.word_f0_correlation(pairs).value() == pytest.approx(0.5)
-    assert pairs.row_log_f0 == pytest.approx([-0.1, 0.1, 0.0])
+    assert prosody.word_f0_corr(pairs).value() == pytest.approx(0.5)
+    assert pairs.row.log_f0 == pytest.approx([-0.1, 0.1, 0.0])
 
 
 def test_f0_of_a_tone_and_of_its_words():
