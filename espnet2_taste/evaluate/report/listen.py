@@ -4,14 +4,17 @@ import base64
 import io
 import logging
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_taste.evaluate.column import Column, find_column
 from espnet2_taste.evaluate.measure import read_measures
-from espnet2_taste.evaluate.report.plots import attention_picture, prosody_plot
+from espnet2_taste.evaluate.report.plots import (
+    Lane,
+    attention_picture,
+    prosody_plot,
+)
 from espnet2_taste.evaluate.results import ScoreFolder
 from espnet2_taste.evaluate.rows import Measures, Row
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE
@@ -32,14 +35,14 @@ class Clip:
     Attributes:
         row: key of its row.
         audio: as a URI, see :func:`encode_audio`.
-        said: HTML of the words heard or said, "" for the utterance's own.
+        said: what was heard, see :func:`differences`; [] for the utterance's text.
         label: for who does not see the page.
         measures: word times and F0, if known.
     """
 
     row: str
     audio: str
-    said: str
+    said: list[tuple[str, str, str]]
     label: str
     measures: Measures | None = None
 
@@ -62,10 +65,10 @@ class Utterance:
     attention: tuple[str, str] | None = None
 
     @property
-    def prosody(self) -> str:
-        """A plot of all clips; "" where nothing was measured."""
+    def prosody(self) -> tuple[list[Lane], str] | None:
+        """A plot of all clips; None where nothing was measured."""
         lanes = {c.row: c.measures for c in self.clips if c.measures is not None}
-        return prosody_plot(lanes) if lanes else ""
+        return prosody_plot(lanes) if lanes else None
 
 
 @dataclass(frozen=True)
@@ -213,9 +216,9 @@ def collect_utterances(
                 continue
             line = scores.utterances.get(key, {}).get(utt, {})
             words = line.get("text") or text[utt]
-            said = "" if words == text[utt] else escape(words)
+            said = [] if words == text[utt] else [("", "", words)]
             if "recognised" in line and line.get("words"):
-                said = mark_differences(words, line["recognised"])
+                said = differences(words, line["recognised"])
             clip = Clip(key, audio, said, f"{key}: {words}", measures.get(utt))
             utterance.clips.append(clip)
     for utt, path in attention.items():
@@ -224,8 +227,8 @@ def collect_utterances(
     return list(found.values())
 
 
-def mark_differences(expected: str, heard: str) -> str:
-    """Words heard, as HTML: missing ones in <del>, wrong or added ones in <ins>.
+def differences(expected: str, heard: str) -> list[tuple[str, str, str]]:
+    """(missing, wrong or added, right) of the words heard; two or all but one are "".
 
     The alignment is that of the word error rate: every mark is one error, a
     substitution a pair of marks.
@@ -233,13 +236,10 @@ def mark_differences(expected: str, heard: str) -> str:
     words, said = expected.split(), heard.split()
     parts = []
     for i, j in align(words, said):
-        if None not in (i, j) and words[i] == said[j]:
-            parts.append(escape(said[j]))
-            continue
-        missing = "" if i is None else f"<del>{escape(words[i])}</del>"
-        added = "" if j is None else f"<ins>{escape(said[j])}</ins>"
-        parts.append(missing + added)
-    return " ".join(parts)
+        missing, added = "" if i is None else words[i], "" if j is None else said[j]
+        same = missing == added
+        parts.append(("", "", added) if same else (missing, added, ""))
+    return parts
 
 
 def encode_audio(entry: str, utt: str) -> str:

@@ -22,6 +22,19 @@ from espnet2_taste.evaluate.table import (
 )
 
 NUM_FIRST = 3  # sentences to hear on the first page
+TABS = {
+    "overview": "Overview",
+    "reconstruction": "Reconstruction",
+    "continuation": "Continuation",
+    "likelihood": "Likelihood",
+    "qa": "QA",
+    "errors": "Word errors",
+    "codes": "Codes",
+    "rtf": "Speed",
+    "training": "Training",
+    "listen": "Listen",
+    "about": "About",
+}
 #: What a recipe's rows are, for the first page.
 ROWS = {
     "original": "the recordings",
@@ -82,23 +95,15 @@ class Report:
     @property
     def tabs(self) -> dict[str, str]:
         """Section -> name of its tab, those that there is something to show in."""
-        named = {"overview": "Overview"}
-        named |= {"reconstruction": "Reconstruction", "continuation": "Continuation"}
-        named |= {"likelihood": "Likelihood", "qa": "QA"}
-        named |= {"errors": "Word errors", "codes": "Codes", "rtf": "Speed"}
-        named |= {"training": "Training", "listen": "Listen", "about": "About"}
-        there = {"about", *other_tables(self.results)}
-        there |= {kind for kind in TABLES if self.results.get(kind)}
-        there |= (
-            {"training"}
-            if any(t.curves or t.maps for t in self.training.values())
-            else set()
-        )
-        there |= {"listen"} if self.utterances else set()
-        there |= (
-            {"overview"} if paper_tables(self.results) or self.utterances else set()
-        )
-        return {key: name for key, name in named.items() if key in there}
+        there = {
+            "overview": bool(paper_tables(self.results) or self.utterances),
+            **{kind: bool(self.results.get(kind)) for kind in TABLES},
+            **dict.fromkeys(other_tables(self.results), True),
+            "training": any(t.curves or t.maps for t in self.training.values()),
+            "listen": bool(self.utterances),
+            "about": True,
+        }
+        return {key: name for key, name in TABS.items() if there.get(key)}
 
     @property
     def compared(self) -> list[tuple[str, str]]:

@@ -118,4 +118,4 @@ def loaded(make: Callable, what: str):
         return make()
     except (OSError, RuntimeError, ImportError, TypeError, ValueError, KeyError) as e:
         reason = " ".join(str(e).split())[:200]
-        raise Unavailable(f"{what} ({reason})") from None
+        raise Unavailable(f"{what}: {reason}") from None

@@ -1,6 +1,6 @@
 """Does it sound like the same speaker as the original?"""
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     Column,
     Recording,
     Unavailable,
+    loaded,
 )
 from espnet2_taste.evaluate.scorers.reading import read_speech
 from espnet2_taste.io.identity import weights_identity
@@ -92,11 +93,10 @@ class SpeakerScorer(AbsScorer):
         Raises:
             Unavailable: it cannot be loaded.
         """
-        try:
-            return load_speaker_encoder(self.type, self.path, device=self.device)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise Unavailable(f"speaker encoder {self.type}: {reason}") from None
+        encoder = partial(load_speaker_encoder, self.type, self.path)
+        return loaded(
+            partial(encoder, device=self.device), f"speaker encoder {self.type}"
+        )
 
     def __call__(self, recordings: list[Recording]) -> list[dict[str, list[float]]]:
         pairs = {i: r for i, r in enumerate(recordings) if r.reference is not None}

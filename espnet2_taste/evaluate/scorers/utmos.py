@@ -15,6 +15,7 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     Column,
     Recording,
     Unavailable,
+    loaded,
 )
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.io.checkpoint import check_finite, load_state, load_strictly
@@ -86,20 +87,17 @@ class UtmosScorer(AbsScorer):
         Raises:
             Unavailable: the file is no such model.
         """
-        try:
-            if self.code.is_file():
-                model = torch.jit.load(self.code, map_location=self.device)
-            else:
-                model = torch.hub.load(
-                    str(self.code), ENTRY, source="local", pretrained=False
-                )
-                state = load_state(self.weights)
-                load_strictly(model, state, "weights of another model")
-            check_finite(model.state_dict(), self.weights)
-        except (RuntimeError, ImportError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise Unavailable(f"UTMOS: {self.weights.name} ({reason})") from None
-        return model.to(self.device).eval()
+        return loaded(self._open, f"UTMOS: {self.weights.name}").to(self.device).eval()
+
+    def _open(self) -> torch.nn.Module:
+        if self.code.is_file():
+            model = torch.jit.load(self.code, map_location=self.device)
+        else:
+            options = {"source": "local", "pretrained": False}
+            model = torch.hub.load(str(self.code), ENTRY, **options)
+            load_strictly(model, load_state(self.weights), "weights of another model")
+        check_finite(model.state_dict(), self.weights)
+        return model
 
     @cached_property
     def takes_rate(self) -> bool:

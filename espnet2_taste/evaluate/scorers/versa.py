@@ -34,84 +34,72 @@ from espnet2_taste.io.config import parse_yaml
 INSTALL = "pip install git+https://github.com/wavlab-speech/versa"
 #: A checkout's; an installed package has none and needs ``versa.config``.
 DEFAULT_CONFIG = Path(__file__).parents[3] / "conf" / "versa.yaml"
-#: entry or predictor of VERSA's configuration -> field of its output (older name where
-#: it changed) -> our metric
-FIELDS = {
-    "utmos": {"utmos": "utmos"},
-    "dnsmos": {
-        "dnsmos_overall": "dnsmos",
-        "dns_overall": "dnsmos",
-        "dnsmos_p808": "dnsmos_p808",
-        "dns_p808": "dnsmos_p808",
-    },
-    "speaker": {"spk_similarity": "speaker_similarity"},
-    "visqol": {"visqol": "visqol"},
-    "utmosv2": {"utmosv2": "versa_utmosv2"},
-    "plcmos": {"plcmos": "versa_plcmos"},
-    "nisqa": {"nisqa_mos_pred": "versa_nisqa"},
-    "sheet_ssqa": {"sheet_ssqa": "versa_sheet_ssqa"},
-    "scoreq_ref": {"scoreq_ref": "versa_scoreq_ref"},
-    "pesq": {"pesq": "versa_pesq"},
-    "stoi": {"stoi": "versa_stoi"},
-    "mcd_f0": {
-        "mcd": "versa_mcd",
-        "f0_rmse": "versa_f0_rmse",
-        "f0rmse": "versa_f0_rmse",
-        "f0_corr": "versa_f0_corr",
-        "f0corr": "versa_f0_corr",
-    },
-    "discrete_speech": {"speech_bert": "versa_speech_bert"},
-}
-#: What it may give: key -> heading, meaning, digits, better, unit.
+#: What VERSA may give. Entry or predictor of its configuration and field of its output
+#: (behind it the older name, where it changed) -> our column.
 METRICS = {
-    "utmos": ("UTMOS", "predicted naturalness, 1 to 5", 2, "higher", ""),
-    "dnsmos": ("DNSMOS", "predicted overall quality, 1 to 5", 2, "higher", ""),
-    "dnsmos_p808": ("DNSMOS P.808", "overall, asked for alone", 2, "higher", ""),
-    "speaker_similarity": (
-        *("Speaker", "cosine of speaker embeddings, -1 to 1", 3, "higher", ""),
+    "utmos utmos": Column("utmos", "UTMOS", "predicted naturalness, 1 to 5", 2),
+    "dnsmos dnsmos_overall dns_overall": Column(
+        "dnsmos", "DNSMOS", "predicted overall quality, 1 to 5", 2
     ),
-    "visqol": ("ViSQOL", "predicted similarity, 1 to 5", 2, "higher", ""),
-    "versa_utmosv2": ("UTMOSv2", "naturalness (VERSA), 1 to 5", 2, "higher", ""),
-    "versa_plcmos": ("PLCMOS", "gaps concealed (VERSA), 1 to 5", 2, "higher", ""),
-    "versa_nisqa": ("NISQA", "quality (VERSA), 1 to 5", 2, "higher", ""),
-    "versa_sheet_ssqa": ("SSQA", "quality (VERSA), 1 to 5", 2, "higher", ""),
-    "versa_scoreq_ref": (
-        *("ScoreQ", "distance to the original (VERSA); 0 or more", 2, "lower", ""),
+    "dnsmos dnsmos_p808 dns_p808": Column(
+        "dnsmos_p808", "DNSMOS P.808", "overall, asked for alone", 2
     ),
-    "versa_pesq": ("PESQ", "in step (VERSA), -0.5 to 4.5", 2, "higher", ""),
-    "versa_stoi": ("STOI", "in step (VERSA), 0 to 1", 3, "higher", ""),
-    "versa_mcd": ("MCD (VERSA)", "VERSA's own; 0 or more", 2, "lower", "dB"),
-    "versa_f0_rmse": ("F0 RMSE (VERSA)", "VERSA's; 0 or more", 2, "lower", "Hz"),
-    "versa_f0_corr": ("F0 PCC (VERSA)", "VERSA's, -1 to 1", 3, "higher", ""),
-    "versa_speech_bert": (
+    "speaker spk_similarity": Column(
+        "speaker_similarity", "Speaker", "cosine of speaker embeddings, -1 to 1"
+    ),
+    "visqol visqol": Column("visqol", "ViSQOL", "predicted similarity, 1 to 5", 2),
+    "utmosv2 utmosv2": Column(
+        "versa_utmosv2", "UTMOSv2", "naturalness (VERSA), 1 to 5", 2
+    ),
+    "plcmos plcmos": Column(
+        "versa_plcmos", "PLCMOS", "gaps concealed (VERSA), 1 to 5", 2
+    ),
+    "nisqa nisqa_mos_pred": Column(
+        "versa_nisqa", "NISQA", "quality (VERSA), 1 to 5", 2
+    ),
+    "sheet_ssqa sheet_ssqa": Column(
+        "versa_sheet_ssqa", "SSQA", "quality (VERSA), 1 to 5", 2
+    ),
+    "scoreq_ref scoreq_ref": Column(
+        "versa_scoreq_ref",
+        "ScoreQ",
+        "distance to the original (VERSA); 0 or more",
+        2,
+        "lower",
+    ),
+    "pesq pesq": Column("versa_pesq", "PESQ", "in step (VERSA), -0.5 to 4.5", 2),
+    "stoi stoi": Column("versa_stoi", "STOI", "in step (VERSA), 0 to 1"),
+    "mcd_f0 mcd": Column(
+        "versa_mcd", "MCD (VERSA)", "VERSA's own; 0 or more", 2, "lower", "dB"
+    ),
+    "mcd_f0 f0_rmse f0rmse": Column(
+        "versa_f0_rmse", "F0 RMSE (VERSA)", "VERSA's; 0 or more", 2, "lower", "Hz"
+    ),
+    "mcd_f0 f0_corr f0corr": Column(
+        "versa_f0_corr", "F0 PCC (VERSA)", "VERSA's, -1 to 1"
+    ),
+    "discrete_speech speech_bert": Column(
+        "versa_speech_bert",
         "SpeechBERTScore",
         "similarity of self-supervised features (VERSA), -1 to 1",
-        *(3, "higher", ""),
     ),
 }
-USUAL = ("utmos", "dnsmos", "dnsmos_p808", "speaker_similarity", "visqol")
+#: Entries of ``conf/versa.yaml``.
+USUAL = ("utmos", "dnsmos", "speaker", "visqol")
 
 
-def columns(keys: Iterable[str]) -> tuple[Column, ...]:
-    """Of the metrics with these keys."""
-    return tuple(Column(key, *METRICS[key]) for key in dict.fromkeys(keys))
+def metrics_of(entries: Iterable[str]) -> dict[str, Column]:
+    """Entries of a configuration -> field of its output -> our metric."""
+    found = {}
+    for names, column in METRICS.items():
+        entry, *fields = names.split()
+        if entry in entries:
+            found |= dict.fromkeys(fields, column)
+    return found
 
 
 # Of numpy 2 in the dictionaries that older versions print instead of JSON.
 _SCALAR = re.compile(r"np\.float\d+\(([^()]*)\)")
-
-
-def metrics_of(config: list[dict]) -> dict[str, str]:
-    """A VERSA configuration -> field of its output -> our metric."""
-    entries = {entry.get("name") for entry in config}
-    for entry in config:
-        entries |= set(entry.get("predictor_types", ()))
-    return {
-        field: key
-        for entry, fields in FIELDS.items()
-        if entry in entries
-        for field, key in fields.items()
-    }
 
 
 def read_scores(lines: str) -> dict[str, dict]:
@@ -141,7 +129,7 @@ class VersaScorer(AbsScorer):
     """
 
     name = "versa"
-    columns = columns(USUAL)  # with ``conf/versa.yaml``; else its configuration's
+    columns = tuple(dict.fromkeys(metrics_of(USUAL).values()))  # or its configuration's
     needs_reference = True
     on_device = True
     batch_size = 100_000  # its models are loaded anew every time
@@ -168,8 +156,10 @@ class VersaScorer(AbsScorer):
         entries = parse_yaml(self.text, str(self.config))
         if not isinstance(entries, list):
             raise ValueError(f"{self.config}: expected a list of metrics (- name: ...)")
-        self.fields = metrics_of(entries)
-        self.columns = columns(self.fields.values())
+        names = {entry.get("name") for entry in entries}
+        names = names.union(*(entry.get("predictor_types", ()) for entry in entries))
+        self.fields = metrics_of(names)
+        self.columns = tuple(dict.fromkeys(self.fields.values()))
 
     @cached_property
     def identity(self) -> str:
@@ -207,10 +197,10 @@ class VersaScorer(AbsScorer):
     def _select(self, utt: str, fields: dict, compared: bool) -> dict[str, list[float]]:
         """Our metrics among a recording's fields."""
         found = {}
-        for field, key in self.fields.items():
+        for field, column in self.fields.items():
             value = fields.get(field)
             if isinstance(value, (int, float)) and math.isfinite(value):
-                found.setdefault(key, [float(value), 1.0])
+                found.setdefault(column.key, [float(value), 1.0])
         missing = {column.key for column in self.columns} - found.keys()
         if compared and missing:  # VERSA skips what it lacks a package for
             logging.warning("%s: VERSA gives no %s", utt, ", ".join(sorted(missing)))
