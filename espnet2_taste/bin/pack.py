@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> None:
 
 def fill(folder: Path, args: argparse.Namespace) -> None:
     """Write the packed model that the options ask for."""
-    from espnet2_taste.evaluate.results import read_results
+    from espnet2_taste.evaluate.score_folder import read_results
     from espnet2_taste.hub.card import Card
     from espnet2_taste.hub.check import open_parts, remote_names
     from espnet2_taste.hub.pack import pack_model, write_parts

@@ -24,7 +24,7 @@ from espnet2_taste.evaluate.report.listen import (
 from espnet2_taste.evaluate.report.page import Report, build_page
 from espnet2_taste.evaluate.report.results_md import environment, results_markdown
 from espnet2_taste.evaluate.report.training import Training
-from espnet2_taste.evaluate.results import ScoreFolder
+from espnet2_taste.evaluate.score_folder import ScoreFolder
 from espnet2_taste.io.atomic import write_text
 
 

@@ -21,7 +21,7 @@ from espnet2_taste.asr.transcript_filter import TranscriptFilter
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import real
 from espnet2_taste.corpora.abs_corpus import Ledger, tidy_text
-from espnet2_taste.evaluate.scorers.words import WordErrors, word_errors
+from espnet2_taste.evaluate.word_errors import WordErrors, word_errors
 from espnet2_taste.text.cleaners import TEXT_CLEANERS, text_cleaner
 from espnet2_taste.text.normalise import CLEANERS, load_cleaner
 

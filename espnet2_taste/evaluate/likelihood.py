@@ -32,38 +32,36 @@ from espnet2_taste.io.tables import read_json_lines
 #: depends on what else is in the batch.
 TIE = 1e-5
 #: metric -> log-likelihood of a line of likelihoods.jsonl
-LIKELIHOODS = {
-    "accuracy": lambda row: row["score"],
-    "accuracy_sum": lambda row: row["score_sum"],
-    "accuracy_text": lambda row: -row["text_ce"],
-    "accuracy_codes": lambda row: -row["taste_ce"],
-}
-COLUMNS = (
+METRICS = {
     Column(
         "accuracy",
         "Accuracy",
         "share of pairs whose right member is more likely, each stream's "
         "log-likelihood per token; ties count half; 0 to 1, chance 0.5",
         chance=0.5,
-    ),
+    ): lambda row: row["score"],
     Column(
         "accuracy_sum",
         "Accuracy, summed",
         "the same with log-likelihoods summed over tokens",
         chance=0.5,
-    ),
+    ): lambda row: row["score_sum"],
     Column(
         "accuracy_text",
         "Text only",
         "the same with the text's part of the log-likelihood alone, per token",
         chance=0.5,
-    ),
+    ): lambda row: -row["text_ce"],
     Column(
         "accuracy_codes",
         "Codes only",
         "the same with the codes' part alone, per word",
         chance=0.5,
-    ),
+    ): lambda row: -row["taste_ce"],
+}
+LIKELIHOODS = {column.key: get for column, get in METRICS.items()}
+COLUMNS = (
+    *METRICS,
     Column(
         "coverage",
         "Coverage",
@@ -109,11 +107,8 @@ def score_likelihood(name: str, folder: Path) -> list[Row]:
         FileNotFoundError, ValueError: a file is missing or malformed, or no pair has
             both scores; the message names it.
     """
-    folder = Path(folder)
-    pairs, scores = (
-        read_pairs(folder / "pairs"),
-        read_scores(folder / "likelihoods.jsonl"),
-    )
+    pairs = read_pairs(folder / "pairs")
+    scores = read_scores(folder / "likelihoods.jsonl")
     results = {pair.name: score_pair(pair, scores) for pair in pairs}
     if all(why == NO_SCORE for _, why in results.values()):
         raise ValueError(
@@ -122,12 +117,11 @@ def score_likelihood(name: str, folder: Path) -> list[Row]:
         )
     tasks = defaultdict(list)
     for pair in pairs:
-        tasks[pair.task].append(pair)
-    rows = [_row(Row(name, "", folder), pairs, results)]
-    if len(tasks) > 1:
-        for task, some in sorted(tasks.items()):
-            rows.append(_row(Row(f"{name}/{task}", "", folder), some, results))
-            rows[-1].lines = {}  # the set's row has them
+        tasks[f"{name}/{pair.task}"].append(pair)
+    groups = {name: pairs} | (dict(sorted(tasks.items())) if len(tasks) > 1 else {})
+    rows = [_row(Row(key, "", folder), some, results) for key, some in groups.items()]
+    for row in rows[1:]:
+        row.lines = {}  # the set's row has them
     for reason, count in rows[0].failures.items():
         logging.warning("%s: %d of %d pairs: %s", name, count, len(pairs), reason)
     return rows
@@ -142,15 +136,12 @@ def _row(row: Row, pairs: list[Pair], results: dict[str, tuple[dict, str]]) -> R
         items[pair.item].append(values | {"coverage": float(not why)})
         sides = {"positive": pair.positive, "negative": pair.negative}
         row.lines[pair.name] = {"failure": why} | sides
-    row.statistics = {
-        key: Statistics.mean(
-            {
-                item: sum(values[key] for values in some) / len(some)
-                for item, some in items.items()
-            }
-        )
-        for key in (*LIKELIHOODS, "coverage")
-    }
+    for key in (*LIKELIHOODS, "coverage"):
+        means = {
+            item: sum(values[key] for values in some) / len(some)
+            for item, some in items.items()
+        }
+        row.statistics[key] = Statistics.mean(means)
     row.failures = dict(failures)
     return row
 

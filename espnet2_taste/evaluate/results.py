@@ -12,31 +12,26 @@ import csv
 import io
 import json
 import math
-import zipfile
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from espnet2_taste.evaluate.column import find_column
 from espnet2_taste.evaluate.comparison import compare, holm
-from espnet2_taste.evaluate.rows import Row, row_key
+from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.statistics import (
-    KINDS,
     MIN_UTTERANCES,
     Statistics,
     interval,
     resampled,
 )
-from espnet2_taste.evaluate.table import TABLES, markdown
+from espnet2_taste.evaluate.table import markdown
 from espnet2_taste.io.atomic import replacing, write_text
-from espnet2_taste.io.tables import read_records
 
 RESULTS, STATISTICS = "results.json", "statistics.npz"
 UTTERANCES = "utterances.csv"
 #: (table, row key ``name`` or ``name:seed``, metric key)
 Key = tuple[str, str, str]
-_INDEX = "index"
 RESAMPLES = 2000  # of a p; bin.compare draws more
 
 
@@ -206,22 +201,7 @@ def long_form(results: dict, tables: list[str]) -> list[dict]:
     return lines
 
 
-def read_results(folder: Path) -> dict:
-    """``results.json`` of a folder that ``bin.score`` wrote.
-
-    Raises:
-        FileNotFoundError, ValueError: it did not, or the file is damaged.
-    """
-    path = Path(folder) / RESULTS
-    if not path.exists():
-        raise FileNotFoundError(f"no file {path}: run espnet2_taste.bin.score first")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): score again") from None
-
-
-def write_statistics(path: str | Path, statistics: dict[Key, Statistics]) -> None:
+def write_statistics(path: Path, statistics: dict[Key, Statistics]) -> None:
     """Write ``.npz`` by rename: arrays only, readable without pickle.
 
     ``index`` is a JSON list of [table, row, metric, kind, number of its id list];
@@ -236,115 +216,5 @@ def write_statistics(path: str | Path, statistics: dict[Key, Statistics]) -> Non
         arrays[f"sums_{number}"] = entry.sums
     for ids, number in id_lists.items():
         arrays[f"ids_{number}"] = np.array(ids, dtype=np.str_)
-    arrays[_INDEX] = np.array(json.dumps(index))
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def read_statistics(path: str | Path) -> dict[Key, Statistics]:
-    """What :func:`write_statistics` wrote, order kept.
-
-    Raises:
-        FileNotFoundError: no such file; run ``bin.score``.
-        ValueError: it is no such file, or damaged.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no file {path}: run espnet2_taste.bin.score first")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            index, lists, found = json.loads(str(arrays[_INDEX])), {}, {}
-            for number, (table, row, metric, kind, ids) in enumerate(index):
-                if ids not in lists:
-                    lists[ids] = [str(utt) for utt in arrays[f"ids_{ids}"]]
-                if kind not in KINDS:
-                    raise ValueError(f"unknown kind {kind}")
-                sums = arrays[f"sums_{number}"]
-                found[table, row, metric] = Statistics(kind, lists[ids], sums)
-            return found
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path} holds no statistics ({error})") from None
-
-
-@dataclass(frozen=True)
-class ScoreFolder:
-    """Results of one scoring.
-
-    Attributes:
-        path: the folder.
-        results: of ``results.json``.
-        statistics: of ``statistics.npz``: (table, row key, metric) -> sums.
-        utterances: of ``utterances.csv``: row key -> utterance -> its line, a dict.
-    """
-
-    path: Path
-    results: dict
-    statistics: dict[Key, Statistics]
-    utterances: dict[str, dict[str, dict[str, str]]]
-
-    @classmethod
-    def read(cls, path: Path) -> "ScoreFolder":
-        """Read all files.
-
-        Raises:
-            FileNotFoundError, ValueError: a file is missing, or not what it should be.
-        """
-        results = read_results(path)
-        statistics = read_statistics(path / STATISTICS)
-        utterances: dict[str, dict[str, dict[str, str]]] = {}
-        for _, line in read_records(path / UTTERANCES, ("row", "seed", "utt")):
-            key = row_key(line["row"], line["seed"])
-            utterances.setdefault(key, {})[line["utt"]] = line
-        return cls(path, results, statistics, utterances)
-
-    @classmethod
-    def find(cls, path: Path) -> "ScoreFolder":
-        """Read ``path`` itself, or the one scoring inside an experiment folder.
-
-        Raises:
-            FileNotFoundError: there is none. ValueError: there are several.
-        """
-        if (path / RESULTS).exists():
-            return cls.read(path)
-        patterns = ("*", "*/*", "exp/*", "exp/*/*")  # scores of a run or of its sets
-        found = {p.parent for x in patterns for p in path.glob(f"{x}/{RESULTS}")}
-        if not found:
-            raise FileNotFoundError(
-                f"no {RESULTS} in {path} nor in a folder below: run "
-                "espnet2_taste.bin.score first"
-            )
-        if len(found) > 1:
-            names = ", ".join(map(str, sorted(found)))
-            raise ValueError(f"{path} holds several scorings, name one of {names}")
-        return cls.read(found.pop())
-
-    def row_keys(self, table: str, row: str) -> list[str]:
-        """Keys of a row's seeds, or of the one seed that ``name:seed`` picks."""
-        keys = dict.fromkeys(key for t, key, _ in self.statistics if t == table)
-        return [key for key in keys if row in (key, key.partition(":")[0])]
-
-    def rows(self, table: str) -> list[str]:
-        """Names of a table's rows, in order."""
-        keys = (key for t, key, _ in self.statistics if t == table)
-        return list(dict.fromkeys(key.partition(":")[0] for key in keys))
-
-    def all_rows(self) -> list[str]:
-        """Names of all tables' rows."""
-        return [row for table in TABLES for row in self.rows(table)]
-
-    def seeds(self, table: str, row: str, metric: str) -> list[Statistics]:
-        """Statistics of a metric for each seed of a row; [] if one lacks it."""
-        keys = [(table, key, metric) for key in self.row_keys(table, row)]
-        if not all(key in self.statistics for key in keys):
-            return []
-        return [self.statistics[key] for key in keys]
-
-
-def average(trainings: list[ScoreFolder]) -> ScoreFolder:
-    """One scoring that averages several trainings of a system as it does seeds."""
-    statistics = {}
-    for number, scores in enumerate(trainings, start=1):
-        for (table, key, metric), value in scores.statistics.items():
-            row, _, seed = key.partition(":")
-            statistics[table, f"{row}:{number}/{seed}", metric] = value
-    return replace(trainings[0], statistics=statistics)
+        np.savez_compressed(file, index=np.array(json.dumps(index)), **arrays)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from espnet2_taste.evaluate.column import columns_of, find_column
 from espnet2_taste.evaluate.comparison import LEVEL, Comparison, compare, holm
-from espnet2_taste.evaluate.results import ScoreFolder, null
+from espnet2_taste.evaluate.results import null
 from espnet2_taste.evaluate.rows import REFERENCE_ROW
 from espnet2_taste.evaluate.score import COMPARED_TO
+from espnet2_taste.evaluate.score_folder import ScoreFolder
 from espnet2_taste.evaluate.table import TABLES
 
 

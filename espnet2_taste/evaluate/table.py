@@ -3,7 +3,7 @@
 from espnet2_taste.evaluate.codes import code_cells
 from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
 from espnet2_taste.evaluate.rows import row_key
-from espnet2_taste.evaluate.scorers.words import error_cells
+from espnet2_taste.evaluate.word_errors import error_cells
 
 #: Score tables and their titles, in order.
 TABLES = {

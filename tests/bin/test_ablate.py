@@ -11,7 +11,7 @@ from espnet2_taste.bin.ablate import main, training_options
 RUN = """#!{python}
 import sys, numpy as np
 from pathlib import Path
-from espnet2_taste.evaluate.results import average_seeds, write_results
+from espnet2_taste.evaluate.results import (average_seeds, write_results)
 from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.column import to_json
 from espnet2_taste.evaluate.scorers.words import WordsScorer

@@ -8,11 +8,11 @@ from score_columns import COLUMNS
 from espnet2_taste.bin.compare import main
 from espnet2_taste.evaluate.results import (
     average_seeds,
-    read_statistics,
     write_results,
     write_statistics,
 )
 from espnet2_taste.evaluate.rows import Row
+from espnet2_taste.evaluate.score_folder import read_statistics
 from espnet2_taste.evaluate.side_by_side import parse_systems
 from espnet2_taste.evaluate.statistics import Statistics
 

@@ -11,8 +11,8 @@ from espnet2_taste.bin.report import main
 from espnet2_taste.evaluate.report.listen import choose
 from espnet2_taste.evaluate.results import average_seeds, write_results
 from espnet2_taste.evaluate.rows import Row
-from espnet2_taste.evaluate.scorers.words import error_statistics
 from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.evaluate.word_errors import error_statistics
 
 LOG = (
     "[host] 2026-01-01 00:00:00,000 (trainer:394) INFO: {0}epoch results: [train] "

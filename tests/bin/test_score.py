@@ -9,7 +9,7 @@ import soundfile
 
 from espnet2_taste.bin.measure import main as measure
 from espnet2_taste.bin.score import main
-from espnet2_taste.evaluate.results import read_statistics
+from espnet2_taste.evaluate.score_folder import read_statistics
 from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.io.rtf import Work, write_rtf
 from espnet2_taste.speaker.xvector import XVector

@@ -12,7 +12,7 @@ from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.asr.transcript import Transcript
 from espnet2_taste.bin.compare import main as compare
 from espnet2_taste.bin.score import main
-from espnet2_taste.evaluate.results import read_statistics
+from espnet2_taste.evaluate.score_folder import read_statistics
 from espnet2_taste.evaluate.scorers.abs_scorer import AbsScorer, Column
 from espnet2_taste.io.audio import read_audio
 

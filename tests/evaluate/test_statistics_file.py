@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from espnet2_taste.evaluate.results import read_statistics, write_statistics
+from espnet2_taste.evaluate.results import write_statistics
+from espnet2_taste.evaluate.score_folder import read_statistics
 from espnet2_taste.evaluate.statistics import Statistics
 
 STATISTICS = {

@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 from espnet2_taste.bin.train_tokenizer import main as train_tokenizer
 from espnet2_taste.evaluate.judge import parse_score
 from espnet2_taste.evaluate.qa import contains
-from espnet2_taste.evaluate.scorers.words import (
-    SPACE,
-    characters,
-    error_statistics,
-    warn_unspaced,
-)
+from espnet2_taste.evaluate.scorers.words import warn_unspaced
+from espnet2_taste.evaluate.word_errors import SPACE, characters, error_statistics
 from espnet2_taste.text.normalise import (
     load_cleaner,
     normalise_words,

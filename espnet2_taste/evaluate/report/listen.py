@@ -15,11 +15,11 @@ from espnet2_taste.evaluate.report.plots import (
     attention_picture,
     prosody_plot,
 )
-from espnet2_taste.evaluate.results import ScoreFolder
 from espnet2_taste.evaluate.rows import Measures, Row
+from espnet2_taste.evaluate.score_folder import ScoreFolder
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE
-from espnet2_taste.evaluate.scorers.words import align
 from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.evaluate.word_errors import align
 from espnet2_taste.io.audio import read_audio
 from espnet2_taste.io.file_names import key_of
 from espnet2_taste.io.tables import read_table

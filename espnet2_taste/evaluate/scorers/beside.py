@@ -12,7 +12,7 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     Row,
     Statistics,
 )
-from espnet2_taste.evaluate.scorers.words import error_statistics
+from espnet2_taste.evaluate.word_errors import error_statistics
 from espnet2_taste.io.tables import read_json_lines
 from espnet2_taste.text.normalise import spaced_words
 

@@ -1,16 +1,10 @@
-"""`words`: what a recogniser hears; word and character errors as sclite counts them."""
+"""`words`: what a recogniser hears, and its word and character errors."""
 
 import json
 import logging
-import re
-import shutil
-import subprocess
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
 
 from espnet2_taste.asr.abs_recogniser import AbsRecogniser
 from espnet2_taste.asr.transcript import SUMMARY, Fallback, compression_ratio
@@ -23,17 +17,16 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 )
 from espnet2_taste.evaluate.scorers.reading import read_all
 from espnet2_taste.evaluate.scorers.times import MIN_SAMPLES
-from espnet2_taste.io.atomic import write_text
+from espnet2_taste.evaluate.word_errors import (
+    characters,
+    error_statistics,
+    sclite_identity,
+    write_wer_files,
+)
 from espnet2_taste.io.tables import read_text
 from espnet2_taste.text.normalise import CLEANERS, load_cleaner, unspaced_part
 
-SPACE = "<space>"  # between the words of a text that is split into characters
 ABSURD = 0.5  # WER of the originals above which the recogniser hears something else
-_DEBIAN_SCTK = "/usr/lib/sctk/bin"
-# sclite: a substitution costs 4, an insertion or deletion 3. The same alignment has
-# the largest sum of gains where a match gains 6 and a substitution 2: what they save
-# over deleting one token and inserting the other.
-_MATCH, _SUBSTITUTION = 6, 2
 
 
 class WordsScorer(AbsScorer):
@@ -144,114 +137,6 @@ class WordsScorer(AbsScorer):
         return known | {"transcripts": f"{made['transcribed_by']}; {what}"}
 
 
-@dataclass(frozen=True)
-class WordErrors:
-    """Error counts over a set. Unit: words, and sentences for the first two.
-
-    ``rate`` = (substituted + deleted + inserted) / words of the reference: >= 0, can
-    exceed 1; nan without reference words. Alignment: see :func:`align`.
-    """
-
-    sentences: int = 0
-    sentence_errors: int = 0
-    words: int = 0
-    substituted: int = 0
-    deleted: int = 0
-    inserted: int = 0
-
-    @property
-    def errors(self) -> int:
-        return self.substituted + self.deleted + self.inserted
-
-    @property
-    def rate(self) -> float:
-        return self.errors / self.words if self.words else float("nan")
-
-    def __add__(self, other: "WordErrors") -> "WordErrors":
-        mine, theirs = vars(self), vars(other)
-        return WordErrors(**{name: mine[name] + theirs[name] for name in mine})
-
-
-def align(
-    reference: Sequence[Hashable], hypothesis: Sequence[Hashable]
-) -> list[tuple[int | None, int | None]]:
-    """Positions that correspond, in order; None on the other side of a gap.
-
-    The alignment sclite chooses. Its weights make it prefer two gaps to a row of
-    substitutions, so its counts differ from an unweighted Levenshtein distance now and
-    then. Ties are broken as it does, from the end: tokens stay paired, else an
-    insertion goes before a deletion.
-    """
-    ids: dict[Hashable, int] = {}
-    ref, hyp = (
-        np.array([ids.setdefault(token, len(ids)) for token in text], np.int64)
-        for text in (reference, hypothesis)
-    )
-    pair = np.where(ref[:, None] == hyp, _MATCH, _SUBSTITUTION)
-    best = np.zeros((len(ref) + 1, len(hyp) + 1), np.int64)
-    for i in range(len(ref)):
-        best[i + 1, 1:] = best[i, :-1] + pair[i]
-        best[i + 1] = np.maximum.accumulate(np.maximum(best[i + 1], best[i]))
-    i, j = len(ref), len(hyp)
-    pairs: list[tuple[int | None, int | None]] = []
-    while i or j:
-        if i and j and best[i, j] == best[i - 1, j - 1] + pair[i - 1, j - 1]:
-            i, j = i - 1, j - 1
-            pairs.append((i, j))
-        elif j and best[i, j] == best[i, j - 1]:
-            j -= 1
-            pairs.append((None, j))
-        else:
-            i -= 1
-            pairs.append((i, None))
-    return pairs[::-1]
-
-
-def word_errors(reference: list[str], hypothesis: list[str]) -> WordErrors:
-    """Counts for one utterance; an empty reference counts all words as inserted."""
-    pairs = align(reference, hypothesis)
-    kinds = Counter(
-        "deleted"
-        if j is None
-        else "inserted"
-        if i is None
-        else "same"
-        if reference[i] == hypothesis[j]
-        else "substituted"
-        for i, j in pairs
-    )
-    counts = [kinds[kind] for kind in ("substituted", "deleted", "inserted")]
-    return WordErrors(1, int(any(counts)), len(reference), *counts)
-
-
-def characters(words: list[str]) -> list[str]:
-    """Characters of a text, ``SPACE`` between its words, as ESPnet scores them; none
-    beside words of scripts without spaces."""
-    found: list[str] = []
-    alone = True  # is the word before one of those?
-    for word in words:
-        before, alone = alone, bool(unspaced_part(word))
-        found += [SPACE] * (bool(found) and not before and not alone)
-        found += word
-    return found
-
-
-def error_statistics(
-    references: dict[str, list[str]], hypotheses: dict[str, list[str]]
-) -> tuple[WordErrors, dict[str, Statistics], dict[str, WordErrors]]:
-    """Word errors of a set, ``wer`` and ``cer`` per utterance, each one's errors."""
-    words, letters = {}, {}
-    for utt, reference in references.items():
-        hypothesis = hypotheses.get(utt, [])
-        words[utt] = word_errors(reference, hypothesis)
-        letters[utt] = word_errors(characters(reference), characters(hypothesis))
-    statistics = {
-        key: Statistics("ratio", list(e), [[c.errors, c.words] for c in e.values()])
-        for key, e in (("wer", words), ("cer", letters))
-    }
-    return sum(words.values(), WordErrors()), statistics, words
-
-
 def warn_unspaced(
     row: str, texts: Iterable[str], words: Iterable[Iterable[str]]
 ) -> None:
@@ -279,106 +164,3 @@ def write_espnet_files(folder: Path, row: Row) -> None:
     write_wer_files(folder / "score_wer" / name, *sides, row.utt2spk)
     letters = [{u: characters(w) for u, w in side.items()} for side in sides]
     write_wer_files(folder / "score_cer" / name, *letters, row.utt2spk)
-
-
-def write_wer_files(
-    folder: Path,
-    references: dict[str, list[str]],
-    hypotheses: dict[str, list[str]],
-    utt2spk: dict[str, str],
-) -> None:
-    """Write ``ref.trn``, ``hyp.trn`` and ``result.txt`` as ESPnet's stage does.
-
-    ``result.txt`` is sclite's when sclite is installed, else the same Sum/Avg row from
-    our counts, which are the same; a disagreement would be logged.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    total = WordErrors()
-    lines: dict[str, list[str]] = {"ref.trn": [], "hyp.trn": []}
-    for utt, reference in references.items():
-        hypothesis = hypotheses.get(utt, [])
-        total += word_errors(reference, hypothesis)
-        tag = f"({utt2spk[utt]}-{utt})"
-        lines["ref.trn"].append(" ".join(reference) + f"\t{tag}\n")
-        lines["hyp.trn"].append(" ".join(hypothesis) + f"\t{tag}\n")
-    for name, content in lines.items():
-        write_text(folder / name, "".join(content))
-    sclite = find_sclite()
-    result = _run_sclite(sclite, folder) if sclite else None
-    if result is None:
-        result = _summary(total, len(set(utt2spk[u] for u in references)))
-    elif (counts := sclite_counts(result)) not in (None, total):
-        logging.warning("%s: sclite counts %s, we %s", folder, counts, total)
-    write_text(folder / "result.txt", result)
-
-
-def sclite_counts(result: str) -> WordErrors | None:
-    """Counts of sclite's ``-o all`` output (its raw table's Sum row), None if absent.
-
-    Columns: sentences, words, correct, sub, del, ins, errors, wrong sentences.
-    """
-    match = re.search(r"^\s*\|\s*Sum\s*\|([\s\d|]+)\|", result, re.MULTILINE)
-    if not match:
-        return None
-    numbers = [int(n) for n in re.findall(r"\d+", match[1])]
-    sentences, words, _, substituted, deleted, inserted, _, wrong = numbers
-    return WordErrors(sentences, wrong, words, substituted, deleted, inserted)
-
-
-def find_sclite() -> str | None:
-    """sclite on PATH, or where Debian's sctk keeps it."""
-    return shutil.which("sclite") or shutil.which("sclite", path=_DEBIAN_SCTK)
-
-
-def sclite_identity() -> str:
-    """Who counts: sclite, or we as it does."""
-    return "sclite" if find_sclite() else "aligned with sclite's weights (4, 3, 3)"
-
-
-def _run_sclite(sclite: str, folder: Path) -> str | None:
-    command = [sclite, "-r", str(folder / "ref.trn"), "trn"]
-    command += ["-h", str(folder / "hyp.trn"), "trn", "-i", "rm", "-s"]
-    command += ["-o", "all", "stdout"]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        logging.warning("sclite failed in %s: %s", folder, done.stderr.strip()[:200])
-        return None
-    return done.stdout
-
-
-def error_cells(rows: dict[str, dict]) -> list[list[str]]:
-    """ESPnet's WER table: one line per row and seed that a recogniser heard,
-    percentages of words."""
-    header = ["dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
-    body = []
-    for name, row in rows.items():
-        for seed, e in zip(row["seeds"], row["errors"], strict=True):
-            if e is not None:
-                shares = _shares(WordErrors(**e))
-                label = f"{name}:{seed}" if seed else name
-                body.append([label, str(e["sentences"]), str(e["words"]), *shares])
-    return [header, *body]
-
-
-def _shares(total: WordErrors) -> list[str]:
-    """Corr, Sub, Del, Ins, Err and S.Err in percent with one digit; of nothing, n/a."""
-    wrong = [total.substituted, total.deleted, total.inserted, total.errors]
-    counts = [total.words - total.substituted - total.deleted, *wrong]
-    parts = [(count, total.words) for count in counts]
-    parts.append((total.sentence_errors, total.sentences))
-    return [f"{100 * n / whole:.1f}" if whole else "n/a" for n, whole in parts]
-
-
-def _summary(total: WordErrors, speakers: int) -> str:
-    correct = total.words - total.substituted - total.deleted
-    counts = [correct, total.substituted, total.deleted, total.inserted, total.errors]
-    line = " ".join(f"{share:>6}" for share in _shares(total))
-    raw = " ".join(f"{n:6d}" for n in [*counts, total.sentence_errors])
-    size = f"{total.sentences:5d} {total.words:6d}"
-    return (
-        "Counted without sclite, which is not installed, as it counts.\n"
-        f"|  SPKR ({speakers})  | # Snt  # Wrd |"
-        "   Corr    Sub    Del    Ins    Err  S.Err |\n"
-        f"| Sum/Avg | {size} | {line} |\n"
-        f"| Sum     | {size} | {raw} |\n"
-    )

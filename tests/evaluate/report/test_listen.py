@@ -1,7 +1,7 @@
 import pytest
 
 from espnet2_taste.evaluate.report.listen import differences
-from espnet2_taste.evaluate.scorers.words import word_errors
+from espnet2_taste.evaluate.word_errors import word_errors
 
 
 @pytest.mark.parametrize(

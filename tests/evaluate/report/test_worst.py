@@ -6,7 +6,7 @@ from espnet2_taste.evaluate.report.listen import (
     worst_lists,
     wrong_answers,
 )
-from espnet2_taste.evaluate.results import ScoreFolder
+from espnet2_taste.evaluate.score_folder import ScoreFolder
 from espnet2_taste.evaluate.statistics import Statistics
 
 IDS = list("abcdef")

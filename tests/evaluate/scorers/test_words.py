@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from espnet2_taste.evaluate.rows import read_rows
-from espnet2_taste.evaluate.scorers.words import (
+from espnet2_taste.evaluate.scorers.words import WordsScorer
+from espnet2_taste.evaluate.word_errors import (
     SPACE,
     WordErrors,
-    WordsScorer,
     characters,
     error_statistics,
     find_sclite,
