@@ -3,7 +3,7 @@
 Every argument is a scores folder (output_dir of ``bin.score``) or an experiment folder
 that holds one; ``name=path`` names it, ``path:row`` picks its row. For every table and
 metric that all systems have: each one's value and 95 % interval, its difference to the
-first system, 95 % interval and two-sided p (see ``scoring.comparison``). A * marks
+first system, 95 % interval and two-sided p (see ``evaluate.comparison``). A * marks
 p <= 0.05 after Holm's correction over all the differences of one table. Prints
 Markdown; ``--output_dir`` also gets ``compare.md``, ``compare.json``, ``compare.csv``.
 """

@@ -178,19 +178,13 @@ class Row:
             )
         self.texts = {utt: own.get(utt, text) for utt, text in said.items()}
         self.utt2spk = utt2spk
-        if same := self.table == "reconstruction":
-            self.prompts = {}
-        else:
+        same = self.table == "reconstruction"
+        if not same:
             prompts = read_table(self.folder / "prompt_text", allow_empty=True)
             self.prompts = {utt: spaced_words(text) for utt, text in prompts.items()}
+        words = {utt: tuple(spaced_words(self.texts[utt])) for utt in wavs}
         self.recordings = [
-            Recording(
-                utt,
-                entry,
-                tuple(spaced_words(self.texts[utt])),
-                references.get(utt),
-                same,
-            )
+            Recording(utt, entry, words[utt], references.get(utt), same)
             for utt, entry in wavs.items()
         ]
 

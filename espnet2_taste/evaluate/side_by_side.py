@@ -98,15 +98,13 @@ def pair_rows(systems: dict[str, Side], rows: list[str]) -> list[tuple[str, list
             if not any(system.scores.row_keys(table, row) for table in TABLES):
                 raise ValueError(f"{name} has no row '{row}', but {have[name]}")
     sides = list(systems.values())
-    picked = [s.row for s in sides]
-    found = []
+    picked, found = [s.row for s in sides], []
     for table in TABLES:
         default = COMPARED_TO.get(table)
         usual = [default] if default else sides[0].scores.rows(table)
+        wanted = [[name] * len(sides) for name in rows or usual]
         if any(picked):
             wanted = [[row or usual[0] for row in picked]] if usual else []
-        else:
-            wanted = [[name] * len(sides) for name in rows or usual]
         for group in wanted:
             pairs = zip(sides, group, strict=True)
             if all(s.scores.row_keys(table, row) for s, row in pairs):

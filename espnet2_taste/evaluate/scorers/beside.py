@@ -52,7 +52,7 @@ class UnitAccuracy(AbsReader):
 class BuiltInTranscript(AbsReader):
     """``heard_wer`` from ``heard`` of a row that was made without a transcript.
 
-    Definition: word errors (see :mod:`~espnet2_taste.evaluate.scorers.words`) of what
+    Definition: word errors (see :mod:`~espnet2_taste.evaluate.word_errors`) of what
     the tokenizer's own CTC head heard in the original, counted by ``bin.synthesize``'s
     table against the text; both in lower case without punctuation. Of an utterance in
     which it heard nothing all words are deleted. Range >= 0.
