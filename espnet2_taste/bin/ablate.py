@@ -112,7 +112,7 @@ def page(done: dict[str, list[Path]]) -> str:
         parts.append(f"# {test_set}: all runs")
         parts += [markdown_table(cells) for _, cells in group_tables(results, TABLE)]
         if len(read) > 1:
-            sides = {c: Side((c,) * 3, average(runs), "") for c, runs in read.items()}
+            sides = {c: Side(average(runs)) for c, runs in read.items()}
             compared = comparison_results(sides, [ROW], RESAMPLES, seed=0)
             parts.append(comparison_markdown(compared))
     parts.append("Intervals are over utterances, not over trainings.\n")

@@ -15,35 +15,26 @@ from espnet2_taste.evaluate.table import TABLES
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison.
+    """One side of a comparison: a row of a scoring; "" is the default one."""
 
-    Attributes:
-        names: what it may be called, the shortest first.
-        scores: a scoring.
-        row: of it; "" for the default one.
-    """
-
-    names: tuple[str, ...]
     scores: ScoreFolder
-    row: str
+    row: str = ""
 
-    @classmethod
-    def parse(cls, text: str) -> "Side":
-        """``[name=]path[:row]``; the row may be ``row:seed``."""
-        name, equals, path = text.partition("=")
-        if not equals or "/" in name:
-            name, path = "", text
-        pieces = path.split(":")
-        # A path may hold colons itself: the longest that exists is it.
-        for end in range(len(pieces), 0, -1):
-            folder = Path(":".join(pieces[:end]))
-            if folder.is_dir():
-                row = ":".join(pieces[end:])
-                scores = ScoreFolder.find(folder)
-                label = folder.resolve().name
-                names = (row or label, f"{label}:{row}" if row else label, text)
-                return cls((name,) * 3 if name else names, scores, row)
-        raise FileNotFoundError(f"'{text}': no folder {path}")
+
+def parse_side(text: str) -> tuple[tuple[str, ...], Side]:
+    """``[name=]path[:row[:seed]]`` -> names it may have, the shortest first; and it."""
+    name, equals, path = text.partition("=")
+    if not equals or "/" in name:
+        name, path = "", text
+    pieces = path.split(":")
+    # A path may hold colons itself: the longest that exists is it.
+    for end in range(len(pieces), 0, -1):
+        folder, row = Path(":".join(pieces[:end])), ":".join(pieces[end:])
+        if folder.is_dir():
+            label = folder.resolve().name
+            names = (row or label, f"{label}:{row}" if row else label, text)
+            return (name,) * 3 if name else names, Side(ScoreFolder.find(folder), row)
+    raise FileNotFoundError(f"'{text}': no folder {path}")
 
 
 def parse_systems(texts: list[str]) -> dict[str, Side]:
@@ -54,10 +45,10 @@ def parse_systems(texts: list[str]) -> dict[str, Side]:
     """
     if len(texts) < 2:
         raise ValueError("give at least two systems to compare")
-    systems = [Side.parse(text) for text in texts]
-    for names in zip(*(s.names for s in systems), strict=True):
+    known, sides = zip(*map(parse_side, texts), strict=True)
+    for names in zip(*known, strict=True):
         if len(set(names)) == len(names):
-            return dict(zip(names, systems, strict=True))
+            return dict(zip(names, sides, strict=True))
     twice = next(n for n in names if names.count(n) > 1)
     raise ValueError(f"{twice} is given twice; name them: name={twice}")
 
