@@ -3,8 +3,8 @@
 Writes into ``--output_dir``: ``results.json`` and ``results.csv`` (all tables),
 ``statistics.npz`` (sums per utterance, of which values, intervals and
 ``bin.compare`` are made), ``utterances.csv``, ``table.md`` (printed, too), ESPnet's
-``score_{wer,cer}/<row>/{ref.trn,hyp.trn,result.txt}`` and ``measures/`` (what was
-measured of each recording: a later run measures what changed; see ``bin.measure``).
+``score_{wer,cer}/<row>/{ref,hyp}.trn`` (and sclite's ``result.txt``), and ``measures/``
+(of each recording: a later run measures what changed; see ``bin.measure``).
 Nothing that measures is a model being scored, unless by choice: a speaker similarity
 measured with the encoder of ``--conditioned_by`` is marked as an upper bound.
 """

@@ -137,29 +137,22 @@ def write_wer_files(
     hypotheses: dict[str, list[str]],
     utt2spk: dict[str, str],
 ) -> None:
-    """Write ``ref.trn``, ``hyp.trn`` and ``result.txt`` as ESPnet's stage does.
-
-    ``result.txt`` is sclite's when sclite is installed, else the same Sum/Avg row from
-    our counts, which are the same; a disagreement would be logged.
-    """
+    """Write ``ref.trn`` and ``hyp.trn``, and sclite's ``result.txt`` where it is
+    installed, as ESPnet's stage does. Were its counts not ours, it would be logged."""
     folder.mkdir(parents=True, exist_ok=True)
-    total = WordErrors()
-    lines: dict[str, list[str]] = {"ref.trn": [], "hyp.trn": []}
-    for utt, reference in references.items():
-        hypothesis = hypotheses.get(utt, [])
-        total += word_errors(reference, hypothesis)
-        tag = f"({utt2spk[utt]}-{utt})"
-        lines["ref.trn"].append(" ".join(reference) + f"\t{tag}\n")
-        lines["hyp.trn"].append(" ".join(hypothesis) + f"\t{tag}\n")
-    for name, content in lines.items():
-        write_text(folder / name, "".join(content))
-    sclite = find_sclite()
-    result = _run_sclite(sclite, folder) if sclite else None
-    if result is None:
-        result = _summary(total, len(set(utt2spk[u] for u in references)))
-    elif (counts := sclite_counts(result)) not in (None, total):
-        logging.warning("%s: sclite counts %s, we %s", folder, counts, total)
-    write_text(folder / "result.txt", result)
+    for name, texts in (("ref.trn", references), ("hyp.trn", hypotheses)):
+        lines = (
+            " ".join(texts.get(utt, [])) + f"\t({utt2spk[utt]}-{utt})\n"
+            for utt in references
+        )
+        write_text(folder / name, "".join(lines))
+    (folder / "result.txt").unlink(missing_ok=True)
+    if result := _run_sclite(folder):
+        pairs = ((words, hypotheses.get(u, [])) for u, words in references.items())
+        total = sum((word_errors(*pair) for pair in pairs), WordErrors())
+        if (counts := sclite_counts(result)) not in (None, total):
+            logging.warning("%s: sclite counts %s, we %s", folder, counts, total)
+        write_text(folder / "result.txt", result)
 
 
 def sclite_counts(result: str) -> WordErrors | None:
@@ -185,15 +178,18 @@ def sclite_identity() -> str:
     return "sclite" if find_sclite() else "aligned with sclite's weights (4, 3, 3)"
 
 
-def _run_sclite(sclite: str, folder: Path) -> str | None:
+def _run_sclite(folder: Path) -> str:
+    """What it says of the two files; "" without it."""
+    sclite = find_sclite()
+    if sclite is None:
+        return ""
     command = [sclite, "-r", str(folder / "ref.trn"), "trn"]
     command += ["-h", str(folder / "hyp.trn"), "trn", "-i", "rm", "-s"]
     command += ["-o", "all", "stdout"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
         logging.warning("sclite failed in %s: %s", folder, done.stderr.strip()[:200])
-        return None
-    return done.stdout
+    return "" if done.returncode else done.stdout
 
 
 def error_cells(rows: dict[str, dict]) -> list[list[str]]:
@@ -217,18 +213,3 @@ def _shares(total: WordErrors) -> list[str]:
     parts = [(count, total.words) for count in counts]
     parts.append((total.sentence_errors, total.sentences))
     return [f"{100 * n / whole:.1f}" if whole else "n/a" for n, whole in parts]
-
-
-def _summary(total: WordErrors, speakers: int) -> str:
-    correct = total.words - total.substituted - total.deleted
-    counts = [correct, total.substituted, total.deleted, total.inserted, total.errors]
-    line = " ".join(f"{share:>6}" for share in _shares(total))
-    raw = " ".join(f"{n:6d}" for n in [*counts, total.sentence_errors])
-    size = f"{total.sentences:5d} {total.words:6d}"
-    return (
-        "Counted without sclite, which is not installed, as it counts.\n"
-        f"|  SPKR ({speakers})  | # Snt  # Wrd |"
-        "   Corr    Sub    Del    Ins    Err  S.Err |\n"
-        f"| Sum/Avg | {size} | {line} |\n"
-        f"| Sum     | {size} | {raw} |\n"
-    )

@@ -10,6 +10,7 @@ import soundfile
 from espnet2_taste.bin.measure import main as measure
 from espnet2_taste.bin.score import main
 from espnet2_taste.evaluate.score_folder import read_statistics
+from espnet2_taste.evaluate.word_errors import find_sclite
 from espnet2_taste.io.model_folder import save_model
 from espnet2_taste.io.rtf import Work, write_rtf
 from espnet2_taste.speaker.xvector import XVector
@@ -144,8 +145,10 @@ def test_table_and_espnet_files(scored):
     assert "| 0 " not in table.split("## Word errors")[0]
     assert "±" in table and "n/a" in table
     assert "Reconstruction|broken|missing" in table.replace(" ", "")
-    result = (scored / "score_wer" / "copy_seed1" / "result.txt").read_text()
-    assert "Sum/Avg" in result
+    folder = scored / "score_wer" / "copy_seed1"
+    spoken = (scored / "score_wer" / "original" / "ref.trn").read_text()
+    assert (folder / "ref.trn").read_text() == spoken
+    assert (folder / "result.txt").exists() == bool(find_sclite())
 
 
 def test_rerun_measures_only_what_changed(command, scored, tmp_path, caplog):
