@@ -31,10 +31,13 @@ from pathlib import Path
 
 from espnet2_taste.bin import run
 from espnet2_taste.evaluate.comparison import RESAMPLES
-from espnet2_taste.evaluate.report.comparison import comparison_markdown
 from espnet2_taste.evaluate.results import RESULTS
 from espnet2_taste.evaluate.score_folder import ScoreFolder, average
-from espnet2_taste.evaluate.side_by_side import Side, comparison_results
+from espnet2_taste.evaluate.side_by_side import (
+    Side,
+    comparison_markdown,
+    comparison_results,
+)
 from espnet2_taste.evaluate.table import group_tables, markdown_table
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.config import read_yaml

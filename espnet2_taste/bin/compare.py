@@ -15,8 +15,12 @@ from pathlib import Path
 from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import positive, seed
 from espnet2_taste.evaluate.comparison import RESAMPLES
-from espnet2_taste.evaluate.report.comparison import comparison_csv, comparison_markdown
-from espnet2_taste.evaluate.side_by_side import comparison_results, parse_systems
+from espnet2_taste.evaluate.side_by_side import (
+    comparison_csv,
+    comparison_markdown,
+    comparison_results,
+    parse_systems,
+)
 from espnet2_taste.io.atomic import write_text
 
 
