@@ -9,6 +9,7 @@ and one judge only. The judge reads text: how a continuation sounds does not cou
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -139,41 +140,33 @@ def read_judgements(path: Path) -> dict[str, Answer]:
     return answers
 
 
+def current_answers(folder: Path) -> tuple[dict[str, Answer], list[str]]:
+    """Answers to what ``judge_prompts.jsonl`` asks now, not to what was said before;
+    and the utterances that it asks of. Without that file: all answers."""
+    answers = read_judgements(folder / "judge.jsonl")
+    path, asked = folder / "judge_prompts.jsonl", {}
+    if path.is_file():
+        questions = [Question(**line) for _, line in read_json_lines(path)]
+        asked = {question.key: question.digest for question in questions}
+    if not asked:
+        return answers, list(answers)
+    return {k: a for k, a in answers.items() if a.digest == asked.get(k)}, list(asked)
+
+
 def read_judge(folder: Path) -> dict[str, float] | None:
     """Utterance -> score of a continuation's folder; nan: no answer, or none in it.
 
     None where nobody was asked.
     """
-    folder = Path(folder)
-    answers = current_answers(folder)
-    asked = read_digests(folder / "judge_prompts.jsonl") or answers
-    scores = {key: answer.score for key, answer in answers.items()}
-    known = (scores.get(key) for key in asked)
-    found = [float("nan" if score is None else score) for score in known]
-    return dict(zip(asked, found, strict=True)) if answers else None
-
-
-def current_answers(folder: Path) -> dict[str, Answer]:
-    """Answers to what ``judge_prompts.jsonl`` asks now, not to what was said before.
-
-    All where there is no such file.
-    """
-    answers = read_judgements(folder / "judge.jsonl")
-    digests = read_digests(folder / "judge_prompts.jsonl")
-    if not digests:
-        return answers
-    return {k: a for k, a in answers.items() if a.digest == digests.get(k)}
-
-
-def read_digests(path: Path) -> dict[str, str]:
-    """``judge_prompts.jsonl`` -> utterance -> digest of its message; {} if absent."""
-    if not path.is_file():
-        return {}
-    questions = [Question(**line) for _, line in read_json_lines(path)]
-    return {question.key: question.digest for question in questions}
+    answers, asked = current_answers(folder)
+    known = {key: answer.score for key, answer in answers.items()}
+    scores = [
+        math.nan if known.get(key) is None else float(known[key]) for key in asked
+    ]
+    return dict(zip(asked, scores, strict=True)) if answers else None
 
 
 def judge_identity(folder: Path) -> str:
     """Names of the models whose scores :func:`read_judge` gives."""
-    answers = current_answers(Path(folder)).values()
-    return ", ".join(sorted({answer.model for answer in answers}))
+    answers, _ = current_answers(folder)
+    return ", ".join(sorted({answer.model for answer in answers.values()}))

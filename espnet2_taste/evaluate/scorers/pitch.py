@@ -9,7 +9,7 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     Row,
     Statistics,
 )
-from espnet2_taste.evaluate.scorers.prosody import speaker_means
+from espnet2_taste.evaluate.scorers.prosody import f0_levels
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_all
 from espnet2_taste.units.world import F0_METHOD, f0_contour, world
 
@@ -63,11 +63,7 @@ class PitchScorer(AbsScorer):
         if row.table != "reconstruction":
             return {}
         ids = [utt for utt in original.measures if utt in row.measures]
-
-        def levels(side: Row) -> np.ndarray:
-            present = {utt: side.measures[utt].log_f0 for utt in ids}
-            means = speaker_means(present, row.utt2spk, min_count=2)
-            return np.array([present[u] - means[row.utt2spk[u]] for u in ids], float)
-
-        sides, items = (levels(original), levels(row)), np.arange(len(ids))
-        return {"utterance_f0_corr": Statistics.correlation(ids, *sides, items)}
+        sides = [{u: side.measures[u].log_f0 for u in ids} for side in (original, row)]
+        levels = [f0_levels(side, row.utt2spk) for side in sides]
+        items = np.arange(len(ids))
+        return {"utterance_f0_corr": Statistics.correlation(ids, *levels, items)}

@@ -146,6 +146,12 @@ def speaker_means(
     return means
 
 
+def f0_levels(log_f0: dict[str, float], utt2spk: dict[str, str]) -> np.ndarray:
+    """(U,) ln F0 minus the speaker's mean; nan for a speaker with one utterance."""
+    means = speaker_means(log_f0, utt2spk, min_count=2)
+    return np.array([v - means[utt2spk[utt]] for utt, v in log_f0.items()], float)
+
+
 def type_means(
     words: np.ndarray, durations: np.ndarray, min_count: int = 2
 ) -> dict[str, float]:

@@ -199,7 +199,7 @@ def score_continuations(
     before, after = np.array(list(slowness.values())).reshape(-1, 2).T
     slow = before > np.median(before) if ids else np.zeros(0, bool)
     row_f0 = {utt: row.measures[utt].log_f0 for utt in ids}
-    levels = [_levels(side, row.utt2spk) for side in (prompt_f0, row_f0)]
+    levels = [prosody.f0_levels(s, row.utt2spk) for s in (prompt_f0, row_f0)]
 
     def factor(chosen: np.ndarray) -> Statistics:
         utterances = [utt for utt, use in zip(ids, chosen, strict=True) if use]
@@ -213,9 +213,3 @@ def score_continuations(
         "continuation_f0_corr": Statistics.correlation(ids, *levels, items),
         "coverage": prosody.coverage(ids, list(reference)),
     }
-
-
-def _levels(log_f0: dict[str, float], utt2spk: dict[str, str]) -> np.ndarray:
-    """(C,) ln F0 minus the speaker's mean; nan for a speaker with one utterance."""
-    means = prosody.speaker_means(log_f0, utt2spk, min_count=2)
-    return np.array([v - means[utt2spk[utt]] for utt, v in log_f0.items()])
