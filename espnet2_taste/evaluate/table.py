@@ -60,11 +60,11 @@ def format_interval(metric: dict | None, digits: int) -> str:
 
 
 def size_heading(kind: str) -> str:
-    """What :func:`size` counts."""
+    """What :func:`size_of` counts."""
     return "Items" if kind in TESTS else "Seeds"
 
 
-def size(kind: str, row: dict) -> str:
+def size_of(kind: str, row: dict) -> str:
     """Sampling seeds of a row, or pairs or questions of a test."""
     if kind not in TESTS:
         return str(len(row["seeds"]))
@@ -96,7 +96,7 @@ def score_cells(
     body = []
     for name, row in results[kind].items():
         values = [format_value(row["metrics"].get(c.key), c) for c in columns]
-        body.append([name, size(kind, row), *values])
+        body.append([name, size_of(kind, row), *values])
     return [header, *body]
 
 

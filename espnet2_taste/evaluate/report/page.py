@@ -3,23 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from espnet2_taste.evaluate import table
 from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
 from espnet2_taste.evaluate.report.listen import Utterance, WorstList
 from espnet2_taste.evaluate.report.results_md import paper_tables, test_set_size
 from espnet2_taste.evaluate.report.training import Training
-from espnet2_taste.evaluate.table import (
-    NOTES,
-    TABLES,
-    TITLES,
-    definitions,
-    format_interval,
-    format_value,
-    heading,
-    other_tables,
-    shown_columns,
-    size,
-    size_heading,
-)
+from espnet2_taste.evaluate.table import TABLES, other_tables, shown_columns
 
 NUM_FIRST = 3  # sentences to hear on the first page
 TABS = {
@@ -45,25 +34,6 @@ ROWS = {
     "taslm": "text and codes that the spoken language model went on with",
     "control": "its text with codes drawn at random",
 }
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A table cell.
-
-    Attributes:
-        text: shown.
-        value: what it is sorted by; None: its text.
-        small: shown below, smaller.
-        link: identifier within the page.
-        hint: tooltip.
-    """
-
-    text: str
-    value: float | None = None
-    small: str = ""
-    link: str = ""
-    hint: str = ""
 
 
 @dataclass
@@ -119,43 +89,11 @@ class Report:
         sample.sort(key=lambda utterance: -len(utterance.clips))
         return sample[:NUM_FIRST]
 
-    def score_tables(self, kind: str) -> list[tuple[str, list[list[Cell]]]]:
-        """(group, cells) of the groups of a table that have columns."""
+    def groups(self, kind: str) -> list[tuple[str, list[Column]]]:
+        """(group, columns) of a table that has values in them."""
         columns = shown_columns(self.results, kind)
-        groups = {group: [c for c in columns if c.group == group] for group in GROUPS}
-        return [
-            (group, self.score_table(kind, some))
-            for group, some in groups.items()
-            if some
-        ]
-
-    def score_table(self, kind: str, columns: list[Column]) -> list[list[Cell]]:
-        """Values, spread over seeds, intervals, links to the worst; header first."""
-        anchors = {
-            (w.row, w.column.key): w.anchor for w in self.worst if w.table == kind
-        }
-        bounds = self.results.get("upper_bounds", {})
-        header = [Cell("Row"), Cell(size_heading(kind))]
-        for column in columns:
-            hint = bounds.get(column.key, column.meaning)
-            header.append(Cell(heading(column, self.results), hint=hint))
-        lines = [header]
-        for name, row in self.results[kind].items():
-            line = [Cell(name, hint=ROWS.get(name, "")), Cell(size(kind, row))]
-            for column in columns:
-                metric = row["metrics"].get(column.key)
-                link = anchors.get((name, column.key), "")
-                line.append(
-                    Cell(
-                        format_value(metric, column),
-                        metric["mean"] if metric else None,
-                        format_interval(metric, column.digits),
-                        link,
-                        f"worst utterances of {name} by {column.label}" * bool(link),
-                    )
-                )
-            lines.append(line)
-        return lines
+        found = [(g, [c for c in columns if c.group == g]) for g in GROUPS]
+        return [(group, some) for group, some in found if some]
 
     def missing(self, kind: str) -> list[str]:
         """Labels of a table's columns that could not be computed."""
@@ -165,11 +103,6 @@ class Report:
             return sorted(known)
         labels = {column.label for column in columns_of(self.results, kind)}
         return sorted(known & labels)
-
-
-def plain(cells: list[list[str]]) -> list[list[Cell]]:
-    """Text cells -> those of a page."""
-    return [[Cell(text) for text in line] for line in cells]
 
 
 def build_page(report: Report) -> str:
@@ -184,14 +117,15 @@ def build_page(report: Report) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    results = report.results
     return environment.get_template("page.html").render(
         report=report,
-        size=test_set_size(report.results),
-        paper=[plain(cells) for cells in paper_tables(report.results)],
-        tables=TABLES,
-        titles=TITLES,
-        others={k: plain(c) for k, c in other_tables(report.results).items()},
-        definitions=definitions,
-        plain=plain,
-        notes=NOTES,
+        results=results,
+        size=test_set_size(results),
+        paper=paper_tables(results),
+        others=other_tables(results),
+        bounds=results.get("upper_bounds", {}),
+        anchors={(w.table, w.row, w.column.key): w.anchor for w in report.worst},
+        tables=table,
+        ROWS=ROWS,
     )
