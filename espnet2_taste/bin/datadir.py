@@ -9,7 +9,8 @@ from espnet2_taste.bin import command, run
 from espnet2_taste.bin.numbers import positive
 from espnet2_taste.bin.options import add_segmenter_option
 from espnet2_taste.io import datadir
-from espnet2_taste.io.shards import merge_shards
+from espnet2_taste.io.datadir_check import validate
+from espnet2_taste.io.merged_shards import merge_shards
 from espnet2_taste.io.sorted_tables import sorted_entries
 from espnet2_taste.io.tables import read_table
 
@@ -156,7 +157,7 @@ def execute(args: argparse.Namespace) -> None:
             logging.info(
                 "%s: %d utterances, valid",
                 folder,
-                datadir.validate(folder, not args.no_text),
+                validate(folder, not args.no_text),
             )
     elif args.action == "disjoint":
         from espnet2_taste.corpora.overlap import check_disjoint

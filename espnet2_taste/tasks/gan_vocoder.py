@@ -88,13 +88,6 @@ class GANVocoderTask(PartTask):
     data_names = ("speech",)
 
     @classmethod
-    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        group = parser.add_argument_group(description="Task related")
-        group.add_argument("--model_conf", default={}, help="Not used")
-        for class_choices in cls.class_choices_list:
-            class_choices.add_arguments(group)
-
-    @classmethod
     def complete(cls, args: argparse.Namespace) -> None:
         """Refuse what ESPnet's GAN trainer would stop at later, or ignore.
 

@@ -15,7 +15,8 @@ from espnet2_taste.tasks.trainer import TasteTrainer
 class PartTask(AbsTask):
     """ESPnet task that trains one part of a system.
 
-    A subclass adds its options, ``build_preprocess_fn`` and :meth:`new_model`.
+    A subclass adds ``build_preprocess_fn``, :meth:`new_model` and its options, if they
+    are not just the choices of classes.
 
     Attributes:
         data_names: of the data that training needs.
@@ -27,6 +28,14 @@ class PartTask(AbsTask):
     trainer = TasteTrainer
     data_names: tuple[str, ...] = ()
     more_data_names: tuple[str, ...] = ()
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Options of each of ``class_choices_list``, and no others."""
+        group = parser.add_argument_group(description="Task related")
+        group.add_argument("--model_conf", default={}, help="Not used")
+        for class_choices in cls.class_choices_list:
+            class_choices.add_arguments(group)
 
     @classmethod
     def build_collate_fn(cls, args: argparse.Namespace, train: bool):

@@ -73,13 +73,6 @@ class VocoderTask(CountsBins, PartTask):
     data_names = ("speech", "units", "spk_emb")
 
     @classmethod
-    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        group = parser.add_argument_group(description="Task related")
-        group.add_argument("--model_conf", default={}, help="Not used")
-        for class_choices in cls.class_choices_list:
-            class_choices.add_arguments(group)
-
-    @classmethod
     def rates(cls, args: argparse.Namespace) -> tuple[int, float]:
         """Hz of the speech and units a second that the vocoder takes."""
         return vocoder_choices.get_class(args.vocoder).rates(**args.vocoder_conf)

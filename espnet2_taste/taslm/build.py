@@ -9,14 +9,11 @@ from espnet2_taste.io.checkpoint import load_state, load_strictly
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_arguments
-from espnet2_taste.nn.backbone import AbsBackbone, HFCausalBackbone
+from espnet2_taste.nn.abs_backbone import AbsBackbone
+from espnet2_taste.nn.backbone import HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
-from espnet2_taste.taslm.heads import (
-    AbsSpeechHead,
-    GaussianHead,
-    LatentHead,
-    TokenHead,
-)
+from espnet2_taste.taslm.gaussian_heads import GaussianHead, LatentHead
+from espnet2_taste.taslm.heads import AbsSpeechHead, TokenHead
 from espnet2_taste.taste.build import build_quantizer, fusion_choices, text_views
 from espnet2_taste.taste.taste_spec import TasteSpec
 from espnet2_taste.text.tokenizers import (

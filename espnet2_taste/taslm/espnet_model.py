@@ -4,7 +4,7 @@ import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet2_taste.nn.backbone import AbsBackbone
+from espnet2_taste.nn.abs_backbone import AbsBackbone
 from espnet2_taste.nn.fusion import AbsFusion
 from espnet2_taste.taslm.heads import AbsSpeechHead, SpeechHeadOutput
 from espnet2_taste.taslm.inputs import InputAssembler, TaslmInputs

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from espnet2_taste.nn.backbone import AbsBackbone
+from espnet2_taste.nn.abs_backbone import AbsBackbone
 
 #: Logits held at once; more are computed in parts, and again in the backward pass.
 MAX_LOGITS = 2**26

@@ -17,13 +17,14 @@ from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.nn.fusion import AbsFusion, ConcatFusion, WeightedSumFusion
 from espnet2_taste.taste.ctc_head import CTCHead
-from espnet2_taste.taste.espnet_model import READERS, TasteModel
+from espnet2_taste.taste.espnet_model import TasteModel
 from espnet2_taste.taste.predicted_text import PredictedText
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import AbsSpeechDecoder
 from espnet2_taste.taste.speech_decoder.interleaved_lm import InterleavedLMDecoder
 from espnet2_taste.taste.speech_decoder.masked_parallel import MaskedParallelDecoder
 from espnet2_taste.taste.speech_decoder.unit_transformer import UnitTransformerDecoder
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
+from espnet2_taste.taste.taste_tokenizer import READERS
 from espnet2_taste.taste.tokenizer.abs_aggregator import AbsAggregator
 from espnet2_taste.taste.tokenizer.abs_encoder import AbsTasteEncoder
 from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer

@@ -1,58 +1,25 @@
 """The TASTE tokenizer with its speech decoder, trained by reconstruction (sec. 2.1)."""
 
-import contextlib
-from dataclasses import dataclass
-
 import torch
 from espnet2.torch_utils.device_funcs import force_gatherable
-from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet2_taste.nn.segments import (
-    average_segments,
-    count_segments,
-    first_of_segments,
-    length_mask,
-    pool_segments,
-    segment_starts,
-    spread_segments,
-)
-from espnet2_taste.taste.auxiliary import (
-    WordProsodyLoss,
-    attention_guidance_loss,
-    unit_accuracy,
-)
+from espnet2_taste.nn.segments import first_of_segments, spread_segments
+from espnet2_taste.taste.auxiliary import WordProsodyLoss, unit_accuracy
 from espnet2_taste.taste.ctc_head import CTCHead
 from espnet2_taste.taste.predicted_text import PredictedText
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
 )
+from espnet2_taste.taste.taste_tokenizer import TasteTokenizer
 from espnet2_taste.taste.tokenizer.abs_aggregator import AbsAggregator
-from espnet2_taste.taste.tokenizer.abs_encoder import AbsTasteEncoder, EncoderOutput
-from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer, QuantizerOutput
+from espnet2_taste.taste.tokenizer.abs_encoder import AbsTasteEncoder
+from espnet2_taste.taste.tokenizer.abs_quantizer import AbsQuantizer
 from espnet2_taste.taste.tokenizer.code_usage import CodeCounter
-from espnet2_taste.text.view import GRANULARITIES, TextView
-
-#: What of a model reads text, each in a vocabulary of its choice.
-READERS = ("aggregator", "ctc", "ctc_inner", "speech_decoder")
+from espnet2_taste.text.view import GRANULARITIES
 
 
-@dataclass
-class TasteOutput:
-    """What the tokenizer half makes of an utterance.
-
-    Attributes:
-        encoder: keys, values and frame lengths.
-        quantizer: embeddings, latent and codes, one per token.
-        attention: (B, L, F) aggregator attention, or None.
-    """
-
-    encoder: EncoderOutput
-    quantizer: QuantizerOutput
-    attention: torch.Tensor | None
-
-
-class TasteModel(AbsESPnetModel):
+class TasteModel(TasteTokenizer):
     """Frontend, encoder, aggregator, quantiser and speech decoder.
 
     Args:
@@ -62,14 +29,16 @@ class TasteModel(AbsESPnetModel):
         quantizer: token vectors -> codes and embeddings.
         speech_decoder: text, embeddings and speaker -> units.
         vocab_sizes: name of a vocabulary that is read -> its tokens.
-        views: each of ``READERS`` -> name of its vocabulary.
+        views: each of :data:`~espnet2_taste.taste.taste_tokenizer.READERS` -> name of
+            its vocabulary.
         predict: for ``predicted_text``.
         text_only: sub-stage 1: the decoder sees no audio, the tokenizer is not run.
         granularity: what a row of codes stands for: a ``word`` (paper: mean over its
             tokens) or a ``token`` of the aggregator's vocabulary.
         commit_weight: of the quantiser's commitment loss.
         prosody_weight: of :class:`WordProsodyLoss` (0 = off, as in the paper).
-        guidance_weight: of :func:`attention_guidance_loss` (0 = off).
+        guidance_weight: of
+            :func:`~espnet2_taste.taste.auxiliary.attention_guidance_loss` (0 = off).
         ctc_weight: of the CTC loss of a head on the encoder's keys, which reads off
             them what is said (0: there is no head).
         ctc_conf: further arguments of :class:`~espnet2_taste.taste.ctc_head.CTCHead`.
@@ -214,10 +183,7 @@ class TasteModel(AbsESPnetModel):
             parts |= self.tokenizer_losses(
                 taste, said, durations, prosody, prosody_lengths
             )
-            if self.code_counter is not None:  # a segment's tokens have the same codes
-                starts = segment_starts(view.segment_ids, view.lengths)
-                codes = taste.quantizer.codes.masked_fill(~starts[..., None], -1)
-                self.code_counter.add(codes)
+            self._count_codes(taste, view)
         cond = self.condition(said, audio, spk_emb)
         decoded = self.speech_decoder(cond, units, units_lengths, durations)
         parts["ce"] = 1.0, decoded.loss
@@ -226,23 +192,6 @@ class TasteModel(AbsESPnetModel):
                 decoded.logits, decoded.targets, self.speech_decoder.num_units
             )
         return self._total(parts, stats, len(units))
-
-    def _encoded(
-        self,
-        given: torch.Tensor,
-        lengths: torch.Tensor,
-        is_speech: bool,
-        names: list[str] | None,
-    ) -> EncoderOutput:
-        """Keys and values of speech or features; from ``encoder_cache``, if any."""
-
-        def encode(rows: list[int] | slice) -> EncoderOutput:
-            part = given[rows], lengths[rows]
-            return self.encoder(*(self.extract_feats(*part) if is_speech else part))
-
-        if self.encoder_cache is None or names is None:
-            return encode(slice(None))
-        return self.encoder_cache(self.encoder, names, lengths, encode)
 
     def _total(
         self,
@@ -265,10 +214,6 @@ class TasteModel(AbsESPnetModel):
             self.encoder.eval()
         return self
 
-    def view(self, batch: dict[str, torch.Tensor], reader: str) -> TextView:
-        """The text of a batch as one of ``READERS`` reads it."""
-        return TextView.of(batch, self.granularity, self.views[reader])
-
     def condition(
         self,
         batch: dict[str, torch.Tensor],
@@ -290,37 +235,6 @@ class TasteModel(AbsESPnetModel):
             audio = spread_segments(audio, view.segment_ids)
         return Conditioning(view, audio, spk_emb)
 
-    def tokenizer_losses(
-        self, taste: TasteOutput, batch: dict, durations, prosody, prosody_lengths
-    ) -> dict[str, tuple[float, torch.Tensor]]:
-        """{name: (weight, loss)} of the tokenizer half; keys depend on weights only."""
-        losses, text = {}, self.view(batch, "aggregator")
-        if self.quantizer.num_codebooks:
-            losses["commit"] = self.commit_weight, taste.quantizer.loss
-        if self.prosody_loss is not None:
-            losses["prosody"] = (
-                self.prosody_weight,
-                self.prosody_loss(
-                    taste.quantizer.latent,
-                    text.word_ids,
-                    text.lengths,
-                    prosody,
-                    prosody_lengths,
-                ),
-            )
-        if self.guidance_weight:
-            losses["guidance"] = (
-                self.guidance_weight,
-                attention_guidance_loss(
-                    taste.attention,
-                    text.word_ids,
-                    text.lengths,
-                    taste.encoder.lengths,
-                    durations,
-                ),
-            )
-        return losses
-
     def required_data(self) -> list[tuple[str, ...]]:
         """Names of the data that training needs besides text, units and speakers; one
         of each tuple."""
@@ -334,116 +248,6 @@ class TasteModel(AbsESPnetModel):
         ):
             needed.append(("durations",))
         return needed + [("prosody",)] * bool(hears and self.prosody_weight)
-
-    def run_tokenizer(
-        self,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        text: TextView,
-        need_attention: bool = False,
-    ) -> TasteOutput:
-        """Speech and transcript -> quantised token vectors.
-
-        Args:
-            speech: (B, N) float samples; speech_lengths: (B,).
-            text: as the aggregator reads it.
-            need_attention: also give the aggregator's attention.
-        """
-        feats, feats_lengths = self.extract_feats(speech, speech_lengths)
-        return self.tokenize_feats(feats, feats_lengths, text, need_attention)
-
-    def extract_feats(
-        self, speech: torch.Tensor | None, speech_lengths: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, N) samples -> (B, T, D) features and (B,) lengths."""
-        trained = any(p.requires_grad for p in self.frontend.parameters())
-        with contextlib.nullcontext() if trained else torch.no_grad():
-            return self.frontend(speech, speech_lengths)
-
-    def tokenize_feats(
-        self,
-        feats: torch.Tensor,
-        feats_lengths: torch.Tensor,
-        text: TextView,
-        need_attention: bool = False,
-    ) -> TasteOutput:
-        """(B, T, D) features and transcript -> quantised token vectors."""
-        encoded = self.encoder(feats, feats_lengths)
-        return self.tokenize_encoded(encoded, text, need_attention)
-
-    def tokenize_encoded(
-        self, encoded: EncoderOutput, text: TextView, need_attention: bool = False
-    ) -> TasteOutput:
-        """What the encoder gave and transcript -> quantised token vectors."""
-        aggregated = self.aggregator(text.ids, text.lengths, encoded, need_attention)
-        hidden = aggregated.hidden
-        if self.granularity == "word":
-            hidden = average_segments(hidden, text.segment_ids, text.lengths)
-        mask = length_mask(text.lengths, text.ids.size(1))
-        return TasteOutput(encoded, self.quantizer(hidden, mask), aggregated.attention)
-
-    def segment_codes(self, taste: TasteOutput, text: TextView) -> torch.Tensor:
-        """(B, S, R) codes of each segment, -1 padded; text as the aggregator reads it.
-
-        Raises:
-            RuntimeError: there is no quantiser.
-        """
-        if taste.quantizer.codes is None:
-            raise RuntimeError("this model has no quantiser, hence no TASTE codes")
-        return first_of_segments(taste.quantizer.codes, text.segment_ids, text.lengths)
-
-    def word_attention(self, taste: TasteOutput, text: TextView) -> list[torch.Tensor]:
-        """For each utterance (W, F): the aggregator's attention to its frames, mean
-        over the tokens of a word."""
-        num_words = count_segments(text.word_ids, text.lengths).tolist()
-        maps = pool_segments(
-            taste.attention, text.word_ids, text.lengths, max(num_words)
-        )
-        frames = taste.encoder.lengths.tolist()
-        return [m[:w, :f] for m, w, f in zip(maps, num_words, frames, strict=True)]
-
-    @property
-    def has_attention(self) -> bool:
-        """Whether there are :meth:`attention_maps`."""
-        return not self.text_only
-
-    def epoch_statistics(self) -> dict[str, float]:
-        """Statistics of what :meth:`forward` saw since the last call, on all ranks."""
-        if self.code_counter is None:
-            return {}
-        usage = self.code_counter.take(next(self.parameters()).device)
-        return {
-            "codebook_perplexity": usage.perplexity.nanmean().item(),
-            "dead_codes": usage.dead.sum().item(),
-        }
-
-    def attention_maps(
-        self,
-        speech: torch.Tensor | None = None,
-        speech_lengths: torch.Tensor | None = None,
-        feats: torch.Tensor | None = None,
-        feats_lengths: torch.Tensor | None = None,
-        **text,
-    ) -> list[torch.Tensor]:
-        """:meth:`word_attention` of a training batch, as given to :meth:`forward`."""
-        if feats is None:
-            feats, feats_lengths = self.extract_feats(speech, speech_lengths)
-        view = self.view(text, "aggregator")
-        taste = self.tokenize_feats(feats, feats_lengths, view, need_attention=True)
-        return self.word_attention(taste, view)
-
-    def codes_to_embeddings(self, codes: torch.Tensor, text: TextView) -> torch.Tensor:
-        """(B, S, R) codes of segments -> (B, L, D) embeddings of the view's tokens."""
-        latents = self.quantizer.codes_to_latent(codes)
-        return self.latents_to_embeddings(latents, text)
-
-    def latents_to_embeddings(
-        self, latents: torch.Tensor, text: TextView
-    ) -> torch.Tensor:
-        """(B, S, codebook_dim) latents of segments, of codes or of a continuous speech
-        head -> (B, L, D) embeddings of the view's tokens."""
-        embeddings = self.quantizer.project_out(latents)
-        return spread_segments(embeddings, text.segment_ids)
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing to collect: features are computed on the fly."""

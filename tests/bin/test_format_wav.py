@@ -9,7 +9,7 @@ from espnet2.train.dataset import DATA_TYPES
 
 from espnet2_taste.bin.format_wav import main
 from espnet2_taste.io.audio import audio_rate, read_audio
-from espnet2_taste.io.datadir import validate
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.tables import read_table
 
 

@@ -7,7 +7,7 @@ import soundfile
 from espnet2_taste.bin.format_wav import main as format_wav
 from espnet2_taste.bin.split_long import main as split_long
 from espnet2_taste.io.audio import read_audio
-from espnet2_taste.io.datadir import validate
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.segments import iterate_segments
 from espnet2_taste.io.tables import read_table
 

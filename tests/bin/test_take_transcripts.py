@@ -13,7 +13,7 @@ from espnet2_taste.bin.datadir import main as datadir
 from espnet2_taste.bin.format_wav import main as format_wav
 from espnet2_taste.bin.take_transcripts import main as take
 from espnet2_taste.bin.transcribe import main as transcribe
-from espnet2_taste.io.datadir import validate
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.tables import read_table
 
 CONF = ["language=", "max_new_tokens=8", "no_speech_threshold=null"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from espnet2_taste.bin.prepare_corpus import main
-from espnet2_taste.io.datadir import validate
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.tables import read_table
 
 

@@ -13,7 +13,7 @@ from espnet2_taste.bin.prepare_corpus import main
 from espnet2_taste.corpora.abs_corpus import AbsCorpus, Utterance, tidy_name, tidy_text
 from espnet2_taste.corpora.prepare import Limits, prepare
 from espnet2_taste.io import sorting
-from espnet2_taste.io.datadir import validate
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.segments import Segment
 from espnet2_taste.io.tables import read_table
 

@@ -11,6 +11,7 @@ from espnet2_taste.bin.format_wav import main as format_wav
 from espnet2_taste.evaluate.testsets.files import read_answers, read_pairs
 from espnet2_taste.io import datadir
 from espnet2_taste.io.ctm import read_ctm
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.segments import iterate_segments
 from espnet2_taste.io.tables import (
     parse_count,
@@ -182,7 +183,7 @@ def test_stage_2_makes_one_text_of_all_spaces(tmp_path, caplog):
     assert text == {"u1": "a b c", "u2": "x y", "u5": "x\u200by"}
     for part in ("1 empty text", "1 white space in the id", "1 not in text"):
         assert part in caplog.text, part
-    assert datadir.validate(tmp_path / "out") == 3
+    assert validate(tmp_path / "out") == 3
 
 
 def test_a_speaker_is_one_word(tmp_path):
@@ -199,7 +200,7 @@ def test_ids_that_espnet_would_split(tmp_path, odd):
     write_dir(folder, **{k: f"{key} {v}\n" for k, v in tables.items()})
     (folder / "spk2utt").write_text(f"s {key}\n")
     with pytest.raises(ValueError, match="utt2spk: white space in id"):
-        datadir.validate(folder)
+        validate(folder)
 
 
 def test_parts_of_directories_keep_odd_characters(tmp_path):

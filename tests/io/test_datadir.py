@@ -4,6 +4,7 @@ import pytest
 
 from espnet2_taste.bin import datadir as command
 from espnet2_taste.io import datadir
+from espnet2_taste.io.datadir_check import validate
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def folder(tmp_path):
 
 
 def test_valid(folder):
-    assert datadir.validate(folder) == 3
+    assert validate(folder) == 3
 
 
 @pytest.mark.parametrize(
@@ -41,19 +42,19 @@ def test_valid(folder):
 def test_first_thing_wrong(folder, name, content, message):
     (folder / name).write_text(content)
     with pytest.raises(ValueError, match=message):
-        datadir.validate(folder)
+        validate(folder)
 
 
 def test_missing_file(folder):
     (folder / "text").unlink()
     with pytest.raises(FileNotFoundError, match="text is missing: run stage 1"):
-        datadir.validate(folder)
+        validate(folder)
 
 
 def test_not_utf8(folder):
     (folder / "text").write_bytes(b"a-1 \xff\n")
     with pytest.raises(ValueError, match="text:1: not UTF-8"):
-        datadir.validate(folder)
+        validate(folder)
 
 
 def test_fix_keeps_what_all_have(folder):
@@ -61,7 +62,7 @@ def test_fix_keeps_what_all_have(folder):
     (folder / "units.scp").write_text("b-1 x:1\na-1 x:2\na-2 x:3\nz x:4\n")
     dropped = datadir.fix(folder)
     assert dropped["empty text"] == 1
-    assert datadir.validate(folder) == 2
+    assert validate(folder) == 2
     assert (folder / "units.scp").read_text() == "a-1 x:2\nb-1 x:1\n"
     assert "a-2" not in (folder / "words.ctm").read_text()
     assert datadir.fix(folder) == {}
@@ -76,25 +77,25 @@ def test_fix_nothing_left(folder):
 def test_segments(folder, tmp_path):
     (folder / "wav.scp").write_text("r1 1.wav\nr2 2.wav\n")
     (folder / "segments").write_text("a-1 r1 0 1\na-2 r1 1 2\nb-1 r2 0 1\n")
-    assert datadir.validate(folder) == 3
+    assert validate(folder) == 3
     datadir.subset(folder, tmp_path / "sub", ["a-1"])
     assert (tmp_path / "sub" / "wav.scp").read_text() == "r1 1.wav\n"
     (folder / "wav.scp").write_text("r1 1.wav\n")
     with pytest.raises(ValueError, match="b-1 is cut from r2"):
-        datadir.validate(folder)
+        validate(folder)
 
 
 def test_commands(folder, tmp_path, capsys):
     command.main(["validate", str(folder)])
     command.main(["subset", str(folder), str(tmp_path / "two"), "--spread", "2"])
-    assert datadir.validate(tmp_path / "two") == 2
+    assert validate(tmp_path / "two") == 2
     keys = tmp_path / "keys"
     keys.write_text("b-1\nunknown\n")
     command.main(
         ["subset", str(folder), str(tmp_path / "b"), "--key_file", str(keys)]
         + ["--allow_missing"]
     )
-    assert datadir.validate(tmp_path / "b") == 1
+    assert validate(tmp_path / "b") == 1
     with pytest.raises((ValueError, OSError), match="no utterance unknown"):
         command.main(
             ["subset", str(folder), str(tmp_path / "b"), "--key_file", str(keys)]
@@ -105,7 +106,7 @@ def test_commands(folder, tmp_path, capsys):
     assert capsys.readouterr().out == (folder / "utt2spk").read_text()
     (folder / "text").write_text("b-1 three\n")
     command.main(["fix", str(folder)])
-    assert datadir.validate(folder) == 1
+    assert validate(folder) == 1
 
 
 def test_combine(folder, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet2_taste.io import datadir, sorting
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.shards import Shard
 from espnet2_taste.io.sorted_tables import (
     concatenated,
@@ -152,7 +153,7 @@ def test_fix_is_what_dictionaries_say(tmp_path_factory, text, more, data):
     everything = set().union(*tables.values())
     assert sum(dropped.values()) == len(everything) - len(kept)
     assert list(read_table(folder / "text")) == kept
-    assert datadir.validate(folder) == len(kept)
+    assert validate(folder) == len(kept)
 
 
 def test_reading_ahead_changes_nothing(tiny_data, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from tiny_whisper import save_transformers
 
 from espnet2_taste.io.audio import read_audio
-from espnet2_taste.io.datadir import validate
+from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.tables import read_table
 
 ROOT = Path(__file__).parents[2]

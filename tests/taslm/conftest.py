@@ -11,7 +11,8 @@ def make_model():
     from espnet2_taste.nn.backbone import HFCausalBackbone
     from espnet2_taste.nn.fusion import WeightedSumFusion
     from espnet2_taste.taslm.espnet_model import TaslmModel
-    from espnet2_taste.taslm.heads import GaussianHead, LatentHead, TokenHead
+    from espnet2_taste.taslm.gaussian_heads import GaussianHead, LatentHead
+    from espnet2_taste.taslm.heads import TokenHead
     from espnet2_taste.taste.tokenizer.rvq import ResidualVQQuantizer
 
     def make(head="token", lm_conf=None, granularity="word", **conf):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet2_taste.taslm.heads import GaussianHead
+from espnet2_taste.taslm.gaussian_heads import GaussianHead
 from espnet2_taste.text.view import TextView
 
 

@@ -4,12 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet2_taste.nn.fusion import ConcatFusion, WeightedSumFusion
-from espnet2_taste.nn.rel_pos_encoder import (
-    FeedForward,
-    RelPosAttention,
-    RelPosEncoder,
-    RelPositionTable,
-)
+from espnet2_taste.nn.rel_pos_attention import RelPosAttention, RelPositionTable
+from espnet2_taste.nn.rel_pos_encoder import FeedForward, RelPosEncoder
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Conditioning,
     Sampling,

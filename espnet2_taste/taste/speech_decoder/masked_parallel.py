@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from espnet2_taste.nn.fusion import AbsFusion
-from espnet2_taste.nn.segments import count_segments, length_mask
+from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
@@ -26,6 +26,12 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
 )
 from espnet2_taste.taste.speech_decoder.bidirectional import BidirectionalTransformer
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler, draw
+from espnet2_taste.taste.speech_decoder.token_spans import (
+    duration_error,
+    scaled,
+    training_spans,
+    word_durations,
+)
 
 CONFIDENCES = ("top_k", "top_p")
 
@@ -144,14 +150,14 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         masked = masked & valid
         inputs = units.masked_fill(masked | ~valid, self.num_units)
         log_spans = self._log_spans(fused)
-        spans = self._spans(log_spans.detach(), cond, units_lengths, durations)
+        spans = training_spans(log_spans.detach(), cond.text, units_lengths, durations)
         logits = self._logits(inputs, units_lengths, fused, spans, cond)
         targets = units.masked_fill(~masked, -1)
         # a batch of all-unmasked utterances has no target
         loss = F.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum"
         ) / masked.sum().clamp(min=1)
-        error = self._duration_error(log_spans, cond, units_lengths, durations)
+        error = duration_error(log_spans, cond.text, units_lengths, durations)
         return SpeechDecoderOutput(loss + self.duration_weight * error, logits, targets)
 
     @torch.no_grad()
@@ -179,7 +185,7 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         if lengths is None:
             spoken = (cond.text.lengths > 0).long()
             lengths = torch.maximum(spans.sum(1).round().long(), spoken)
-        spans = _scaled(spans, lengths)
+        spans = scaled(spans, lengths)
         size = int(lengths.max()) if len(lengths) else 0
         plain = Conditioning(cond.text, None, cond.spk_emb)
         guided = self.guidance and cond.audio is not None
@@ -200,7 +206,7 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
             sure = sure.masked_fill(~masked, -1.0)
             units = torch.where(self._kept(sure, masked, lengths, step), drawn, units)
         units = units.masked_fill(~valid, 0)
-        return GeneratedUnits(units, lengths, _word_durations(spans, cond))
+        return GeneratedUnits(units, lengths, word_durations(spans, cond.text))
 
     def _kept(
         self, sure: torch.Tensor, masked: torch.Tensor, lengths: torch.Tensor, step: int
@@ -247,45 +253,6 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         """(B, L, size) -> (B, L) ln units of each token, float32."""
         return self.duration_predictor(fused).squeeze(-1).float().clamp(-5.0, 7.0)
 
-    def _spans(
-        self,
-        log_spans: torch.Tensor,
-        cond: Conditioning,
-        units_lengths: torch.Tensor,
-        durations: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """(B, L) units of each token that add up to the true length in training.
-
-        Where words' durations are known, a word's tokens share its own.
-        """
-        text = cond.text
-        spans = log_spans.exp() * length_mask(text.lengths, log_spans.size(1))
-        if durations is None:
-            return _scaled(spans, units_lengths)
-        of_words = _sum_words(spans, text, durations.size(1))
-        scale = durations.clamp(min=0) / of_words.clamp(min=1e-6)
-        return spans * scale.gather(1, text.word_ids.clamp(0, durations.size(1) - 1))
-
-    def _duration_error(
-        self,
-        log_spans: torch.Tensor,
-        cond: Conditioning,
-        units_lengths: torch.Tensor,
-        durations: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Mean squared error of ln units, of words or of utterances."""
-        text = cond.text
-        spans = log_spans.exp() * length_mask(text.lengths, log_spans.size(1))
-        if durations is None:
-            made, true = spans.sum(1), units_lengths
-            counted = (true > 0) & (text.lengths > 0)
-        else:
-            made, true = _sum_words(spans, text, durations.size(1)), durations
-            words = count_segments(text.word_ids, text.lengths)
-            counted = length_mask(words, durations.size(1))
-        error = made.clamp(min=1e-6).log() - true.clamp(min=1).log()
-        return (error.square() * counted).sum() / counted.sum().clamp(min=1)
-
     def _logits(
         self,
         units: torch.Tensor,
@@ -310,22 +277,3 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         )
         hidden = self.transformer(x, position, mask)
         return self.head(hidden[:, fused.size(1) :])
-
-
-def _scaled(spans: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """(B, L) stretches, scaled to add up to ``lengths`` (B,)."""
-    return spans * (lengths / spans.sum(1).clamp(min=1e-6))[:, None]
-
-
-def _sum_words(spans: torch.Tensor, text, size: int) -> torch.Tensor:
-    """(B, L) units of tokens, 0 in the padding -> (B, size) units of words."""
-    index = text.word_ids.clamp(0, size - 1)
-    return spans.new_zeros(len(spans), size).scatter_add(1, index, spans)
-
-
-def _word_durations(spans: torch.Tensor, cond: Conditioning) -> torch.Tensor:
-    """(B, L) units of tokens -> (B, W) whole units of words, same total."""
-    words = count_segments(cond.text.word_ids, cond.text.lengths)
-    size = int(words.max()) if len(words) else 0
-    ends = _sum_words(spans, cond.text, max(size, 1)).cumsum(1).round().long()
-    return torch.diff(ends, dim=1, prepend=ends.new_zeros(len(ends), 1))[:, :size]

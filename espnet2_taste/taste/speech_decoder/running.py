@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from espnet2_taste.nn.kv_cache import RaggedKVCache
 from espnet2_taste.nn.running_batch import LOOK, RunningBatch, captured
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
+    AbsSpeechDecoder,
     Conditioning,
     GeneratedUnits,
     Sampling,
@@ -52,14 +53,22 @@ class RunningUnits(RunningBatch):
     word or None, see GeneratedUnits.
 
     Args:
+        decoder: in eval mode.
         sampling: how to draw.
         slots: utterances at work at once.
         capacity: positions that an utterance may take: the step is one CUDA graph then,
             and longer ones are refused. None: no graph.
     """
 
-    def __init__(self, sampling: Sampling, slots: int, capacity: int | None = None):
+    def __init__(
+        self,
+        decoder: AbsSpeechDecoder,
+        sampling: Sampling,
+        slots: int,
+        capacity: int | None = None,
+    ):
         super().__init__(slots, fixed=capacity is not None)
+        self.decoder = decoder
         self.sampling = sampling
         self.capacity = capacity
         self.rows: list[_Row] = []

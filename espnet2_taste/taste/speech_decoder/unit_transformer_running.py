@@ -11,19 +11,7 @@ from espnet2_taste.taste.speech_decoder.running import Encoded, RunningUnits
 
 
 class RunningTransformer(RunningUnits):
-    """Utterances of a ``unit_transformer``.
-
-    Args:
-        decoder: in eval mode.
-        sampling, slots, capacity: see :class:`RunningUnits`.
-    """
-
-    def __init__(self, decoder, *args):
-        super().__init__(*args)
-        self.decoder = decoder
-        device = decoder.llm_embedding.weight.device
-        units = torch.arange(decoder.num_units + 1, device=device)
-        self.is_end = units == decoder.num_units
+    """Utterances of a ``unit_transformer``."""
 
     @property
     def kv(self) -> RaggedKVCache:
@@ -87,8 +75,8 @@ class RunningTransformer(RunningUnits):
     def draw(self, logits: torch.Tensor, step: int) -> torch.Tensor:
         state, drawn = self.state, self.sampler.count
         early = (drawn < state["least"])[:, None]
-        logits = logits.masked_fill(self.is_end & early, -torch.inf)
-        unit = self.sampler(logits, step, state["alive"])
+        end = logits[:, -1:].masked_fill(early, -torch.inf)
+        unit = self.sampler(torch.cat([logits[:, :-1], end], 1), step, state["alive"])
         state["alive"] &= (unit != self.decoder.num_units) & (drawn < state["most"])
         unit = torch.where(state["alive"], unit, 0)
         self.kv.advance(state["alive"])

@@ -10,16 +10,7 @@ from espnet2_taste.taste.speech_decoder.running import Encoded, RunningUnits
 
 
 class RunningWords(RunningUnits):
-    """Utterances of a ``word_synchronous`` decoder.
-
-    Args:
-        decoder: in eval mode.
-        sampling, slots, capacity: see :class:`RunningUnits`.
-    """
-
-    def __init__(self, decoder, *args):
-        super().__init__(*args)
-        self.decoder = decoder
+    """Utterances of a ``word_synchronous`` decoder."""
 
     @property
     def kv(self) -> RaggedKVCache:

@@ -4,7 +4,8 @@ import torch
 from parity.models import taste_model
 
 from espnet2_taste.nn.segments import length_mask, segment_starts, spread_segments
-from espnet2_taste.taste.espnet_model import TasteModel, TasteOutput
+from espnet2_taste.taste.espnet_model import TasteModel
+from espnet2_taste.taste.taste_tokenizer import TasteOutput
 from espnet2_taste.text.view import TextView
 
 FILE = "f_extract_vq"
