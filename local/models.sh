@@ -22,7 +22,7 @@ generate() {
     # shellcheck disable=SC2086
     sharded "$1" "$2/text" "${python}" -m espnet2_taste.bin.taslm_generate "${taslm[@]}" \
         --data_dir "$2" --taste "$3" --seed "$4" --config "${taslm_inference_config}" \
-        --device "${device}" "${@:5}" ${taslm_inference_args}
+        --device "${device}" "${fast_words[@]}" "${@:5}" ${taslm_inference_args}
     datadir merge "$1" "$1"
 }
 

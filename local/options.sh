@@ -146,11 +146,12 @@ if [ "${pretrained}" = paper ]; then # in $TASTE_MODELS, where bin.download puts
     [ "${vocoder_type}" != cosyvoice ] || : "${vocoder_model:=${cosyvoice}}"
     [ "${score_asr}" != whisper ] || : "${score_asr_model:=openai/whisper-large-v3}"
 fi
-data=data fast_train=()
+data=data fast_train=() fast_words=()
 if "${fast}"; then
     data=data/fast # a subset of data/
     local_data_opts="${fast_data_opts} ${local_data_opts}"
     fast_train=(--max_epoch 1 --num_iters_per_epoch 4)
+    fast_words=(--max_new_words 2)   # of noise: recognisers are slow on it
     sampling_seeds=${sampling_seeds%% *}
 fi
 : "${results:=RESULTS${tag:+_${tag}}.md}"

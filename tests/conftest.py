@@ -94,6 +94,7 @@ def tiny_taste_conf(tiny_data):
         "optim_conf": {"lr": 0.01},
         "best_model_criterion": [["valid", "acc", "max"]],
         "use_tensorboard": False,
+        "use_matplotlib": False,
     }
 
 

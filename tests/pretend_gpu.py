@@ -18,6 +18,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -25,7 +26,6 @@ import torch
 from torch.utils import backend_registration
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "pretend"
 DEVICE = f"{NAME}:0"
@@ -135,7 +135,7 @@ def pretend_gpu() -> Iterator[Trace]:
 
 def _run(operation, args, kwargs):
     name = operation._schema.name.removeprefix("aten::")
-    tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+    tensors = list(_tensors((args, *kwargs.values())))
     inside = any(isinstance(x, PretendTensor) for x in tensors)
     wanted = kwargs.get("device")
     here = torch.device(wanted).type == NAME if wanted is not None else inside
@@ -154,7 +154,7 @@ def _run(operation, args, kwargs):
     elif inside:
         _check(name, tensors)
         masks = name in ("index", "index_put_", "index_put") and any(
-            x.dtype is torch.bool for x in tree_leaves(args[1]) if x is not None
+            x.dtype is torch.bool for x in _tensors(args[1])
         )
         fills = name != "index" and masks and args[2].numel() == 1
         if name in SIZED_BY_VALUES or masks and not fills:
@@ -177,14 +177,27 @@ def _run(operation, args, kwargs):
             with no_dispatch():
                 operation(*args, **kwargs)
         return kwargs["out"] if "out" in kwargs else args[0]
-    return tree_map(_wrapped, result)
+    return _wrapped(result)
 
 
-def _raw(values):
-    return tree_map(lambda x: x.raw if isinstance(x, PretendTensor) else x, values)
+# torch's own pytree knows more kinds of containers, and takes most of the time.
+def _tensors(values) -> Iterator[torch.Tensor]:
+    for x in values:
+        if isinstance(x, torch.Tensor):
+            yield x
+        elif isinstance(x, list | tuple):
+            yield from _tensors(x)
+
+
+def _raw(x):
+    if isinstance(x, PretendTensor):
+        return x.raw
+    return type(x)(map(_raw, x)) if type(x) in (list, tuple) else x
 
 
 def _wrapped(x):
+    if type(x) in (list, tuple):
+        return type(x)(map(_wrapped, x))
     if not isinstance(x, torch.Tensor) or isinstance(x, PretendTensor):
         return x
     return PretendTensor(x.resolve_conj().resolve_neg())  # lazy ones would be lost
@@ -205,10 +218,15 @@ def _check(name: str, tensors: list[torch.Tensor]) -> None:
 def _note(counter: Counter, operation: str) -> None:
     frame = sys._getframe(2)
     while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(PACKAGE):
-            place = f"{path.relative_to(PACKAGE)}:{frame.f_lineno}"
-            counter[operation, place] += 1
+        if name := _name_in_package(frame.f_code.co_filename):
+            counter[operation, f"{name}:{frame.f_lineno}"] += 1
             return
         frame = frame.f_back
     counter[operation, "elsewhere"] += 1
+
+
+@cache
+def _name_in_package(file: str) -> str:
+    """Path of a file of the package in it; "" of others."""
+    path = Path(file)
+    return str(path.relative_to(PACKAGE)) if path.is_relative_to(PACKAGE) else ""

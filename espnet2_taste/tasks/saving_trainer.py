@@ -4,7 +4,8 @@ ESPnet writes checkpoints in place, sets links by removing them first and, up to
 unpickles what it reads. Here ``torch.save`` writes by rename while a training runs, and
 ``torch.load`` takes data only. The checkpoint before the last one is kept, for when the
 last one is damaged. What a kill after the last checkpoint kept from being done (the
-epoch's weights, links to the best ones) is done when the training is resumed.
+epoch's weights, links to the best ones) is done when the training is resumed. Curves,
+which take seconds to draw, are not drawn after every epoch of a minute.
 """
 
 import datetime
@@ -12,6 +13,7 @@ import logging
 import os
 import pickle
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +28,7 @@ from espnet2_taste.io.checkpoint import is_whole, save_tensors
 from espnet2_taste.io.file_names import file_name
 
 LAST, BEFORE = "checkpoint.pth", "checkpoint.before.pth"
+CURVES_S = 60  # seconds between two drawings of the curves
 
 
 class SavingTrainer(Trainer):
@@ -35,7 +38,7 @@ class SavingTrainer(Trainer):
     def run(cls, *args, trainer_options, distributed_option, **others) -> None:
         """See ESPnet's."""
         first = not distributed_option.distributed or distributed_option.dist_rank == 0
-        with safe_files():
+        with safe_files(), seldom_drawn():
             if first and trainer_options.resume:
                 folder = Path(trainer_options.output_dir)
                 repair(folder, trainer_options)
@@ -92,6 +95,28 @@ def safe_files() -> Iterator[None]:
         yield
     finally:
         torch.save, torch.load = save, load
+
+
+@contextmanager
+def seldom_drawn() -> Iterator[None]:
+    """ESPnet's curves, ``images/*.png``: no more often than ``CURVES_S``, and at last;
+    from the second epoch on (of one, a curve is a dot)."""
+    draw, drawn, due = Reporter.matplotlib_plot, -np.inf, None
+
+    def draw_seldom(reporter: Reporter, folder: str | Path) -> None:
+        nonlocal drawn, due
+        due = (reporter, folder) if reporter.get_epoch() > 1 else None
+        if due and time.monotonic() > drawn + CURVES_S:
+            draw(*due)
+            drawn, due = time.monotonic(), None
+
+    Reporter.matplotlib_plot = draw_seldom
+    try:
+        yield
+    finally:
+        Reporter.matplotlib_plot = draw
+    if due:
+        draw(*due)
 
 
 #: What ESPnet 202511 keeps of its statistics in checkpoints, beside Python's numbers.

@@ -71,7 +71,7 @@ def test_base_models_left_out(
 
 
 def test_base_model_that_is_not_here(make_hub, convert, caplog, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     packed = convert(make_hub(), "--base_lm", "nobody/nothing-1b")
     assert "nobody/nothing-1b is not on this machine: not compared" in caplog.text
     conf = yaml.safe_load((packed / "taslm" / "config.yaml").read_text())["lm_conf"]

@@ -76,6 +76,7 @@ def train(folder, output, *options, epochs=1):
     cmd += ["--batch_type", "unsorted", "--batch_size", "4", "--num_workers", "0"]
     cmd += ["--lm_conf", f"config={json.dumps(LM)}", "--speech_head", "token"]
     cmd += ["--num_att_plot", "0", "--use_tensorboard", "false", "--optim", "adamw"]
+    cmd += ["--use_matplotlib", "false"]
     cmd += ["--optim_conf", "lr=0.01", "--keep_nbest_models", "1"]
     cmd += ["--best_model_criterion", "valid,loss,min", *TRAINING, *options]
     main(cmd)

@@ -60,7 +60,9 @@ if rank == 0 and int(ranks) > 1:
 
 def test_processes_train_one_model(taste_options, tmp_path):
     options = taste_options(
-        tmp_path / "exp", {"max_epoch": 1, "keep_nbest_models": 1, "num_att_plot": 1}
+        tmp_path / "exp",
+        {"max_epoch": 1, "keep_nbest_models": 1}
+        | {"num_att_plot": 1, "use_matplotlib": True},
     )
     options += ["--dist_world_size", str(RANKS), "--dist_backend", BACKEND]
     options += ["--dist_init_method", f"file://{tmp_path}/init"]

@@ -13,7 +13,8 @@ from espnet2_taste.io.checkpoint import load_state
 from espnet2_taste.tasks.statistics import MEANINGS, meaning
 from espnet2_taste.tasks.trainer import draw_attention
 
-OVERRIDES = {"num_att_plot": 2, "use_tensorboard": True, "accum_grad": 3}
+DRAWN = {"num_att_plot": 2, "use_matplotlib": True}
+OVERRIDES = DRAWN | {"use_tensorboard": True, "accum_grad": 3}
 
 
 def read_statistics(folder):
@@ -121,7 +122,7 @@ def test_drawing_does_not_change_training(experiment, train_taste, tmp_path):
 
 
 def test_text_only_has_no_attention_and_no_codes(train_taste, tmp_path):
-    overrides = {"model_conf": {"text_only": True}, "max_epoch": 1, "num_att_plot": 2}
+    overrides = DRAWN | {"model_conf": {"text_only": True}, "max_epoch": 1}
     phases = read_statistics(train_taste(tmp_path, overrides))[1]
     assert set(phases["valid"]) == {"loss", "ce", "acc", "acc5"}
     assert not (tmp_path / "att_ws").exists()

@@ -225,6 +225,7 @@ def test_training_makes_a_vocoder(tiny_data, tmp_path):
         "scheduler_conf": {"warmup_steps": 10},
         "num_workers": 0,
         "use_tensorboard": False,
+        "use_matplotlib": False,
     }
     width = flow_conf["spk_embed_dim"]
     embeddings = kaldiio.load_scp(str(tiny_data / "spk_emb.scp"))

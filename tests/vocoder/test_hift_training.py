@@ -204,6 +204,7 @@ def train(tiny_data, tmp_path_factory):
             "keep_nbest_models": 2,
             "num_workers": 0,
             "use_tensorboard": False,
+            "use_matplotlib": False,
         }
         folder = root / name
         folder.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ exec ./taste.sh \
     --valid_set dev \
     --test_sets test \
     --fs 16k \
-    --fast_data_opts "--num_train 96 --num_dev 4 --num_test 4 --num_pairs 2" \
+    --fast_data_opts "--num_train 96 --num_dev 4 --num_test 2 --num_pairs 2" \
     --speaker_type xvector \
     --unit_type world_vq \
     --vocoder_type world_vq \
