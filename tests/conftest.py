@@ -20,11 +20,18 @@ SENTENCES = [
     "set a book down",
 ]
 NUM_UNITS, SPK_DIM = 20, 8
+#: Files that take half a minute and more, the longest first: begun last, they would
+#: leave the other workers with nothing to do.
+LONG = (
+    *("test_mini", "test_gpu_hot_paths", "test_pipeline", "test_conf", "test_corpora"),
+    *("test_taste_task", "test_segment_bins", "test_trainer", "test_hift_training"),
+)
 
 
 def pytest_collection_modifyitems(items):
-    """The longest come first; without a CUDA device those of ``gpu`` are skipped."""
-    items.sort(key=lambda item: item.get_closest_marker("recipe") is None)
+    """``LONG`` comes first; without a CUDA device those of ``gpu`` are skipped."""
+    place = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

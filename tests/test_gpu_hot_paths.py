@@ -1,5 +1,7 @@
 """Nothing is on the wrong device, and no step waits for a GPU, seen without one."""
 
+from functools import cache
+
 import pytest
 import torch
 from gpu_cases import TRAINING
@@ -18,6 +20,10 @@ EVERYTHING = {
 }
 
 
+SIZE = 3
+
+
+@cache
 def run(case, size):
     """What a second call does: the first may fill tables."""
     with pretend_gpu() as trace:
@@ -31,15 +37,15 @@ def run(case, size):
 
 @pytest.mark.parametrize("case", EVERYTHING.values(), ids=EVERYTHING)
 def test_same_result_on_the_device(case):
-    call = case("cpu", 3)
+    call = case("cpu", SIZE)
     call()
-    torch.testing.assert_close(run(case, 3)[0], call(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(run(case, SIZE)[0], call(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", GENERATION.values(), ids=GENERATION)
 def test_a_step_of_generation_neither_waits_nor_uploads(case):
-    """Four times the steps: a look every 8 steps whether all have ended, no more."""
-    (few, short), (many, long) = run(case, 4), run(case, 16)
+    """Five times the steps: a look every 8 steps whether all have ended, no more."""
+    (few, short), (many, long) = run(case, SIZE), run(case, 5 * SIZE)
     steps = many.size(1) - few.size(1)
     assert steps >= 8
     assert short["uploads"] == long["uploads"] and short["made"] == long["made"]
@@ -50,5 +56,5 @@ def test_a_step_of_generation_neither_waits_nor_uploads(case):
 
 @pytest.mark.parametrize("case", TRAINING.values(), ids=TRAINING)
 def test_a_training_step_waits_no_more_for_a_larger_batch(case):
-    small, large = run(case, 2)[1], run(case, 6)[1]
+    small, large = run(case, SIZE)[1], run(case, 2 * SIZE)[1]
     assert small == large

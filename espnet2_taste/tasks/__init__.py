@@ -20,6 +20,8 @@ def _import_when_called(module: str, function: str) -> None:
     """Until ``module`` is used, something that looks like it stands in its place."""
 
     def find(name: str):
+        if name.startswith("__"):  # asked of all modules by those who look for a file
+            raise AttributeError(name)
         if sys.modules.get(module) is stand_in:
             del sys.modules[module]
         return getattr(import_module(module), name)
