@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -e -u -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help mini results test test-all test-pythons test-slurm install demo
+.PHONY: help mini results docs test test-all test-pythons test-slurm install demo
 
 help: ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,7 +23,7 @@ $(STAMP): setup.py
 	        echo "no Python 3.10 to 3.13 that can make a virtual environment (Debian, Ubuntu: apt install python3-venv; or make PYTHON=...)" >&2; exit 1; }; \
 	    echo "$$("$$python" --version): $$python"; \
 	    "$$python" -m venv $(VENV); }
-	@$(BIN)/python local/install.py '.[test,scoring,onnx,demo]' > $(VENV)/install.log 2>&1 \
+	@$(BIN)/python local/install.py '.[test,scoring,onnx,demo,docs]' > $(VENV)/install.log 2>&1 \
 	    || { tail -n 20 $(VENV)/install.log; exit 1; }
 	@touch $@
 
@@ -49,6 +49,9 @@ results: $(STAMP) ## RESULTS.md and report of every recipe that was scored, from
 	        -m espnet2_taste.bin.report "@exp/$${given#*/exp/}" $(ARGS)) || exit 1; \
 	done
 
+docs: $(STAMP) ## The documentation: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo site/index.html
+
 test-pythons: ## The quick tests on every Python here, each in an environment of its own
 	@read -r _ python < <(local/pythons.sh) && "$$python" local/test_pythons.py $(ARGS)
 
@@ -61,5 +64,6 @@ test-all: ## The same with the nightly tests
 test test-all: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/shellcheck $$(git ls-files '*.sh' 'local/*.pl' .ci/run)
+	@$(BIN)/hadolint --failure-threshold info Dockerfile
 	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 \
 	    --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(MARKS) $(ARGS) tests

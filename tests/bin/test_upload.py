@@ -4,17 +4,23 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 import threading
 import types
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 from tiny_system import assert_same, packed_outputs
 
+import espnet2_taste
 from espnet2_taste.bin import run, upload
 
+BUILT = version("torch").partition("+")[0]
 REVISION = "a" * 40
 REPO = "somebody/tiny-taste"
 
@@ -46,6 +52,7 @@ class Hub(BaseHTTPRequestHandler):
             self.answer({"errors": [], "warnings": []})
         elif self.path == "/api/repos/create":
             made = json.loads(body)  # newer clients say visibility
+            hub.made.append(made)
             hub.private = made.get("private") or made.get("visibility") == "private"
             self.answer({"url": f"{hub.url}/{REPO}"})
         elif "/preupload/" in self.path:
@@ -96,7 +103,7 @@ def hub(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     url = f"http://127.0.0.1:{server.server_port}"
     server.hub = types.SimpleNamespace(
-        files={}, requests=[], branches=[], cards=[], private=None, url=url
+        files={}, requests=[], branches=[], cards=[], made=[], private=None, url=url
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_TOKEN", "hf_right")
@@ -167,3 +174,35 @@ def test_what_is_wrong_is_one_line(tiny_system, pack, hub, monkeypatch):
         "error: no Hugging Face token: run `hf auth login`, or set HF_TOKEN"
     )
     assert hub.files == {}
+
+
+def test_space_has_all_that_its_page_needs(tiny_system, pack, hub, capsys):
+    file = str(pack("--name", REPO, "--license", "cc-by-4.0"))
+    capsys.readouterr()
+    upload.main(["--packed", file, "--repo", REPO, "--space", "--dry_run"])
+    shown = capsys.readouterr().out
+    assert f"tiny.zip -> Space {REPO} at main" in shown and "espnet2_taste/*" in shown
+    assert f"build('{REPO}')" in shown and f"torch=={BUILT}" in shown
+    assert hub.requests == []
+    upload.main(["--packed", file, "--repo", REPO, "--space"])
+    assert hub.made[-1]["type"] == "space" and hub.made[-1]["sdk"] == "gradio"
+    assert any(path.startswith("/api/spaces/") for path, *_ in hub.requests)
+    card = yaml.safe_load(hub.files["README.md"].decode().split("---")[1])
+    assert card["models"] == [REPO] and card["license"] == "cc-by-4.0"
+    assert card["sdk_version"] == version("gradio") and card["app_file"] == "app.py"
+    root = Path(espnet2_taste.__file__).parents[1]
+    listed = subprocess.run(
+        ["git", "ls-files", "espnet2_taste"], cwd=root, capture_output=True, text=True
+    )
+    package = {name for name in hub.files if name.startswith("espnet2_taste/")}
+    assert package >= set(listed.stdout.split())
+    lines = hub.files["requirements.txt"].decode().split()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert not {"gradio", "pytest"} & {line.partition("==")[0] for line in lines}
+
+
+def test_space_needs_a_voice(tiny_system, pack, hub):
+    file = str(pack(parts=["--taste", "exp/taste"]))
+    with pytest.raises(ValueError, match="no speaker and no vocoder, without which"):
+        upload.main(["--packed", file, "--repo", REPO, "--space"])
+    assert hub.requests == []
