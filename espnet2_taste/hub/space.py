@@ -25,12 +25,12 @@ SUFFIXES = (".css", ".html", ".js", ".py", ".txt")
 APP = '''\
 """Hear what the model does: the demo of espnet2_taste."""
 
-from espnet2_taste.demo.app import build
+from espnet2_taste.demo.app import build, launch
 
-demo = build({model!r})
+page = build({model!r})
 
 if __name__ == "__main__":
-    demo.launch()
+    launch(page, host="0.0.0.0")
 '''
 
 

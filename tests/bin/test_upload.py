@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import runpy
 import subprocess
 import threading
 import types
@@ -19,6 +20,8 @@ from tiny_system import assert_same, packed_outputs
 
 import espnet2_taste
 from espnet2_taste.bin import run, upload
+from espnet2_taste.hub.space import space_files
+from espnet2_taste.io.models import locate
 
 BUILT = version("torch").partition("+")[0]
 REVISION = "a" * 40
@@ -199,6 +202,16 @@ def test_space_has_all_that_its_page_needs(tiny_system, pack, hub, capsys):
     lines = hub.files["requirements.txt"].decode().split()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
     assert not {"gradio", "pytest"} & {line.partition("==")[0] for line in lines}
+
+
+def test_space_runs(tiny_system, pack, tmp_path):
+    """Its app.py makes the page of the model."""
+    file = str(pack())
+    app = tmp_path / "app.py"
+    app.write_bytes(space_files(file, locate(file))["app.py"])
+    page = runpy.run_path(str(app), run_name="app")["page"]
+    labels = {getattr(block, "label", None) for block in page.blocks.values()}
+    assert {"Reconstruct", "Continue"} <= labels
 
 
 def test_space_needs_a_voice(tiny_system, pack, hub):
