@@ -12,12 +12,11 @@ from pathlib import Path
 import yaml
 from packaging.requirements import Requirement
 
-import espnet2_taste
 from espnet2_taste.hub.pack import CARD
 from espnet2_taste.io.config import parse_yaml
 from espnet2_taste.io.models import read_parts
 
-PACKAGE = Path(espnet2_taste.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 #: What the demo shows is made by these parts of a packed model.
 NEEDED = ("taste", "speaker", "vocoder")
 #: Endings of the package's files.
