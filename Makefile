@@ -32,16 +32,15 @@ install: $(STAMP) ## The environment in .venv
 mini: $(STAMP) ## The mini recipe, stages 1 to 10: result tables, report, packed model
 	@cd egs2/taste/mini && ./run.sh $(ARGS)
 
-# What make mini leaves; its text-only baseline is what the demo compares with.
-MINI := egs2/taste/mini/exp
-DEMO_MODEL ?= $(MINI)/packed.zip
-demo: ## A page in the browser for DEMO_MODEL=<folder, zip or name>, or what make mini packed
-	@[ "$(DEMO_MODEL)" != "$(MINI)/packed.zip" ] || [ -e "$(DEMO_MODEL)" ] || { \
-	    echo "no model yet: make mini trains $(DEMO_MODEL); or make demo DEMO_MODEL=<folder, zip or name>" >&2; exit 1; }
+demo: ## A page in the browser for what make mini packed, or DEMO_MODEL=<folder, zip or name>
+	@[ -n "$(DEMO_MODEL)" ] || [ -e egs2/taste/mini/exp/packed.zip ] || { \
+	    echo "no model yet: make mini trains one; or make demo DEMO_MODEL=<folder, zip or name>" >&2; exit 1; }
 	@$(MAKE) -s $(STAMP)
-	@$(BIN)/python -m espnet2_taste.bin.demo --model "$(DEMO_MODEL)" --asr pocketsphinx \
-	    $(if $(filter $(MINI)/%,$(DEMO_MODEL)),$(addprefix --text_only ,$(wildcard $(MINI)/taste_text_only_matched))) \
-	    $(ARGS)
+	@demo=("$(CURDIR)/$(BIN)/python" -m espnet2_taste.bin.demo --asr pocketsphinx); \
+	if [ -n "$(DEMO_MODEL)" ]; then exec "$${demo[@]}" --model "$(DEMO_MODEL)" $(ARGS); fi; \
+	cd egs2/taste/mini; baseline=exp/taste_text_only_matched; \
+	PYTHONPATH="$(CURDIR)" exec "$${demo[@]}" --model exp/packed.zip \
+	    $$([ ! -d "$$baseline" ] || echo --text_only "$$baseline") $(ARGS)
 
 results: $(STAMP) ## RESULTS.md and report of every recipe that was scored, from its results.json
 	@for given in egs2/taste/*/exp/*/report.args; do \

@@ -61,6 +61,7 @@ def build(
             f"<p>Model: {escape(system.name)}. Everything is computed on the machine "
             "that serves this page.</p>",
             elem_classes="taste-title",
+            apply_default_css=False,
         )
         with gr.Tabs():
             with gr.Tab("Reconstruct"):

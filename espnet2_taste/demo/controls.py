@@ -72,40 +72,58 @@ def on(event, work: Callable, inputs: list, problem: gr.HTML, outputs: list, **o
     )
 
 
+def note(html: str) -> None:
+    """A line that explains a tab; ``html`` is ours."""
+    gr.HTML(f'<p class="taste-note">{html}</p>', apply_default_css=False)
+
+
+def slot(elem_id: str | None = None) -> gr.HTML:
+    """A place for HTML, not seen until there is some."""
+    return gr.HTML(
+        "", elem_id=elem_id, elem_classes="taste-slot", apply_default_css=False
+    )
+
+
+def microphone(label: str) -> gr.Audio:
+    """A recorder that also takes files; nothing of it can be shared to elsewhere."""
+    return gr.Audio(
+        sources=["microphone", "upload"],
+        type="filepath",
+        label=label,
+        buttons=["download"],
+    )
+
+
 class Speech:
     """Controls for something said: an example, a recording and its transcript.
 
     Args:
         system: whose page it is.
         name: of what is said, for the labels.
+        wide: transcript beside the recording.
 
     Attributes:
         inputs: components for :meth:`take`.
         problem: where sentences about it go.
     """
 
-    def __init__(self, system: System, name: str = "Recording"):
+    def __init__(self, system: System, name: str = "Recording", wide: bool = False):
         self.system = system
         names = [one.name for one in EXAMPLES]
-        with gr.Column(min_width=280):
-            self.example = gr.Dropdown(
-                names,
-                value=None,
-                label=f"{name}: an example",
-                info="spoken by espeak-ng, in the words of the mini recipe",
-            )
-            self.audio = gr.Audio(
-                sources=["microphone", "upload"],
-                type="filepath",
-                label=f"{name}: speak, or choose a file (up to 30 seconds)",
-            )
-            self.text = gr.Textbox(
-                label=f"{name}: transcript", placeholder="what is said", lines=2
-            )
-            can_hear = system.editor.model.ctc is not None or system.recogniser
-            if can_hear:
-                self.recognise = gr.Button("Recognise the words", size="sm")
-            self.problem = gr.HTML("")
+        can_hear = system.editor.model.ctc is not None or system.recogniser
+        with gr.Row() if wide else gr.Column(min_width=280):
+            with gr.Column(min_width=280):
+                self.example = gr.Dropdown(
+                    names, value=None, label=f"{name}: an example (by espeak-ng)"
+                )
+                self.audio = microphone(f"{name}: speak, or choose a file (30 s)")
+            with gr.Column(min_width=280):
+                self.text = gr.Textbox(
+                    label=f"{name}: transcript", placeholder="what is said", lines=2
+                )
+                if can_hear:
+                    self.recognise = gr.Button("Recognise the words", size="sm")
+                self.problem = slot()
         on(
             self.example.input,
             self._example,
@@ -150,7 +168,7 @@ class Speech:
 
 def missing(sentence: str) -> None:
     """All that there is in a tab whose part is missing."""
-    gr.HTML(f'<p class="taste-note">{escape(sentence)}</p>')
+    note(escape(sentence))
 
 
 def scripted(name: str, template: str, elem_id: str) -> gr.HTML:
@@ -164,6 +182,7 @@ def scripted(name: str, template: str, elem_id: str) -> gr.HTML:
         js_on_load=(PAGE / name).read_text(encoding="utf-8"),
         apply_default_css=False,
         elem_id=elem_id,
+        elem_classes="taste-slot" if name == "mixer.js" else None,
     )
 
 

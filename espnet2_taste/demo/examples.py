@@ -36,7 +36,7 @@ class Example:
     @property
     def name(self) -> str:
         """What the list of examples says."""
-        return f"{self.text} ({self.manner})"
+        return f"{self.manner}: {self.text}"
 
 
 _LAMP = "my happy teacher found the red umbrella"
@@ -46,7 +46,7 @@ _HIGH = '<prosody pitch="+35%" rate="75%">{}</prosody>'
 EXAMPLES = (
     Example(
         _LAMP,
-        "a low voice, slow",
+        "low and slow",
         "edward",
         120,
         35,
@@ -54,16 +54,16 @@ EXAMPLES = (
     ),
     Example(
         _LAMP,
-        "a high voice, fast",
+        "high and fast",
         "f3",
         200,
         60,
         _LAMP.replace("red", _HIGH.format("red")),
     ),
-    Example(_GARDEN, "a low voice", "m5", 150, 45),
+    Example(_GARDEN, "low", "m5", 150, 45),
     Example(
         _GARDEN,
-        "a high voice, hesitating",
+        "high, hesitating",
         "f2",
         160,
         55,

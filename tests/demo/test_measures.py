@@ -16,31 +16,35 @@ def ideal(edges, frames):
 
 
 def test_spans_follow_attention():
-    edges = [3, 10, 11, 30, 38]
-    found = word_spans(ideal(edges, 40), 3, 38)
-    assert found.tolist() == [[3, 10], [10, 11], [11, 30], [30, 38]]
+    edges = [3, 10, 12, 30, 38]
+    found = word_spans(ideal(edges, 40), np.array([7.0, 3, 16, 8]), 3, 38)
+    assert found.tolist() == [[3, 10], [10, 12], [12, 30], [30, 38]]
 
 
 def test_spans_are_the_best_division():
     """Against all divisions of a random map."""
     from itertools import combinations
 
-    attention = np.random.default_rng(0).random((3, 9)) ** 3
-    shares = np.log(attention / attention.sum(0) + 1e-3)
+    attention, sizes = np.random.default_rng(0).random((3, 9)) ** 3, np.arange(1.0, 4)
+    shares = np.log(attention / attention.sum(0) + 0.02)
 
     def score(cuts):
-        parts = zip((0, *cuts), (*cuts, 9), strict=True)
-        return sum(shares[w, a:b].sum() for w, (a, b) in enumerate(parts))
+        parts = list(zip((0, *cuts), (*cuts, 9), strict=True))
+        lengths = np.log([b - a for a, b in parts]) - np.log(sizes / 6 * 9)
+        said = sum(shares[w, a:b].sum() for w, (a, b) in enumerate(parts))
+        return said - 20 * np.square(lengths).sum()
 
     best = max(combinations(range(1, 9), 2), key=score)
-    found = word_spans(attention, 0, 9)
+    found = word_spans(attention, sizes, 0, 9)
     assert tuple(found[1:, 0]) == best
 
 
-@pytest.mark.parametrize("words, frames", [(5, 5), (5, 3), (1, 1), (4, 50)])
+@pytest.mark.parametrize("words, frames", [(5, 5), (5, 3), (1, 1), (4, 50), (3, 1900)])
 def test_every_word_has_its_place(words, frames):
-    found = word_spans(np.ones((words, frames)), frames // 2, frames)
-    assert (found[:, 0] <= found[:, 1]).all() and found.max() <= frames
+    flat = np.ones((words, frames))
+    found = word_spans(flat, np.arange(1.0, words + 1), frames // 4, frames)
+    assert (found[:, 0] < found[:, 1]).all()
+    assert found[0, 0] == frames // 4 and found[-1, 1] == pytest.approx(frames)
     assert (found[1:, 0] == found[:-1, 1]).all()
 
 

@@ -5,7 +5,7 @@ from html import escape
 import gradio as gr
 
 from espnet2_taste.demo.continuing import answer
-from espnet2_taste.demo.controls import Speech, on, player
+from espnet2_taste.demo.controls import Speech, note, on, player, slot
 from espnet2_taste.demo.examples import EXAMPLES, speak
 from espnet2_taste.demo.pictures import audio_uri
 from espnet2_taste.demo.recordings import check_text
@@ -48,13 +48,13 @@ def answered(system: System, dialogue: list, turn: Turn, sound: str, voice):
 
 def layout(system: System) -> None:
     """The tab."""
-    gr.HTML(
-        '<p class="taste-note">Speak, or write without a recording. The answer is '
+    note(
+        "Speak, or write without a recording. The answer is "
         "heard while it is written; stopping it is an interruption, and the dialogue "
-        "goes on from there.</p>"
+        "goes on from there."
     )
     kept = gr.State([])
-    turns = gr.HTML("", elem_id="chat-turns")
+    turns = slot("chat-turns")
     sound = player("chat-player")
     speech = Speech(system, "Your turn")
     with gr.Row():

@@ -4,23 +4,23 @@ from html import escape
 
 import gradio as gr
 
-from espnet2_taste.demo.controls import Speech, on
+from espnet2_taste.demo.controls import Speech, note, on, slot
 from espnet2_taste.demo.system import System
 from espnet2_taste.demo.tabs.reconstruct import reconstructed
 
 
 def layout(system: System, other: System) -> None:
     """The tab."""
-    gr.HTML(
-        f'<p class="taste-note">The same recording and text through '
-        f"{escape(system.name)} and {escape(other.name)}.</p>"
+    note(
+        "The same recording and text through "
+        f"{escape(system.name)} and {escape(other.name)}."
     )
-    speech = Speech(system)
+    speech = Speech(system, wide=True)
     button = gr.Button("Compare the two models", variant="primary")
     outputs = []
     for number, one in enumerate((system, other), 1):
-        gr.HTML(f"<h3>{number}. {escape(one.name)}</h3>")
-        outputs += [gr.HTML(""), gr.HTML("", elem_id=f"compare-sounds-{number}")]
+        gr.Markdown(f"### {number}. {escape(one.name)}")
+        outputs += [slot(), slot(f"compare-sounds-{number}")]
 
     def compare(*given):
         spoken = speech.take(*given)

@@ -11,7 +11,7 @@ from espnet2_taste.demo.continuing import (
     prompt_of,
     read_by,
 )
-from espnet2_taste.demo.controls import Speech, on, player
+from espnet2_taste.demo.controls import Speech, note, on, player, slot
 from espnet2_taste.demo.examples import EXAMPLES, speak
 from espnet2_taste.demo.pictures import clips_html
 from espnet2_taste.demo.streaming import Chunks
@@ -40,11 +40,11 @@ def continued(system: System, spoken, voice, count: int, *options):
 
 def layout(system: System) -> None:
     """The tab."""
-    gr.HTML(
-        '<p class="taste-note">The spoken language model reads words with their codes '
+    note(
+        "The spoken language model reads words with their codes "
         "and writes more of both. The first candidate is heard while it is written. "
         "Without a recording the model reads the text to itself first, with the "
-        "average code and the first example's voice.</p>"
+        "average code and the first example's voice."
     )
     with gr.Row():
         speech = Speech(system, "Prompt")
@@ -62,8 +62,8 @@ def layout(system: System) -> None:
         button = gr.Button("Continue", variant="primary")
         stop = gr.Button("Stop")
     sound = player("continue-player")
-    live = gr.HTML("", elem_id="continue-live")
-    sounds = gr.HTML("", elem_id="continue-sounds")
+    live = slot("continue-live")
+    sounds = slot("continue-sounds")
 
     def run(path, text, *options):
         if path:

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from espnet2_taste.demo.controls import Speech, mixer, on
+from espnet2_taste.demo.controls import Speech, mixer, note, on, slot
 from espnet2_taste.demo.mixing import Mix, mixed
 from espnet2_taste.demo.pictures import clips_html
 from espnet2_taste.demo.system import System
@@ -56,12 +56,12 @@ def spoken(system: System, kept: dict | None, mix: Mix) -> tuple[dict, str]:
     segments = first.tokens.segments
     latents = mixed(kept["own"], kept["other"], segments, amounts)
     clips = []
-    for title, note, vectors, tone in (
+    for title, what, vectors, tone in (
         ("As it was", "the first reading's codes", kept["own"], "original"),
         ("Edited", _told(kept, mix), latents, "taste"),
     ):
         sound = system.say(first.text, first.speaker, vectors)
-        clips.append(system.clip(title, note, sound, first.text, tone))
+        clips.append(system.clip(title, what, sound, first.text, tone))
     return kept | {"mix": mix}, clips_html(clips)
 
 
@@ -77,10 +77,10 @@ def _told(kept: dict, mix: Mix) -> str:
 
 def layout(system: System) -> None:
     """The tab."""
-    gr.HTML(
-        '<p class="taste-note">The codes of a word are how it was said. Take two '
+    note(
+        "The codes of a word are how it was said. Take two "
         "readings of the same words and exchange them word by word, or go part of the "
-        "way. Without a second reading words go towards the average code.</p>"
+        "way. Without a second reading words go towards the average code."
     )
     with gr.Row():
         first = Speech(system, "First reading")
@@ -88,11 +88,11 @@ def layout(system: System) -> None:
     kept = gr.State(None)
     button = gr.Button("Read both", variant="primary")
     desk = mixer("edit-mixer")
-    problem = gr.HTML("")
+    problem = slot()
     with gr.Row():
         say = gr.Button("Hear it", variant="primary")
         undo = gr.Button("Undo the last change")
-    sounds = gr.HTML("", elem_id="edit-sounds")
+    sounds = slot("edit-sounds")
 
     def read(*given):
         middle = len(given) // 2

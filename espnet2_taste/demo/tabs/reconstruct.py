@@ -3,7 +3,7 @@
 import gradio as gr
 
 from espnet2_taste.demo.chips import chips_html
-from espnet2_taste.demo.controls import Speech, on
+from espnet2_taste.demo.controls import Speech, note, on, slot
 from espnet2_taste.demo.pictures import clips_html
 from espnet2_taste.demo.system import System
 
@@ -26,15 +26,15 @@ def reconstructed(system: System, spoken) -> tuple[str, str]:
 
 def layout(system: System) -> None:
     """The tab."""
-    gr.HTML(
-        '<p class="taste-note">A sentence becomes a few codes a word. The text with '
+    note(
+        "A sentence becomes a few codes a word. The text with "
         "these codes and the voice is spoken again, beside what the text alone would "
-        "be.</p>"
+        "be."
     )
-    speech = Speech(system)
+    speech = Speech(system, wide=True)
     button = gr.Button("Show what TASTE takes", variant="primary")
-    words = gr.HTML("", elem_id="reconstruct-words")
-    sounds = gr.HTML("", elem_id="reconstruct-sounds")
+    words = slot("reconstruct-words")
+    sounds = slot("reconstruct-sounds")
     on(
         button.click,
         lambda *given: reconstructed(system, speech.take(*given)),
