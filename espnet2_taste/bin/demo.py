@@ -31,7 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
         "(default: the average code)",
     )
     add("--host", default="127.0.0.1", help="0.0.0.0: whoever reaches this machine")
-    add("--port", type=whole(0, 65535), default=7860, help="0: any that is free")
+    add("--port", type=whole(0, 65535), default=7860, help="0: the next free one")
     add_asr_options(parser)
     parser.set_defaults(asr=NONE)
     add_device_option(parser)

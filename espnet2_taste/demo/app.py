@@ -94,15 +94,15 @@ def launch(page: gr.Blocks, host: str = "127.0.0.1", port: int = 7860, wait=True
     Args:
         page: of :func:`build`.
         host: address to listen on; 127.0.0.1: this machine alone.
-        port: to listen on.
+        port: to listen on; 0: the first from 7860 that is free.
         wait: until the process is interrupted.
 
     Returns:
         what ``gr.Blocks.launch`` returns.
     """
-    return page.launch(
+    started = page.launch(
         server_name=host,
-        server_port=port,
+        server_port=port or None,
         share=False,
         allowed_paths=[],
         max_file_size=_LARGEST_FILE,
@@ -112,5 +112,10 @@ def launch(page: gr.Blocks, host: str = "127.0.0.1", port: int = 7860, wait=True
         mcp_server=False,
         ssr_mode=False,
         pwa=False,
-        prevent_thread_lock=not wait,
+        quiet=True,
+        prevent_thread_lock=True,
     )
+    print(f"{started[1]} (Ctrl-C ends it)", flush=True)
+    if wait:
+        page.block_thread()
+    return started

@@ -125,7 +125,7 @@ def ranked(
                 codes[i].to(system.editor.device)
             )
             sound = system.say(texts[i], voice, latents.cpu())
-        note = f"log-likelihood {found[i]['score']:.2f} a token"
+        note = f"log-likelihood {found[i]['score']:.2f} (a token, a word's codes)"
         title = f"{place}. {texts[i]}"
         clips.append(system.clip(title, note, sound, texts[i], "taste"))
     return clips

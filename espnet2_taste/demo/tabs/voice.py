@@ -42,7 +42,7 @@ def layout(system: System) -> None:
     sounds = slot("voice-sounds")
     on(
         chosen.input,
-        lambda name: Speech.sound(example(name)),
+        lambda name: (Speech.sound(example(name)),),
         [chosen],
         problem,
         [audio],
