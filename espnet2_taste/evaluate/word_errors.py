@@ -4,7 +4,6 @@ import logging
 import re
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,18 +88,12 @@ def align(
 def word_errors(reference: list[str], hypothesis: list[str]) -> WordErrors:
     """Counts for one utterance; an empty reference counts all words as inserted."""
     pairs = align(reference, hypothesis)
-    kinds = Counter(
-        "deleted"
-        if j is None
-        else "inserted"
-        if i is None
-        else "same"
-        if reference[i] == hypothesis[j]
-        else "substituted"
-        for i, j in pairs
-    )
-    counts = [kinds[kind] for kind in ("substituted", "deleted", "inserted")]
-    return WordErrors(1, int(any(counts)), len(reference), *counts)
+    deleted = sum(j is None for _, j in pairs)
+    inserted = sum(i is None for i, _ in pairs)
+    both = [(i, j) for i, j in pairs if None not in (i, j)]
+    substituted = sum(reference[i] != hypothesis[j] for i, j in both)
+    wrong = int(bool(substituted or deleted or inserted))
+    return WordErrors(1, wrong, len(reference), substituted, deleted, inserted)
 
 
 def characters(words: list[str]) -> list[str]:

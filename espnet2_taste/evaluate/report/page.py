@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from espnet2_taste.evaluate import table
-from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
+from espnet2_taste.evaluate.column import GROUPS, Column
 from espnet2_taste.evaluate.report.listen import Utterance, WorstList
 from espnet2_taste.evaluate.report.results_md import paper_tables, test_set_size
 from espnet2_taste.evaluate.report.training import Training
@@ -96,13 +96,11 @@ class Report:
         return [(group, some) for group, some in found if some]
 
     def missing(self, kind: str) -> list[str]:
-        """Labels of a table's columns that could not be computed."""
+        """Labels of metrics of recordings that could not be computed."""
+        if kind in table.TESTS:
+            return []
         shown = {column.label for column in shown_columns(self.results, kind)}
-        known = self.results.get("not_computed", {}).keys() - shown
-        if kind in ("reconstruction", "continuation"):
-            return sorted(known)
-        labels = {column.label for column in columns_of(self.results, kind)}
-        return sorted(known & labels)
+        return sorted(self.results.get("not_computed", {}).keys() - shown)
 
 
 def build_page(report: Report) -> str:
