@@ -93,9 +93,12 @@ class AbsReader(AbsScorer):
     def __call__(self, recordings: list[Recording]) -> list[dict]:
         return []
 
-    @abstractmethod
     def score(self, row: Row, original: Row) -> dict[str, Statistics]:
-        """Metrics of a row; {} where its folder has none."""
+        return self.read(row, original) if self.shown(row.table) else {}
+
+    @abstractmethod
+    def read(self, row: Row, original: Row) -> dict[str, Statistics]:
+        """Metrics of a row of a table that shows them; {} where its folder has none."""
 
 
 def _has(entry: dict, key: str) -> bool:

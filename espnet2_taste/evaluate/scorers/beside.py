@@ -35,9 +35,9 @@ class UnitAccuracy(AbsReader):
         )
     )
 
-    def score(self, row: Row, original: Row) -> dict[str, Statistics]:
+    def read(self, row: Row, original: Row) -> dict[str, Statistics]:
         path = row.folder / "unit_accuracy.jsonl"
-        if row.table != "reconstruction" or not path.is_file():
+        if not path.is_file():
             return {}
         found = {entry["key"]: entry for _, entry in read_json_lines(path)}
         counts = np.array([entry["count"] for entry in found.values()], float)
@@ -71,8 +71,8 @@ class BuiltInTranscript(AbsReader):
         ),
     )
 
-    def score(self, row: Row, original: Row) -> dict[str, Statistics]:
-        heard = row.read("heard") if row.table == "reconstruction" else {}
+    def read(self, row: Row, original: Row) -> dict[str, Statistics]:
+        heard = row.read("heard")
         if not heard:
             return {}
         sides = (
@@ -97,8 +97,8 @@ class Judge(AbsReader):
         ),
     )
 
-    def score(self, row: Row, original: Row) -> dict[str, Statistics]:
-        judged = read_judge(row.folder) if row.table == "continuation" else None
+    def read(self, row: Row, original: Row) -> dict[str, Statistics]:
+        judged = read_judge(row.folder)
         if not judged:
             return {}
         if unclear := sum(map(math.isnan, judged.values())):
@@ -138,9 +138,9 @@ class BitRate(AbsReader):
     def __init__(self, sources: dict[str, dict[str, float]]):
         self.sources = sources
 
-    def score(self, row: Row, original: Row) -> dict[str, Statistics]:
+    def read(self, row: Row, original: Row) -> dict[str, Statistics]:
         bits = self.sources.get(row.name)
-        if bits is None or row.table != "reconstruction":
+        if bits is None:
             return {}
         seconds = original.seconds
         ids = [utt for utt in bits if seconds.get(utt)]
