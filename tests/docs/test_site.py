@@ -58,6 +58,7 @@ def test_site_builds_without_a_warning(tmp_path):
     assert 'href="CONTRIBUTING.html#pythons"' in home
     api = (tmp_path / "docs" / "api.html").read_text(encoding="utf-8")
     assert 'id="espnet2_taste.inference.speech_to_taste.SpeechToTaste"' in api
+    assert 'id="espnet2_taste.inference.edit.TasteEdit.__call__"' in api
     assert ":class:" not in api and ":meth:" not in api
     assert "<code>upload</code>" in (tmp_path / "docs" / "commands.html").read_text()
     notebook = (tmp_path / "docs" / "quickstart.html").read_text(encoding="utf-8")
