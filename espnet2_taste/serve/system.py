@@ -196,15 +196,16 @@ class System:
         return [tickets[row] for row in range(len(items))]
 
     def sound(self, ended: list[tuple[Said, tuple]]) -> list[Synthesis]:
-        """What was said in units, as sound."""
-        vocoder = self.taste.vocoder
-        units = [units for _, (units, _) in ended]
-        voices = torch.from_numpy(np.stack([item.voice for item, _ in ended]))
-        wavs = vocoder(units, voices)
-        return [
-            Synthesis(some, wav, vocoder.sample_rate)
-            for some, wav in zip(units, wavs, strict=True)
-        ]
+        """What was said in units, as sound.
+
+        One by one: a vocoder's batch rounds another way than it does alone, and an
+        answer shall not depend on who asked at the same time.
+        """
+        vocoder, made = self.taste.vocoder, []
+        for item, (units, _) in ended:
+            (wav,) = vocoder([units], torch.from_numpy(item.voice)[None])
+            made.append(Synthesis(units, wav, vocoder.sample_rate))
+        return made
 
     def speak(self, items: list[Said]) -> list[Synthesis]:
         """Whole batches, for speech decoders that have no running batch."""

@@ -15,8 +15,23 @@ from websockets.exceptions import ConnectionClosed
 from espnet2_taste.serve.client import Client
 
 
-def start(model, folder, port):
-    """A server's process; all it may write lies in ``folder``."""
+@pytest.fixture
+def start(packed, tmp_path):
+    """Callable (port) -> a server's process; all it may write lies in ``tmp_path``."""
+    started = []
+
+    def run(port):
+        started.append(launch(packed / "everything.zip", tmp_path, port))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def launch(model, folder, port):
     env = os.environ | {"TASTE_CACHE": str(folder / "cache"), "HOME": str(folder)}
     env |= {"TMPDIR": str(folder / "tmp")}
     command = [sys.executable, "-m", "espnet2_taste.bin.serve", "--model", str(model)]
@@ -47,13 +62,13 @@ def files(folder):
     return sorted(str(path) for path in folder.rglob("*") if path.is_file())
 
 
-def test_killed_while_it_speaks_and_restarted(packed, tmp_path):
+def test_killed_while_it_speaks_and_restarted(start, tmp_path):
     """Clients get an error, a restart serves again, no file is left; SIGTERM ends it
     with status 0."""
     (tmp_path / "tmp").mkdir()
     port = free_port()
     client = Client(f"http://127.0.0.1:{port}")
-    process = start(packed / "everything.zip", tmp_path, port)
+    process = start(port)
     ready(client, process)
     wanted, left = client.synthesize(TEXT, seed=1), files(tmp_path)
 
@@ -68,17 +83,12 @@ def test_killed_while_it_speaks_and_restarted(packed, tmp_path):
         list(client.speak(words()))
     with pytest.raises(httpx.TransportError):
         client.synthesize(TEXT)
-    process.stderr.close()
     assert files(tmp_path) == left
-    process = start(packed / "everything.zip", tmp_path, port)
-    try:
-        ready(client, process)
-        assert client.synthesize(TEXT, seed=1) == wanted
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(200) == 0
-    finally:
-        process.kill()
-        process.stderr.close()
+    process = start(port)
+    ready(client, process)
+    assert client.synthesize(TEXT, seed=1) == wanted
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(200) == 0
     assert files(tmp_path) == left
 
 
