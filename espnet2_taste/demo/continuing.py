@@ -153,10 +153,14 @@ def answer(
         said = system.taslm.chat_stream(dialogue, **options)
         streams = system.editor.open_streams([voice])
     rate, sound = streams.sample_rate, []
-    while (piece := _next(system, said)) is not None:
-        with system.alone():
-            sound.append(streams.push([piece])[0].numpy())
-        yield Progress([said.turn.text], sound[-1], rate, turn=said.turn)
+    try:
+        while (piece := _next(system, said)) is not None:
+            with system.alone():
+                sound.append(streams.push([piece])[0].numpy())
+            yield Progress([said.turn.text], sound[-1], rate, turn=said.turn)
+    except GeneratorExit:
+        said.interrupt()
+        raise
     if not said.turn.text.strip():
         raise ValueError("The model has no answer to this: say something else.")
     with system.alone():

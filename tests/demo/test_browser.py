@@ -274,3 +274,22 @@ def test_no_file_of_the_machine_is_served(address):
         if joined.status_code == 200:
             stream = client.get("/gradio_api/queue/data?session_hash=test").text
             assert "root:" not in stream
+
+
+def test_chat(browser, tiny_root, monkeypatch):
+    """A written turn is answered with sound; a new dialogue forgets it."""
+    from espnet2_taste.demo import app, continuing
+
+    monkeypatch.setattr(continuing, "_drawn", lambda _: {"min_words": 3})
+    page = app.build(tiny_root / "exp" / "chatty")
+    visitor = Visitor(browser, app.launch(page, port=free_port(), wait=False)[1])
+    visitor.tab("Chat")
+    visitor.write("Your turn: transcript", TEXT)
+    visitor.press("Say it")
+    visitor.plays(visitor.sounds("chat-turns", 1))
+    turns = visitor.page.locator(".taste-turn")
+    assert turns.count() == 2 and TEXT in turns.first.inner_text()
+    visitor.press("New dialogue")
+    turns.first.wait_for(state="detached")
+    visitor.leave()
+    page.close()

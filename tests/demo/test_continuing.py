@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from visitors import TEXT, humming
 
-from espnet2_taste.demo.continuing import go_on, prompt_of, read_by
+from espnet2_taste.demo.continuing import answer, go_on, prompt_of, read_by
 from espnet2_taste.demo.recordings import Recording
 from espnet2_taste.demo.streaming import Chunks
 
@@ -51,6 +51,28 @@ def test_limits(system, spoken, tiny_root):
     for temperature in (-1, 3, float("nan")):
         with pytest.raises(ValueError, match="between 0 and 2"):
             next(go_on(system, prompt, spoken.speaker, 3, temperature))
+
+
+def test_a_dialogue_is_answered_and_interrupted(tiny_root, spoken):
+    from espnet2_taste.demo.system import System
+    from espnet2_taste.tasks.dialogue import Turn
+
+    system = System(tiny_root / "exp" / "chatty")
+    assert system.chats
+    talkative = replace(system.taslm.options, min_words=4)
+    system.taslm.options = talkative
+    dialogue = [Turn("user", TEXT, spoken.tokens.codes)]
+    steps = list(answer(system, dialogue, spoken.speaker, 6, seed=2))
+    whole = system.taslm.chat([dialogue], max_words=6, seed=2)[0]
+    assert steps[-1].turn.text.split() == whole.text.split() and steps[-1].clips
+    heard = np.concatenate([step.sound for step in steps])
+    assert np.array_equal(heard, steps[-1].clips[0].wav[: len(heard)])
+    cut = answer(system, dialogue, spoken.speaker, 6, seed=2)
+    turn = next(cut).turn
+    cut.close()
+    assert turn.interrupted and whole.text.strip().startswith(turn.text.strip())
+    dialogue += [turn, Turn("user", "a lamp")]
+    assert next(answer(system, dialogue, spoken.speaker, 6)).texts[0].strip()
 
 
 def test_chunks_are_sent_more_than_once():
