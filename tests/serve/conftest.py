@@ -4,9 +4,13 @@ import httpx
 import numpy as np
 import pytest
 from tiny_server import serving
-from tiny_system import EVERYTHING, make_system
+from tiny_system import EVERYTHING, TASTE, make_system
 
 from espnet2_taste.serve.system import System
+
+#: A tiny system whose words are short: WORLD takes the longest here.
+DECODER = TASTE["speech_decoder_conf"] | {"max_units_per_word": 6}
+SHORT = TASTE | {"speech_decoder_conf": DECODER}
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +21,7 @@ def packed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder / "home"))
-        make_system(tmp_path_factory.mktemp("system"), patch)
+        make_system(tmp_path_factory.mktemp("system"), patch, SHORT)
         for name, parts in (("everything", EVERYTHING), ("taste_only", EVERYTHING[:2])):
             pack.main([*parts, "--output", str(folder / f"{name}.zip")])
     return folder
