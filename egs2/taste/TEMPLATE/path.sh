@@ -8,6 +8,8 @@ if [ -z "${VIRTUAL_ENV:-}" ] && [ -f "${TASTE_ROOT}/.venv/bin/activate" ]; then
 fi
 export PYTHONPATH="${TASTE_ROOT}${PYTHONPATH:+:${PYTHONPATH}}"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# Threads that wait sleep: spinning ones take the cores that others, too, want to use.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 export PYTHONIOENCODING=UTF-8
 export LC_ALL=C  # one order of ids everywhere
 unset PYTHONDONTWRITEBYTECODE  # else every process compiles all it imports
