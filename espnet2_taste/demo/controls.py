@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from espnet2_taste.demo.examples import EXAMPLES, Example, example, speak
+from espnet2_taste.demo.examples import EXAMPLES, Example, example, sound_file
 from espnet2_taste.demo.recordings import Recording, check_text, read_recording
 from espnet2_taste.demo.system import Spoken, System
 
@@ -144,10 +144,7 @@ class Speech:
     @staticmethod
     def sound(one: Example | None):
         """An example for an audio component."""
-        if one is None:
-            return gr.skip()
-        sound = speak(one)
-        return sound.rate, (sound.wav * 32767).astype("int16")
+        return gr.skip() if one is None else sound_file(one)
 
     @classmethod
     def _example(cls, name: str | None):

@@ -3,11 +3,15 @@
 They are in the words of the mini recipe's corpus, and spoken as it is.
 """
 
+import os
+import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
+import soundfile
 
 from espnet2_taste.corpora.espeak import Espeak
 from espnet2_taste.demo.recordings import Recording
@@ -86,3 +90,24 @@ def speak(example: Example) -> Recording:
         voice = f"en-us+{example.voice}"
         wav, _, rate = say(ssml, voice, example.wpm, example.pitch, 50)
     return Recording(wav.astype(np.float32) / 32768, rate)
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="taste_examples_")
+
+
+def sound_file(example: Example) -> str:
+    """A wav of it, as long as this process lives.
+
+    Gradio writes an array anew whenever it is shown, also while a browser reads the
+    file; of a file that is there it keeps one copy.
+    """
+    path = Path(_folder().name) / f"{EXAMPLES.index(example)}.wav"
+    if not path.exists():
+        sound = speak(example)
+        handle, begun = tempfile.mkstemp(suffix=".wav", dir=path.parent)
+        os.close(handle)
+        soundfile.write(begun, sound.wav, sound.rate, subtype="PCM_16")
+        os.replace(begun, path)
+    return str(path)
