@@ -23,7 +23,7 @@ from espnet2_taste.inference.parts import load_part
 from espnet2_taste.inference.speech_to_taste import TasteTokens
 from espnet2_taste.inference.taslm_generate import TaslmGenerate
 from espnet2_taste.inference.taste_to_speech import TasteToSpeech
-from espnet2_taste.io.models import locate, read_parts
+from espnet2_taste.io.models import locate_tokenizer
 from espnet2_taste.speaker.abs_speaker_encoder import AbsSpeakerEncoder
 
 _SHORTEST_SOUND = 0.25  # s; less is followed by silence, for players and measures
@@ -75,13 +75,7 @@ class System:
         recogniser: AbsRecogniser | None = None,
         device: str = "cpu",
     ):
-        folder = locate(model)
-        parts = read_parts(folder)
-        if "taste" not in parts:
-            raise ValueError(
-                f"{model} is no packed model with a tokenizer: python -m "
-                "espnet2_taste.bin.pack makes one"
-            )
+        folder, parts = locate_tokenizer(model)
         self.name = Path(str(model)).name
         self.lock = RLock()
         self.editor: TasteEdit = TasteEdit.from_pretrained(folder, device=device)

@@ -196,6 +196,22 @@ def read_parts(folder: str | Path) -> dict[str, str]:
     return read_yaml(manifest) if manifest.is_file() else {}
 
 
+def locate_tokenizer(model: str | Path) -> tuple[Path, dict[str, str]]:
+    """Folder and parts of a packed model that has a tokenizer.
+
+    Raises:
+        ValueError: it is no packed model, or has none.
+    """
+    folder = locate(model)
+    parts = read_parts(folder)
+    if "taste" not in parts:
+        raise ValueError(
+            f"{model} is no packed model with a tokenizer: python -m "
+            "espnet2_taste.bin.pack makes one"
+        )
+    return folder, parts
+
+
 def find_part(
     source: str | Path, part: str, cache_dir: str | None = None
 ) -> tuple[str, str] | None:

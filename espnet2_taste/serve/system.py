@@ -19,7 +19,7 @@ from espnet2_taste.inference.taslm_generate import TaslmGenerate
 from espnet2_taste.inference.taslm_likelihood import TaslmLikelihood
 from espnet2_taste.inference.taste_to_speech import Synthesis
 from espnet2_taste.inference.writer import Continuation
-from espnet2_taste.io.models import locate, read_parts
+from espnet2_taste.io.models import locate_tokenizer
 from espnet2_taste.nn.packed_linears import packed_linears
 from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.taslm.sampling_options import SamplingOptions
@@ -91,13 +91,7 @@ class System:
     """
 
     def __init__(self, model: str | Path, device: str = "cpu"):
-        folder = locate(model)
-        parts = read_parts(folder)
-        if "taste" not in parts:
-            raise ValueError(
-                f"{model} is no packed model with a tokenizer: "
-                "python -m espnet2_taste.bin.pack makes one"
-            )
+        folder, parts = locate_tokenizer(model)
         self.device = device
         self.taste = TasteEdit.from_pretrained(folder, device=device)
         self.taslm = None
