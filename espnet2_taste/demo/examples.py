@@ -3,7 +3,6 @@
 They are in the words of the mini recipe's corpus, and spoken as it is.
 """
 
-import os
 import tempfile
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -75,6 +74,7 @@ EXAMPLES = (
     ),
 )
 _ENGINE = Lock()  # espeak-ng has one state a process
+_WRITING = Lock()  # `cache` may call twice when threads come at once
 
 
 def example(name: str | None) -> Example | None:
@@ -103,11 +103,11 @@ def sound_file(example: Example) -> str:
     Gradio writes an array anew whenever it is shown, also while a browser reads the
     file; of a file that is there it keeps one copy.
     """
-    path = Path(_folder().name) / f"{EXAMPLES.index(example)}.wav"
-    if not path.exists():
-        sound = speak(example)
-        handle, begun = tempfile.mkstemp(suffix=".wav", dir=path.parent)
-        os.close(handle)
-        soundfile.write(begun, sound.wav, sound.rate, subtype="PCM_16")
-        os.replace(begun, path)
+    with _WRITING:
+        path = Path(_folder().name) / f"{EXAMPLES.index(example)}.wav"
+        if not path.exists():
+            sound = speak(example)
+            begun = path.with_suffix(".part.wav")
+            soundfile.write(begun, sound.wav, sound.rate, subtype="PCM_16")
+            begun.replace(path)
     return str(path)
