@@ -20,7 +20,7 @@ exec ./taste.sh \
     --nj 2 \
     --inference_nj 2 \
     --prompt "--prompt_words 3" \
-    --meter_conf dnsmos.windows=1 \
+    --meters "frames speaker" \
     --testsets "salmon:salmon=${sets}/salmon tstorycloze:storycloze=${sets}/tstorycloze
         sblimp:sblimp=${sets}/sblimp web_questions:web_questions=${sets}/web_questions" \
     "$@"
