@@ -204,6 +204,12 @@ TRAINING = {
     "no-vq": train("taste", quantizer="none", quantizer_conf={"codebook_dim": 4}),
     "rvq": train("taste"),
     "fsq": train("taste", quantizer="fsq", quantizer_conf=FSQ),
+    "windows": train(
+        "taste",
+        frontend_conf=TINY["taste"]["frontend_conf"] | {"floor": False},
+        encoder_conf=TINY["taste"]["encoder_conf"]
+        | {"window_s": 0.3, "left_context_s": 0.1},
+    ),
     "auxiliary": train(
         "taste",
         frontend="mel_pitch",

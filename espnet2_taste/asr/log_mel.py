@@ -32,6 +32,12 @@ class LogMelFrontend(DefaultFrontend):
         super().__init__(**conf)
         self.even_level = even_level
 
+    @property
+    def reach(self) -> int | None:
+        """See :class:`~espnet2_taste.asr.feature_stream.FeatureStream`."""
+        local = self.stft.center and not self.even_level
+        return self.stft.n_fft // 2 if local else None
+
     def forward(
         self, input: torch.Tensor, input_lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

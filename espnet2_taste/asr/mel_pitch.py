@@ -46,6 +46,7 @@ class MelPitchFrontend(AbsFrontend):
             fs=fs, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels, **mel_conf
         )
         self.even_level = self.mel.even_level
+        self.hop_length = hop_length
         self.pitch = PitchExtractor(
             fs=int(self.mel.logmel.mel_options["sr"]),
             hop_length=hop_length,

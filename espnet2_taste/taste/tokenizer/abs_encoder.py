@@ -21,6 +21,10 @@ class EncoderOutput:
     values: torch.Tensor
     lengths: torch.Tensor
 
+    def rows(self, index: list[int]) -> "EncoderOutput":
+        """Some of the items."""
+        return EncoderOutput(self.keys[index], self.values[index], self.lengths[index])
+
     @property
     def value_layers(self) -> torch.Tensor:
         """(B, F, K, value_size): the values as K layers, one layer too."""
@@ -45,7 +49,13 @@ def join_values(layers: list[torch.Tensor]) -> torch.Tensor:
 
 
 class AbsTasteEncoder(torch.nn.Module, ABC):
-    """Maps frontend features to keys (last layer) and values (shallow layer)."""
+    """Maps frontend features to keys (last layer) and values (shallow layer).
+
+    Attributes:
+        subsampling: frames of features that a frame of keys stands for; None: unknown.
+    """
+
+    subsampling: int | None = None
 
     @staticmethod
     def resolve_conf(conf: dict, frontend: torch.nn.Module | None = None) -> dict:
@@ -82,3 +92,13 @@ class AbsTasteEncoder(torch.nn.Module, ABC):
             feats: (B, T, input_size) float, output of the frontend.
             feats_lengths: (B,) int64, valid frames.
         """
+
+    def open_stream(self):
+        """For speech that comes in pieces: an object with ``latency`` (frames of
+        features) and ``push(feats, last)``, whose outputs put together are those of
+        :meth:`forward`.
+
+        Raises:
+            ValueError: the encoder hears an utterance at once.
+        """
+        raise ValueError(f"{type(self).__name__} hears an utterance at once")

@@ -1,6 +1,7 @@
 """A Whisper encoder as TASTE encoder (paper sec. 2.1.1)."""
 
 import inspect
+import logging
 
 import torch
 
@@ -13,6 +14,11 @@ from espnet2_taste.taste.tokenizer.abs_encoder import (
     join_values,
 )
 from espnet2_taste.taste.tokenizer.frozen import freeze, omit_from_checkpoints
+from espnet2_taste.taste.tokenizer.whisper_windows import (
+    RATE,
+    WhisperStream,
+    WhisperWindows,
+)
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -41,7 +47,16 @@ class WhisperEncoder(AbsTasteEncoder):
             ``false`` where the frontend has ``pad_to_30s: true``.
         dtype: of a frozen encoder's weights and computations, e.g. bfloat16 on a GPU;
             it survives ``model.to(dtype=...)``, which ESPnet calls.
+        window_s: seconds, at most 30, that it reads at once of speech of any length,
+            in overlapping windows; None: an utterance of at most 30 s. With the
+            frontend's ``floor: false`` an utterance may come in pieces then
+            (:meth:`open_stream`), and nothing waits longer than window_s -
+            left_context_s (windows of 10 s with 8 s of past: 2 s). A window costs the
+            same whatever is new in it.
+        left_context_s: seconds of a window that came before what is new in it.
     """
+
+    subsampling = 2
 
     def __init__(
         self,
@@ -53,6 +68,8 @@ class WhisperEncoder(AbsTasteEncoder):
         attn_implementation: str = "sdpa",
         mask_padding: bool = True,
         dtype: str = "float32",
+        window_s: float | None = None,
+        left_context_s: float = 0.0,
     ):
         super().__init__()
         if (model is None) == (config is None):
@@ -84,6 +101,9 @@ class WhisperEncoder(AbsTasteEncoder):
                     f"whisper encoder: value_layer {layer} is outside 0..{layers}"
                 )
         self.mask_padding = mask_padding
+        self.windows = None
+        if window_s is not None or left_context_s:
+            self.windows = self._cut(window_s or 0.0, left_context_s)
         self.frozen = frozen
         if frozen:
             freeze(self.encoder)
@@ -94,6 +114,11 @@ class WhisperEncoder(AbsTasteEncoder):
     def resolve_conf(conf: dict, frontend: torch.nn.Module | None = None) -> dict:
         """A frontend that pads to 30 s wants its silence read like speech, as Whisper
         and the reference do."""
+        if conf.get("window_s") and getattr(frontend, "floor", False):
+            raise ValueError(
+                "whisper encoder: each window has a floor of its own: set floor: false "
+                "in frontend_conf, or no window_s"
+            )
         return {"mask_padding": not getattr(frontend, "pad_to_30s", False)} | conf
 
     @property
@@ -131,15 +156,51 @@ class WhisperEncoder(AbsTasteEncoder):
 
         Several value layers are (B, (T + 1) // 2, K, d_model).
         """
+        if self.windows is not None:
+            return self.windows.encode(self.encode_window, feats, feats_lengths)
         limit = 2 * self.encoder.config.max_source_positions
         if feats.size(1) > limit:
             raise ValueError(
                 f"whisper encoder: {feats.size(1)} frames of features, at most {limit} "
-                f"({limit / 100:g} s): filter or split long utterances"
+                f"({limit / RATE:g} s): filter or split long utterances, or give "
+                "window_s in encoder_conf"
             )
+        return self.encode_window(feats, feats_lengths)
+
+    def encode_window(
+        self, feats: torch.Tensor, feats_lengths: torch.Tensor
+    ) -> EncoderOutput:
+        """:meth:`forward` of what it reads at once."""
         self._check_precision(feats.device.type)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self._encode(feats, feats_lengths)
+
+    def no_frames(self, feats: torch.Tensor) -> EncoderOutput:
+        """Keys and values of (B, 0, mel bins) features."""
+        keys = feats.new_zeros(len(feats), 0, self.key_size)
+        layers = [keys] * self.num_values
+        lengths = torch.zeros(len(feats), dtype=torch.long, device=feats.device)
+        return EncoderOutput(keys, join_values(layers), lengths)
+
+    def open_stream(self) -> WhisperStream:
+        """For speech that comes in pieces; see :class:`WhisperStream`."""
+        return WhisperStream(self)
+
+    def _cut(self, window_s: float, left_context_s: float) -> WhisperWindows:
+        limit = 2 * self.encoder.config.max_source_positions / RATE
+        windows = WhisperWindows(window_s, left_context_s, limit)
+        if not self.mask_padding:
+            raise ValueError(
+                "whisper encoder: windows are not padded to 30 s: set pad_to_30s: "
+                "false in frontend_conf, or no window_s"
+            )
+        logging.info(
+            "whisper encoder: windows of %g s with %g s of past: latency %g s",
+            window_s,
+            left_context_s,
+            windows.latency / RATE,
+        )
+        return windows
 
     def _check_precision(self, device_type: str) -> None:
         """FlashAttention would fail deep inside the first layer."""

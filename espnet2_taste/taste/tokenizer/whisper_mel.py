@@ -24,9 +24,20 @@ class WhisperMelFrontend(AbsFrontend):
             is the utterance's floor, not 0. False: as many frames as the longest
             utterance has, 0 in the padding.
         fs: sampling rate of the input; Whisper knows 16000 only.
+        floor: 80 dB below the utterance's maximum. False: none, for an encoder that
+            floors each of its windows (``window_s``); a frame then depends on the 25 ms
+            around it alone.
     """
 
-    def __init__(self, n_mels: int = 80, pad_to_30s: bool = True, fs: int = 16000):
+    hop_length = HOP_LENGTH
+
+    def __init__(
+        self,
+        n_mels: int = 80,
+        pad_to_30s: bool = True,
+        fs: int = 16000,
+        floor: bool = True,
+    ):
         super().__init__()
         if fs != SAMPLE_RATE:
             raise ValueError(f"whisper_mel: fs must be {SAMPLE_RATE}, not {fs}")
@@ -34,6 +45,7 @@ class WhisperMelFrontend(AbsFrontend):
 
         self.n_mels = n_mels
         self.pad_to_30s = pad_to_30s
+        self.floor = floor
         filters = librosa.filters.mel(sr=fs, n_fft=N_FFT, n_mels=n_mels)
         # Functions of the configuration: nothing a checkpoint need carry.
         self.register_buffer("filters", torch.from_numpy(filters), persistent=False)
@@ -42,6 +54,11 @@ class WhisperMelFrontend(AbsFrontend):
     def output_size(self) -> int:
         """Mel bins."""
         return self.n_mels
+
+    @property
+    def reach(self) -> int | None:
+        """See :class:`~espnet2_taste.asr.feature_stream.FeatureStream`."""
+        return None if self.floor or self.pad_to_30s else N_FFT // 2
 
     def forward(
         self, input: torch.Tensor, input_lengths: torch.Tensor
@@ -80,7 +97,8 @@ class WhisperMelFrontend(AbsFrontend):
             )
             mel = self.filters @ spectrum[..., :-1].abs().square().float()
         log = mel.clamp(min=1e-10).log10()
-        log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0)
+        if self.floor:
+            log = torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0)
         feats = ((log + 4.0) / 4.0).transpose(1, 2)
         lengths = (input_lengths // HOP_LENGTH).clamp(min=1)
         if not self.pad_to_30s:
