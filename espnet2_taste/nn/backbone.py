@@ -16,8 +16,9 @@ class HFCausalBackbone(AbsBackbone):
     """Any ``AutoModelForCausalLM``, trained whole, through LoRA, or frozen.
 
     Tensors that are frozen *and* come from ``model`` are left out of the state dict,
-    as building the model again brings them back; weights made from ``config`` are
-    always saved. Dtypes survive ``model.to(dtype=...)``, which ESPnet calls.
+    as building the model again brings them back (not with ``save_base``); weights made
+    from ``config`` are always saved. Dtypes survive ``model.to(dtype=...)``, which
+    ESPnet calls.
 
     Args:
         vocab_size: the text tokenizer's vocabulary.
@@ -34,6 +35,10 @@ class HFCausalBackbone(AbsBackbone):
         gradient_checkpointing: recompute activations in the backward pass.
         sos_id: default: the LM's ``bos_token_id``.
         eos_id: default: the LM's ``eos_token_id``.
+        save_base: the base is not that of ``model``, so its tensors are in the state
+            dict, too: said of what begins from a merged LoRA.
+        base: that LM (:meth:`merged`), in place of the weights of ``model`` or
+            ``config``.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class HFCausalBackbone(AbsBackbone):
         gradient_checkpointing: bool = False,
         sos_id: int | None = None,
         eos_id: int | None = None,
+        save_base: bool = False,
+        base: torch.nn.Module | None = None,
     ):
         super().__init__()
         if (model is None) == (config is None):
@@ -58,7 +65,11 @@ class HFCausalBackbone(AbsBackbone):
             "dtype": getattr(torch, dtype),
             "attn_implementation": attn_implementation,
         }
-        if model is not None:
+        if base is not None:
+            lm = base.to(options["dtype"]).requires_grad_(True)
+            if attn_implementation is not None:
+                lm.set_attn_implementation(attn_implementation)
+        elif model is not None:
             lm = load_transformers(AutoModelForCausalLM, model, **options)
         else:
             symbols = {"bos_token_id": vocab_size, "eos_token_id": vocab_size + 1}
@@ -99,7 +110,7 @@ class HFCausalBackbone(AbsBackbone):
         self._has_base = lora is not None
         self._frozen = not any(p.requires_grad for p in lm.parameters())
         self._recreated: frozenset[str] = frozenset()
-        if model is not None:
+        if model is not None and not save_base:
             # named_parameters lists tied tensors once, the state dict every name.
             kept = {p.data_ptr() for p in self.parameters() if p.requires_grad}
             # LoRA is initialised at random, so it is kept even when frozen.
@@ -119,6 +130,27 @@ class HFCausalBackbone(AbsBackbone):
     def causal_lm(self) -> torch.nn.Module:
         """The transformers model, with LoRA layers inside where there are any."""
         return self.lm.get_base_model() if self._has_base else self.lm
+
+    def merged(self) -> torch.nn.Module:
+        """The transformers model with the LoRA added to its weights; this backbone is
+        used up by it.
+
+        Raises:
+            ValueError: there is none, or one of the table of tokens where that is the
+                output layer's, too.
+        """
+        if not self._has_base:
+            raise ValueError("it has no LoRA")
+        lm = self.causal_lm
+        table, head = lm.get_input_embeddings(), lm.get_output_embeddings()
+        if table.weight is head.weight and table in self._adapted:
+            raise ValueError(
+                "its LoRA adapts the table of tokens, which is the output layer's, too"
+            )
+        lm = self.lm.merge_and_unload()
+        if hasattr(lm, "peft_config"):
+            del lm.peft_config
+        return lm
 
     def train(self, mode: bool = True):
         """Stay in eval mode when nothing here is trained."""

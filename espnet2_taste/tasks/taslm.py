@@ -62,6 +62,14 @@ class TaslmTask(PartTask):
             choices=LEARNED,
             help="of dialogues; all: also what the template writes",
         )
+        group.add_argument(
+            "--merge_lora",
+            type=str_or_none,
+            default=None,
+            help="Begin from this TASLM (experiment, packed model or checkpoint): its "
+            "LoRA is merged into the LM, and a new one of lm_conf begins; checkpoints "
+            "then hold the whole LM",
+        )
         found = "Written from --taste_config into config.yaml"
         group.add_argument("--quantizer", type=str_or_none, default=None, help=found)
         group.add_argument(

@@ -5,10 +5,15 @@ import logging
 
 import torch
 
-from espnet2_taste.io.checkpoint import load_state, load_strictly
+from espnet2_taste.io.checkpoint import (
+    build_model_from_file,
+    load_state,
+    load_strictly,
+)
 from espnet2_taste.io.class_choices import ClassChoices
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import read_arguments
+from espnet2_taste.io.models import find_checkpoint, locate
 from espnet2_taste.nn.abs_backbone import AbsBackbone
 from espnet2_taste.nn.backbone import HFCausalBackbone
 from espnet2_taste.taslm.espnet_model import TaslmModel
@@ -43,12 +48,19 @@ FUSION_DEFAULTS = {"weighted_sum": {"weights": [-2.0, 2.0], "project": True}}
 _BUILT = ("lm", "fusion", "speech_head", "quantizer", "granularity")
 
 
-def build_taslm_model(args: argparse.Namespace) -> TaslmModel:
-    """A model by the options in a config.yaml; random weights, codebooks included."""
+def build_taslm_model(
+    args: argparse.Namespace, base: torch.nn.Module | None = None
+) -> TaslmModel:
+    """A model by the options in a config.yaml; random weights, codebooks included.
+
+    ``base``: the LM to begin from, see
+    :class:`~espnet2_taste.nn.backbone.HFCausalBackbone`.
+    """
     vocab_size = text_vocab_size(args)
     quantizer = build_quantizer(args.quantizer, args.quantizer_dim, args.quantizer_conf)
     granularity = getattr(args, "granularity", None) or "word"
-    lm = lm_choices.build(args, vocab_size=vocab_size)
+    given = {} if base is None else {"base": base}
+    lm = lm_choices.build(args, vocab_size=vocab_size, **given)
     args.fusion_conf = FUSION_DEFAULTS.get(args.fusion, {}) | args.fusion_conf
     fusion = fusion_choices.build(args, size=lm.size, audio_size=quantizer.dim)
     speech_head = speech_head_choices.build(args, lm.size, quantizer)
@@ -69,9 +81,12 @@ def build_new_taslm(args: argparse.Namespace) -> TaslmModel:
     What :func:`taste_options` finds is written into ``args``, and so into config.yaml,
     the weights into the TASLM's checkpoint: the TASTE folder is not needed again.
 
+    With ``merge_lora`` it begins from another TASLM, whose LoRA becomes part of its LM.
+
     Raises:
-        ValueError, FileNotFoundError: see :func:`taste_options`.
-        RuntimeError: the checkpoint has no fitting quantizer.
+        ValueError, FileNotFoundError: see :func:`taste_options`; also a TASLM that
+            cannot be begun from.
+        RuntimeError: a checkpoint does not fit.
     """
     vars(args).update(taste_options(args))
     state = {
@@ -80,10 +95,37 @@ def build_new_taslm(args: argparse.Namespace) -> TaslmModel:
         if k.startswith("quantizer.")
     }
     args.quantizer_dim = _quantizer_dim(state, args.quantizer_conf)
-    model = build_taslm_model(args)
+    before = _begin_from(args) if getattr(args, "merge_lora", None) else None
+    model = build_taslm_model(args, before and before.pop("lm"))
     problem = f"{args.taste_model} does not fit {args.taste_config}"
     load_strictly(model.quantizer, state, problem)
+    for name, weights in (before or {}).items():
+        problem = f"--merge_lora {args.merge_lora}: another {name} than this model's"
+        load_strictly(model.get_submodule(name), weights, problem)
     return model
+
+
+def _begin_from(args: argparse.Namespace) -> dict:
+    """``lm``, with its LoRA merged, and the weights of the other parts by name; says in
+    ``args`` that the LM's are to be saved."""
+    problem = f"--merge_lora {args.merge_lora}"
+    if getattr(args, "init_param", None):
+        raise ValueError(f"{problem} sets all weights: leave out --init_param")
+    checkpoint = find_checkpoint(locate(args.merge_lora), "taslm")
+    before, options = build_model_from_file(build_taslm_model, None, checkpoint)
+    for name in ("model", "config"):
+        theirs, ours = options.lm_conf.get(name), args.lm_conf.get(name)
+        if theirs != ours:
+            raise ValueError(
+                f"{problem}: its LM is of lm_conf {name}: {theirs}, this one's {ours}"
+            )
+    try:
+        lm = before.lm.merged()
+    except ValueError as error:
+        raise ValueError(f"{problem}: {error}; use --init_param") from None
+    args.lm_conf = args.lm_conf | {"save_base": True}
+    parts = {name: getattr(before, name) for name in ("inputs", "speech_head")}
+    return {"lm": lm} | {name: part.state_dict() for name, part in parts.items()}
 
 
 def taste_options(args: argparse.Namespace) -> dict:

@@ -155,3 +155,40 @@ def test_padding_side_and_cache_do_not_matter():
 def test_wrong_settings_are_named(conf, message):
     with pytest.raises(ValueError, match=message):
         HFCausalBackbone(18, **conf)
+
+
+def test_a_merged_adapter_is_part_of_the_base(pretrained):
+    """A new one begins at nothing; what is saved brings all of it back."""
+    torch.manual_seed(0)
+    first = HFCausalBackbone(18, model=pretrained, lora={"r": 2}).eval()
+    for parameter in first.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter)
+    x = torch.randn(2, 5, 16)
+    want, plain = first(x).hidden, HFCausalBackbone(18, model=pretrained)
+    assert not torch.allclose(want, plain(x).hidden, atol=1e-2)
+    options = {"model": pretrained, "lora": {"r": 3}, "save_base": True}
+    second = HFCausalBackbone(18, base=first.merged(), **options).eval()
+    torch.testing.assert_close(second(x).hidden, want, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(second.base_hidden(x), second(x).hidden)
+    trained = [n for n, p in second.named_parameters() if p.requires_grad]
+    assert trained and all(".lora_" in name for name in trained)
+    for name in trained:
+        torch.nn.init.normal_(second.get_parameter(name))
+    again = HFCausalBackbone(18, **options).eval()
+    again.load_state_dict(second.state_dict())
+    torch.testing.assert_close(again(x).hidden, second(x).hidden)
+    assert not torch.allclose(again(x).hidden, want, atol=1e-2)
+    whole = HFCausalBackbone(18, model=pretrained, base=again.merged(), save_base=True)
+    torch.testing.assert_close(
+        whole.eval()(x).hidden, again(x).hidden, atol=1e-5, rtol=1e-5
+    )
+    assert all(p.requires_grad for p in whole.parameters())
+
+
+def test_adapters_that_cannot_be_merged(pretrained):
+    with pytest.raises(ValueError, match="it has no LoRA"):
+        HFCausalBackbone(18, model=pretrained).merged()
+    lora = {"r": 2, "target_modules": ["q_proj", "embed_tokens"]}
+    with pytest.raises(ValueError, match="adapts the table of tokens, which is"):
+        HFCausalBackbone(18, model=pretrained, lora=lora).merged()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -308,3 +309,36 @@ def test_python_interface(folder, experiment):
 def test_bad_options(folder, tmp_path, options, error, message):
     with pytest.raises(error, match=message):
         train(folder, tmp_path, *options)
+
+
+def test_training_begins_from_a_merged_adapter(folder, tmp_path):
+    """There: nothing is lost. Back: what is trained opens without where it began."""
+    from espnet2_taste.inference import TaslmLikelihood
+    from espnet2_taste.io.checkpoint import load_state
+
+    lora = ("--lm_conf", "lora.r=2", "--lm_conf", "lora.lora_alpha=16")
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(folder, first, *lora)
+    given = ["abc de", "fg"], [np.zeros((2, 2), int), np.ones((1, 2), int)]
+
+    def scores(exp):
+        found = TaslmLikelihood.from_pretrained(exp)(*given)
+        return torch.tensor([one["score_sum"] for one in found])
+
+    begin = ("--merge_lora", str(first), "--lm_conf", "lora.r=3")
+    with pytest.raises(ValueError, match="sets all weights: leave out --init_param"):
+        train(folder, second, *begin, "--init_param", f"{first}/1epoch.pth")
+    train(folder, second, *begin, "--optim_conf", "lr=0.0")
+    want = scores(first)
+    shutil.rmtree(first)
+    torch.testing.assert_close(scores(second), want, atol=1e-4, rtol=1e-4)
+    config = yaml.safe_load((second / "config.yaml").read_text())
+    assert config["lm_conf"]["save_base"] and config["lm_conf"]["lora"] == {"r": 3}
+    state = load_state(second / "1epoch.pth")
+    assert any(".base_layer.weight" in name for name in state)
+    with pytest.raises(FileNotFoundError, match="first"):
+        train(folder, tmp_path / "third", *begin)
+    other = json.dumps(LM | {"hidden_size": 8})
+    begin = "--merge_lora", str(second), "--lm_conf", f"config={other}"
+    with pytest.raises(ValueError, match="its LM is of lm_conf config: .* this one's"):
+        train(folder, tmp_path / "third", *begin)
