@@ -5,7 +5,9 @@ with the vocabulary. Prefix beam search follows Hannun et al. (arXiv 1408.2873),
 a language model.
 """
 
+import codecs
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -64,22 +66,77 @@ def decode(frames: FrameScores, beam: int = 1) -> list[Heard]:
 
 def best_path(frames: FrameScores) -> list[Heard]:
     """Repetitions are one token, blanks part them."""
+    return [_collapse(*one) for one in _best(frames)]
+
+
+def _best(frames: FrameScores) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(F,) best token of each frame, -1 for blanks, and its probability, by item."""
     score, best = frames.scores[..., 0], frames.ids[..., 0]
     silent = frames.blank > score
     path = torch.where(silent, -1, best).cpu().numpy()
     probs = torch.where(silent, frames.blank, score).exp().cpu().numpy()
-    lengths = frames.lengths.tolist()
-    return [
-        _collapse(row[:n], p[:n])
-        for row, p, n in zip(path, probs, lengths, strict=True)
-    ]
+    rows = zip(path, probs, frames.lengths.tolist(), strict=True)
+    return [(row[:n], p[:n]) for row, p, n in rows]
+
+
+class BestPathStream:
+    """:func:`best_path` of one item whose frames come in pieces: a token is given when
+    a frame has said something else."""
+
+    def __init__(self):
+        self.begin = 0  # frame at which what is still open begins
+        self.path = np.zeros(0, dtype=np.int64)
+        self.probs = np.zeros(0, dtype=np.float32)
+
+    def push(self, frames: FrameScores, last: bool = False) -> Heard:
+        """The tokens that are told after (1, F) more frames; ``last``: none follows."""
+        (path, probs) = (
+            np.concatenate(pair)
+            for pair in zip((self.path, self.probs), _best(frames)[0], strict=True)
+        )
+        end = len(path)
+        if end and not last and path[-1] >= 0:
+            others = np.flatnonzero(path != path[-1])
+            end = int(others[-1]) + 1 if len(others) else 0
+        heard = _collapse(path[:end], probs[:end])
+        begin, self.begin = self.begin, self.begin + end
+        heard.frames = [(a + begin, b + begin) for a, b in heard.frames]
+        self.path, self.probs = path[end:], probs[end:]
+        return heard
+
+
+def word_tokens(words: list[str], pieces: list[str]) -> list[tuple[int, int]]:
+    """The first and the last token of each word of a text.
+
+    Args:
+        words: of the text that the tokens write.
+        pieces: what each token writes, see
+            :meth:`~espnet2_taste.text.abs_word_tokenizer.AbsWordTokenizer.piece`.
+    """
+    reader = codecs.getincrementaldecoder("utf-8")("replace")
+    text, owners, begun = "", [], None  # of each character; of bytes that are not read
+    for index, piece in enumerate(pieces):
+        begun = index if begun is None else begun
+        final = index == len(pieces) - 1
+        read = reader.decode(piece.encode("utf-8", "surrogateescape"), final)
+        owners += [(index if at else begun, index) for at in range(len(read))]
+        text += read
+        begun = index if read else begun
+        begun = begun if reader.getstate()[0] else None
+    places, at = [], 0
+    for word in words:
+        at = text.index(word, at)
+        end = at + len(word)
+        places.append((owners[at][0], owners[end - 1][1]))
+        at = end
+    return places
 
 
 def _collapse(path: np.ndarray, probs: np.ndarray) -> Heard:
     """(F,) tokens, -1 for blanks, and their probabilities."""
-    edges = np.flatnonzero(np.diff(path, prepend=-2)).tolist()
+    edges = np.flatnonzero(np.diff(path, prepend=-2, append=-2)).tolist()
     heard = Heard()
-    for first, end in zip(edges, [*edges[1:], len(path)], strict=True):
+    for first, end in pairwise(edges):
         if path[first] >= 0:
             heard.ids.append(int(path[first]))
             heard.confidence.append(float(probs[first:end].mean()))

@@ -9,7 +9,7 @@ which nothing is said is skipped) and confidence.jsonl, the probability of each 
 import argparse
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.bin.numbers import positive
+from espnet2_taste.bin.numbers import positive, seconds
 from espnet2_taste.bin.options import (
     add_batch_options,
     add_data_options,
@@ -30,6 +30,12 @@ def get_parser() -> argparse.ArgumentParser:
         "--beam", type=positive, default=1, help="prefixes of its search; 1: greedy"
     )
     parser.add_argument(
+        "--look_ahead_s",
+        type=seconds,
+        help="with --heard: seconds after a word that its codes depend on, as those of "
+        "a stream (default: the whole utterance)",
+    )
+    parser.add_argument(
         "--attention_keys", help="table of utterances whose attention is kept"
     )
     return parser
@@ -47,6 +53,8 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.taste.taste_spec import TasteSpec
     from espnet2_taste.text.spelling import skip_unspelled
 
+    if args.look_ahead_s is not None and not args.heard:
+        raise ValueError("--look_ahead_s is for --heard: a given text has no times")
     data = WavDir(args.data_dir, args.key_file)
     texts, lengths = {} if args.heard else data.table("text"), data.lengths()
     plots = set()
@@ -57,7 +65,8 @@ def main(args: argparse.Namespace) -> None:
     if shard.done:
         return
     model = args.train_config, args.model_file, args.device
-    tokenizer = SpeechToTaste(*model, weights=args.weights, beam=args.beam)
+    options = {"beam": args.beam, "look_ahead_s": args.look_ahead_s}
+    tokenizer = SpeechToTaste(*model, weights=args.weights, **options)
     shard.files[TasteSpec.FILE] = tokenizer.preprocess.spec.text()
     for keys in shard.batches(lengths, data.ahead(tokenizer.sample_rate)):
         if not args.heard:

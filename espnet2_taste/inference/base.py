@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from espnet2_taste.asr.ctc_decoding import Heard
 from espnet2_taste.io.audio import as_speech
 from espnet2_taste.io.checkpoint import build_model_from_file
 from espnet2_taste.io.models import find_checkpoint, locate
-from espnet2_taste.io.values import as_integers
+from espnet2_taste.io.values import as_floats, as_integers
 from espnet2_taste.nn.light_linears import lighten_linears
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.preprocessor import TastePreprocessor
+from espnet2_taste.taste.ctc_head import CTCHead
 from espnet2_taste.taste.taste_spec import TasteSpec
+from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
 from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 from espnet2_taste.units.unit_spec import UnitSpec
 
@@ -140,7 +143,7 @@ class Inference(ABC):
                 )
             item["taste"] = codes
         if "latents" in item:
-            item["latents"] = _floats(item["latents"])
+            item["latents"] = as_floats(item["latents"])
             width = self.model.quantizer.codebook_dim
             if item["latents"].ndim != 2 or item["latents"].shape[1] != width:
                 raise ValueError(
@@ -149,19 +152,13 @@ class Inference(ABC):
                 )
         if "spk_emb" in item:
             width = self.args.spk_embed_dim
-            item["spk_emb"] = _floats(item["spk_emb"])
+            item["spk_emb"] = as_floats(item["spk_emb"])
             if item["spk_emb"].shape != (width,):
                 raise ValueError(
                     f"a speaker embedding of shape {item['spk_emb'].shape}, this model "
                     f"takes ({width},): use the encoder it was trained with"
                 )
         return item
-
-
-def _floats(values: np.ndarray | torch.Tensor) -> np.ndarray:
-    """float32."""
-    values = values.detach().cpu() if hasattr(values, "detach") else values
-    return np.asarray(values, dtype=np.float32)
 
 
 def check_counts(**lists) -> None:
@@ -226,16 +223,36 @@ class TasteInference(Inference):
         Raises:
             ValueError: the model has no such head, or on a bad waveform.
         """
+        heard = self.hear(speech, names, beam)[1]
+        return [(self.written(one), one.confidence) for one in heard]
+
+    def hear(
+        self, speech: list[np.ndarray], names: list[str] | None, beam: int
+    ) -> tuple[EncoderOutput, list[Heard]]:
+        """:meth:`transcribe` before it is text, and the encoder's output."""
+        head = self.ctc_head()
+        batch = self.batch([{"speech": wav} for wav in speech], names)
+        feats = self.model.extract_feats(batch["speech"], batch["speech_lengths"])
+        encoded = self.model.encoder(*feats)
+        return encoded, head.transcribe(encoded.keys, encoded.lengths, beam)
+
+    def ctc_head(self) -> CTCHead:
+        """Raises ValueError where the model has none."""
         if self.model.ctc is None:
             raise ValueError(
                 "this model has no CTC head (model_conf ctc_weight): give the text"
             )
-        tokenizer = self.preprocess.tokenizers[self.model.views["ctc"]]
-        batch = self.batch([{"speech": wav} for wav in speech], names)
-        feats = self.model.extract_feats(batch["speech"], batch["speech_lengths"])
-        encoded = self.model.encoder(*feats)
-        heard = self.model.ctc.transcribe(encoded.keys, encoded.lengths, beam)
-        return [(tokenizer.decode(one.ids), one.confidence) for one in heard]
+        return self.model.ctc
+
+    @property
+    def hears(self) -> AbsWordTokenizer:
+        """Of the text that the CTC head writes."""
+        return self.preprocess.tokenizers[self.model.views["ctc"]]
+
+    def written(self, heard: Heard) -> str:
+        """The text of what was heard, one space where there are several."""
+        segmenter = self.preprocess.segmenter
+        return segmenter.join(*segmenter.split(self.hears.decode(heard.ids)))
 
 
 class TaslmInference(Inference):

@@ -1,52 +1,17 @@
 """Speech and its transcript -> TASTE codes, a row per word or token (sec. 2.1)."""
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
+from espnet2_taste.asr.ctc_decoding import Heard, word_tokens
 from espnet2_taste.inference.base import TasteInference, check_counts
-from espnet2_taste.io.atomic import replacing
-
-
-@dataclass
-class TasteTokens:
-    """A tokenised utterance.
-
-    Attributes:
-        words: W words of the transcript.
-        segments: S indices of the words that the rows of ``codes`` stand for: 0, 1, 2
-            ..., or with codes per token 0, 0, 1, 2, 2 ...
-        codes: (S, R) int64.
-        attention: (W, F) aggregator attention over encoder frames, mean over a word's
-            tokens; None unless asked for.
-        duration: seconds of speech.
-        text: transcript that the model made itself, "" where it heard nothing; None
-            where it was given.
-        confidence: probability of each token of such a transcript.
-    """
-
-    words: list[str]
-    segments: list[int]
-    codes: torch.Tensor
-    attention: torch.Tensor | None
-    duration: float
-    text: str | None = None
-    confidence: list[float] | None = None
-
-    def save_attention(self, path: Path) -> None:
-        """Write (W, F) float16 attention, the words and the frames' shift (seconds)."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        attention = self.attention.numpy()
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(
-                file,
-                attention=attention.astype(np.float16),
-                words=np.array(self.words),
-                frame_shift=self.duration / attention.shape[1],
-            )
+from espnet2_taste.inference.taste_stream import TasteStream, TasteTokens
+from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
+from espnet2_taste.text.view import TextView
 
 
 class SpeechToTaste(TasteInference):
@@ -59,6 +24,10 @@ class SpeechToTaste(TasteInference):
         pass_s: seconds of speech, padding included, that one pass of the networks
             takes: longer batches go in several passes, similar lengths together, so
             that an hour takes no more memory than this.
+        look_ahead_s: seconds after a word that its codes depend on, where the text is
+            the model's own: each token attends to all frames up to there, and a stream
+            gives the codes as soon as these are there. None: codes depend on the whole
+            utterance, as in training.
 
     Example:
         >>> tokenizer = SpeechToTaste.from_pretrained("exp/taste_rvq")
@@ -67,9 +36,29 @@ class SpeechToTaste(TasteInference):
         torch.Size([4, 4])
     """
 
-    def __init__(self, *options, beam: int = 1, pass_s: float = 600.0, **more_options):
+    def __init__(
+        self,
+        *options,
+        beam: int = 1,
+        pass_s: float = 600.0,
+        look_ahead_s: float | None = None,
+        **more_options,
+    ):
         super().__init__(*options, **more_options)
         self.beam, self.pass_s = beam, pass_s
+        self.look_ahead = None  # frames of the encoder
+        if look_ahead_s is not None:
+            self.look_ahead = self._frames(look_ahead_s)
+
+    def _frames(self, seconds: float) -> int:
+        subsampling = self.model.encoder.subsampling
+        hop = getattr(self.model.frontend, "hop_length", None)
+        if seconds < 0 or not subsampling or not hop:
+            raise ValueError(
+                f"look_ahead_s {seconds:g}: expected seconds, 0 or more, and an "
+                "encoder whose frames have a known length (whisper, espnet)"
+            )
+        return round(seconds * self.sample_rate / (hop * subsampling))
 
     @torch.inference_mode()
     def batch_tokenize(
@@ -111,22 +100,44 @@ class SpeechToTaste(TasteInference):
             return [found[i] for i in range(len(speech))]
         if text is None:
             return self._tokenize_heard(speech, need_attention, names)
-        pairs = zip(speech, text, strict=True)
-        items = [{"speech": wav, "text": words} for wav, words in pairs]
+        return self._tokenize(speech, text, need_attention, names)
+
+    def _tokenize(
+        self,
+        speech: list[np.ndarray],
+        text: list[str],
+        need_attention: bool,
+        names: list[str],
+        encoded: EncoderOutput | None = None,
+        heard: list[Heard] | None = None,
+    ) -> list[TasteTokens]:
+        """One pass; ``encoded``: the speech, if that is done; ``heard``: the text, if
+        the model did."""
+        items = [{"text": words} for words in text]
+        if encoded is None:
+            for item, wav in zip(items, speech, strict=True):
+                item["speech"] = wav
         if not items:
             return []
         batch = self.batch(items, names)
-        view = self.model.view(batch, "aggregator")
+        view, seen = self.model.view(batch, "aggregator"), None
+        if heard is not None and self.look_ahead is not None:
+            seen = self._seen(view, text, heard)
         try:
-            taste = self.model.run_tokenizer(
-                batch["speech"], batch["speech_lengths"], view, need_attention
-            )
+            if encoded is None:
+                taste = self.model.run_tokenizer(
+                    batch["speech"], batch["speech_lengths"], view, need_attention
+                )
+            else:
+                taste = self.model.tokenize_encoded(encoded, view, need_attention, seen)
         except ValueError as error:  # of a part that has a limit of length
             if len(names) == 1:
                 raise ValueError(f"utterance {names[0]}: {error}") from None
-            for item in zip(speech, text, names, strict=True):  # which one is it?
-                wav, words, name = ([part] for part in item)
-                self.batch_tokenize(wav, words, need_attention, name)
+            for i in range(len(names)):  # which one is it?
+                wav, words, name = ([x[i]] for x in (speech, text, names))
+                part = None if encoded is None else encoded.rows([i])
+                said = None if heard is None else heard[i : i + 1]
+                self._tokenize(wav, words, need_attention, name, part, said)
             raise
         codes = self.model.segment_codes(taste, view).cpu()
         attention = [None] * len(text)
@@ -140,6 +151,25 @@ class SpeechToTaste(TasteInference):
             rows, seconds = codes[i, : len(segments)], len(wav) / self.sample_rate
             out.append(TasteTokens(words, segments, rows, attention[i], seconds))
         return out
+
+    def ends(self, words: list[str], heard: Heard) -> list[tuple[int, int]]:
+        """Of each word its last token in ``heard``, and the frames, from the first,
+        that its codes depend on where there is a look-ahead."""
+        pieces = list(map(self.hears.piece, heard.ids))
+        lasts = (last for _, last in word_tokens(words, pieces))
+        ahead = self.look_ahead or 0
+        return [(last, heard.frames[last][1] + 1 + ahead) for last in lasts]
+
+    def _seen(
+        self, view: TextView, text: list[str], heard: list[Heard]
+    ) -> torch.Tensor:
+        """(B, L) int64, the frames that :meth:`ends` gives each token's word."""
+        rows = []
+        for line, one in zip(text, heard, strict=True):
+            ends = self.ends(self.preprocess.segmenter.words(line), one)
+            rows.append(torch.tensor([frames for _, frames in ends]))
+        ends = pad_sequence(rows, batch_first=True).to(view.ids.device)
+        return ends.gather(1, view.word_ids.clamp(max=ends.size(1) - 1))
 
     def _passes(self, speech: list[np.ndarray]) -> list[list[int]]:
         """Rows of each pass, longest first; one alone may be longer than allowed."""
@@ -160,14 +190,17 @@ class SpeechToTaste(TasteInference):
         """Codes of what :meth:`TasteInference.transcribe` hears."""
         if not speech:
             return []
-        heard = self.transcribe(speech, names, self.beam)
-        problems = [self._problem(text) for text, _ in heard]
+        encoded, heard = self.hear(speech, names, self.beam)
+        texts = list(map(self.written, heard))
+        problems = list(map(self._problem, texts))
         some = [i for i, problem in enumerate(problems) if not problem]
-        found = self.batch_tokenize(
+        found = self._tokenize(
             [speech[i] for i in some],
-            [heard[i][0] for i in some],
+            [texts[i] for i in some],
             need_attention,
             [names[i] for i in some],
+            encoded.rows(some),
+            [heard[i] for i in some],
         )
         tokens = dict(zip(some, found, strict=True))
         for i in set(range(len(speech))) - tokens.keys():
@@ -175,9 +208,9 @@ class SpeechToTaste(TasteInference):
             none = torch.zeros(0, self.model.quantizer.num_codebooks, dtype=torch.long)
             seconds = len(speech[i]) / self.sample_rate
             tokens[i] = TasteTokens([], [], none, None, seconds)
-            heard[i] = ("", heard[i][1])
-        for i, pair in enumerate(heard):
-            tokens[i].text, tokens[i].confidence = pair
+            texts[i] = ""
+        for i, one in enumerate(heard):
+            tokens[i].text, tokens[i].confidence = texts[i], one.confidence
         return [tokens[i] for i in range(len(speech))]
 
     def _problem(self, heard: str) -> str:
@@ -204,3 +237,25 @@ class SpeechToTaste(TasteInference):
             need_attention,
             sample_rate=sample_rate,
         )[0]
+
+    def open_stream(self) -> TasteStream:
+        """For one utterance that comes in pieces, without text; see
+        :class:`TasteStream`."""
+        return TasteStream(self)
+
+    def stream(self, chunks: Iterable[np.ndarray]) -> Iterator[TasteTokens]:
+        """Text and codes of speech while it comes.
+
+        Args:
+            chunks: mono waveforms at ``self.sample_rate``, of any length.
+
+        Yields:
+            the next words with their codes. Put together they are what a call gives
+            the whole, by the greedy search.
+        """
+        stream = self.open_stream()
+        for chunk in chunks:
+            if (tokens := stream.push(chunk)).words:
+                yield tokens
+        if (tokens := stream.finish()).words:
+            yield tokens

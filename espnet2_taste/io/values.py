@@ -32,3 +32,9 @@ def as_integers(what: str, values) -> np.ndarray:
     if values.dtype.kind not in "iu" and values.size:
         raise ValueError(f"{what} must be integers, not {values.dtype}")
     return values.astype(np.int64)
+
+
+def as_floats(values) -> np.ndarray:
+    """A numpy array or a tensor as float32."""
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(values, dtype=np.float32)

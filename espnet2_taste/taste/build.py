@@ -103,8 +103,10 @@ def build_quantizer(name: str | None, dim: int, conf: dict) -> AbsQuantizer:
 
 
 def frontend_rate(name: str, conf: dict) -> int:
-    """Hz of the speech that a frontend takes: its option ``fs``."""
-    known = inspect.signature(frontend_choices.get_class(name)).parameters
+    """Hz of the speech that a frontend takes: its option ``fs``, or a base class'."""
+    known = {}
+    for base in reversed(frontend_choices.get_class(name).__mro__):
+        known |= inspect.signature(base.__init__).parameters
     return parse_rate(conf.get("fs", known["fs"].default))
 
 

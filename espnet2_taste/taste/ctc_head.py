@@ -8,7 +8,8 @@ import torch
 from torch.nn.functional import ctc_loss, linear
 from torch.utils.checkpoint import checkpoint
 
-from espnet2_taste.asr.ctc_decoding import FrameScores, Heard, decode
+from espnet2_taste.asr.chunks import ChunkStream
+from espnet2_taste.asr.ctc_decoding import BestPathStream, FrameScores, Heard, decode
 from espnet2_taste.asr.espnet_asr import build_encoder, encode, mask_padding
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.text.view import TextView
@@ -127,6 +128,45 @@ class CTCHead(torch.nn.Module):
         """
         states, lengths, _ = self(keys, lengths)
         return decode(self.frame_scores(states, lengths, beam), beam)
+
+    def open_stream(self) -> "CTCStream":
+        """For keys that come in pieces."""
+        return CTCStream(self)
+
+
+class CTCStream:
+    """Greedy decoding of one utterance whose keys come in pieces.
+
+    Args:
+        head: its layers, if any, were trained in chunks.
+
+    Raises:
+        ValueError: they were not, or have less frames than the keys.
+    """
+
+    def __init__(self, head: CTCHead):
+        self.head, self.layers = head, None
+        if head.encoder is not None:
+            self.layers = ChunkStream(head.encoder)
+            if self.layers.subsampling != 1:
+                raise ValueError(
+                    "ctc_conf: an encoder with input_layer linear can stream"
+                )
+        self.path = BestPathStream()
+
+    @torch.inference_mode()
+    def push(self, keys: torch.Tensor, last: bool = False) -> Heard:
+        """The tokens that are told after (1, F, key_size) more keys; F may be 0.
+
+        Args:
+            keys: of the encoder's stream.
+            last: nothing follows.
+        """
+        states = keys
+        if self.layers is not None:
+            states = self.layers.push(keys, last)[0]
+        lengths = torch.tensor([states.size(1)], device=states.device)
+        return self.path.push(self.head.frame_scores(states, lengths), last)
 
 
 def _rows(head: torch.nn.Linear) -> int:

@@ -13,7 +13,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from espnet2_taste.asr.abs_aligner import WordTimes
 from espnet2_taste.asr.ctc_alignment import unit_durations
-from espnet2_taste.asr.ctc_decoding import FrameScores, Heard, best_path
+from espnet2_taste.asr.ctc_decoding import (
+    FrameScores,
+    Heard,
+    best_path,
+    word_tokens,
+)
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 from espnet2_taste.text.segmenters import AbsSegmenter
@@ -116,18 +121,20 @@ class PredictedText:
 
     def read(self, heard: Heard, frames: int, units: int) -> dict[str, list[int]]:
         """Ids and word ids in each vocabulary, and units per word; {}: not usable."""
-        piece = self.tokenizers[self.heard_by].piece
-        pieces = map(piece, heard.ids)
-        written = [piece.encode("utf-8", "surrogateescape") for piece in pieces]
-        text = b"".join(written).decode("utf-8", "replace")
-        if not text.split():
+        heard_by = self.tokenizers[self.heard_by]
+        text = heard_by.decode(heard.ids)
+        if not text or "\ufffd" in text:  # bytes that are no text
             return {}
         words, spaced = self.segmenter.split(text)
         if len(words) > units:
             return {}
-        out, place = {}, self._word_frames(words, written, heard.frames)
-        if place is None:
-            return {}
+        out, pieces = {}, list(map(heard_by.piece, heard.ids))
+        place = np.array(
+            [
+                (heard.frames[first][0], heard.frames[last][1])
+                for first, last in word_tokens(words, pieces)
+            ]
+        )
         for vocabulary, tokenizer in self.tokenizers.items():
             try:
                 pair = tokenizer.encode_words(words, spaced)
@@ -140,23 +147,6 @@ class PredictedText:
         starts = np.concatenate([[0.0], borders])
         times = WordTimes(starts, np.append(borders, frames), frames)
         return out | {"durations": unit_durations(times, units).tolist()}
-
-    @staticmethod
-    def _word_frames(
-        words: list[str], written: list[bytes], frames: list[tuple[int, int]]
-    ) -> np.ndarray | None:
-        """(W, 2) first and last frame of each word; None: bytes that are no text."""
-        owner = np.repeat(np.arange(len(written)), [len(piece) for piece in written])
-        text, at, place = b"".join(written), 0, []
-        for word in words:
-            spelt = word.encode("utf-8", "replace")
-            at = text.find(spelt, at)
-            if at < 0:
-                return None
-            end = at + len(spelt)
-            place.append((frames[owner[at]][0], frames[owner[end - 1]][1]))
-            at = end
-        return np.asarray(place)
 
 
 def _padded(rows: list, device: torch.device) -> torch.Tensor:

@@ -104,15 +104,27 @@ class TasteTokenizer(AbsESPnetModel):
         return self.tokenize_encoded(encoded, text, need_attention)
 
     def tokenize_encoded(
-        self, encoded: EncoderOutput, text: TextView, need_attention: bool = False
+        self,
+        encoded: EncoderOutput,
+        text: TextView,
+        need_attention: bool = False,
+        seen: torch.Tensor | None = None,
     ) -> TasteOutput:
-        """What the encoder gave and transcript -> quantised token vectors."""
-        aggregated = self.aggregator(text.ids, text.lengths, encoded, need_attention)
-        hidden = aggregated.hidden
+        """What the encoder gave and transcript -> quantised token vectors; ``seen``:
+        see :meth:`~espnet2_taste.taste.tokenizer.abs_aggregator.AbsAggregator.forward`.
+        """
+        limits = {} if seen is None else {"seen": seen}
+        aggregated = self.aggregator(
+            text.ids, text.lengths, encoded, need_attention, **limits
+        )
+        quantized = self.quantize(aggregated.hidden, text)
+        return TasteOutput(encoded, quantized, aggregated.attention)
+
+    def quantize(self, hidden: torch.Tensor, text: TextView) -> QuantizerOutput:
+        """(B, L, D) vectors of the aggregator's tokens -> codes of their segments."""
         if self.granularity == "word":
             hidden = average_segments(hidden, text.segment_ids, text.lengths)
-        mask = length_mask(text.lengths, text.ids.size(1))
-        return TasteOutput(encoded, self.quantizer(hidden, mask), aggregated.attention)
+        return self.quantizer(hidden, length_mask(text.lengths, text.ids.size(1)))
 
     def segment_codes(self, taste: TasteOutput, text: TextView) -> torch.Tensor:
         """(B, S, R) codes of each segment, -1 padded; text as the aggregator reads it.

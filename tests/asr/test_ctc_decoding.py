@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from espnet2_taste.asr.ctc_decoding import FrameScores, decode
+from espnet2_taste.asr.ctc_decoding import (
+    BestPathStream,
+    FrameScores,
+    best_path,
+    decode,
+    word_tokens,
+)
 
 
 def scores_of(log_probs: torch.Tensor, lengths: list[int], best: int) -> FrameScores:
@@ -79,3 +85,38 @@ def test_a_beam_is_seldom_less_likely_than_the_best_path():
     for greedy, beam in zip(decode(frames), decode(frames, 8), strict=True):
         assert greedy.ids == beam.ids and greedy.frames == beam.frames
         assert greedy.confidence == pytest.approx(beam.confidence, abs=1e-5)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 40])
+def test_the_best_path_in_pieces(step):
+    """A token is given once something else has been heard after it."""
+    torch.manual_seed(step)
+    probs = torch.randn(1, 40, 4).mul(3).log_softmax(-1).repeat_interleave(2, 1)[:, :40]
+    scores, ids = probs[..., :3].topk(1)
+
+    def cut(begin, end):
+        part = slice(begin, end)
+        lengths = torch.tensor([len(range(40)[part])])
+        return FrameScores(probs[:, part, 3], scores[:, part], ids[:, part], lengths)
+
+    [whole] = best_path(cut(0, 40))
+    stream, parts = BestPathStream(), []
+    for begin in range(0, 40, step):
+        parts.append(stream.push(cut(begin, begin + step)))
+        known = [frame for frame in whole.frames if frame[1] + 1 < begin + step]
+        assert [frame for part in parts for frame in part.frames] == known
+    parts.append(stream.push(cut(40, 40), last=True))
+    for name in ("ids", "confidence", "frames"):
+        assert [x for part in parts for x in getattr(part, name)] == getattr(
+            whole, name
+        )
+
+
+def test_the_tokens_of_words():
+    """Bytes that make no character by themselves are of the tokens that have them."""
+    pieces = [" a", "", "b", " ", "\udce2\udc82", "\udcac", "c", " d\udcff", "e"]
+    text = "ab \u20acc d\ufffde"
+    assert word_tokens(text.split(), pieces) == [(0, 2), (4, 6), (7, 8)]
+    assert word_tokens(["\u20ac", "c"], pieces[3:]) == [(1, 2), (3, 3)]
+    assert word_tokens(["\ufffd"], ["\udce2"]) == [(0, 0)]
+    assert word_tokens([], []) == []

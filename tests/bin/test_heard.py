@@ -55,6 +55,19 @@ def test_codes_of_speech_alone(hearing, tiny_data, tmp_path):
         assert all(0 < one <= 1 for row in sure.values() for one in row)
 
 
+def test_codes_depend_on_what_is_near_their_words(hearing, tiny_data, tmp_path):
+    options = ["--model_file", str(hearing), "--data_dir", str(tiny_data)]
+    codes = {}
+    for ahead in ("0", "9"):
+        out = ["--output_dir", str(tmp_path / ahead), "--look_ahead_s", ahead]
+        with pytest.raises(ValueError, match="--look_ahead_s is for --heard"):
+            tokenize(options + out)
+        tokenize([*options, *out, "--heard"])
+        found = kaldiio.load_scp(str(tmp_path / ahead / "taste.scp"))
+        codes[ahead] = {key: found[key].tolist() for key in found}
+    assert codes["0"].keys() == codes["9"].keys() and codes["0"] != codes["9"]
+
+
 def test_said_again_as_it_was_heard(hearing, tiny_data, tmp_path, monkeypatch):
     """Nothing was heard in one: it is left out, and all its words are errors."""
     made = ToyVocoder(UnitSpec(20), None)

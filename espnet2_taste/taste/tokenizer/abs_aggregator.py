@@ -43,6 +43,7 @@ class AbsAggregator(torch.nn.Module, ABC):
         text_lengths: torch.Tensor,
         encoder_out: EncoderOutput,
         need_attention: bool = False,
+        seen: torch.Tensor | None = None,
     ) -> AggregatorOutput:
         """Aggregate frames into tokens.
 
@@ -51,4 +52,15 @@ class AbsAggregator(torch.nn.Module, ABC):
             text_lengths: (B,) int64.
             encoder_out: keys and values.
             need_attention: also return the attention map (slower path).
+            seen: (B, L) int64 frames, from the first, that each token attends to; None:
+                to all. Given only where it is asked for.
         """
+
+    def open_stream(self):
+        """For an utterance whose frames and tokens come in pieces, see
+        :class:`~espnet2_taste.taste.tokenizer.aggregator_stream.AggregatorStream`.
+
+        Raises:
+            ValueError: this aggregator reads an utterance at once.
+        """
+        raise ValueError(f"{type(self).__name__} reads an utterance at once")

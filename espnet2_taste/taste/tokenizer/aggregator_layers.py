@@ -47,10 +47,29 @@ class SeparateAttention(torch.nn.Module):
             causal: attend up to the own position (then no mask).
             need_attention: also return the weights (B, heads, L, F).
         """
-        q, k, v = (
-            x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for x in (self.q_proj(query), self.k_proj(keys), self.v_proj(values))
-        )
+        memory = self.project(keys, values)
+        return self.attend(query, *memory, mask, causal, need_attention)
+
+    def project(
+        self, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is attended to, twice (B, heads, F, d_model / heads)."""
+        return self._heads(self.k_proj(keys)), self._heads(self.v_proj(values))
+
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        causal: bool = False,
+        need_attention: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """:meth:`forward` to what :meth:`project` gave."""
+        q = self._heads(self.q_proj(query))
         out = scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
         weights = None
         if need_attention:
@@ -114,12 +133,39 @@ class AggregatorLayer(torch.nn.Module):
             need_attention: return the cross-attention.
         """
         y = self.self_attn_layer_norm(x)
-        y, _ = self.self_attn(y, y, y, self_mask, causal)
+        own, frames = (
+            self.self_attn.project(y, y),
+            self.encoder_attn.project(keys, values),
+        )
+        return self.attend(
+            x, y, own, frames, self_mask, frame_mask, causal, need_attention
+        )
+
+    def attend(
+        self,
+        x: torch.Tensor,
+        normed: torch.Tensor,
+        own: tuple[torch.Tensor, torch.Tensor],
+        frames: tuple[torch.Tensor, torch.Tensor],
+        self_mask: torch.Tensor | None,
+        frame_mask: torch.Tensor | None,
+        causal: bool = False,
+        need_attention: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """:meth:`forward` to tokens and frames that were projected before.
+
+        Args:
+            x: (B, L, d_model).
+            normed: ``self_attn_layer_norm`` of it.
+            own: of the self-attention, tokens before these included.
+            frames: of the cross-attention.
+            self_mask, frame_mask, causal, need_attention: as :meth:`forward`'s.
+        """
+        y, _ = self.self_attn.attend(normed, *own, self_mask, causal)
         x = x + dropout(y, self.dropout, self.training)
-        y, attention = self.encoder_attn(
+        y, attention = self.encoder_attn.attend(
             self.encoder_attn_layer_norm(x),
-            keys,
-            values,
+            *frames,
             frame_mask,
             need_attention=need_attention,
         )

@@ -12,6 +12,7 @@ from espnet2_taste.taste.tokenizer.abs_aggregator import (
 )
 from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
 from espnet2_taste.taste.tokenizer.aggregator_layers import AggregatorLayer
+from espnet2_taste.taste.tokenizer.aggregator_stream import AggregatorStream
 
 #: <|startoftranscript|> <|en|> <|transcribe|> <|notimestamps|>, <|endoftext|>
 WHISPER_PREFIX = (50258, 50259, 50360, 50364)
@@ -135,19 +136,31 @@ class CrossAttentionAggregator(AbsAggregator):
         text_lengths: torch.Tensor,
         encoder_out: EncoderOutput,
         need_attention: bool = False,
+        seen: torch.Tensor | None = None,
     ) -> AggregatorOutput:
         """See :class:`AbsAggregator`.
 
         Raises:
             ValueError: a text longer than ``max_positions``.
         """
-        hidden, maps = self.decode(text, text_lengths, encoder_out, need_attention)
+        hidden, maps = self.decode(
+            text, text_lengths, encoder_out, need_attention, seen
+        )
         tokens = slice(len(self.prefix_ids), len(self.prefix_ids) + text.size(1))
         attention = maps[-1].mean(dim=1)[:, tokens] if need_attention else None
-        hidden = hidden[:, tokens]
-        if self.projection is not None:
-            hidden = self.projection(hidden)
-        return AggregatorOutput(hidden, attention)
+        return AggregatorOutput(self.projected(hidden[:, tokens]), attention)
+
+    def projected(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(..., d_model) after the last norm -> (..., output_size)."""
+        return hidden if self.projection is None else self.projection(hidden)
+
+    def mixed(self, encoder_out: EncoderOutput) -> EncoderOutput:
+        """What is attended to: one value a frame."""
+        return encoder_out
+
+    def open_stream(self) -> AggregatorStream:
+        """See :class:`AggregatorStream`."""
+        return AggregatorStream(self)
 
     def decode(
         self,
@@ -155,26 +168,28 @@ class CrossAttentionAggregator(AbsAggregator):
         text_lengths: torch.Tensor,
         encoder_out: EncoderOutput,
         need_attention: bool = False,
+        seen: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Like :meth:`forward`, prefix and suffix included, every layer and head.
+
+        The prefix sees what the first token sees, the suffix all frames.
 
         Returns:
             hidden (B, P + L + S, d_model); per layer (B, heads, P + L + S, F) maps,
             or None each.
         """
         ids, lengths = self._add_special_tokens(text, text_lengths)
-        if ids.size(1) > self.max_positions:
-            raise ValueError(
-                f"cross_attention: {ids.size(1)} tokens (special ones included), more "
-                f"than max_positions {self.max_positions}: drop long utterances or "
-                f"raise max_positions"
-            )
+        self.check_length(ids.size(1))
+        encoder_out = self.mixed(encoder_out)
         self_mask = frame_mask = None
         if not self.causal:
             self_mask = length_mask(lengths, ids.size(1))[:, None, None]
         if self.mask_padding:
             frames = encoder_out.keys.size(1)
             frame_mask = length_mask(encoder_out.lengths, frames)[:, None, None]
+        if seen is not None:
+            near = self._near(seen, text_lengths, encoder_out.keys.size(1))
+            frame_mask = near if frame_mask is None else near & frame_mask
         x = self.embed_tokens(ids) + self.embed_positions.weight[: ids.size(1)]
         x = torch.nn.functional.dropout(x, self.dropout, self.training)
         maps = []
@@ -190,6 +205,24 @@ class CrossAttentionAggregator(AbsAggregator):
             )
             maps.append(attention)
         return self.layer_norm(x), maps
+
+    def check_length(self, tokens: int) -> None:
+        """Raises ValueError where there are no positions for so many tokens."""
+        if tokens > self.max_positions:
+            raise ValueError(
+                f"cross_attention: {tokens} tokens (special ones included), more than "
+                f"max_positions {self.max_positions}: drop long utterances or raise "
+                f"max_positions"
+            )
+
+    def _near(self, seen, lengths, frames: int) -> torch.Tensor:
+        """(B, 1, P + L + S, F) bool, which frames each token attends to."""
+        valid = length_mask(lengths, seen.size(1))
+        seen = seen.masked_fill(~valid, frames).clamp(min=1)
+        prefix, suffix = len(self.prefix_ids), len(self.suffix_ids)
+        seen = torch.cat([seen[:, :1].expand(-1, prefix), seen], 1)
+        seen = torch.nn.functional.pad(seen, (0, suffix), value=frames)
+        return (torch.arange(frames, device=seen.device) < seen[..., None])[:, None]
 
     def _add_special_tokens(self, text, lengths):
         """(B, L), (B,) -> (B, P + L + S) ids, each suffix after its text, lengths."""

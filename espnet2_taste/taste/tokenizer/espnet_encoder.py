@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 from pathlib import Path
 
 import torch
@@ -147,6 +148,14 @@ class EspnetEncoder(AbsTasteEncoder):
     def num_values(self) -> int:
         """As many as ``value_source`` names."""
         return len(self.value_sources)
+
+    @property
+    def subsampling(self) -> int | None:
+        """By the strides of its convolutions; None where it has no such embedding."""
+        if not hasattr(self.encoder, "embed"):
+            return None
+        convs = getattr(self.encoder.embed, "conv", ())
+        return math.prod(m.stride[0] for m in convs if hasattr(m, "kernel_size"))
 
     def train(self, mode: bool = True) -> "EspnetEncoder":
         """Switch the mode; frozen parts stay in eval mode."""

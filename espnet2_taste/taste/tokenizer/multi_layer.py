@@ -53,15 +53,8 @@ class MultiLayerAggregator(CrossAttentionAggregator):
         """(B, F, key_size) -> (B, F, K) shares of the layers in every frame."""
         return self.mixer(keys).softmax(dim=-1)
 
-    def decode(
-        self,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        encoder_out: EncoderOutput,
-        need_attention: bool = False,
-    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-        """See :meth:`CrossAttentionAggregator.decode`; values (B, F, K, value_size)."""
+    def mixed(self, encoder_out: EncoderOutput) -> EncoderOutput:
+        """(B, F, K, value_size) values -> (B, F, value_size)."""
         weights = self.layer_weights(encoder_out.keys)
         values = torch.einsum("bfk,bfkd->bfd", weights, encoder_out.value_layers)
-        mixed = dataclasses.replace(encoder_out, values=values)
-        return super().decode(text, text_lengths, mixed, need_attention)
+        return dataclasses.replace(encoder_out, values=values)
