@@ -19,7 +19,7 @@ LM = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 16}
 LM |= {"num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.5}
 
 
-def chat_tokenizer(folder, template=OWN, symbols=SYMBOLS):
+def chat_tokenizer(folder, template=OWN, symbols=SYMBOLS, sentences=SENTENCES):
     """A byte-level tokenizer of some 290 tokens, saved as transformers does."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -32,7 +32,7 @@ def chat_tokenizer(folder, template=OWN, symbols=SYMBOLS):
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    made.train_from_iterator(SENTENCES * 9, trainer)
+    made.train_from_iterator(sentences * 9, trainer)
     made.add_special_tokens(symbols)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<|end|>")
     tokenizer.chat_template = template

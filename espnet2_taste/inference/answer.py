@@ -33,8 +33,9 @@ class Answer:
         self._stopped = threading.Event()
         self._pieces = written(self._until_stopped(blocks))
         books = dialogues.words.spec.num_codebooks
-        none = torch.zeros(0, books, dtype=torch.long)
-        self.turn = Turn("assistant", "", none)
+        none, size = torch.zeros(0, books, dtype=torch.long), dialogues.latent_size
+        latents = None if size is None else torch.zeros(0, size)
+        self.turn = Turn("assistant", "", none, latents=latents)
         self._ended = False
 
     def _until_stopped(self, blocks: Iterator[Generated]) -> Iterator[Generated]:
@@ -57,6 +58,8 @@ class Answer:
             raise StopIteration
         self.turn.text += piece.text
         self.turn.codes = torch.cat([self.turn.codes, piece.codes])
+        if piece.latents is not None:
+            self.turn.latents = torch.cat([self.turn.latents, piece.latents])
         return piece
 
     def interrupt(self, said: int | None = None) -> Turn:

@@ -201,7 +201,10 @@ class TaslmGenerate(TaslmInference):
             )
         start = self.model.inputs.start_symbol
         template = ChatTemplate(self.tokenizer, self.chat_template, start)
-        return DialoguePreprocessor(self.preprocess, template)
+        size = None
+        if self.model.speech_head.continuous:
+            size = self.model.quantizer.codebook_dim
+        return DialoguePreprocessor(self.preprocess, template, latent_size=size)
 
     def chat(
         self,
@@ -224,7 +227,10 @@ class TaslmGenerate(TaslmInference):
         names = names or [str(i) for i in range(len(dialogues))]
         check_counts(dialogues=dialogues, names=names)
         made = self._continuations(*self._dialogue_prompt(dialogues, names, options))
-        return [Turn("assistant", answer.text, answer.codes) for answer in made]
+        return [
+            Turn("assistant", answer.text, answer.codes, latents=answer.latents)
+            for answer in made
+        ]
 
     def chat_stream(
         self, dialogue: Sequence[Turn], name: str = "0", **options
@@ -262,7 +268,8 @@ class TaslmGenerate(TaslmInference):
         batch = {k: v.to(self.device) for k, v in self.collate(items)[1].items()}
         chosen = {"first_starts_word": self.preprocess.segmenter.split("a")[1][0]}
         chosen |= {"closing": self.dialogues.template.closing} | options
-        prompt = Prompt("audio", self.model.view(batch), batch["taste"])
+        view, latents = self.model.view(batch), batch.get("latents")
+        prompt = Prompt("audio", view, batch["taste"], latents=latents)
         return prompt, SamplingOptions.of(self.options, **chosen), names
 
     def _pieces(

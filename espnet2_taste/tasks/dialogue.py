@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from espnet2_taste.io.values import as_integers
+from espnet2_taste.io.values import as_floats, as_integers, check_numbers
 from espnet2_taste.tasks.preprocessor import TastePreprocessor, check_ids
 from espnet2_taste.text.chat_template import ROLES, ChatTemplate
 
@@ -27,12 +27,16 @@ class Turn:
             None: written, not spoken.
         said: words after which the other side barged in: the turn is interrupted, and
             text and codes count up to there; None: it ended by itself.
+        latents: (S, D) floats, the vectors that a model with a continuous head
+            (``gaussian``) said, of which the codes are the nearest: what it reads again
+            when the turn is history; None: the codes' own.
     """
 
     role: str
     text: str
     codes: np.ndarray | torch.Tensor | None = None
     said: int | None = None
+    latents: np.ndarray | torch.Tensor | None = None
 
     def __post_init__(self):
         if self.role not in ROLES:
@@ -63,6 +67,9 @@ class DialoguePreprocessor:
         words: of the words of a turn.
         template: writes what is around them.
         learned: ``assistant``, or ``all``: every turn and what is around it, as TASTE2.
+        latent_size: D of a model whose turns have latents: ``latents`` (S, D) float32
+            of the whole dialogue are made, too, NaN where the codes' own are to be
+            read; None: of one that reads codes.
     """
 
     def __init__(
@@ -70,12 +77,14 @@ class DialoguePreprocessor:
         words: TastePreprocessor,
         template: ChatTemplate,
         learned: str = "assistant",
+        latent_size: int | None = None,
     ):
         if learned not in LEARNED:
             raise ValueError(f"learned_turns {learned!r} is not one of {LEARNED}")
         self.words = words
         self.template = template
         self.learned = learned
+        self.latent_size = latent_size
 
     @property
     def tokenizer(self):
@@ -161,12 +170,20 @@ class DialoguePreprocessor:
             text += piece.ids
             word_ids += [first + word for word in piece.words]
             learned += piece.learned
-        return {
+        made = {
             "text": np.array(text, dtype=np.int64),
             "word_ids": np.array(word_ids, dtype=np.int64),
             "taste": np.concatenate([piece.codes for piece in pieces]),
             "learned": np.array(learned, dtype=np.int64),
         }
+        if self.latent_size is not None:
+            made["latents"] = np.concatenate(list(map(self._latents, pieces)))
+        return made
+
+    def _latents(self, piece: "_Piece") -> np.ndarray:
+        if piece.latents is not None:
+            return piece.latents
+        return np.full((len(piece.codes), self.latent_size), np.nan, dtype=np.float32)
 
     def _none(self, rows: int) -> np.ndarray:
         """Codes of segments that are not spoken."""
@@ -198,23 +215,43 @@ class DialoguePreprocessor:
                     "text, or of another segmentation"
                 )
             check_ids("TASTE code", codes, spec.codebook_size)
+        latents = self._given_latents(turn, len(segments))
         said, spaced = words.segmenter.split(turn.text)
         if turn.said is not None:
             if turn.said > len(said):
                 raise ValueError(f"said {turn.said}: its text has {len(said)} words")
             said, spaced = said[: turn.said], spaced[: turn.said]
-            codes = codes[: sum(word < turn.said for word in segments)]
+            rows = sum(word < turn.said for word in segments)
+            codes, latents = codes[:rows], None if latents is None else latents[:rows]
         ids, of_words = words.tokenizer.encode_words(said, spaced) if said else ([], [])
         if words.tells_letters:
             words.check_letters(np.array(ids))
         own = self.learned == "all" or turn.role == "assistant"
-        return _Piece(ids, of_words, codes, [int(own)] * len(ids))
+        return _Piece(ids, of_words, codes, [int(own)] * len(ids), latents)
+
+    def _given_latents(self, turn: Turn, rows: int) -> np.ndarray | None:
+        if turn.latents is None:
+            return None
+        if self.latent_size is None or turn.codes is None:
+            why = "without codes" if self.latent_size else "for a model of codes alone"
+            raise ValueError(f"latents {why}: leave them out")
+        latents = as_floats(turn.latents)
+        if latents.shape != (rows, self.latent_size):
+            raise ValueError(
+                f"latents of shape {latents.shape} for {rows} "
+                f"{self.words.spec.granularity}s x {self.latent_size} numbers: of "
+                "another text or model"
+            )
+        check_numbers("latents", latents)
+        return latents
 
 
 class _Piece(NamedTuple):
-    """N tokens: ids, the word of each (0 the first), (S, R) codes, what is learned."""
+    """N tokens: ids, the word of each (0 the first), (S, R) codes, what is learned, and
+    (S, D) latents or None."""
 
     ids: list[int]
     words: Sequence[int]
     codes: np.ndarray
     learned: list[int]
+    latents: np.ndarray | None = None

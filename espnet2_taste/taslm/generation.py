@@ -33,6 +33,8 @@ class Prompt:
         taste: (B, S, R) int64 codes of their segments (``audio``, ``instruct``).
         prefix: (P,) int64 tokens before an instruct prompt.
         suffix: (S,) int64 tokens after it.
+        latents: (B, S, D) float32 vectors that are read in place of the codes' own,
+            where they are not NaN.
     """
 
     mode: str
@@ -40,6 +42,7 @@ class Prompt:
     taste: torch.Tensor | None = None
     prefix: torch.Tensor | None = None
     suffix: torch.Tensor | None = None
+    latents: torch.Tensor | None = None
 
     def __post_init__(self):
         if self.mode not in MODES:
@@ -136,9 +139,8 @@ def prompt_embeddings(
     if prompt.mode == "text":
         embeds = lm.embed(prompt.text.ids)
     else:
-        assembled = inputs(
-            lm, model.quantizer, prompt.text, prompt.taste, end_label=True
-        )
+        given = lm, model.quantizer, prompt.text, prompt.taste
+        assembled = inputs(*given, end_label=True, latents=prompt.latents)
         embeds = assembled.embeds[:, : prompt.text.ids.size(1) + first]
         if prompt.mode == "audio":
             index = torch.arange(inputs.delay, device=lengths.device)

@@ -102,6 +102,7 @@ class InputAssembler(torch.nn.Module):
         taste: torch.Tensor,
         end_label: bool = False,
         learned: torch.Tensor | None = None,
+        latents: torch.Tensor | None = None,
     ) -> TaslmInputs:
         """Assemble a batch.
 
@@ -113,6 +114,8 @@ class InputAssembler(torch.nn.Module):
             end_label: label the position after the last token with ``eos_id``.
             learned: (B, N) int64, 1 at tokens that are labels, as are their segments'
                 codes; a segment's tokens agree. None: all.
+            latents: (B, S, D) vectors that are read in place of the codes' own, where
+                they are not NaN.
         """
         size, text_lengths, delay = text.ids.size(1), text.lengths, self.delay
         steps = size + delay
@@ -125,7 +128,10 @@ class InputAssembler(torch.nn.Module):
 
         ids = torch.nn.functional.pad(text.ids, (0, positions - size))
         heard, starts = self._audio_segments(text, segments, index, in_text)
-        vectors = quantizer.codes_to_embeddings(taste)
+        heard_as = quantizer.codes_to_latent(taste)
+        if latents is not None:
+            heard_as = torch.where(latents.isnan(), heard_as, latents)
+        vectors = quantizer.project_out(heard_as)
         vectors = self.fusion.project(vectors * (taste[..., :1] >= 0))
         audio = torch.where(
             (heard >= 0)[..., None], spread_segments(vectors, heard), self.padding

@@ -1,12 +1,16 @@
 """Dialogues with a tiny spoken LM: answers whole, streamed, and interrupted."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from tiny_chat import chat_tokenizer, save_taslm, taslm_config
 
 from espnet2_taste.inference import Pipeline, TaslmGenerate
+from espnet2_taste.nn.random_streams import item_seed
 from espnet2_taste.tasks.dialogue import Turn
+from espnet2_taste.taslm.generation import generate
 
 SAMPLED = {"text_top_p": 0.9, "taste_top_p": 0.9, "seed": 3, "max_words": 5}
 
@@ -151,3 +155,93 @@ def test_what_cannot_be_answered_is_named(taslm, turn, experiment):
         ValueError, match="not trained on dialogues: give chat_template"
     ):
         other.chat([[turn("user", "a")]])
+
+
+@pytest.mark.parametrize("granularity", ["token", "word"])
+@pytest.mark.parametrize("delay", [1, 2])
+def test_a_turn_is_read_again_as_it_was_said(tmp_path, monkeypatch, granularity, delay):
+    """With a continuous head the next turn sees the latents of the one before, not
+    their codes: its logits are those of one run that goes on."""
+    letters = [" ".join("abcdefghijklmnopqrstuvwxyz")]  # no tokens of several
+    tokenizer = chat_tokenizer(tmp_path / "tokenizer", sentences=letters)
+    conf = taslm_config(tokenizer, granularity, delay)
+    conf |= {"speech_head": "gaussian"}
+    taslm = TaslmGenerate.from_pretrained(
+        save_taslm(tmp_path / "taslm", conf), ban="non_latin", min_words=2, **SAMPLED
+    )
+    lm, read, states = taslm.model.lm, [], []
+    forward = lm.forward
+
+    def watched(embeds, *others, **options):
+        output = forward(embeds, *others, **options)
+        read.append(embeds[0])
+        states.append(output.hidden[0])
+        return output
+
+    monkeypatch.setattr(lm, "forward", watched)
+
+    def run(dialogue):
+        read.clear(), states.clear()
+        answer = taslm.chat_stream(dialogue)
+        count = len(taslm.dialogues.prompt(dialogue)["text"])
+        return list(answer), answer, count, torch.cat(read), torch.cat(states)
+
+    def said(text):
+        rows = len(taslm.preprocess.segments(text))
+        return Turn("user", text, np.arange(2 * rows).reshape(-1, 2) % 8)
+
+    dialogue = [said("set the lamp")]
+    for seed in range(
+        40
+    ):  # one whose words are read in the tokens they were written in
+        taslm.options = dataclasses.replace(taslm.options, seed=seed)
+        prompt, options, _ = taslm._dialogue_prompt([dialogue], ["0"], {})
+        made = generate(
+            taslm.model, taslm.vocabulary, prompt, options, [item_seed("0")]
+        )
+        ids = sum(made.words(0)[0], [])
+        if taslm.dialogues._said(taslm.chat([dialogue])[0]).ids == ids:
+            break
+    pieces, answer, first, was_read, was_state = run(dialogue)
+    latents = torch.cat([piece.latents for piece in pieces])
+    assert torch.equal(answer.turn.latents, latents)
+    same(answer.turn, taslm.chat([dialogue])[0])
+    turn = answer.turn
+    assert taslm.dialogues._said(turn).ids == ids
+    known = first + len(ids)  # what follows is the template, or was not said any more
+    history = [*dialogue, turn, said("blue")]
+    _, _, second, again, state = run(history)
+    close = {"atol": 1e-5, "rtol": 1e-5}
+    torch.testing.assert_close(again[:known], was_read[:known], **close)
+    whole = torch.cat([was_read[:known], again[known:second]])
+    whole = forward(whole[None]).hidden[0]
+    torch.testing.assert_close(whole[:known], was_state[:known], **close)
+    torch.testing.assert_close(
+        lm.logits(state[:second]), lm.logits(whole), atol=1e-4, rtol=1e-4
+    )
+    turn.latents = None  # by their codes it is another history
+    assert not torch.allclose(run(history)[3][:known], was_read[:known], atol=1e-2)
+    turn.latents = latents
+    cut = answer.interrupt(said=1)
+    rows = taslm.dialogues._said(cut)
+    assert len(rows.latents) == len(rows.codes) < len(latents)
+    taslm.chat([[*dialogue, cut, said("blue")], [said("a")]])
+
+
+def test_latents_that_do_not_fit_their_turn(taslm, turn, tmp_path):
+    spoken = turn("user", "a lamp")
+    spoken.latents = np.zeros((len(spoken.codes), 4), np.float32)
+    with pytest.raises(ValueError, match=r"turn 0 .*: latents for a model of codes al"):
+        taslm.chat([[spoken]])
+    tokenizer = chat_tokenizer(tmp_path / "tokenizer")
+    conf = taslm_config(tokenizer) | {"speech_head": "gaussian"}
+    other = TaslmGenerate.from_pretrained(save_taslm(tmp_path / "taslm", conf))
+    other.chat([[spoken]], max_words=1)
+    spoken.latents = spoken.latents[:1]
+    with pytest.raises(ValueError, match=r"latents of shape \(1, 4\) for . tokens x 4"):
+        other.chat([[spoken]])
+    spoken.latents = np.full((len(spoken.codes), 4), np.nan)
+    with pytest.raises(ValueError, match="latents holds values that are no numbers"):
+        other.chat([[spoken]])
+    with pytest.raises(ValueError, match="latents without codes: leave them out"):
+        other.chat([[Turn("user", "a lamp", latents=spoken.latents)]])
