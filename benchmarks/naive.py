@@ -45,7 +45,7 @@ def encode_step(
     table = encoder.table(total, x, causal=False)
     grown = []
     for layer, block in enumerate(encoder.encoders):
-        norm1, norm2 = (getattr(block, name) for name in encoder.norm_names)
+        norm1, norm2 = (getattr(block, name) for name in block.norm_names)
         attended, kv = attend(
             block.self_attn,
             norm1(x),

@@ -22,7 +22,7 @@ from benchmarks.table import Row, headline, markdown
 BENCHMARKS = ("tokenizer", "units", "taslm", "vocoder", "kernels", "memory")
 #: Run when named: absolute numbers, whose naive ways are above.
 ON_REQUEST = ("precision", "training", "realtime", "streaming", "fit", "same_work")
-ON_REQUEST += ("solvers", "weights")
+ON_REQUEST += ("solvers", "weights", "compiled")
 GIB = 2**30
 
 

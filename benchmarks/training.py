@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import time
 from collections.abc import Iterator
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from benchmarks.measure import Timer
 from benchmarks.setup import Setup
 from benchmarks.table import Row
+from espnet2_taste.nn.compiling import compile_blocks
 
 GIB = 2**30
 
@@ -20,28 +22,39 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
         attentions.append("flash_attention_2")
     for attention in attentions:
         for stage in reversed(setup.conf["stages"]):  # rvq, which matters most, first
-            model = setup.stage(stage, attention)
-            batch = setup.taste_batch()
-            row = time_steps(f"{stage}, {attention}", model, batch, setup, timer)
-            seconds = float(batch["speech_lengths"].sum()) / 16000
-            row.note = (
-                f"{1e3 * seconds / row.value:.0f} s of audio a second, {row.note}"
-            )
-            yield row
-            del model
-        model = setup.lm_training(attention)
-        batch = setup.taslm_batch("training", setup.work.step_batch)
-        row = time_steps(f"TASLM, {attention}", model, batch, setup, timer)
-        tokens = int(batch["text_lengths"].sum())
-        row.note = f"{1e3 * tokens / row.value:.0f} tokens a second, {row.note}"
-        yield row
-        del model
+            yield of_stage(stage, attention, setup, timer)
+        yield of_taslm(attention, setup, timer)
+
+
+def of_stage(stage: str, attention: str, setup: Setup, timer: Timer, **options) -> Row:
+    """A sub-stage of the tokenizer."""
+    model, batch = setup.stage(stage, attention), setup.taste_batch()
+    row = time_steps(f"{stage}, {attention}", model, batch, setup, timer, **options)
+    seconds = float(batch["speech_lengths"].sum()) / 16000
+    row.note = f"{1e3 * seconds / row.value:.0f} s of audio a second, {row.note}"
+    return row
+
+
+def of_taslm(attention: str, setup: Setup, timer: Timer, **options) -> Row:
+    """The TASLM."""
+    model = setup.lm_training(attention)
+    batch = setup.taslm_batch("training", setup.work.step_batch)
+    row = time_steps(f"TASLM, {attention}", model, batch, setup, timer, **options)
+    tokens = int(batch["text_lengths"].sum())
+    row.note = f"{1e3 * tokens / row.value:.0f} tokens a second, {row.note}"
+    return row
 
 
 def time_steps(
-    case: str, model: torch.nn.Module, batch: dict, setup: Setup, timer: Timer
+    case: str,
+    model: torch.nn.Module,
+    batch: dict,
+    setup: Setup,
+    timer: Timer,
+    compiled: bool = False,
 ) -> Row:
-    """Milliseconds of forward, backward and update, as ESPnet's trainer does them.
+    """Milliseconds of forward, backward and update, as ESPnet's trainer does them;
+    compiled, in turn with uncompiled.
 
     Raises:
         RuntimeError: the loss is not finite, or a buffer of the model is rounded.
@@ -63,7 +76,13 @@ def time_steps(
         optimizer.step()
         return loss.detach()
 
-    times, _ = timer(step=step)
+    ways = {"step": step}
+    start = time.perf_counter()
+    if compiled and compile_blocks(model, device, setup.work.compile_backend):
+        step()
+        compiling = time.perf_counter() - start
+        ways["uncompiled"] = torch.compiler.set_stance("force_eager")(step)
+    times, _ = timer(**ways)
     loss = step().item()
     if not math.isfinite(loss):
         raise RuntimeError(f"{case}: the loss is {loss}")
@@ -74,5 +93,9 @@ def time_steps(
     note = f"{size:.1f} M trained, loss {loss:.2f}"
     if device.type == "cuda":
         note += f", {torch.cuda.max_memory_allocated(device) / GIB:.1f} GiB"
-    count = len(batch["text"])
-    return Row(f"{case}, batch of {count}", 1e3 * times["step"], note=note)
+    row = Row(f"{case}, batch of {len(batch['text'])}", 1e3 * times["step"], note=note)
+    if "uncompiled" in ways:
+        row.case += ", compiled"
+        row.ratio, row.against = times["uncompiled"] / times["step"], "uncompiled"
+        row.note += f", compiled in {compiling:.0f} s"
+    return row

@@ -50,6 +50,46 @@ class FeedForward(torch.nn.Module):
         return self.w_2(self.dropout(self.activation(self.w_1(x))))
 
 
+class RelPosBlock(torch.nn.Module):
+    """x += drop(SA(LN x)); x += drop(FFN(LN x)).
+
+    Args:
+        size: width.
+        num_heads: attention heads.
+        ffn_size: feed-forward width.
+        dropout: of hidden units and residual branches.
+        attention_dropout: of the attention weights.
+        kind: see :class:`RelPosEncoder`; norms are called otherwise in each.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        num_heads: int,
+        ffn_size: int,
+        dropout: float,
+        attention_dropout: float,
+        kind: str,
+    ):
+        super().__init__()
+        conformer = kind == "conformer"
+        self.norm_names = ("norm_mha", "norm_ff") if conformer else ("norm1", "norm2")
+        activation = F.silu if conformer else F.relu
+        self.self_attn = RelPosAttention(size, num_heads, attention_dropout)
+        self.feed_forward = FeedForward(size, ffn_size, activation, dropout)
+        for name in self.norm_names:
+            self.add_module(name, torch.nn.LayerNorm(size))
+        self.dropout = torch.nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor, *of_attention) -> torch.Tensor:
+        """(B, S, size) -> (B, S, size); ``of_attention`` of
+        :meth:`RelPosAttention.forward`."""
+        norm1, norm2 = self.norm_names
+        attended = self.self_attn(getattr(self, norm1)(x), *of_attention)
+        x = x + self.dropout(attended)
+        return x + self.dropout(self.feed_forward(getattr(self, norm2)(x)))
+
+
 class RelPosEncoder(torch.nn.Module):
     """Input layer, pre-norm blocks, final norm.
 
@@ -85,7 +125,6 @@ class RelPosEncoder(torch.nn.Module):
         self.causal = causal
         self.num_heads = num_heads
         conformer = kind == "conformer"
-        self.norm_names = ("norm_mha", "norm_ff") if conformer else ("norm1", "norm2")
         self.table = RelPositionTable(size)
         self.dropout = torch.nn.Dropout(dropout)
 
@@ -95,13 +134,9 @@ class RelPosEncoder(torch.nn.Module):
             return torch.nn.ModuleDict({"out": torch.nn.Sequential(*layers)})
 
         def block() -> torch.nn.Module:
-            activation = F.silu if conformer else F.relu
-            made = torch.nn.Module()
-            made.self_attn = RelPosAttention(size, num_heads, attention_dropout)
-            made.feed_forward = FeedForward(size, ffn_size, activation, dropout)
-            for name in self.norm_names:
-                made.add_module(name, torch.nn.LayerNorm(size))
-            return made
+            return RelPosBlock(
+                size, num_heads, ffn_size, dropout, attention_dropout, kind
+            )
 
         self._make_layers(entry, block, input_size, num_blocks)
         self.after_norm = torch.nn.LayerNorm(size)
@@ -215,14 +250,8 @@ class RelPosEncoder(torch.nn.Module):
     ) -> torch.Tensor:
         """Blocks on (B, S, size), see :meth:`RelPosAttention.forward`."""
         for index, (block, rows) in enumerate(zip(blocks, positions, strict=True)):
-            x = through(self, self._block, block, x, rows, hidden, kv, index, late)
+            x = through(self, block, x, rows, hidden, kv, index, late)
         return x
-
-    def _block(self, block, x, rows, hidden, kv, index, late) -> torch.Tensor:
-        norm1, norm2 = (getattr(block, name) for name in self.norm_names)
-        attended = block.self_attn(norm1(x), rows, hidden, kv, index, late)
-        x = x + self.dropout(attended)
-        return x + self.dropout(block.feed_forward(norm2(x)))
 
     @staticmethod
     def _hidden(

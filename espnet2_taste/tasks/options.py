@@ -59,6 +59,13 @@ def add_common_arguments(parser: argparse.ArgumentParser, model_conf: dict):
         help="Apply preprocessing to data or not",
     )
     group.add_argument(
+        "--compile",
+        type=str2bool,
+        default=False,
+        help="Train through torch.compile, block by block: faster where it is, after a "
+        "minute or more of compiling",
+    )
+    group.add_argument(
         "--model_conf",
         action=NestedDictAction,
         default=model_conf,

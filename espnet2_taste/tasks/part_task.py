@@ -8,6 +8,7 @@ from espnet2.tasks.abs_task import AbsTask
 
 import espnet2_taste.tasks.ark_data  # noqa: F401
 from espnet2_taste.io.checkpoint import check_init_freeze
+from espnet2_taste.nn.compiling import compile_blocks
 from espnet2_taste.tasks.collate import TasteCollate
 from espnet2_taste.tasks.trainer import TasteTrainer
 
@@ -62,4 +63,6 @@ class PartTask(AbsTask):
     def build_model(cls, args: argparse.Namespace) -> torch.nn.Module:
         model = cls.new_model(args)
         check_init_freeze(args, model)
+        if getattr(args, "compile", False):
+            compile_blocks(model, "cuda" if args.ngpu > 0 else "cpu")
         return model

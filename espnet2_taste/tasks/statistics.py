@@ -40,7 +40,15 @@ MEANINGS = {
     # Of training itself
     "effective_batch_size": "utterances per update: mean batch x accum_grad, all ranks",
     "units_per_second": "speech units that are trained on in a second, everything "
-    "included, on all ranks (without units in the data: tokens of text)",
+    "included, on all ranks (without units in the data: tokens of text; without these: "
+    "frames of features or samples)",
+    "padding": "share of the batches that is padding, in the same positions (0..1; a "
+    "frontend's own to 30 s is not among it)",
+    "mfu": "model FLOPs utilisation: operations a second that the batches need without "
+    "their padding, over those of a large matrix product in the dtype of training, "
+    "measured on the same device (0..1). Counted of an epoch's first batch: products, "
+    "convolutions, attention; of what is frozen forward only; without activation "
+    "checkpointing's second time, FlashAttention's own kernels and recurrent layers",
     "trainable_parameters": "parameters that training changes",
     "grad_norm": "norm of the gradient before clipping",
     "clip": "updates whose gradient was clipped (percent)",

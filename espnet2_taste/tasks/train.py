@@ -25,7 +25,7 @@ RESUMABLE = {
     ),
     *("ngpu", "num_att_plot", "num_workers", "output_dir", "patience", "print_config"),
     *("resume", "save_strategy", "use_matplotlib", "use_tensorboard", "version"),
-    *("encoder_cache", "encoder_cache_gib", "gradient_checkpointing"),
+    *("compile", "encoder_cache", "encoder_cache_gib", "gradient_checkpointing"),
     *("create_graph_in_tensorboard", "detect_anomaly", "distributed", "no_forward_run"),
     *(
         "valid_batch_bins",

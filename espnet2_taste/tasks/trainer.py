@@ -1,7 +1,8 @@
 """ESPnet's trainer with statistics of whole epochs and maps of our attention."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import numpy as np
 import torch
 from espnet2.torch_utils.device_funcs import to_device
 from espnet2.train.reporter import SubReporter, to_reported_value
-from espnet2.train.trainer import TrainerOptions
+from espnet2.train.trainer import TrainerOptions, autocast_args
 from espnet2.utils.build_dataclass import build_dataclass
 
 from espnet2_taste.io.file_names import file_name
 from espnet2_taste.io.tables import read_table
+from espnet2_taste.nn.flops import FlopCounter, matmul_rate
 from espnet2_taste.tasks.saving_trainer import SavingTrainer
 from espnet2_taste.text.segmenters import SEGMENTERS
 
@@ -30,10 +32,11 @@ class TasteTrainer(SavingTrainer):
     """Trainer of all our tasks.
 
     What a model says of a whole epoch (``epoch_statistics() -> {name: value}``, called
-    on every rank), the effective batch size, units a second and the number of trainable
-    parameters go to ESPnet's reporter (see :mod:`~espnet2_taste.tasks.statistics`). Of
-    a model with ``attention_maps(**batch)``, those of the first ``num_att_plot``
-    utterances of the validation set are drawn after every epoch.
+    on every rank), the effective batch size, units a second, padding, use of the device
+    and the number of trainable parameters go to ESPnet's reporter (see
+    :mod:`~espnet2_taste.tasks.statistics`). Of a model with
+    ``attention_maps(**batch)``, those of the first ``num_att_plot`` utterances of the
+    validation set are drawn after every epoch.
     """
 
     @classmethod
@@ -46,10 +49,16 @@ class TasteTrainer(SavingTrainer):
     @classmethod
     def train_one_epoch(cls, model, iterator, reporter, options, **others) -> bool:
         """ESPnet's epoch, then its statistics."""
-        counted, start = Counted(iterator), time.perf_counter()
-        invalid = super().train_one_epoch(
-            model=model, iterator=counted, reporter=reporter, options=options, **others
-        )
+        start = time.perf_counter()
+        with closing(Counted(iterator)) as counted:
+            invalid = super().train_one_epoch(
+                model=model,
+                iterator=counted,
+                reporter=reporter,
+                options=options,
+                **others,
+            )
+        seconds = time.perf_counter() - start
         distributed = others["distributed_option"]
         ranks = distributed.dist_world_size if distributed.distributed else 1
         # With several ranks, the weights are already sums over them.
@@ -59,8 +68,11 @@ class TasteTrainer(SavingTrainer):
         found = epoch_statistics(model)
         found["effective_batch_size"] = batch_size * options.accum_grad
         found["trainable_parameters"] = float(trainable)
-        seconds = time.perf_counter() - start
         found["units_per_second"] = ranks * counted.units / seconds
+        found["padding"] = counted.padding
+        if options.ngpu < 2:  # each rank's; of DataParallel's threads nothing is seen
+            rate = matmul_rate(*where_and_how(model, options.use_amp))
+            found["mfu"] = counted.flops / seconds / rate
         report(reporter, found)
         return invalid
 
@@ -99,26 +111,74 @@ class TasteTrainer(SavingTrainer):
 
 
 class Counted:
-    """Batches as they come, and how many units (or tokens) they have had.
+    """Batches as they come, and what there was in them.
+
+    Positions are those of the first of :attr:`NAMES` that the data have. The operations
+    of the first batch, until the next is asked for, are counted.
 
     Args:
         batches: of the loader: names and tensors.
+
+    Attributes:
+        units: positions so far that are no padding.
+        positions: all of them.
     """
+
+    NAMES = ("units", "text", "feats", "speech")
 
     def __init__(self, batches: Iterable[tuple[list[str], dict[str, torch.Tensor]]]):
         self.batches = batches
-        self.units = 0
+        self.units = self.positions = 0
+        self._iterator: Iterator | None = None
+        self._flops_per_position = 0.0
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self):
-        for names, batch in self.batches:
-            for key in ("units_lengths", "text_lengths"):
-                if key in batch:  # still on the CPU: nothing waits
-                    self.units += int(batch[key].sum())
+    def __iter__(self) -> Iterator[tuple[list[str], dict[str, torch.Tensor]]]:
+        self._iterator = self._counting()
+        return self._iterator
+
+    def _counting(self):
+        for index, (names, batch) in enumerate(self.batches):
+            for name in self.NAMES:
+                if name in batch:  # still on the CPU: nothing waits
+                    self.units += int(batch[f"{name}_lengths"].sum())
+                    self.positions += batch[name].shape[:2].numel()
                     break
-            yield names, batch
+            if index > 0:
+                yield names, batch
+                continue
+            with torch.compiler.set_stance("force_eager"), FlopCounter() as counter:
+                yield names, batch
+            self._flops_per_position = counter.total / max(self.positions, 1)
+
+    def close(self) -> None:
+        """Count no longer, also where an error has kept the next batch from coming."""
+        if self._iterator is not None:
+            self._iterator.close()
+
+    @property
+    def padding(self) -> float:
+        """Share of the positions."""
+        return 1 - self.units / self.positions if self.positions else float("nan")
+
+    @property
+    def flops(self) -> float:
+        """Operations that the positions without the padding need."""
+        return self._flops_per_position * self.units
+
+
+def where_and_how(
+    model: torch.nn.Module, use_amp: bool
+) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype of most of a training's arithmetic."""
+    sizes: dict[torch.dtype, int] = {}
+    for parameter in model.parameters():
+        sizes[parameter.dtype] = sizes.get(parameter.dtype, 0) + parameter.numel()
+    if use_amp and parameter.is_cuda:  # ESPnet's autocast is for CUDA alone
+        return parameter.device, autocast_args.get("dtype", torch.float16)
+    return parameter.device, max(sizes, key=sizes.__getitem__)
 
 
 def epoch_statistics(model: torch.nn.Module) -> dict[str, float]:

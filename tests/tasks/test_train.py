@@ -36,7 +36,7 @@ def start(tmp_path, monkeypatch):
     "conf, options",
     [
         (CONF | {"max_epoch": 5}, []),
-        (CONF | {"num_workers": 7, "keep_nbest_models": 3}, []),
+        (CONF | {"num_workers": 7, "keep_nbest_models": 3, "compile": True}, []),
         (CONF, ["--log_interval", "10", "--ngpu", "1", "--dist_world_size", "2"]),
         (CONF | {"quantizer_conf": {"num_codebooks": 2}}, ["--use_wandb", "true"]),
     ],

@@ -1,6 +1,8 @@
 """What training reports and draws besides ESPnet's own."""
 
 import re
+from contextlib import closing
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ import torch
 from PIL import Image
 
 from espnet2_taste.bin.tokenize import main as tokenize
-from espnet2_taste.io.arks import read_codes
+from espnet2_taste.io.arks import read_arks, read_codes
 from espnet2_taste.io.checkpoint import load_state
+from espnet2_taste.nn.compiling import compile_blocks
+from espnet2_taste.tasks import part_task
 from espnet2_taste.tasks.statistics import MEANINGS, meaning
-from espnet2_taste.tasks.trainer import draw_attention
+from espnet2_taste.tasks.trainer import Counted, draw_attention, where_and_how
 
 DRAWN = {"num_att_plot": 2, "use_matplotlib": True}
 OVERRIDES = DRAWN | {"use_tensorboard": True, "accum_grad": 3}
@@ -36,8 +40,8 @@ def experiment(train_taste, tmp_path_factory):
     return train_taste(tmp_path_factory.mktemp("exp") / "taste", OVERRIDES)
 
 
-def test_statistics(experiment, tiny_taste):
-    found = read_statistics(experiment)
+def test_statistics(experiment, tiny_taste, tiny_data):
+    found, durations = read_statistics(experiment), tiny_data / "durations.scp"
     for phases in found.values():
         train, valid = phases["train"], phases["valid"]
         losses = {"loss", "ce", "commit", "prosody", "guidance"}
@@ -56,12 +60,46 @@ def test_statistics(experiment, tiny_taste):
             assert values["dead_codes"] == int(values["dead_codes"])
         size = sum(v.numel() for v in load_state(experiment / "1epoch.pth").values())
         assert 0 < train["trainable_parameters"] < size
-        assert train["units_per_second"] > 0
+        assert train["units_per_second"] > 0 and 0 < train["mfu"] < 1
+        units = np.array([sum(d) for d in read_arks(durations).values()])
+        padded = 2 * units.reshape(3, 2).max(1).sum()  # batches of two
+        assert train["padding"] == pytest.approx(1 - units.sum() / padded)
         assert all(meaning(name) for name in train | valid)
     assert read_statistics(tiny_taste)[2]["train"]["effective_batch_size"] == 2
     # Nothing was counted as a batch: three steps an epoch.
     log = torch.load(experiment / "checkpoint.pth", weights_only=False)
     assert log["reporter"]["stats"][2]["train"]["total_count"] == 6
+
+
+def text_batch(*lengths):
+    """Names, and texts of one number a position."""
+    text = torch.ones(len(lengths), max(lengths), 1)
+    return [], {"text": text, "text_lengths": torch.tensor(lengths)}
+
+
+def test_padding_and_operations_by_hand():
+    """6 of 8 positions and 3 of 3; those of the first batch cost 10 each forward and 10
+    backward, and only those that are no padding count."""
+    linear, counted = torch.nn.Linear(1, 5), Counted([text_batch(4, 2), text_batch(3)])
+    for _, batch in counted:
+        linear(batch["text"]).sum().backward()
+    assert (counted.units, counted.positions) == (9, 11)
+    assert counted.padding == pytest.approx(2 / 11) and counted.flops == 9 * 20
+
+
+def test_an_error_ends_the_counting():
+    counted = Counted([text_batch(4, 2)])
+    with pytest.raises(ZeroDivisionError), closing(counted):
+        for _ in counted:
+            1 / 0  # noqa: B018
+    torch.ones(2, 2) @ torch.ones(2, 2)
+    assert counted.flops == 0
+
+
+def test_the_dtype_is_that_of_most_weights():
+    model = torch.nn.Sequential(torch.nn.Linear(9, 9).bfloat16(), torch.nn.Linear(1, 1))
+    for use_amp in (False, True):  # no autocast on a CPU
+        assert where_and_how(model, use_amp) == (torch.device("cpu"), torch.bfloat16)
 
 
 def test_codes_of_an_epoch_are_those_of_its_model(experiment, tiny_data, tmp_path):
@@ -119,6 +157,21 @@ def test_drawing_does_not_change_training(experiment, train_taste, tmp_path):
         drawn[0].read_bytes()
         == (experiment / drawn[0].relative_to(tmp_path)).read_bytes()
     )
+
+
+def test_compiled(experiment, train_taste, tmp_path, monkeypatch):
+    """The same weights under the same names; first batches run uncompiled, to be
+    counted."""
+    graphs = torch._dynamo.utils.counters["stats"]
+    graphs.clear()
+    backend = {"backend": "eager"}  # needs no compiler
+    monkeypatch.setattr(part_task, "compile_blocks", partial(compile_blocks, **backend))
+    train_taste(tmp_path, OVERRIDES | {"compile": True}, "--max_epoch", "1")
+    assert graphs["unique_graphs"] > 0
+    got, want = (load_state(f / "1epoch.pth") for f in (tmp_path, experiment))
+    assert got.keys() == want.keys()
+    for name, value in want.items():
+        torch.testing.assert_close(got[name], value, msg=name)
 
 
 def test_text_only_has_no_attention_and_no_codes(train_taste, tmp_path):

@@ -1,0 +1,15 @@
+"""Does ``compile: true`` help? Training steps of ``benchmarks.training``, with and
+without in turn."""
+
+from collections.abc import Iterator
+
+from benchmarks.measure import Timer
+from benchmarks.setup import Setup
+from benchmarks.table import Row
+from benchmarks.training import of_stage, of_taslm
+
+
+def run(setup: Setup, timer: Timer) -> Iterator[Row]:
+    """A row of the tokenizer, one of the TASLM."""
+    yield of_stage("rvq", "sdpa", setup, timer, compiled=True)
+    yield of_taslm("sdpa", setup, timer, compiled=True)
