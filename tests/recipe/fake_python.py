@@ -67,7 +67,7 @@ def main(words):
         scps = words[words.index("--scps") + 1 :]
         for scp in scps:
             write(out / Path(scp).name / "num_splits")
-    elif name == "train_tokenizer":
+    elif name in ("train_tokenizer", "count_tokens"):
         write(options["--output"])
     elif name == "extract_speakers" and "--average" in options:
         for table in ("spk_emb.scp", "spk_embed_dim", "speakers.scp"):

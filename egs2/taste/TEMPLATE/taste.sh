@@ -203,7 +203,6 @@ write_shapes() {
     for set in "${train_set}" "${valid_set}"; do
         mkdir -p "${expdir}/stats/${set}"
         cp "${raw}/${set}/utt2num_samples" "${expdir}/stats/${set}/speech_shape"
-        awk '{print $1, NF - 1}' "${raw}/${set}/text" > "${expdir}/stats/${set}/words_shape"
     done
 }
 extract_feats() { # <set>
@@ -218,8 +217,8 @@ stage_4() { # lengths, features
     local set files
     if "${skip_train}"; then return; fi
     for set in "${train_set}" "${valid_set}"; do need "${raw}/${set}/.done" 3; done
-    files=$(printf "${expdir}/stats/%s " {"${train_set}","${valid_set}"}/{speech,words}_shape)
-    run_step "${expdir}/stats/.done" "$(tables_of "${raw}" text utt2num_samples)" "${files}" write_shapes
+    files=$(printf "${expdir}/stats/%s " {"${train_set}","${valid_set}"}/speech_shape)
+    run_step "${expdir}/stats/.done" "$(tables_of "${raw}" utt2num_samples)" "${files}" write_shapes
     if [ "${feats_type}" = extracted ]; then
         name_feats
         for set in "${train_set}" "${valid_set}"; do
@@ -303,21 +302,31 @@ stage_6() { # codes of all sets; resynthesis of the test sets
 }
 tests() { [[ " ${test_sets} " = *" $1 "* ]]; } # <set>
 
+count_tokens() { # <file in stats>: of the TASLM's vocabulary
+    local set
+    for set in "${train_set}" "${valid_set}"; do
+        "${python}" -m espnet2_taste.bin.count_tokens --config "${taslm_config}" --bpe_model "${bpe}" \
+            --segmenter "${segmenter}" --data_dir "${raw}/${set}" --output "${expdir}/stats/${set}/$1"
+    done
+}
 stage_7() { # TASLM
-    local files items
+    local files items shape=tokens_shape${suffix}
     if [[ "${given}" = *" taslm "* ]]; then return; fi
     need "${codes}/${train_set}/taste.scp" 6
     need "${taste_file}" 5
     files="$(tables_of "${codes}" taste.scp) $(tables_of "${raw}" text) ${bpe} $(vocabularies "${taslm_config}") ${taste_file}"
     items=("text:${raw}:text:text" "taste:${codes}:taste.scp:kaldi_ark")
+    run_step "${expdir}/stats/.done_${shape}" \
+        "$(tables_of "${raw}" text) $(there "${bpe}") $(vocabularies "${taslm_config}") $(merged "${taslm_config}")" \
+        "$(tables_of "${expdir}/stats" "${shape}")" count_tokens "${shape}"
     splits=${splits_dir}/taslm${suffix}
-    split_tables words_shape "${items[@]}"
+    split_tables "${shape}" "${items[@]}"
     # shellcheck disable=SC2046,SC2086
     run_step "${taslm_exp}/.done" "$(merged "${taslm_config}") ${files}" "${taslm_file}" \
         train "${taslm_exp}" "${files}" espnet2_taste.bin.taslm_train --seed "${seed}" \
         --config "${taslm_config}" --bpe_model "${bpe}" \
         --taste_config "${taste_exp}/config.yaml" --taste_model "${taste_file}" \
-        $(with_shapes words_shape "${items[@]}") \
+        $(with_shapes "${shape}" "${items[@]}") \
         "${fast_train[@]}" ${taslm_args}
 }
 
