@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.nn.channels_last import ChannelsLastConv, channels_last
 from espnet2_taste.vocoder.cosyvoice.mel_spec import MelSpec
 from espnet2_taste.vocoder.cosyvoice.source import HarmonicSource
 
@@ -51,7 +52,8 @@ class Snake(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         alpha = self.alpha[:, None]
-        return x + (alpha * x).sin().square() / (alpha + 1e-9)
+        # in place: a CPU takes longer to find memory than for the arithmetic
+        return (alpha * x).sin_().square_().mul_(1 / (alpha + 1e-9)).add_(x)
 
 
 class ResBlock(nn.Module):
@@ -61,7 +63,8 @@ class ResBlock(nn.Module):
         super().__init__()
 
         def conv(dilation: int) -> nn.Conv1d:
-            return nn.Conv1d(size, size, kernel_size, dilation=dilation, padding="same")
+            sizes = {"padding": dilation * (kernel_size // 2), "dilation": dilation}
+            return ChannelsLastConv(size, size, kernel_size, **sizes)
 
         self.convs1 = nn.ModuleList(conv(dilation) for dilation in DILATIONS)
         self.convs2 = nn.ModuleList(conv(1) for _ in DILATIONS)
@@ -178,7 +181,8 @@ class HiFT(nn.Module):
             if level == len(self.ups) - 1:
                 # a centred STFT has one frame more than hops
                 x = F.pad(x, (1, 0), mode="reflect")
-            injected = self.source_downs[level](spectrum)
+            # else each sum below would bring one layout to the other
+            x, injected = map(channels_last, (x, self.source_downs[level](spectrum)))
             x = x + self.source_resblocks[level](injected)
             first = level * len(KERNELS)
             blocks = self.resblocks[first : first + len(KERNELS)]

@@ -272,7 +272,7 @@ class UNet(nn.Module):
         stage: nn.ModuleList, x: torch.Tensor, time: torch.Tensor, padding: Padding
     ) -> torch.Tensor:
         """ResNet, then the transformer blocks: (B, in, T) -> (B, size, T)."""
-        x = stage[0](x, time, padding).transpose(1, 2)
+        x = stage[0](x, time, padding).transpose(1, 2).contiguous()
         for block in stage[1]:
             x = block(x, padding)
         return x.transpose(1, 2)
