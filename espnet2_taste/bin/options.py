@@ -87,8 +87,8 @@ def add_weights_option(parser: argparse.ArgumentParser) -> None:
         "--weights",
         default="float32",
         choices=["float32", "bfloat16", "int8"],
-        help="what linear maps compute with on a CPU: lighter ones are faster and a "
-        "little off (benchmarks, weights)",
+        help="what linear maps (bfloat16: and the vocoder's convolutions) compute with "
+        "on a CPU: lighter ones are faster and a little off (benchmarks, weights)",
     )
 
 
@@ -177,7 +177,7 @@ def add_vocoder_options(
 
 
 def load_vocoder_option(args: argparse.Namespace):
-    """The vocoder of :func:`add_vocoder_options`.
+    """The vocoder of :func:`add_vocoder_options`, as light as ``--weights`` says.
 
     Raises:
         ValueError: none is given.
@@ -189,7 +189,9 @@ def load_vocoder_option(args: argparse.Namespace):
     if found is None and not args.vocoder:
         raise ValueError("give --vocoder and its --vocoder_type, or a packed model")
     choice, path = found or (args.vocoder_type, args.vocoder)
-    return load_vocoder(choice, path, device=args.device, **args.vocoder_conf)
+    vocoder = load_vocoder(choice, path, device=args.device, **args.vocoder_conf)
+    vocoder.lighten(getattr(args, "weights", "float32"))
+    return vocoder
 
 
 def add_unit_sampling_options(parser: argparse.ArgumentParser) -> None:

@@ -43,7 +43,8 @@ class TasteToSpeech(TasteInference):
 
     Args:
         train_config, model_file, device, weights: see :class:`TasteInference`.
-        vocoder: turns units into sound; None: units only.
+        vocoder: turns units into sound; None: units only. ``weights`` are not its: see
+            :meth:`~espnet2_taste.vocoder.abs_vocoder.AbsVocoder.lighten`.
         sampling: how units are drawn; default: with seed 0, so that the same call gives
             the same speech.
         slots: utterances of a batch at work at once, the next begins when one has
@@ -87,11 +88,14 @@ class TasteToSpeech(TasteInference):
     def from_pretrained(
         cls, path_or_tag: str | Path, cache_dir: str | None = None, **options
     ):
-        """See :class:`TasteInference`; a packed model's vocoder is used by default."""
+        """See :class:`TasteInference`; a packed model's vocoder is used by default,
+        with the same ``weights``."""
         path = locate(path_or_tag, cache_dir)
         if "vocoder" not in options and "vocoder" in read_parts(path):
             device = options.get("device", "cpu")
-            options["vocoder"] = load_part(path, "vocoder", device=device)
+            vocoder = load_part(path, "vocoder", device=device)
+            vocoder.lighten(options.get("weights", "float32"))
+            options["vocoder"] = vocoder
         return super().from_pretrained(path, cache_dir, **options)
 
     @torch.inference_mode()

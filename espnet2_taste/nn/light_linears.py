@@ -1,4 +1,4 @@
-"""Linear maps with lighter weights, for inference on a CPU."""
+"""Linear maps and convolutions with lighter weights, for inference on a CPU."""
 
 import functools
 import math
@@ -6,10 +6,23 @@ import warnings
 
 import torch
 
+from espnet2_taste.nn.channels_last import ChannelsLastConv, convolve
+
 #: what weights may be read as
 WEIGHTS = ("float32", "bfloat16", "int8")
+CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.ConvTranspose1d, ChannelsLastConv)
 #: parts that decide codes by small differences stay as they are
 EXACT = ("quantizer", "speech_head")
+
+
+def check_weights(weights: str) -> None:
+    """Refuse a name that is not in :data:`WEIGHTS`.
+
+    Raises:
+        ValueError: lists them.
+    """
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights {weights!r}: expected {', '.join(WEIGHTS)}")
 
 
 def lighten_linears(module: torch.nn.Module, weights: str) -> int:
@@ -31,20 +44,40 @@ def lighten_linears(module: torch.nn.Module, weights: str) -> int:
     Raises:
         ValueError: another name, or a module elsewhere than on the CPU.
     """
-    if weights not in WEIGHTS:
-        raise ValueError(f"weights {weights!r}: expected {', '.join(WEIGHTS)}")
-    if weights == "float32":
-        return 0
-    count, make = 0, {"bfloat16": _bfloat16, "int8": _int8}[weights]
+    check_weights(weights)
+    make = {"bfloat16": _bfloat16, "int8": _int8}.get(weights)
+    return _lighten(module, weights, {torch.nn.Linear: make} if make else {})
+
+
+def lighten_convolutions(module: torch.nn.Module, weights: str) -> int:
+    """:func:`lighten_linears` for convolutions along time; int8 leaves them alone.
+
+    Their results have the layout of
+    :func:`~espnet2_taste.nn.channels_last.channels_last`.
+    """
+    kinds = CONVOLUTIONS if weights == "bfloat16" else ()
+    return _lighten(module, weights, dict.fromkeys(kinds, _bfloat16_convolution))
+
+
+def input_dtype(layer: torch.nn.Linear) -> torch.dtype:
+    """What a layer reads its input as: who gives it that spares a copy, and gets a
+    result of that type."""
+    made = getattr(vars(layer).get("forward"), "func", None)
+    return torch.bfloat16 if made is _bfloat16_linear else layer.weight.dtype
+
+
+def _lighten(module: torch.nn.Module, weights: str, make: dict) -> int:
+    """Give the layers of some types, exactly these, another ``forward``."""
+    count = 0
     for name, layer in module.named_modules():
-        if type(layer) is not torch.nn.Linear or set(EXACT) & set(name.split(".")):
+        if type(layer) not in make or set(EXACT) & set(name.split(".")):
             continue
         if layer.weight.device.type != "cpu":
             raise ValueError(
                 f"weights {weights} are for the CPU, not for {layer.weight.device}"
             )
         if layer.weight.dtype == torch.float32:
-            layer.forward = make(layer)
+            layer.forward = make[type(layer)](layer)
             count += 1
     return count
 
@@ -66,6 +99,23 @@ def _bfloat16_linear(
     else:
         found = torch.nn.functional.linear(x.bfloat16(), weight, bias)
     return found.to(x.dtype)
+
+
+def _bfloat16_convolution(
+    layer: torch.nn.Conv1d | torch.nn.ConvTranspose1d,
+) -> functools.partial:
+    weight, bias = layer.weight.detach().bfloat16(), layer.bias
+    bias = None if bias is None else bias.detach().bfloat16()
+    return functools.partial(_bfloat16_convolve, layer, weight=weight, bias=bias)
+
+
+def _bfloat16_convolve(
+    layer: torch.nn.Module,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+) -> torch.Tensor:
+    return convolve(layer, x.bfloat16(), weight, bias).to(x.dtype)
 
 
 def _int8(layer: torch.nn.Linear) -> functools.partial:

@@ -7,6 +7,7 @@ import torch
 
 from espnet2_taste.io.lazy_choices import AbsPart
 from espnet2_taste.io.values import check_numbers
+from espnet2_taste.nn.light_linears import check_weights
 from espnet2_taste.nn.streams import AbsStreams, OneStream
 from espnet2_taste.units.unit_spec import UnitSpec
 
@@ -59,6 +60,19 @@ class AbsVocoder(AbsPart):
                     f"units must lie in [0, {count}), these span "
                     f"[{item.min()}, {item.max()}]"
                 )
+
+    def lighten(self, weights: str) -> None:
+        """Compute with lighter weights from now on, on a CPU.
+
+        Here, without a network that would gain by it, nothing changes.
+
+        Args:
+            weights: see :func:`~espnet2_taste.nn.light_linears.lighten_linears`.
+
+        Raises:
+            ValueError: as there.
+        """
+        check_weights(weights)
 
     @abstractmethod
     def __call__(

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from espnet2_taste.nn.light_linears import lighten_convolutions, lighten_linears
 from espnet2_taste.nn.random_streams import item_generator
 from espnet2_taste.vocoder.cosyvoice.flow import Flow
 from espnet2_taste.vocoder.cosyvoice.hift import HiFT
@@ -33,6 +34,28 @@ class VoiceGenerator(torch.nn.Module):
                 f"flow and HiFT are of other mels ({', '.join(other)}): they do not "
                 "belong together"
             )
+
+    def lighten(self, weights: str) -> None:
+        """Compute with lighter weights from now on, on a CPU.
+
+        Lighter are, in the flow, the encoder's linear maps and the U-Net's transformer
+        blocks; with ``bfloat16`` also the convolutions of the U-Net and of HiFT. Noise
+        and the state of the ODE, sums, norms, f0, the excitation and the last
+        convolution, whose outputs are logarithms and phases, stay float32.
+
+        Args:
+            weights: see :func:`~espnet2_taste.nn.light_linears.lighten_linears`.
+
+        Raises:
+            ValueError: as there.
+        """
+        unet, hift = self.flow.decoder.estimator, self.hift
+        blocks = [block for stage in unet.stages() for block in stage[1]]
+        for part in (self.flow.encoder, *blocks):
+            lighten_linears(part, weights)
+        within = (*unet.stages(), unet.final_block, hift.conv_pre, hift.ups)
+        for part in (*within, hift.source_resblocks, hift.resblocks):
+            lighten_convolutions(part, weights)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet2_taste.nn.light_linears import input_dtype
 from espnet2_taste.nn.padding import MaskedGroupNorm, Padding, masked
 
 NUM_GROUPS = 8
@@ -110,8 +111,10 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(size)
 
     def forward(self, x: torch.Tensor, padding: Padding) -> torch.Tensor:
-        x = x + self.attn1(self.norm1(x), padding)
-        return x + self.ff(self.norm3(x))
+        # with light weights everything between two sums is in their type
+        dtype = input_dtype(self.attn1.to_q)
+        x = x + self.attn1(self.norm1(x).to(dtype), padding)
+        return x + self.ff(self.norm3(x).to(dtype))
 
 
 class Resample(nn.Module):

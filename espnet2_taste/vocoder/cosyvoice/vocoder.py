@@ -95,6 +95,9 @@ class CosyVoiceVocoder(AbsVocoder):
         conf = {"hift": hift, "flow_conf": flow_conf, "hift_conf": hift_conf}
         checkpoint.save(folder, *checkpoint.gather(path, **conf))
 
+    def lighten(self, weights: str) -> None:
+        self.model.lighten(weights)
+
     @torch.inference_mode()
     def __call__(
         self,
