@@ -1,6 +1,5 @@
 """Free Spoken Digit Dataset: single digits, joined here to sentences."""
 
-import math
 import random
 import re
 import zipfile
@@ -34,9 +33,6 @@ class FSDD(AbsCorpus):
         unseen: the speaker of that part.
         seed: of sentences, takes and pauses.
         pause: shortest and longest pause between digits, seconds.
-        speed: slowest and fastest a take of train is played, against its own speed:
-            its pitch and duration then are not what speaker and digit foretell, and
-            no two sentences have the same take (speed perturbation, Ko et al. 2015).
         sentences: of a part; default: 1500 in train, 64 in dev, 96 in the others.
     """
 
@@ -51,12 +47,11 @@ class FSDD(AbsCorpus):
         unseen: str = "theo",
         seed: int = 0,
         pause: tuple[float, float] = (0.03, 0.3),
-        speed: tuple[float, float] = (0.85, 1.18),
         sentences: int | None = None,
     ):
         super().__init__()
-        self.unseen, self.seed, self.sentences = unseen, seed, sentences
-        self.pause, self.speed = pause, speed
+        self.unseen, self.seed, self.pause = unseen, seed, pause
+        self.sentences = sentences
 
     def read(self, root: Path, parts: list[str], store: Store) -> Iterator[Utterance]:
         check_parts(parts, list(SENTENCES))
@@ -141,9 +136,7 @@ class FSDD(AbsCorpus):
                 for digit in digits
             ]
             name = f"{speaker}-{part}-{index:05d}"
-            recordings = [(key, sources[key]) for key in chosen]
-            speed = self.speed if part == "train" else None
-            wav = self.join(recordings, rng, speed)
+            wav = self.join([(key, sources[key]) for key in chosen], rng)
             if wav is None:
                 self.skip("a recording of it is damaged", name)
                 continue
@@ -161,9 +154,7 @@ class FSDD(AbsCorpus):
             if owner == part:
                 return digits
 
-    def join(
-        self, recordings: list, rng: random.Random, speed: tuple[float, float] | None
-    ) -> np.ndarray | None:
+    def join(self, recordings: list, rng: random.Random) -> np.ndarray | None:
         """(N,) with pauses as loud as the quietest 10 ms beside them; None: damaged."""
         pieces = []
         for (speaker, digit, take), source in recordings:
@@ -174,9 +165,6 @@ class FSDD(AbsCorpus):
             except (OSError, ValueError) as error:
                 self.note("damaged recording", error)
                 return None
-            if speed is not None:
-                slowest, fastest = (math.log(float(bound)) for bound in speed)
-                rate *= math.exp(rng.uniform(slowest, fastest))
             wav = resample(to_mono(wav), rate, RATE)
             if pieces:
                 noise = np.random.default_rng(rng.getrandbits(32))

@@ -147,7 +147,7 @@ def to_mono(wav: np.ndarray) -> np.ndarray:
     return wav.mean(axis=1) if wav.shape[1] > 1 else wav[:, 0]
 
 
-def resample(wav: np.ndarray, rate: float, sample_rate: int) -> np.ndarray:
+def resample(wav: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
     """(N,) at ``rate`` Hz -> (ceil(N * sample_rate / rate),) or so, float32."""
     if rate != sample_rate:
         import soxr

@@ -21,9 +21,9 @@ def test_parts_share_nothing(corpus, prepare, monkeypatch):
     used = {}
     join = FSDD.join
 
-    def noting(self, recordings, rng, speed):
+    def noting(self, recordings, rng):
         used[part].update(key for key, _ in recordings)
-        return join(self, recordings, rng, speed)
+        return join(self, recordings, rng)
 
     monkeypatch.setattr(FSDD, "join", noting)
     texts, speakers = {}, {}
@@ -64,21 +64,6 @@ def test_zip_and_folder_and_seed(corpus, prepare):
         assert digest(prepare("fsdd", root, "train", *few)) == first
     other = prepare("fsdd", folder, "train", *few, "--layout_conf", "seed=1")
     assert digest(other) != first
-
-
-def test_takes_of_train_are_played_at_other_speeds(corpus, prepare):
-    def samples(part, speed):
-        conf = ("sentences=4", "pause=[0,0]", f"speed={speed}")
-        given = [word for one in conf for word in ("--layout_conf", one)]
-        wavs = prepare("fsdd", corpus, part, *given).wavs
-        return {key: len(load_audio(str(path), key)[0]) for key, path in wavs.items()}
-
-    own, twice = samples("train", "[1,1]"), samples("train", "[2,2]")
-    for key, size in own.items():
-        assert twice[key] == pytest.approx(size / 2, abs=6)  # one a take
-    assert samples("train", "[0.85,1.18]") not in (own, twice)
-    for part in ("dev", "test", "unseen"):
-        assert samples(part, "[1,1]") == samples(part, "[2,2]")
 
 
 def test_damage(corpus, tmp_path, prepare):
