@@ -16,6 +16,11 @@ from benchmarks.setup import CONF, TASLM_DEFAULTS, TASTE_DEFAULTS, read_conf
 from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 
 TINY = read_conf(CONF / "tiny.yaml")
+WINDOWS = {
+    "frontend_conf": TINY["taste"]["frontend_conf"] | {"floor": False},
+    "encoder_conf": TINY["taste"]["encoder_conf"]
+    | {"window_s": 0.3, "left_context_s": 0.1},
+}
 SPEAKER, UNITS = TINY["taste"]["spk_embed_dim"], TINY["taste"]["num_units"]
 FSQ = {"levels": [3, 3], "num_codebooks": 2}
 WORD_SYNCHRONOUS = {"size": 16, "num_layers": 1, "text_layers": 1, "num_heads": 2}
@@ -204,12 +209,7 @@ TRAINING = {
     "no-vq": train("taste", quantizer="none", quantizer_conf={"codebook_dim": 4}),
     "rvq": train("taste"),
     "fsq": train("taste", quantizer="fsq", quantizer_conf=FSQ),
-    "windows": train(
-        "taste",
-        frontend_conf=TINY["taste"]["frontend_conf"] | {"floor": False},
-        encoder_conf=TINY["taste"]["encoder_conf"]
-        | {"window_s": 0.3, "left_context_s": 0.1},
-    ),
+    "windows": train("taste", **WINDOWS),
     "auxiliary": train(
         "taste",
         frontend="mel_pitch",

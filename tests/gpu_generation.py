@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from gpu_cases import (
     FSQ,
+    HEAD,
     INTERLEAVED,
     LATENT,
     SPEAKER,
     TASTE2,
     TINY,
+    WINDOWS,
     WORD_SYNCHRONOUS,
     batch,
     build,
@@ -43,6 +45,31 @@ def codes(**changes):
         return call
 
     return case
+
+
+def listening(device: str, size: int):
+    """An utterance that comes in pieces, and codes of its first tokens."""
+    from espnet2_taste.asr.feature_stream import FeatureStream
+
+    head = {"encoder": "conformer", "encoder_conf": HEAD | {"chunk_size": 4}}
+    ctc = {"ctc_weight": 1.0, "ctc_conf": head}
+    model, data = build("taste", device, **WINDOWS, model_conf=ctc), batch(device, 1)
+    ids, seen = data["text"][:, :3], torch.tensor([[5, 5, 30]], device=device)
+
+    def call() -> torch.Tensor:
+        features = FeatureStream(model.frontend)
+        parts = (model.encoder, model.ctc, model.aggregator)
+        encoder, hears, aggregator = (part.open_stream() for part in parts)
+        heard = []
+        for wav in [*data["speech"].split(3000, 1), data["speech"][:, :0]]:
+            last = not wav.size(1)
+            encoded = encoder.push(features.push(wav, last), last)
+            aggregator.hear(encoded)
+            heard += hears.push(encoded.keys, last).ids
+        hidden = aggregator.read(ids, seen)
+        return torch.cat([hidden.flatten(), torch.tensor(heard, device=device)])
+
+    return call
 
 
 def units(slots: int | None = None, **changes):
@@ -262,6 +289,7 @@ INFERENCE = {
         speech_decoder_conf=WORD_SYNCHRONOUS,
     ),
     "codes-rvq": codes(),
+    "listening": listening,
     "codes-fsq": codes(quantizer="fsq", quantizer_conf=FSQ),
     "codes-taste2": codes(
         aggregator_conf=TINY["taste"]["aggregator_conf"] | {"projected_size": 12},
