@@ -168,12 +168,16 @@ class WhisperEncoder(AbsTasteEncoder):
         return self.encode_window(feats, feats_lengths)
 
     def encode_window(
-        self, feats: torch.Tensor, feats_lengths: torch.Tensor
+        self,
+        feats: torch.Tensor,
+        feats_lengths: torch.Tensor,
+        position: torch.Tensor | None = None,
     ) -> EncoderOutput:
-        """:meth:`forward` of what it reads at once."""
+        """:meth:`forward` of what it reads at once; ``position``: (B,) int64 of the
+        first frames, None: 0."""
         self._check_precision(feats.device.type)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self._encode(feats, feats_lengths)
+            return self._encode(feats, feats_lengths, position)
 
     def no_frames(self, feats: torch.Tensor) -> EncoderOutput:
         """Keys and values of (B, 0, mel bins) features."""
@@ -214,7 +218,7 @@ class WhisperEncoder(AbsTasteEncoder):
                 "dtype: bfloat16 in encoder_conf (or train with use_amp)"
             )
 
-    def _encode(self, feats, feats_lengths) -> EncoderOutput:
+    def _encode(self, feats, feats_lengths, position) -> EncoderOutput:
         encoder = self.encoder
         lengths = (feats_lengths + 1) // 2
         frames = feats.transpose(1, 2).to(encoder.conv1.weight.dtype)
@@ -227,7 +231,11 @@ class WhisperEncoder(AbsTasteEncoder):
         else:
             frames = gelu(encoder.conv1(frames))
         hidden = gelu(encoder.conv2(frames)).transpose(1, 2)
-        hidden = hidden + encoder.embed_positions.weight[: hidden.size(1)]
+        positions = slice(hidden.size(1))
+        if position is not None:
+            frames = torch.arange(hidden.size(1), device=hidden.device)
+            positions = position[:, None] + frames
+        hidden = hidden + encoder.embed_positions.weight[positions]
         hidden = dropout(hidden, encoder.dropout, encoder.training)
         if self.mask_padding:
             attention_mask = self._attention_mask(hidden, lengths)

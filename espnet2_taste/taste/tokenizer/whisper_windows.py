@@ -23,7 +23,9 @@ class WhisperWindows:
 
     The first windows have as much past as there is. A frame comes from the window in
     which it is new, whose loudest bin sets the floor of all its features, as Whisper's
-    is set by its 30 s.
+    is set by its 30 s. Frames have the positions that they have in the utterance, as
+    far as Whisper has positions; windows that end beyond have the last ones. (With the
+    first ones in every window, keys and values are much further from the whole's.)
 
     Args:
         window_s: seconds that the encoder reads at once, at most ``limit_s``.
@@ -53,23 +55,27 @@ class WhisperWindows:
                 )
         self.size, self.left = round(window_s * RATE), round(left_context_s * RATE)
         self.latency = self.size - self.left
+        self.last = round(limit_s * RATE) - self.size  # where a window may begin
 
     def encode(
         self,
-        encode: Callable[[torch.Tensor, torch.Tensor], EncoderOutput],
+        encode: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], EncoderOutput],
         feats: torch.Tensor,
         lengths: torch.Tensor,
         known: int = 0,
+        before: int = 0,
     ) -> EncoderOutput:
         """All windows of a batch together.
 
         Args:
-            encode: (N, T', mel bins) windows and (N,) int64 features in each -> their
-                keys and values, (N, (T' + 1) // 2, ...).
+            encode: (N, T', mel bins) windows, (N,) int64 features in each and (N,)
+                int64 position of its first frame -> their keys and values,
+                (N, (T' + 1) // 2, ...).
             feats: (B, T, mel bins).
             lengths: (B,) int64 features, more than ``known``.
             known: features at the beginning that are past already: all that there is
                 of it, or ``left``.
+            before: features of the utterance before those.
 
         Returns:
             keys and values of (B, (T - known + 1) // 2) frames, and how many are valid.
@@ -89,17 +95,18 @@ class WhisperWindows:
         window = window + first[:, None]  # (B, F) the one that each frame is new in
         within = (known - start[window]) // 2 + frame
         within = within.clamp(max=(place.size(1) - 1) // 2)
-        item, place, held, window, within = (
-            x.to(device) for x in (item, place, ends - start, window, within)
+        position = (before + start).clamp(max=self.last) // 2
+        item, place, held, position, window, within = (
+            x.to(device) for x in (item, place, ends - start, position, window, within)
         )
         parts = []
-        for rows, inside, some in zip(
-            *(x.split(MOST_WINDOWS) for x in (item, place, held)), strict=True
+        for rows, inside, some, at in zip(
+            *(x.split(MOST_WINDOWS) for x in (item, place, held, position)), strict=True
         ):
             cut = feats[rows[:, None], inside]
             valid = length_mask(some, cut.size(1))[..., None]
             loudest = cut.masked_fill(~valid, -torch.inf).amax((1, 2), keepdim=True)
-            parts.append(encode(torch.maximum(cut, loudest - _RANGE), some))
+            parts.append(encode(torch.maximum(cut, loudest - _RANGE), some, at))
         keys, values = (
             torch.cat([getattr(part, name) for part in parts])[window, within]
             for name in ("keys", "values")
@@ -130,6 +137,7 @@ class WhisperStream:
         self.latency = self.windows.latency
         self.feats: torch.Tensor | None = None
         self.known = 0  # of self.feats, the first, which are past
+        self.before = 0  # features before self.feats
 
     @torch.inference_mode()
     def push(self, feats: torch.Tensor, last: bool = False) -> EncoderOutput:
@@ -149,12 +157,12 @@ class WhisperStream:
             new -= new % self.latency
         if new:
             lengths = torch.full((len(feats),), self.known + new, device=feats.device)
-            out = self.windows.encode(
-                self.encoder.encode_window, feats, lengths, self.known
-            )
+            given = feats, lengths, self.known, self.before
+            out = self.windows.encode(self.encoder.encode_window, *given)
         else:
             out = self.encoder.no_frames(feats)
         past = self.known + new
         self.known = min(past, self.windows.left)
         self.feats = feats[:, past - self.known :]
+        self.before += past - self.known
         return out
