@@ -3,12 +3,14 @@ import logging
 
 import pytest
 import torch
-from gpu_cases import batch, build
+from gpu_cases import TINY, batch, build
 
 from espnet2_taste.nn.compiling import compile_blocks, trained_blocks
 
 #: runs the graphs that a compiler would get, and needs none
 BACKEND = "eager"
+#: as conf/train_taslm.yaml has it
+RECOMPUTED = TINY["taslm"]["lm_conf"] | {"gradient_checkpointing": True}
 
 
 def step(model, data):
@@ -25,7 +27,7 @@ def step(model, data):
     "section, changes, blocks",
     [
         ("taste", {}, 1 + 1 + 1 + 2),  # aggregator, two encoders, unit LM
-        ("taslm", {}, 2),  # LoRA, and its base for the KL
+        ("taslm", {"lm_conf": RECOMPUTED}, 2),  # LoRA, and its base for the KL
     ],
 )
 def test_the_same_loss_and_gradients(section, changes, blocks):
