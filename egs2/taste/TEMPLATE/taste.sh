@@ -74,6 +74,14 @@ tables() { echo "$1/text $1/utt2spk $1/utt2num_samples"; } # <folder>
 for_set() { if [ "$1" = "${train_set}" ]; then "${@:2}"; else background "${@:2}"; fi; }
 # of_training <set> <file of the training set>: for other sets, if it is there
 of_training() { if [ "$1" != "${train_set}" ]; then there "$2"; fi; }
+trains_units() { [ -z "${units_model}" ] && ! "${skip_train}"; }
+analysis() { # what units are trained on
+    local set
+    for set in "${train_set}" "${valid_set}"; do
+        run_step "${dumpdir}/world/${set}/.done" "$(merged "${units_config}") ${org}/${set}/wav.scp" \
+            "${dumpdir}/world/${set}/feats.scp" extract_world "${set}"
+    done
+}
 speakers_and_units() {
     local set dir files unit_data known
     unit_data=("feats:${dumpdir}/world:feats.scp:kaldi_ark"
@@ -96,11 +104,7 @@ speakers_and_units() {
             extract_speakers "${set}" ${known:+"${known}"}
     done
     wait_for_all
-    if [ -z "${units_model}" ] && ! "${skip_train}"; then
-        for set in "${train_set}" "${valid_set}"; do
-            run_step "${dumpdir}/world/${set}/.done" "$(merged "${units_config}") ${org}/${set}/wav.scp" \
-                "${dumpdir}/world/${set}/feats.scp" extract_world "${set}"
-        done
+    if trains_units; then
         files=$(files_of "${unit_data[@]}")
         run_step "${units_exp}/.done" "$(merged "${units_config}") ${files}" "${units_file}" train_units "${files}"
     fi
@@ -165,6 +169,7 @@ joined() {
 stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
     local set files known org_set aligned
     for set in ${sets}; do need "${org}/${set}/utt2num_samples" 2; done
+    if trains_units; then analysis; fi # on all cores, before anything trains: units take longest
     background speakers_and_units
     if [ -n "${asr_config}" ] && ! "${skip_train}"; then background recogniser_of_words; fi
     if ! "${skip_train}"; then background vocabulary; fi
@@ -263,7 +268,7 @@ sub_stage() {
 }
 no_vq_and_rvq() {
     sub_stage no_vq no_vq "${text_only_exp}"
-    sub_stage taste rvq "${no_vq_exp}"
+    OMP_NUM_THREADS=${nj} sub_stage taste rvq "${no_vq_exp}" # alone at last, likewise
 }
 stage_5() { # text-only, without quantiser, with quantiser; and the baseline
     need "${expdir}/stats/.done" 4
@@ -322,7 +327,7 @@ stage_7() { # TASLM
     splits=${splits_dir}/taslm${suffix}
     split_tables "${shape}" "${items[@]}"
     # shellcheck disable=SC2046,SC2086
-    run_step "${taslm_exp}/.done" "$(merged "${taslm_config}") ${files}" "${taslm_file}" \
+    OMP_NUM_THREADS=${nj} run_step "${taslm_exp}/.done" "$(merged "${taslm_config}") ${files}" "${taslm_file}" \
         train "${taslm_exp}" "${files}" espnet2_taste.bin.taslm_train --seed "${seed}" \
         --config "${taslm_config}" --bpe_model "${bpe}" \
         --taste_config "${taste_exp}/config.yaml" --taste_model "${taste_file}" \
