@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch import nn
-from vector_quantize_pytorch import VectorQuantize
 
 from espnet2_taste.io.audio import as_speech
 from espnet2_taste.io.model_folder import copy_model, load_model
 from espnet2_taste.nn.segments import length_mask
+from espnet2_taste.nn.vector_quantize import VectorQuantize
 from espnet2_taste.units import world
 from espnet2_taste.units.abs_unit_extractor import AbsUnitExtractor
 from espnet2_taste.units.analysis import (

@@ -38,7 +38,7 @@ class FSQQuantizer(AbsQuantizer):
                 f"fsq: levels must be 2 or more each and num_codebooks positive, "
                 f"got {list(levels)} and {num_codebooks}"
             )
-        from vector_quantize_pytorch import FSQ  # seconds to import
+        from espnet2_taste.nn.vector_quantize import FSQ  # seconds to import
 
         super().__init__(dim, codebook_dim=len(levels) * num_codebooks, noise=noise)
         if self.codebook_dim == dim:

@@ -53,7 +53,7 @@ class ResidualVQQuantizer(AbsQuantizer):
                 f"rvq: need num_codebooks >= 1 and codebook_size >= 2, got "
                 f"{num_codebooks} and {codebook_size}"
             )
-        from vector_quantize_pytorch import ResidualVQ  # seconds to import
+        from espnet2_taste.nn.vector_quantize import ResidualVQ  # seconds to import
 
         super().__init__(dim, codebook_dim, noise)
         self.rvq = ResidualVQ(
@@ -105,7 +105,7 @@ class ResidualVQQuantizer(AbsQuantizer):
 
     def latent_to_codes(self, latent: torch.Tensor) -> torch.Tensor:
         """(..., codebook_dim) -> (..., R) int64: greedy search, one book at a time."""
-        from vector_quantize_pytorch.vector_quantize_pytorch import cdist
+        from espnet2_taste.nn.vector_quantize import cdist
 
         residual = latent.detach().float().reshape(1, -1, self.codebook_dim)
         codes = []
@@ -133,7 +133,7 @@ class ResidualVQQuantizer(AbsQuantizer):
                 "rvq: the codebooks are empty: train or load a checkpoint first "
                 "(or kmeans_init: false for random ones)"
             )
-        from vector_quantize_pytorch.vector_quantize_pytorch import cdist, kmeans
+        from espnet2_taste.nn.vector_quantize import cdist, kmeans
 
         residual = latent[mask][None]
         for book in codebooks:
