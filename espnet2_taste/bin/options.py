@@ -190,7 +190,8 @@ def load_vocoder_option(args: argparse.Namespace):
         raise ValueError("give --vocoder and its --vocoder_type, or a packed model")
     choice, path = found or (args.vocoder_type, args.vocoder)
     vocoder = load_vocoder(choice, path, device=args.device, **args.vocoder_conf)
-    vocoder.lighten(getattr(args, "weights", "float32"))
+    if (weights := getattr(args, "weights", "float32")) != "float32":
+        vocoder.lighten(weights)
     return vocoder
 
 

@@ -94,7 +94,8 @@ class TasteToSpeech(TasteInference):
         if "vocoder" not in options and "vocoder" in read_parts(path):
             device = options.get("device", "cpu")
             vocoder = load_part(path, "vocoder", device=device)
-            vocoder.lighten(options.get("weights", "float32"))
+            if (weights := options.get("weights", "float32")) != "float32":
+                vocoder.lighten(weights)
             options["vocoder"] = vocoder
         return super().from_pretrained(path, cache_dir, **options)
 
