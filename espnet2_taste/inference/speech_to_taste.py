@@ -243,7 +243,7 @@ class SpeechToTaste(TasteInference):
         :class:`TasteStream`."""
         return TasteStream(self)
 
-    def stream(self, chunks: Iterable[np.ndarray]) -> Iterator[TasteTokens]:
+    def listen(self, chunks: Iterable[np.ndarray]) -> Iterator[TasteTokens]:
         """Text and codes of speech while it comes.
 
         Args:

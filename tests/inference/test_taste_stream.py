@@ -9,7 +9,7 @@ import yaml
 from gpu_cases import ESPNET_ENCODER
 from tiny_system import AGGREGATOR_CONF, CHARACTERS, ENCODER_CONF, TASTE
 
-from espnet2_taste.inference import SpeechToTaste
+from espnet2_taste.inference import SpeechToTaste, TasteEdit, TasteToSpeech
 from espnet2_taste.taste.build import build_taste_model
 
 WINDOWS = {
@@ -122,7 +122,7 @@ def test_a_stream_gives_what_a_call_gives(model, sizes):
         given = np.cumsum([len(tokens.words) for tokens in found])
         assert 0 < given[12] < given[-1]
     if not sizes:
-        pieces = list(tokenizer.stream([SPEECH[:9000], SPEECH[:0], SPEECH[9000:]]))
+        pieces = list(tokenizer.listen([SPEECH[:9000], SPEECH[:0], SPEECH[9000:]]))
         assert "".join(piece.text for piece in pieces) == whole.text
 
 
@@ -189,3 +189,8 @@ def test_lines_of_a_recording_and_of_raw_samples(model, tmp_path, monkeypatch, c
         assert sum((line["codes"] for line in lines), []) == whole.codes.tolist()
         heard = [line["heard"] for line in lines]
         assert heard == sorted(heard) and heard[0] < heard[-1] <= 2.0
+
+
+def test_what_listens_and_speaks_has_both():
+    assert TasteEdit.stream is TasteToSpeech.stream
+    assert TasteEdit.listen is SpeechToTaste.listen
