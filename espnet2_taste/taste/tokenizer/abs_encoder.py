@@ -48,6 +48,28 @@ def join_values(layers: list[torch.Tensor]) -> torch.Tensor:
     return layers[0] if len(layers) == 1 else torch.stack(layers, dim=2)
 
 
+class AbsEncoderStream(ABC):
+    """Keys and values of speech that comes in pieces, as one pass gives them.
+
+    Attributes:
+        latency: frames of features that an output may wait for.
+    """
+
+    latency: int
+
+    @abstractmethod
+    def push(self, feats: torch.Tensor, last: bool = False) -> EncoderOutput:
+        """Hear (B, T, input_size) more features, of utterances at one pace.
+
+        Args:
+            feats: of the frontend.
+            last: nothing follows.
+
+        Returns:
+            Keys and values of the frames that are known now, perhaps none.
+        """
+
+
 class AbsTasteEncoder(torch.nn.Module, ABC):
     """Maps frontend features to keys (last layer) and values (shallow layer).
 
@@ -93,9 +115,8 @@ class AbsTasteEncoder(torch.nn.Module, ABC):
             feats_lengths: (B,) int64, valid frames.
         """
 
-    def open_stream(self):
-        """For speech that comes in pieces: an object with ``latency`` (frames of
-        features) and ``push(feats, last)``, whose outputs put together are those of
+    def open_stream(self) -> AbsEncoderStream:
+        """For speech that comes in pieces: its outputs put together are those of
         :meth:`forward`.
 
         Raises:

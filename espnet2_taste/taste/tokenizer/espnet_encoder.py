@@ -18,6 +18,7 @@ from espnet2_taste.asr.espnet_asr import (
 )
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.tokenizer.abs_encoder import (
+    AbsEncoderStream,
     AbsTasteEncoder,
     EncoderOutput,
     as_list,
@@ -232,7 +233,7 @@ class EspnetEncoder(AbsTasteEncoder):
         load_asr_weights(path, torch.nn.ModuleDict(parts))
 
 
-class EspnetStream:
+class EspnetStream(AbsEncoderStream):
     """Keys and values of speech that comes in pieces, as one pass gives them.
 
     Args:
@@ -260,15 +261,7 @@ class EspnetStream:
 
     @torch.inference_mode()
     def push(self, feats: torch.Tensor, last: bool = False) -> EncoderOutput:
-        """Hear (B, T, input_size) more features, of utterances at one pace.
-
-        Args:
-            feats: of the frontend.
-            last: nothing follows.
-
-        Returns:
-            Keys and values of the frames that are known now, perhaps none.
-        """
+        """See :class:`AbsEncoderStream`."""
         feats = feats[..., : self.encoder.asr_input_size]
         if self.encoder.normalize is not None and feats.size(1):
             lengths = torch.full((len(feats),), feats.size(1), device=feats.device)

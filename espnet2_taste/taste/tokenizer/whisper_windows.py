@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from espnet2_taste.nn.segments import length_mask
-from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
+from espnet2_taste.taste.tokenizer.abs_encoder import AbsEncoderStream, EncoderOutput
 
 if TYPE_CHECKING:
     from espnet2_taste.taste.tokenizer.whisper_encoder import WhisperEncoder
@@ -114,7 +114,7 @@ class WhisperWindows:
         return EncoderOutput(keys, values, (lengths - known + 1) // 2)
 
 
-class WhisperStream:
+class WhisperStream(AbsEncoderStream):
     """Keys and values of speech that comes in pieces, as one pass gives them.
 
     Args:
@@ -141,15 +141,7 @@ class WhisperStream:
 
     @torch.inference_mode()
     def push(self, feats: torch.Tensor, last: bool = False) -> EncoderOutput:
-        """Hear (B, T, mel bins) more features, of utterances at one pace.
-
-        Args:
-            feats: of the frontend.
-            last: nothing follows.
-
-        Returns:
-            Keys and values of the frames that are known now, perhaps none.
-        """
+        """See :class:`AbsEncoderStream`."""
         if self.feats is not None:
             feats = torch.cat([self.feats, feats], 1)
         new = feats.size(1) - self.known
