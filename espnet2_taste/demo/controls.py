@@ -125,7 +125,7 @@ class Speech:
                     self.recognise = gr.Button("Recognise the words", size="sm")
                 self.problem = slot()
         on(
-            self.example.input,
+            self.example.select,
             self._example,
             [self.example],
             self.problem,

@@ -200,6 +200,14 @@ def test_bad_input_is_told_beside_the_control(visitor):
     assert alert.count() == 0
 
 
+def test_an_example_is_fetched_once(visitor):
+    """A second answer would undo what was typed meanwhile."""
+    asked = []
+    visitor.page.on("request", lambda one: asked.append(one.url))
+    visitor.choose("Recording")
+    assert sum("queue/join" in url for url in asked) == 1
+
+
 def test_two_visitors_and_a_reload(browser, address):
     both = [Visitor(browser, address) for _ in range(2)]
     texts = ["set the red lamp", "a lamp"]

@@ -41,7 +41,7 @@ def layout(system: System) -> None:
     button = gr.Button("Say it in the other voice", variant="primary")
     sounds = slot("voice-sounds")
     on(
-        chosen.input,
+        chosen.select,
         lambda name: (Speech.sound(example(name)),),
         [chosen],
         problem,
