@@ -61,9 +61,12 @@ class Pocketsphinx:
 
         if self.language_model:
             return Decoder(loglevel="FATAL")
-        decoder = Decoder(loglevel="FATAL", lm=None)
         if not self.grammar:
-            return decoder
+            return Decoder(loglevel="FATAL", lm=None)
+        # Confined to a grammar, its best path through the word lattice takes a third of
+        # the time and is no better than the Viterbi path before it: on mini's 160
+        # originals .059 and .054 of the words are wrong, of copy-synthesis .199, .169.
+        decoder = Decoder(loglevel="FATAL", lm=None, bestpath=False)
         try:
             decoder.add_jsgf_string(_SEARCH, self.text)
             decoder.activate_search(_SEARCH)

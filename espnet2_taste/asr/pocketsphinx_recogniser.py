@@ -27,7 +27,7 @@ class PocketsphinxRecogniser(AbsRecogniser):
         using = "its trigram LM"
         if self.grammar:
             digest = hashlib.sha1(self.sphinx.text.encode()).hexdigest()[:8]
-            using = f"{Path(self.grammar).name} ({digest})"
+            using = f"Viterbi path in {Path(self.grammar).name} ({digest})"
         return f"pocketsphinx {self.sphinx.version}, {using}"
 
     def transcribe(self, wavs: list[np.ndarray]) -> list[Transcript]:

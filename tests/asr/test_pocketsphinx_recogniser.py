@@ -33,7 +33,7 @@ def test_no_audio_is_no_words(recognise):
 
 
 def test_identity_names_the_grammar_and_what_is_in_it(recognise, tmp_path, spoken_data):
-    assert "grammar.jsgf (" in recognise.identity
+    assert "Viterbi path in grammar.jsgf (" in recognise.identity
     other = tmp_path / "grammar.jsgf"
     other.write_text((spoken_data / "grammar.jsgf").read_text() + "\n")
     changed = load_recogniser("pocketsphinx", grammar=str(other))
