@@ -22,6 +22,12 @@ def test_order_does_not_matter(recognise, spoken_data, wavs):
     assert again(list(wavs.values())[::-1])[::-1] == texts
 
 
+def test_the_viterbi_path_in_a_grammar_only(recognise):
+    """As its identity says; the lattice's best path has more errors there."""
+    assert not recognise.sphinx.decoder.config["bestpath"]
+    assert load_recogniser("pocketsphinx").sphinx.decoder.config["bestpath"]
+
+
 def test_without_a_grammar_its_language_model_is_used(wavs):
     recognise = load_recogniser("pocketsphinx")
     assert "trigram" in recognise.identity
