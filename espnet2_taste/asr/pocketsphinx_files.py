@@ -63,8 +63,8 @@ class Pocketsphinx:
             return Decoder(loglevel="FATAL")
         if not self.grammar:
             return Decoder(loglevel="FATAL", lm=None)
-        # In a grammar, searching the word lattice for the best path takes a third of the
-        # time, and the Viterbi path has fewer errors (egs2/taste/mini/README.md).
+        # In a grammar, searching the word lattice for the best path takes a third of
+        # the time, and the Viterbi path has fewer errors (egs2/taste/mini/README.md).
         decoder = Decoder(loglevel="FATAL", lm=None, bestpath=False)
         try:
             decoder.add_jsgf_string(_SEARCH, self.text)
