@@ -1,4 +1,5 @@
-"""Training steps under bfloat16 autocast: the tokenizer's sub-stages, the TASLM."""
+"""Training steps of the tokenizer's sub-stages and of the TASLM, under bfloat16
+autocast (on a CPU that does not multiply it in float32)."""
 
 import importlib.util
 import math
@@ -11,6 +12,7 @@ from benchmarks.measure import Timer
 from benchmarks.setup import Setup
 from benchmarks.table import Row
 from espnet2_taste.nn.compiling import compile_blocks
+from espnet2_taste.nn.light_linears import multiplies_bfloat16
 
 GIB = 2**30
 
@@ -60,6 +62,7 @@ def time_steps(
         RuntimeError: the loss is not finite, or a buffer of the model is rounded.
     """
     device = setup.device
+    half = device.type == "cuda" or multiplies_bfloat16()
     dtypes = {name: tensor.dtype for name, tensor in model.state_dict().items()}
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5)
@@ -69,7 +72,7 @@ def time_steps(
 
     def step() -> torch.Tensor:
         optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             loss, _, _ = model(**batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 5.0)

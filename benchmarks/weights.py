@@ -4,7 +4,8 @@ CPU seconds of the process, as in ``same_work``; accuracy is that of random weig
 whose decisions are nearer to each other than trained ones'. Of the vocoder (a seventh
 of HiFT's last weights, so that random ones do not clip), the error of the mel from the
 same noise in nepers, and of the sound made of one mel in dB; real-time factors are by
-the clock, with as many threads as there are.
+the clock, with as many threads as there are. A processor that does not multiply
+bfloat16 has no rows of it.
 """
 
 import copy
@@ -21,7 +22,11 @@ from benchmarks.setup import Setup
 from benchmarks.table import Row
 from benchmarks.taslm import prompt_of, vocabulary_of
 from benchmarks.units import conditioning, exactly
-from espnet2_taste.nn.light_linears import WEIGHTS, lighten_linears
+from espnet2_taste.nn.light_linears import (
+    WEIGHTS,
+    lighten_linears,
+    multiplies_bfloat16,
+)
 from espnet2_taste.taslm.generation import generate
 from espnet2_taste.taslm.sampling_options import SamplingOptions
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
@@ -35,7 +40,7 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
     exactly(setup.taste.speech_decoder, setup.work)
     seen = inputs(setup)
     exact, seconds = {}, {}
-    for weights in WEIGHTS:
+    for weights in worthwhile(WEIGHTS):
         taste, taslm = copy.deepcopy(setup.taste), copy.deepcopy(setup.taslm)
         for model in (taste, taslm):
             lighten_linears(model, weights)
@@ -53,6 +58,11 @@ def run(setup: Setup, timer: Timer) -> Iterator[Row]:
                 note=accuracy(made["call"], exact[name]),
             )
     yield from vocoder_rows(setup, timer.repeats)
+
+
+def worthwhile(kinds: tuple[str, ...]) -> list[str]:
+    """The kinds of weights that this processor multiplies."""
+    return [w for w in kinds if w != "bfloat16" or multiplies_bfloat16()]
 
 
 def inputs(setup: Setup) -> dict:
@@ -97,7 +107,7 @@ def vocoder_rows(setup: Setup, repeats: int) -> Iterator[Row]:
     units, speaker, noise, offsets, excitation = vocoder_inputs(setup)
     seconds = units.size(1) / setup.vocoder.unit_spec.unit_rate
     models = {}
-    for weights in ("float32", "bfloat16"):
+    for weights in worthwhile(("float32", "bfloat16")):
         vocoder = models[weights] = copy.deepcopy(setup.vocoder)
         for parameter in vocoder.model.hift.conv_post.parameters():
             parameter.data /= 7

@@ -25,11 +25,6 @@ speakers_and_units() {
         run_step "${speaker_exp}/.done" "$(merged "${speaker_config}") ${org}/${train_set}/wav.scp \
             ${org}/${train_set}/utt2spk" "${speaker_file}" train_speaker "${speaker_exp}" "${speaker_config}"
     fi
-    if [ -n "${meter_speaker_config}" ] && ! "${skip_train}"; then
-        run_step "${meter_speaker_exp}/.done" "$(merged "${meter_speaker_config}") ${org}/${train_set}/wav.scp \
-            ${org}/${train_set}/utt2spk" "${meter_speaker_exp}/valid.loss.best.pth" \
-            train_speaker "${meter_speaker_exp}" "${meter_speaker_config}"
-    fi
     for set in ${sets}; do
         dir=${dumpdir}/spk_emb/${set}/averaged
         known=$(of_training "${set}" "${dumpdir}/spk_emb/${train_set}/averaged/speakers.scp")
@@ -50,6 +45,11 @@ speakers_and_units() {
             "${dir}/units.scp ${dir}/unit_spec.yaml" extract_units "${set}"
     done
     wait_for_all
+}
+speaker_meter() { # needed by stage 9 only
+    run_step "${meter_speaker_exp}/.done" "$(merged "${meter_speaker_config}") ${org}/${train_set}/wav.scp \
+        ${org}/${train_set}/utt2spk" "${meter_speaker_exp}/valid.loss.best.pth" \
+        train_speaker "${meter_speaker_exp}" "${meter_speaker_config}"
 }
 recogniser_of_words() {
     local files

@@ -10,6 +10,7 @@ import torch
 from espnet2_taste.asr.chunks import CONVOLUTIONS, OPTIONS, install_chunks, with_chunks
 from espnet2_taste.io.checkpoint import load_state, load_strictly
 from espnet2_taste.io.config import read_yaml
+from espnet2_taste.io.late_import import compiler_left_out
 from espnet2_taste.nn.padding import by_length
 
 #: ESPnet's names. ``espnet2.tasks.asr`` has the full list but takes tens of seconds
@@ -46,7 +47,8 @@ def build_encoder(name: str, input_size: int, conf: dict) -> torch.nn.Module:
         )
     if name in _ENCODERS:
         module, _, class_name = _ENCODERS[name].partition(".")
-        module = importlib.import_module(f"espnet2.asr.encoder.{module}")
+        with compiler_left_out():
+            module = importlib.import_module(f"espnet2.asr.encoder.{module}")
         encoder_class = getattr(module, class_name)
     else:
         from espnet2.tasks.asr import encoder_choices

@@ -27,7 +27,8 @@ class WhisperRecogniser(AbsWhisper):
         device: torch device.
         language: code or name; "" lets a multilingual model find it in the first
             window of each recording.
-        dtype: of the weights; default float16 on cuda, else float32.
+        dtype: of the weights; default float16 on cuda, else float32. ``auto``:
+            bfloat16 on a CPU that multiplies it, elsewhere the default.
         max_new_tokens: per window.
         fallback: options of :class:`~espnet2_taste.asr.transcript.Fallback`.
 
@@ -49,8 +50,7 @@ class WhisperRecogniser(AbsWhisper):
 
         super().__init__(**fallback)
         self.model_name, self.device = model, device
-        half = "float16" if device.startswith("cuda") else "float32"
-        self.dtype, self.max_new_tokens = dtype or half, max_new_tokens
+        self.dtype, self.max_new_tokens = _dtype(dtype, device), max_new_tokens
         try:
             AutoConfig.from_pretrained(published(model), trust_remote_code=False)
         except (OSError, ValueError) as error:  # not to be had, or no model
@@ -130,3 +130,14 @@ class WhisperRecogniser(AbsWhisper):
         return self.fallback(
             len(pieces), lambda items, t: decoding.write(heard, used, items, t)
         )
+
+
+def _dtype(dtype: str | None, device: str) -> str:
+    """What the default and ``auto`` stand for."""
+    if dtype not in (None, "auto"):
+        return dtype
+    if device.startswith("cuda"):
+        return "float16"
+    from espnet2_taste.nn.light_linears import multiplies_bfloat16
+
+    return "bfloat16" if dtype == "auto" and multiplies_bfloat16() else "float32"

@@ -25,13 +25,22 @@ def check_weights(weights: str) -> None:
         raise ValueError(f"weights {weights!r}: expected {', '.join(WEIGHTS)}")
 
 
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU does, from AVX512 on; else it takes 60 times as long as for
+    float32."""
+    has_library = torch.backends.mkldnn.is_available()
+    return has_library and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def lighten_linears(module: torch.nn.Module, weights: str) -> int:
     """From now on the ``Linear`` layers of a module compute from lighter copies.
 
     ``bfloat16`` multiplies in bfloat16 and adds in float32; ``int8`` rounds the weights
-    of each output, and the input at each call, to 255 steps. Inputs and results stay
-    float32, as does all between the layers. What it costs in accuracy and brings in
-    time: ``python -m benchmarks.run --only weights``.
+    of each output, and the input at each call, to 255 steps (inputs to 127 on x86
+    without VNNI). Inputs and results stay float32, as does all between the layers. What
+    it costs in accuracy and brings in time: ``python -m benchmarks.run --only
+    weights``.
 
     Args:
         module: on the CPU, in float32, no more trained; its own weights stay (a copy
@@ -42,7 +51,8 @@ def lighten_linears(module: torch.nn.Module, weights: str) -> int:
         How many layers; those of :data:`EXACT` parts are left alone.
 
     Raises:
-        ValueError: another name, or a module elsewhere than on the CPU.
+        ValueError: another name, a module elsewhere than on the CPU, or a CPU that
+            does not multiply bfloat16.
     """
     check_weights(weights)
     make = {"bfloat16": _bfloat16, "int8": _int8}.get(weights)
@@ -76,6 +86,11 @@ def _lighten(module: torch.nn.Module, weights: str, make: dict) -> int:
             raise ValueError(
                 f"weights {weights} are for the CPU, not for {layer.weight.device}"
             )
+        if weights == "bfloat16" and not multiplies_bfloat16():
+            raise ValueError(
+                "weights bfloat16: this processor does not multiply them (it takes "
+                "AVX512): take int8 or float32"
+            )
         if layer.weight.dtype == torch.float32:
             layer.forward = make[type(layer)](layer)
             count += 1
@@ -83,9 +98,7 @@ def _lighten(module: torch.nn.Module, weights: str, make: dict) -> int:
 
 
 def _bfloat16(layer: torch.nn.Linear) -> functools.partial:
-    weight = layer.weight.detach().bfloat16()
-    if torch.backends.mkldnn.is_available():
-        weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+    weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach().bfloat16())
     bias = None if layer.bias is None else layer.bias.detach().bfloat16()
     return functools.partial(_bfloat16_linear, weight=weight, bias=bias)
 
@@ -93,11 +106,8 @@ def _bfloat16(layer: torch.nn.Linear) -> functools.partial:
 def _bfloat16_linear(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    if weight.is_mkldnn:
-        half = x.bfloat16()
-        found = torch.ops.mkldnn._linear_pointwise(half, weight, bias, "none", [], "")
-    else:
-        found = torch.nn.functional.linear(x.bfloat16(), weight, bias)
+    half = x.bfloat16()
+    found = torch.ops.mkldnn._linear_pointwise(half, weight, bias, "none", [], "")
     return found.to(x.dtype)
 
 
@@ -139,5 +149,14 @@ def _int8(layer: torch.nn.Linear) -> functools.partial:
 
 def _int8_linear(x: torch.Tensor, packed: torch.ScriptObject) -> torch.Tensor:
     rows = x.float().reshape(math.prod(x.shape[:-1]), x.size(-1))
-    found = torch.ops.quantized.linear_dynamic(rows, packed)
+    found = torch.ops.quantized.linear_dynamic(rows, packed, _overflows())
     return found.view(*x.shape[:-1], found.size(1)).to(x.dtype)
+
+
+@functools.cache
+def _overflows() -> bool:
+    """Whether sums of two int8 products saturate at 16 bits, as on x86 without VNNI:
+    then inputs are rounded to half as many steps."""
+    return torch.backends.quantized.engine != "qnnpack" and not (
+        torch.cpu._is_vnni_supported()
+    )

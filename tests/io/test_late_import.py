@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-from espnet2_taste.io.late_import import import_when_called
+import pytest
+import torch
+
+from espnet2_taste.io.late_import import compiler_left_out, import_when_called
 
 
 def test_imported_when_called(tmp_path, monkeypatch):
@@ -40,3 +43,34 @@ def test_vectors_are_looked_up_without_the_compiler():
         "assert hasattr(sys.modules['einx'], '__file__')\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_encoder_masks_without_the_compiler():
+    program = (
+        "import sys, torch\n"
+        "from espnet2_taste.asr.espnet_asr import build_encoder\n"
+        "from espnet2_taste.asr.log_mel import LogMelFrontend\n"
+        "small = dict(output_size=8, attention_heads=2, num_blocks=1)\n"
+        "wide = dict(cgmlp_linear_units=8, linear_units=8)\n"
+        "encoder = build_encoder('e_branchformer', 80, small | wide)\n"
+        "feats = LogMelFrontend()(torch.randn(1, 8000), torch.tensor([8000]))\n"
+        "encoder(*feats)\n"
+        "assert 'torch._dynamo' not in sys.modules, 'the compiler'\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_compiler_is_told_when_it_is_there():
+    with compiler_left_out():
+
+        @torch.compiler.disable
+        def double(x):
+            assert not torch.compiler.is_compiling()
+            return 2 * x
+
+    assert torch.compiler.disable.__module__ == "torch.compiler"
+    compiled = torch.compile(lambda x: double(x) + 1, backend="eager")
+    assert compiled(torch.ones(2)).tolist() == [3, 3]
+    whole = torch.compile(lambda x: double(x) + 1, backend="eager", fullgraph=True)
+    with pytest.raises(Exception, match="disable"):
+        whole(torch.ones(2))

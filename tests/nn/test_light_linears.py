@@ -1,6 +1,8 @@
 import pytest
 import torch
+from on_device import BFLOAT16
 
+from espnet2_taste.nn import light_linears
 from espnet2_taste.nn.light_linears import lighten_linears
 from espnet2_taste.nn.packed_linears import packed_linears
 
@@ -16,7 +18,9 @@ class Model(torch.nn.Module):
         return self.quantizer["project_in"](self.last(self.first(x).relu()))
 
 
-@pytest.mark.parametrize("weights,error", [("bfloat16", 0.01), ("int8", 0.03)])
+@pytest.mark.parametrize(
+    "weights,error", [pytest.param("bfloat16", 0.01, marks=BFLOAT16), ("int8", 0.03)]
+)
 @pytest.mark.parametrize("shape", [(3,), (1,), (2, 5), (0, 2), ()])
 def test_nearly_the_same(weights, error, shape):
     torch.manual_seed(0)
@@ -50,3 +54,10 @@ def test_what_is_refused():
         lighten_linears(torch.nn.Linear(2, 2), "int4")
     with pytest.raises(ValueError, match="weights int8 are for the CPU, not for meta"):
         lighten_linears(torch.nn.Linear(2, 2, device="meta"), "int8")
+
+
+def test_a_processor_that_does_not_multiply_bfloat16(monkeypatch):
+    monkeypatch.setattr(light_linears, "multiplies_bfloat16", lambda: False)
+    with pytest.raises(ValueError, match="take int8 or float32"):
+        lighten_linears(torch.nn.Linear(2, 2), "bfloat16")
+    assert lighten_linears(torch.nn.Linear(2, 2), "int8") == 1

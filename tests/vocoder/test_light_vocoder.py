@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from on_device import BFLOAT16
 from tiny_vocoder import TINY, TINY2, tiny_voice_generator, tiny_voice_generator2
 from toy_vocoder import ToyVocoder
 
@@ -24,7 +25,7 @@ def mel_of(vocoder, units, speaker):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("weights", ["bfloat16", "int8"])
+@pytest.mark.parametrize("weights", [pytest.param("bfloat16", marks=BFLOAT16), "int8"])
 def test_nearly_the_same_mel_and_waveform(kind, weights):
     torch.manual_seed(0)
     cls, make, conf = KINDS[kind]
@@ -53,6 +54,7 @@ def test_nearly_the_same_mel_and_waveform(kind, weights):
     assert (error == 0) if weights == "int8" else (0 < error < 0.05)
 
 
+@BFLOAT16
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_and_streams_are_what_they_are(kind):
     torch.manual_seed(0)

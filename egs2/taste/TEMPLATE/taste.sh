@@ -5,7 +5,7 @@ set -e -u -o pipefail
 SECONDS=0
 . utils/options.sh # all options, and the names of what the stages make
 . utils/models.sh  # train_speaker, train_units; tokenize, synthesize, generate
-. utils/front_end.sh # analysis, speakers_and_units, recogniser_of_words, vocabulary, joined
+. utils/front_end.sh # analysis, speakers_and_units, recogniser_of_words, speaker_meter, vocabulary, joined
 . utils/transcripts.sh # heard, limited, split_long, transcribe, take_transcripts
 
 stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
@@ -75,6 +75,7 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
     background speakers_and_units
     if [ -n "${asr_config}" ] && ! "${skip_train}"; then background recogniser_of_words; fi
     if ! "${skip_train}"; then background vocabulary; fi
+    if [ -n "${meter_speaker_config}" ] && ! "${skip_train}"; then background speaker_meter; fi
     wait_for_all
     for set in ${sets}; do
         [ -n "${asr_config}" ] || break
