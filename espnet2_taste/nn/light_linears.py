@@ -27,8 +27,8 @@ def check_weights(weights: str) -> None:
 
 @functools.cache
 def multiplies_bfloat16() -> bool:
-    """Whether this CPU does, from AVX512 on; else it takes 60 times as long as for
-    float32."""
+    """Whether this CPU does, from AVX512 on; others take several times as long as for
+    float32, up to 60."""
     has_library = torch.backends.mkldnn.is_available()
     return has_library and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
