@@ -1,4 +1,6 @@
 import argparse
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -45,3 +47,14 @@ def test_no_gpu_is_one_sentence(capsys, monkeypatch):
         parser.parse_args(["--device", "cuda"])
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.endswith("argument --device: cuda: Found no driver")
+
+
+def test_nothing_is_collected_at_the_end():
+    program = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 0))\n"
+        "from espnet2_taste.bin import run\n"
+        "run(lambda: sys.exit(3))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert (done.returncode, done.stdout) == (3, b"True\n")
