@@ -19,15 +19,19 @@ from espnet2_taste.vocoder.cosyvoice.vocoder import CosyVoiceVocoder
 ERRORS = 3
 
 
+def rounding(ours, exact):
+    """What float32 itself loses, of the largest value."""
+    loss = float((ours - exact).abs().max() / exact.abs().max())
+    assert loss < 10 * TOLERANCE
+    return loss
+
+
 def wav_tolerance(case, letter):
-    """1e-5, and what float32 itself loses where a waveform is clipped (B)."""
+    """1e-5, and the rounding where a waveform is clipped (B)."""
     inputs = case.recorded(letter, "mel", "phase", "sine_noise", "f0")
     hift = case.hift(letter)
-    loss = hift(*inputs) - hift.double()(*(x.double() for x in inputs))
-    (wav,) = case.recorded(letter, "wav")
-    rounding = float(loss.abs().max() / wav.abs().max())
-    assert rounding < 10 * TOLERANCE
-    return TOLERANCE + (rounding if letter == "B" else 0)
+    loss = rounding(hift(*inputs), hift.double()(*(x.double() for x in inputs)))
+    return TOLERANCE + (loss if letter == "B" else 0)
 
 
 def f0_tolerance(case, letter):
@@ -100,6 +104,9 @@ def test_case(parity, case):
         assert_same(*MORE[case](data))
         return
     file, name, compute = RESULTS[case]
-    letter = {"g-wav": "", "gB-wav": "B"}.get(case)
-    tolerance = TOLERANCE if letter is None else wav_tolerance(data, letter)
+    letter, tolerance = {"g-wav": "", "gB-wav": "B"}.get(case), TOLERANCE
+    if letter is not None:
+        tolerance = wav_tolerance(data, letter)
+    elif case == "gC-unet":  # of the golden one 3e-6 with AVX512, 1.7e-5 with AVX2
+        tolerance += rounding(data.padded_unet(), data.padded_unet(torch.float64))
     assert_same(compute(data), parity.load(file)[name], tolerance)

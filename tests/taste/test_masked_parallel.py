@@ -153,9 +153,9 @@ def test_it_learns_two_utterances():
     decoder = build(size=32, duration_weight=2.0)
     decoder.head.reset_parameters()
     cond, units, lengths, durations = make_batch()
-    optim = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+    optim = torch.optim.Adam(decoder.parameters(), lr=5e-3)
     decoder.train()
-    for _ in range(150):
+    for _ in range(300):
         optim.zero_grad()
         decoder(cond, units, lengths, durations).loss.backward()
         optim.step()

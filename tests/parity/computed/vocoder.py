@@ -144,18 +144,15 @@ class VocoderCase:
         inputs = self.recorded(letter, "mel", "phase", "sine_noise", "f0")
         return round_phases(self.hift(letter))(*inputs)
 
-    def padded_unet(self) -> torch.Tensor:
+    def padded_unet(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """C: under the reference's masking."""
-        data = self.extra
-        unet = count_padding(self.build().flow).decoder.estimator
-        return unet(
-            data["C.x"],
-            data["C.mu"],
-            unet.time_table(data["C.t"]),
-            data["C.spk"],
-            data["C.cond"],
-            frame_mask(data["C.lengths"], data["C.x"].size(2)),
+        unet = count_padding(self.build().flow).decoder.estimator.to(dtype)
+        x, mu, time, speaker, cond = (
+            self.extra[f"C.{name}"].to(dtype)
+            for name in ("x", "mu", "t", "spk", "cond")
         )
+        mask = frame_mask(self.extra["C.lengths"], x.size(2))
+        return unet(x, mu, unet.time_table(time), speaker, cond, mask)
 
     def training(self, dtype: torch.dtype = torch.float32) -> tuple[Flow, tuple]:
         """D: a flow, and the arguments of its loss for a padded batch."""
