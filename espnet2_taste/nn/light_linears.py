@@ -38,13 +38,13 @@ def lighten_linears(module: torch.nn.Module, weights: str) -> int:
 
     ``bfloat16`` multiplies in bfloat16 and adds in float32; ``int8`` rounds the weights
     of each output, and the input at each call, to 255 steps (inputs to 127 on x86
-    without VNNI). Inputs and results stay float32, as does all between the layers. What
-    it costs in accuracy and brings in time: ``python -m benchmarks.run --only
+    without VNNI). Inputs and results keep their type, as does all between the layers.
+    What it costs in accuracy and brings in time: ``python -m benchmarks.run --only
     weights``.
 
     Args:
-        module: on the CPU, in float32, no more trained; its own weights stay (a copy
-            takes half or a quarter of them).
+        module: on the CPU, no more trained, in float32; layers in bfloat16 get int8
+            weights, too. Its own weights stay (a copy takes half or a quarter).
         weights: one of :data:`WEIGHTS`.
 
     Returns:
@@ -91,7 +91,7 @@ def _lighten(module: torch.nn.Module, weights: str, make: dict) -> int:
                 "weights bfloat16: this processor does not multiply them (it takes "
                 "AVX512): take int8 or float32"
             )
-        if layer.weight.dtype == torch.float32:
+        if layer.weight.dtype == torch.float32 or weights == "int8":
             layer.forward = make[type(layer)](layer)
             count += 1
     return count
@@ -129,11 +129,11 @@ def _bfloat16_convolve(
 
 
 def _int8(layer: torch.nn.Linear) -> functools.partial:
-    weight = layer.weight.detach()
+    weight = layer.weight.detach().float()
     largest = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
     zeros = torch.zeros(len(weight), dtype=torch.long)
     steps = (largest / 127).double()
-    bias = None if layer.bias is None else layer.bias.detach()
+    bias = None if layer.bias is None else layer.bias.detach().float()
     try:
         with warnings.catch_warnings():  # torch announces an end of this format
             warnings.simplefilter("ignore", UserWarning)

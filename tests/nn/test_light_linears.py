@@ -49,6 +49,17 @@ def test_a_row_of_zeros_and_float32():
         torch.testing.assert_close(layer(torch.ones(2, 4))[1], layer.bias)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_int8_of_layers_that_are_light_already(dtype):
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(64, 96, dtype=dtype), torch.randn(5, 64, dtype=dtype)
+    want = layer.float()(x.float())
+    layer = layer.to(dtype)
+    assert lighten_linears(layer, "int8") == 1 and layer.weight.dtype == dtype
+    got = layer(x)
+    assert got.dtype == dtype and 0 < (got - want).norm() / want.norm() < 0.03
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="weights 'int4': expected float32, bfloat16"):
         lighten_linears(torch.nn.Linear(2, 2), "int4")
