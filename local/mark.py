@@ -180,6 +180,8 @@ def todo(mark, inputs, outputs, *command):
 def finish(mark):
     """Write the mark."""
     record = read(mark + ".started")
+    if not record and read(mark):
+        return ""  # another run, which began it at the same time, was first
     record["outputs"] = look_at(record["outputs"], {})
     for path, (digest, _) in record["outputs"].items():
         if digest is None:
@@ -188,7 +190,7 @@ def finish(mark):
             sys.exit(f"{path} was to be made for {mark}, but is not there")
     record.pop("again", None)
     write(mark, record)
-    Path(mark + ".started").unlink()
+    Path(mark + ".started").unlink(missing_ok=True)
     return ""
 
 

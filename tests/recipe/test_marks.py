@@ -110,6 +110,14 @@ def test_signature_is_new_where_outputs_were_lost(recipe):
     assert mark(recipe, *arguments) == again  # killed again
 
 
+def test_two_runs_that_make_the_same_at_the_same_time(recipe):
+    arguments = ["todo", "exp/.done", INPUTS, OUTPUTS, "make"]
+    assert mark(recipe, *arguments)  # one run begins
+    assert step(recipe)  # another begins, and ends first
+    assert not mark(recipe, "finish", "exp/.done")
+    assert not mark(recipe, *arguments)
+
+
 def test_guard_names_what_changed(recipe):
     arguments = ["guard", "exp/.data", "in.scp conf.yaml"]
     assert mark(recipe, *arguments) == mark(recipe, *arguments) == ""
