@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# What stage 3 makes of recordings and texts: speaker embeddings, units, a recogniser that
-# aligns words, vocabularies.
+# What stage 3 makes of recordings and texts: speaker embeddings, units, a recogniser and
+# the words it aligns, vocabularies.
 #
 # It works on one set at a time, the training set first: a test set that is added
 # later costs itself only. What a speaker has in the training set (mean embedding, mean
@@ -87,6 +87,18 @@ vocabulary() {
         --data_dir "${org}/${train_set}" --vocab_size "${vocab_size}" --segmenter "${segmenter}" --output "${bpe}"
     other_vocabularies
 }
+words() { # and when they are said
+    local set known aligned
+    if ! "${skip_train}"; then recogniser_of_words; fi
+    for set in ${sets}; do
+        aligned=${dumpdir}/align/${set}
+        known=$(of_training "${set}" "${dumpdir}/align/${train_set}/speakers.scp")
+        for_set "${set}" run_step "${aligned}/.done" "${org}/${set}/wav.scp ${org}/${set}/text ${asr_file} ${known}" \
+            "${aligned}/borders.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm ${aligned}/speakers.scp" \
+            align "${set}" ${known:+"${known}"}
+    done
+    wait_for_all
+}
 # joined <set> <its files...>: what they have in common, where the vocabulary has all words
 joined() {
     local vocabulary=() config
@@ -99,5 +111,9 @@ joined() {
     fi
     rm -f "${raw:?}/$1"/*
     cp "${@:2}" "${raw}/$1/"
+    if [ -n "${asr_config}" ]; then
+        "${python}" -m espnet2_taste.bin.durations --borders "${dumpdir}/align/$1/borders.scp" \
+            --units "${raw}/$1/units.scp" --output_dir "${raw}/$1"
+    fi
     datadir fix "${raw}/$1" "${vocabulary[@]}" --bpe_model "${bpe}" --segmenter "${segmenter}"
 }

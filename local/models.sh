@@ -89,7 +89,7 @@ extract_units() { # <set>
 align() { # <set> [<speakers.scp of the training set>]
     local dir=${dumpdir}/align/$1
     sharded "${dir}" "${org}/$1/wav.scp" "${python}" -m espnet2_taste.bin.align --data_dir "${org}/$1" \
-        --units "${dumpdir}/units/$1/units.scp" --asr_config "${asr_exp}/config.yaml" \
+        --asr_config "${asr_exp}/config.yaml" \
         --asr_model "${asr_file}" --device "${device}" --segmenter "${segmenter}"
     datadir merge "${dir}" "${dir}"
     "${python}" -m espnet2_taste.bin.align --speaker_mean --data_dir "${org}/$1" --output_dir "${dir}" ${2:+--known "$2"}

@@ -218,7 +218,8 @@ TRAINING = {
         encoder_conf=ESPNET_ENCODER,
         aggregator="multi_layer",
         speech_decoder="word_synchronous",
-        speech_decoder_conf=WORD_SYNCHRONOUS,
+        speech_decoder_conf=WORD_SYNCHRONOUS
+        | {"audio_dropout": 0.3, "prosody_weight": 0.3},
         model_conf=AUXILIARY,
     ),
     "heard": train(

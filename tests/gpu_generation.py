@@ -286,7 +286,7 @@ INFERENCE = {
     "word_synchronous-running": units(
         slots=3,
         speech_decoder="word_synchronous",
-        speech_decoder_conf=WORD_SYNCHRONOUS,
+        speech_decoder_conf=WORD_SYNCHRONOUS | {"guidance": 0.5},
     ),
     "codes-rvq": codes(),
     "listening": listening,

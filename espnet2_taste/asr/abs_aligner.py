@@ -30,6 +30,11 @@ class WordTimes:
     total: float = np.nan
 
     @property
+    def borders(self) -> np.ndarray:
+        """(W + 1,) float64, s, where words start, and the utterance ends."""
+        return np.append(self.starts, self.total)
+
+    @property
     def durations(self) -> np.ndarray:
         """(W,) float64, s, of the words."""
         return self.ends - self.starts
@@ -37,7 +42,7 @@ class WordTimes:
     @property
     def pauses(self) -> np.ndarray:
         """(W,) float64, s, silence after each word."""
-        return np.append(self.starts[1:], self.total) - self.ends
+        return self.borders[1:] - self.ends
 
 
 class AbsAligner(ABC):

@@ -1,11 +1,11 @@
-"""Word times by forced alignment with a CTC model, and what is derived from them."""
+"""Word times by forced alignment with a CTC model."""
 
 import numpy as np
 import torch
 import torchaudio
 
 from espnet2_taste.asr.abs_aligner import WordTimes
-from espnet2_taste.asr.silences import PERIOD_S, borders_at_silences
+from espnet2_taste.asr.silences import borders_at_silences
 
 #: CTC emits a character inside it, not at its onset (s; measured on the mini corpus).
 CTC_LATENCY_S = 0.045
@@ -72,55 +72,3 @@ def word_times(spans: np.ndarray, wav: np.ndarray, sample_rate: int) -> WordTime
     starts = np.maximum(spans[:, 0] - CTC_LATENCY_S, 0)
     ends = np.append(starts[1:], total)
     return WordTimes(*borders_at_silences(starts, ends, spans, wav, sample_rate), total)
-
-
-def unit_durations(times: WordTimes, num_units: int) -> np.ndarray:
-    """Units per word, each at least 1, summing to ``num_units``.
-
-    Leading silence belongs to the first word, a pause to the word before it.
-
-    Raises:
-        ValueError: fewer units than words.
-    """
-    count = len(times.starts)
-    if num_units < count:
-        raise ValueError(f"{num_units} units cannot cover {count} words")
-    rate = num_units / times.total
-    bounds = np.round(times.starts[1:] * rate).astype(np.int64)
-    bounds = np.concatenate([[0], bounds, [num_units]])
-    index = np.arange(count + 1)
-    # Push boundaries apart from the left, then from the right: every word keeps a unit.
-    bounds[1:-1] = np.maximum.accumulate(bounds - index)[1:-1] + index[1:-1]
-    limit = num_units - (count - index)
-    return np.diff(np.minimum(bounds, limit)).astype(np.int32)
-
-
-def word_prosody(
-    times: WordTimes, f0: np.ndarray, f0_period: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Word prosody targets.
-
-    Args:
-        times: of the words.
-        f0: (T,) Hz, 0 where unvoiced.
-        f0_period: seconds per frame.
-
-    Returns:
-        (W, 3) float32: mean log-F0 of the word (ln Hz; the utterance's mean where the
-        word has no voiced frame, 0 where the utterance has none), log duration without
-        pause (ln s), pause after the word (s); and (2,): sum of voiced log-F0 and count
-        of voiced frames, to subtract the speaker's mean later.
-    """
-    position = (np.arange(len(f0)) * f0_period)[:, None]
-    voiced = f0 > 0
-    log_f0 = np.log(np.where(voiced, f0, 1.0))
-    inside = (position >= times.starts) & (position < times.ends) & voiced[:, None]
-    total = np.array([log_f0.sum(), voiced.sum()])
-    mean = total[0] / max(total[1], 1)
-    counts = inside.sum(0)
-    word_f0 = np.where(
-        counts > 0, (inside * log_f0[:, None]).sum(0) / np.maximum(counts, 1), mean
-    )
-    spoken = np.log(np.maximum(times.ends - times.starts, PERIOD_S))
-    prosody = np.stack([word_f0, spoken, times.pauses], axis=1)
-    return prosody.astype(np.float32), total

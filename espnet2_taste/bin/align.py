@@ -1,5 +1,7 @@
-"""Align words with an ESPnet CTC model: durations.scp, prosody.scp and words.ctm.
+"""Align words with an ESPnet CTC model: borders.scp, prosody.scp and words.ctm.
 
+``borders`` are where words start, and the utterance ends (s): with units, which nothing
+here needs, ``bin.durations`` makes durations of them.
 ``confidence`` says of each utterance, 0 to 1, how sure the alignment is; what is far
 below the others (silence, the transcript of another recording) is counted and named.
 
@@ -23,7 +25,6 @@ from espnet2_taste.bin.options import (
     add_device_option,
     add_segmenter_option,
 )
-from espnet2_taste.io.arks import Arks
 from espnet2_taste.io.shards import Shard
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.io.wav_dir import WavDir
@@ -35,10 +36,9 @@ CONFIDENCE = "confidence"
 def get_parser() -> argparse.ArgumentParser:
     """Command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    add_data_options(parser, "wav.scp text units.scp utt2num_samples utt2spk")
+    add_data_options(parser, "wav.scp text utt2num_samples utt2spk")
     parser.add_argument("--speaker_mean", action="store_true", help="second step")
     parser.add_argument("--known", help="speakers.scp whose speakers keep their mean")
-    parser.add_argument("--units", help="units.scp (default: in --data_dir)")
     parser.add_argument("--asr_config", help="config.yaml of the CTC model")
     parser.add_argument("--asr_model", help="checkpoint of the CTC model")
     add_batch_options(parser)
@@ -80,15 +80,15 @@ def main(args: argparse.Namespace) -> None:
     if not args.asr_config or not args.asr_model:
         raise ValueError("give --asr_config and --asr_model, or --speaker_mean")
     from espnet2_taste.asr.ctc_aligner import CTCAligner
-    from espnet2_taste.asr.ctc_alignment import unit_durations, word_prosody, word_times
+    from espnet2_taste.asr.ctc_alignment import word_times
+    from espnet2_taste.asr.word_targets import word_prosody
     from espnet2_taste.units.world import f0_contour
 
-    shard = Shard(args, ["durations", "prosody", "f0_sum"], ["words.ctm", CONFIDENCE])
+    shard = Shard(args, ["borders", "prosody", "f0_sum"], ["words.ctm", CONFIDENCE])
     if shard.done:
         return
     data = WavDir(args.data_dir, args.key_file)
     texts, lengths = data.table("text"), data.lengths()
-    units = Arks(args.units or args.data_dir / "units.scp", keys=data.wavs)
     segmenter = SEGMENTERS[args.segmenter]
     aligner = CTCAligner(args.asr_config, args.asr_model, args.device)
     rate = aligner.sample_rate
@@ -100,21 +100,15 @@ def main(args: argparse.Namespace) -> None:
         aligned = aligner.word_spans(list(wavs.values()), *zip(*split, strict=True))
         found = zip(wavs.items(), split, aligned, strict=True)
         for (key, wav), (said, _), spans in found:
-            try:
-                if key not in units:
-                    raise ValueError("it has no units")
-                if isinstance(spans, ValueError):
-                    raise spans
-                times = word_times(spans[0], wav, rate)
-                durations = unit_durations(times, len(units[key]))
-            except ValueError as error:
-                shard.skip(key, f"not aligned: {error}")
+            if isinstance(spans, ValueError):
+                shard.skip(key, f"not aligned: {spans}")
                 continue
+            times = word_times(spans[0], wav, rate)
             prosody, f0_sum = word_prosody(times, *f0_contour(wav, rate))
             timed = zip(said, times.starts, times.ends, strict=True)
             lines = [f"{key} 1 {s:.3f} {e - s:.3f} {word}" for word, s, e in timed]
-            values = {"durations": durations, "prosody": prosody, "words.ctm": lines}
-            values |= {"f0_sum": f0_sum.astype(np.float64)}
+            values = {"borders": times.borders, "prosody": prosody}
+            values |= {"f0_sum": f0_sum.astype(np.float64), "words.ctm": lines}
             shard.write(key, values | {CONFIDENCE: f"{spans[1]:.4g}"})
     report(args.output_dir)
 

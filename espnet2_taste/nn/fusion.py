@@ -35,6 +35,17 @@ class AbsFusion(torch.nn.Module, ABC):
         return self.mix(text, self.project(audio))
 
 
+def without_audio(
+    fused: torch.Tensor, text: torch.Tensor, share: float
+) -> torch.Tensor:
+    """``fused`` (B, ..., size) with the text alone in a random ``share`` of the items:
+    what a model has to have seen for classifier-free guidance on the audio."""
+    if not share:
+        return fused
+    drop = torch.rand(len(fused), device=fused.device) < share
+    return torch.where(drop.view(-1, *[1] * (fused.dim() - 1)), text, fused)
+
+
 class WeightedSumFusion(AbsFusion):
     """a_0 * P(audio) + a_1 * text with a = softmax(w) (paper eq. 6 and sec. 2.2).
 

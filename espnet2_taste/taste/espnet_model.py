@@ -145,7 +145,8 @@ class TasteModel(TasteTokenizer):
             feats: (B, T, D) float, the frontend's output made before, in place of
                 speech; feats_lengths: (B,).
             durations: (B, W) int64 units per word, where a part needs them.
-            prosody: (B, W, 3) float word prosody; prosody_lengths: (B,) words.
+            prosody: (B, W, 3) float word prosody, where a part needs it;
+                prosody_lengths: (B,) words.
             text: ``text``, ``text_lengths``, ``word_ids`` (and those of further
                 vocabularies), see :class:`~espnet2_taste.text.view.TextView`; utt_id
                 and lengths that are not used.
@@ -185,7 +186,7 @@ class TasteModel(TasteTokenizer):
             )
             self._count_codes(taste, view)
         cond = self.condition(said, audio, spk_emb)
-        decoded = self.speech_decoder(cond, units, units_lengths, durations)
+        decoded = self.speech_decoder(cond, units, units_lengths, durations, prosody)
         parts["ce"] = 1.0, decoded.loss
         with torch.no_grad():
             stats["acc"], stats["acc5"] = unit_accuracy(
@@ -247,7 +248,9 @@ class TasteModel(TasteTokenizer):
             hears and (self.guidance_weight or follows)
         ):
             needed.append(("durations",))
-        return needed + [("prosody",)] * bool(hears and self.prosody_weight)
+        if self.speech_decoder.requires_prosody or (hears and self.prosody_weight):
+            needed.append(("prosody",))
+        return needed
 
     def collect_feats(self, **batch: torch.Tensor) -> dict[str, torch.Tensor]:
         """Nothing to collect: features are computed on the fly."""

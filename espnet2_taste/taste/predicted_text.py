@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet2_taste.asr.abs_aligner import WordTimes
-from espnet2_taste.asr.ctc_alignment import unit_durations
 from espnet2_taste.asr.ctc_decoding import (
     FrameScores,
     Heard,
     best_path,
     word_tokens,
 )
+from espnet2_taste.asr.word_targets import unit_durations
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.text.abs_word_tokenizer import AbsWordTokenizer
 from espnet2_taste.text.segmenters import AbsSegmenter
@@ -143,10 +142,9 @@ class PredictedText:
             if len(pair[0]) > self.longest:
                 return {}
             out |= zip(text_keys(vocabulary), pair, strict=True)
-        borders = (place[1:, 0] + place[:-1, 1] + 1) / 2
-        starts = np.concatenate([[0.0], borders])
-        times = WordTimes(starts, np.append(borders, frames), frames)
-        return out | {"durations": unit_durations(times, units).tolist()}
+        between = (place[1:, 0] + place[:-1, 1] + 1) / 2
+        borders = np.concatenate([[0.0], between, [frames]])
+        return out | {"durations": unit_durations(borders, units).tolist()}
 
 
 def _padded(rows: list, device: torch.device) -> torch.Tensor:

@@ -13,6 +13,7 @@ from tiny_asr import save_ctc
 from toy_vocoder import ToyVocoder
 
 from espnet2_taste.bin.align import main as align
+from espnet2_taste.bin.durations import main as durations
 from espnet2_taste.bin.edit import main as edit
 from espnet2_taste.bin.extract_feats import main as extract_feats
 from espnet2_taste.bin.synthesize import main as synthesize
@@ -44,16 +45,23 @@ def run_align(asr, data, out):
     align(["--data_dir", str(data), "--output_dir", str(out), *model])
 
 
-def test_align_covers_all_units_and_words(asr, data, tmp_path):
+def test_align_covers_all_units_and_words(asr, data, tmp_path, caplog):
     run_align(asr, data, tmp_path)
-    units, durations, texts = (
-        kaldiio.load_scp(f"{data}/units.scp"),
-        kaldiio.load_scp(f"{tmp_path}/durations.scp"),
-        read_table(data / "text"),
-    )
-    for key, text in texts.items():
-        assert len(durations[key]) == len(text.split())
-        assert durations[key].sum() == len(units[key])
+    units, texts = kaldiio.load_scp(f"{data}/units.scp"), read_table(data / "text")
+    few, short = dict(units) | {"utt2": units["utt2"][:1]}, f"{tmp_path}/short.scp"
+    kaldiio.save_ark(f"{tmp_path}/short.ark", few, short)
+    for table, missing in ((f"{data}/units.scp", set()), (short, {"utt2"})):
+        durations(
+            ["--borders", f"{tmp_path}/borders.scp", "--units", table]
+            + ["--output_dir", str(tmp_path)]
+        )
+        found = kaldiio.load_scp(f"{tmp_path}/durations.scp")
+        assert set(texts) - set(found) == missing
+        for key, words in found.items():
+            assert len(words) == len(texts[key].split())
+            assert words.sum() == len(units[key])
+    assert "skipped utt2: 1 units cannot cover" in caplog.text
+    assert "skipped 1 utterances" in caplog.text
     words = [line.split()[4] for line in open(tmp_path / "words.ctm")]
     assert words == " ".join(texts[key] for key in sorted(texts)).split()
 
@@ -97,7 +105,7 @@ def test_align_drops_and_names_what_cannot_be_aligned(asr, data, tmp_path, caplo
     (folder / "text").write_text(text)
     run_align(asr, folder, tmp_path / "out")
     assert "skipped utt3: not aligned: " in caplog.text
-    assert "utt3" not in read_table(tmp_path / "out" / "durations.scp")
+    assert "utt3" not in read_table(tmp_path / "out" / "borders.scp")
 
 
 def test_align_without_ctc_head(asr, data, tmp_path):

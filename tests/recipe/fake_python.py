@@ -16,7 +16,7 @@ TABLES = {
     "extract_speakers": ["spk_emb.scp"],
     "extract_units": ["units.scp"],
     "extract_world": ["feats.scp", "feats_shape"],
-    "align": ["f0_sum.scp", "prosody.scp", "durations.scp", "words.ctm"],
+    "align": ["f0_sum.scp", "prosody.scp", "borders.scp", "words.ctm"],
     "extract_feats": ["feats.scp"],
     "tokenize": ["taste.scp"],
     "synthesize": ["wav.scp", "units.scp", "text"],
@@ -75,6 +75,8 @@ def main(words):
     elif name == "align" and "--speaker_mean" in options:
         write(out / "relative/prosody.scp")
         write(out / "speakers.scp")
+    elif name == "durations":
+        write(out / "durations.scp")
     elif name == "judge":
         write(out / "judge_prompts.jsonl")
     elif name == "score":

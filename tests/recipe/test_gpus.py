@@ -231,7 +231,7 @@ with open("calls", "a") as calls:
 folder = Path(options.get("--output_dir") or Path(options.get("--output", "")).parent)
 (folder / "relative").mkdir(parents=True, exist_ok=True)
 keys = [line.split()[0] for line in open("dump/raw/org/train/wav.scp")]
-tables = ["spk_emb.scp", "units.scp", "f0_sum.scp", "prosody.scp", "durations.scp"]
+tables = ["spk_emb.scp", "units.scp", "f0_sum.scp", "prosody.scp", "borders.scp"]
 tables += ["words.ctm", "feats.scp", "feats_shape", "speakers.scp"]
 tables += ["relative/prosody.scp"]
 models = ["valid.loss.best.pth"] if module == "launch" else []

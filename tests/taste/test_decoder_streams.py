@@ -69,13 +69,19 @@ def word_decoder(**conf):
     return decoder
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
-    st.booleans(), st.sampled_from([3, 12]), st.sampled_from([1, 8]), st.integers(0, 99)
+    st.booleans(),
+    st.sampled_from([3, 12]),
+    st.sampled_from([{}, {"guidance": 0.7}, {"prosody_weight": 1.0}]),
+    st.sampled_from([1, 8]),
+    st.integers(0, 99),
 )
-def test_word_synchronous_streams_give_what_generate_gives(audio, limit, top_k, seed):
+def test_word_synchronous_streams_give_what_generate_gives(
+    audio, limit, conf, top_k, seed
+):
     rng = random.Random(seed)  # of the pieces and pulls
-    decoder = word_decoder(max_units_per_word=limit)
+    decoder = word_decoder(max_units_per_word=limit, **conf)
     cond = words.make_batch(audio)[0]
     sampling = Sampling(top_k, seed=2)
     offline = decoder.generate(cond, sampling, [7, 8, 9])

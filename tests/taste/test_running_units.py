@@ -1,6 +1,7 @@
 """Who enters and leaves a running batch says what it says alone."""
 
 import logging
+from functools import partial
 
 import pytest
 import torch
@@ -20,12 +21,16 @@ SIZES = {
     for part in ("text", "audio", "llm")
     for name, n in (("blocks", 1), ("heads", 2), ("ffn_size", 16))
 }
-CONF = {
-    UnitTransformerDecoder: SIZES
-    | {"embed_size": 8, "encoder_size": 12, "llm_size": 16, "min_ratio": 0.5}
-    | {"max_ratio": 5.0},
-    WordSynchronousDecoder: {"size": 16, "num_layers": 2, "text_layers": 1}
-    | {"num_heads": 2, "max_units_per_word": 9},
+TRANSFORMER = SIZES | {"embed_size": 8, "encoder_size": 12, "llm_size": 16}
+WORDS = {"size": 16, "num_layers": 2, "text_layers": 1, "num_heads": 2}
+DECODERS = {
+    "unit_transformer": partial(
+        UnitTransformerDecoder, **TRANSFORMER, min_ratio=0.5, max_ratio=5.0
+    ),
+    "word_synchronous": partial(WordSynchronousDecoder, **WORDS, max_units_per_word=9),
+    "guided": partial(
+        WordSynchronousDecoder, **WORDS, max_units_per_word=9, guidance=0.7
+    ),
 }
 SAMPLINGS = {
     "greedy": Sampling(top_k=1),
@@ -36,7 +41,7 @@ SAMPLINGS = {
 
 def build(kind):
     torch.manual_seed(0)
-    decoder = kind(30, 6, 20, 5, WeightedSumFusion, **CONF[kind]).eval()
+    decoder = DECODERS[kind](30, 6, 20, 5, WeightedSumFusion).eval()
     for name, parameter in decoder.named_parameters():
         if "embed" in name or name.startswith(("head", "llm_decoder")):
             torch.nn.init.normal_(parameter)  # else all say the same
@@ -73,7 +78,7 @@ def check(running, alone):
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
-@pytest.mark.parametrize("kind", CONF)
+@pytest.mark.parametrize("kind", DECODERS)
 def test_a_running_batch_equals_single_runs(kind, sampling, caplog):
     decoder, cond, seeds = build(kind), conditioning(), [5, 6, 7, 8, 9, 9, 10]
     alone = [
@@ -88,7 +93,7 @@ def test_a_running_batch_equals_single_runs(kind, sampling, caplog):
     assert "no CUDA graph on cpu: steps run one by one" in caplog.text
 
 
-@pytest.mark.parametrize("kind", CONF)
+@pytest.mark.parametrize("kind", DECODERS)
 def test_requests_come_while_others_are_at_work(kind):
     decoder, cond, sampling = build(kind), conditioning(), SAMPLINGS["sampled"]
     running, found, most = decoder.running(sampling, 3), {}, 0
@@ -104,7 +109,7 @@ def test_requests_come_while_others_are_at_work(kind):
     check(as_batch([found[ticket] for ticket in range(7)]), alone)
 
 
-@pytest.mark.parametrize("kind", CONF)
+@pytest.mark.parametrize("kind", DECODERS)
 def test_who_is_dropped_leaves_the_others_as_they_are(kind):
     decoder, cond, sampling = build(kind), conditioning(), SAMPLINGS["sampled"]
     running, seeds = decoder.running(sampling, 2), list(range(7))
@@ -126,7 +131,7 @@ def test_who_is_dropped_leaves_the_others_as_they_are(kind):
 
 
 def test_what_cannot_run():
-    decoder, cond = build(UnitTransformerDecoder), conditioning()
+    decoder, cond = build("unit_transformer"), conditioning()
     running = decoder.running(SAMPLINGS["greedy"], 2, capacity=40)
     with pytest.raises(ValueError, match="takes up to 54 positions, the running batch"):
         running.add(cond)

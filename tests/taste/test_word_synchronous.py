@@ -123,10 +123,11 @@ def test_batch_equals_single_teacher_forced():
         torch.testing.assert_close(batch.logits[item, :end], single.logits[0])
 
 
+@pytest.mark.parametrize("conf", [{}, {"guidance": 0.8}, {"prosody_weight": 1.0}])
 @pytest.mark.parametrize("audio", [True, False])
 @pytest.mark.parametrize("top_k", [1, 8])
-def test_batch_equals_single_generation(top_k, audio):
-    decoder = build(max_units_per_word=7)
+def test_batch_equals_single_generation(top_k, audio, conf):
+    decoder = build(max_units_per_word=7, **conf)
     cond = make_batch(audio)[0]
     sampling = Sampling(top_k=top_k, seed=3)
     batch = decoder.generate(cond, sampling, [4, 5, 6])
@@ -142,12 +143,19 @@ def test_batch_equals_single_generation(top_k, audio):
         assert ((alone.durations >= 1) & (alone.durations <= 7)).all()
 
 
-def test_cached_generation_equals_full_forward():
-    decoder = build(max_units_per_word=6)
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_cached_generation_equals_full_forward(guidance):
+    decoder = build(max_units_per_word=6, guidance=guidance)
+    torch.nn.init.zeros_(decoder.duration_predictor[2].weight)  # the same without TASTE
     cond = make_batch()[0]
     made = decoder.generate(cond, Sampling(top_k=1))
     out = decoder(cond, made.units, made.lengths, made.durations)
     best = out.logits.clone()
+    if guidance:
+        plain = Conditioning(cond.text, None, cond.spk_emb)
+        plain = decoder(plain, made.units, made.lengths, made.durations).logits
+        assert not torch.equal(plain.argmax(-1), best.argmax(-1))
+        best += guidance * (best - plain)
     layout = word_layout(
         made.units, made.lengths, made.durations, torch.tensor([3, 1, 2]), UNITS
     )
@@ -198,6 +206,53 @@ def test_unit_noise_only_in_training():
     assert noisy[:, :UNITS].max() < UNITS
 
 
+def test_words_are_told_their_true_prosody_in_training():
+    decoder = build(prosody_weight=1.0, prosody_noise=0.0, unit_noise=0.0, dropout=0.0)
+    decoder.duration_noise = 0.0
+    batch, prosody = make_batch(), torch.randn(3, 3, 3)
+    predicted = decoder(*batch).logits
+    torch.testing.assert_close(decoder(*batch, prosody).logits, predicted)
+    decoder.train()
+    told = decoder(*batch, prosody)
+    prosody[1, 1:] = torch.nan  # item 1 has one word
+    torch.testing.assert_close(decoder(*batch, prosody).logits, told.logits)
+    assert not torch.allclose(told.logits, predicted, atol=1e-3)
+    told.loss.backward()
+    assert all(p.grad.any() for p in decoder.prosody_hint.parameters())
+    with pytest.raises(ValueError, match="prosody_weight: .*add prosody.scp"):
+        decoder(*batch)
+
+
+def test_the_prosody_predictor_learns_what_the_vectors_say():
+    decoder = build(prosody_weight=1.0, dropout=0.0, size=32).train()
+    optimizer = torch.optim.Adam(decoder.parameters(), 5e-3)
+    batch, prosody = make_batch(), 100 * torch.randn(3, 3, 3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        decoder(*batch, prosody).loss.backward()
+        optimizer.step()
+    num_words = torch.tensor([3, 1, 2])
+    words = decoder._fused_words(batch[0], num_words)[1]
+    _, error = decoder.eval().prosody_hint.taught(words, num_words, prosody)
+    assert error < 0.3  # of values whose variance is 1
+
+
+def test_audio_dropout_only_in_training():
+    decoder = build(audio_dropout=0.5, dropout=0.0, unit_noise=0.0, duration_noise=0.0)
+    cond, units, lengths, durations = make_batch()
+    cond.audio.requires_grad_()
+    seen = set()
+    for training in (False, True):
+        decoder.train(training)
+        for _ in range(20):
+            loss = decoder(cond, units, lengths, durations).loss
+            (grad,) = torch.autograd.grad(loss, cond.audio)
+            heard = tuple((grad != 0).flatten(1).any(1).tolist())
+            assert training or heard == (True, True, True)
+            seen.add(heard)
+    assert len(seen) > 3
+
+
 def test_learns_to_copy_words():
     """The TASTE vector decides units and durations: a few steps must show it."""
     decoder = build(dropout=0.0, unit_noise=0.0, size=32).train()
@@ -234,6 +289,8 @@ def test_bad_input():
         decoder(cond, units, lengths, durations[:, :2])
     with pytest.raises(ValueError, match="unit_noise"):
         build(unit_noise=1.0)
+    with pytest.raises(ValueError, match="audio_dropout"):
+        build(audio_dropout=1.0)
     with pytest.raises(ValueError, match="heads"):
         build(size=18, num_heads=4)
     with pytest.raises(ValueError, match="max_units_per_word"):

@@ -5,7 +5,7 @@ set -e -u -o pipefail
 SECONDS=0
 . utils/options.sh # all options, and the names of what the stages make
 . utils/models.sh  # train_speaker, train_units; tokenize, synthesize, generate
-. utils/front_end.sh # analysis, speakers_and_units, recogniser_of_words, speaker_meter, vocabulary, joined
+. utils/front_end.sh # analysis, speakers_and_units, words, speaker_meter, vocabulary, joined
 . utils/transcripts.sh # heard, limited, split_long, transcribe, take_transcripts
 
 stage_1() { # data/<set>: wav.scp, text, utt2spk, spk2utt
@@ -69,23 +69,13 @@ stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and repor
 tables() { echo "$1/text $1/utt2spk $1/utt2num_samples"; } # <folder>
 
 stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
-    local set files known org_set aligned
+    local set files org_set aligned
     for set in ${sets}; do need "${org}/${set}/utt2num_samples" 2; done
     if trains_units; then analysis; fi # on all cores, before anything trains: units take longest
     background speakers_and_units
-    if [ -n "${asr_config}" ] && ! "${skip_train}"; then background recogniser_of_words; fi
+    if [ -n "${asr_config}" ]; then background words; fi
     if ! "${skip_train}"; then background vocabulary; fi
     if [ -n "${meter_speaker_config}" ] && ! "${skip_train}"; then background speaker_meter; fi
-    wait_for_all
-    for set in ${sets}; do
-        [ -n "${asr_config}" ] || break
-        aligned=${dumpdir}/align/${set}
-        known=$(of_training "${set}" "${dumpdir}/align/${train_set}/speakers.scp")
-        for_set "${set}" run_step "${aligned}/.done" \
-            "${org}/${set}/wav.scp ${org}/${set}/text ${dumpdir}/units/${set}/units.scp ${asr_file} ${known}" \
-            "${aligned}/durations.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm ${aligned}/speakers.scp" \
-            align "${set}" ${known:+"${known}"}
-    done
     wait_for_all
     for set in ${sets}; do
         org_set=${org}/${set} aligned=${dumpdir}/align/${set}
@@ -93,10 +83,10 @@ stage_3() { # dump/raw/<set>: units, speaker embeddings, alignment
         files+=" ${dumpdir}/units/${set}/unit_spec.yaml ${dumpdir}/spk_emb/${set}/averaged/spk_emb.scp"
         files+=" ${dumpdir}/spk_emb/${set}/averaged/spk_embed_dim $(there "${org_set}"/{text_given,utt2lang,transcripts.json})"
         if [ -n "${asr_config}" ]; then
-            files+=" ${aligned}/durations.scp ${aligned}/relative/prosody.scp ${aligned}/words.ctm"
+            files+=" ${aligned}/relative/prosody.scp ${aligned}/words.ctm"
         fi
         # shellcheck disable=SC2086
-        run_step "${raw}/${set}/.done" "${files} $(there "${bpe}")" \
+        run_step "${raw}/${set}/.done" "${files} $(there "${bpe}" "${aligned}/borders.scp")" \
             "${raw}/${set}/units.scp ${raw}/${set}/wav.scp $(tables "${raw}/${set}")" \
             joined "${set}" ${files}
     done

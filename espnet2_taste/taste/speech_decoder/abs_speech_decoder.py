@@ -92,6 +92,8 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
 
     #: True when training needs ``durations`` (units per word) from an aligner.
     requires_durations: bool = False
+    #: True when training needs ``prosody`` (of words) from an aligner.
+    requires_prosody: bool = False
     #: whether ``prompts`` are among the options of its streams, speech to go on from
     takes_prompts: bool = False
 
@@ -102,6 +104,7 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         durations: torch.Tensor | None = None,
+        prosody: torch.Tensor | None = None,
     ) -> SpeechDecoderOutput:
         """Teacher-forced loss.
 
@@ -110,6 +113,7 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
             units: (B, U) int64 speech units, anything in the padding.
             units_lengths: (B,) int64.
             durations: (B, W) int64 units per word, summing to units_lengths.
+            prosody: (B, W, 3) float of words, as an aligner measures it.
         """
 
     @abstractmethod

@@ -135,6 +135,7 @@ class InterleavedLMDecoder(AbsSpeechDecoder):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         durations: torch.Tensor | None = None,
+        prosody: torch.Tensor | None = None,
     ) -> SpeechDecoderOutput:
         """Teacher-forced loss over units, ends and fills; durations are not used.
 

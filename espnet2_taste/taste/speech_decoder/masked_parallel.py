@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.nn.fusion import AbsFusion
+from espnet2_taste.nn.fusion import AbsFusion, without_audio
 from espnet2_taste.nn.segments import length_mask
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
@@ -130,6 +130,7 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         durations: torch.Tensor | None = None,
+        prosody: torch.Tensor | None = None,
     ) -> SpeechDecoderOutput:
         """Loss over masked units, and of the durations.
 
@@ -244,10 +245,7 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         if cond.audio is None:
             return x
         fused = self.fusion(x, cond.audio.to(x.dtype))
-        if self.training and self.audio_dropout:
-            drop = torch.rand(len(x), 1, 1, device=x.device) < self.audio_dropout
-            fused = torch.where(drop, x, fused)
-        return fused
+        return without_audio(fused, x, self.audio_dropout * self.training)
 
     def _log_spans(self, fused: torch.Tensor) -> torch.Tensor:
         """(B, L, size) -> (B, L) ln units of each token, float32."""

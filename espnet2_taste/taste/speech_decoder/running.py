@@ -109,14 +109,18 @@ class RunningUnits(RunningBatch):
     def fresh(self, count: int) -> tuple[dict[str, torch.Tensor], Any]:
         """State of rows that hold nobody, (count, ...) each, and an empty cache.
 
-        Among the state are ``x`` (count, 1, D), what the next step reads, and ``alive``
-        (count,) bool.
+        Among the state are ``x`` (count, ..., D), what the next step reads, and
+        ``alive`` (count,) bool.
         """
 
     @property
     @abstractmethod
     def kv(self) -> RaggedKVCache:
         """Keys and values of ``cache``."""
+
+    def cache_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows of :attr:`kv` that belong to (n,) int64 ``rows``."""
+        return rows
 
     @abstractmethod
     def logits(self) -> torch.Tensor:
@@ -144,7 +148,7 @@ class RunningUnits(RunningBatch):
         index = torch.tensor(rows, device=self.state["x"].device)
         self.state = {name: tensor[index] for name, tensor in self.state.items()}
         self.sampler.keep(rows)
-        self.kv.keep(index)
+        self.kv.keep(self.cache_rows(index))
         self.rows = [self.rows[row] for row in rows]
 
     def enter(self, rows: list[int], items: list[Encoded]) -> None:
@@ -170,8 +174,9 @@ class RunningUnits(RunningBatch):
         return torch.cat(self.rows[row].made), None
 
     def rest(self, row: int) -> None:
-        self.kv.lengths[row] = 0
-        self.state["alive"][row] = False
+        alive = self.state["alive"]
+        alive[row] = False
+        self.kv.lengths[self.cache_rows(torch.tensor([row], device=alive.device))] = 0
 
     def put(self, name: str, rows: torch.Tensor, values: list[torch.Tensor]) -> None:
         """Tensors of the items that enter, padded to what the state has room for."""

@@ -125,6 +125,7 @@ class UnitTransformerDecoder(AbsSpeechDecoder):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         durations: torch.Tensor | None = None,
+        prosody: torch.Tensor | None = None,
     ) -> SpeechDecoderOutput:
         """Teacher-forced loss over units and the end of speech; durations are not used,
         alignment is learnt.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from espnet2_taste.nn.fusion import AbsFusion
+from espnet2_taste.nn.fusion import AbsFusion, without_audio
 from espnet2_taste.nn.kv_cache import KVCache
 from espnet2_taste.nn.segments import count_segments, pool_segments
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
@@ -24,6 +24,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     SpeechDecoderOutput,
 )
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
+from espnet2_taste.taste.speech_decoder.prosody_hint import ProsodyHint
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
 from espnet2_taste.taste.speech_decoder.word_layout import word_layout
 from espnet2_taste.taste.speech_decoder.word_synchronous_running import RunningWords
@@ -58,7 +59,15 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         duration_weight: of the duration predictor's squared error in ln units.
         duration_noise: std of the noise on true ln durations, which stand in for
             predicted ones in training (not in evaluation).
+        prosody_weight: of the error of words' predicted pitch, duration and pause,
+            which their steps are told then, see :class:`ProsodyHint`; 0: they are not.
+        prosody_noise: see :class:`ProsodyHint`.
         max_units_per_word: longest word in generation, in units.
+        audio_dropout: share of training utterances that see the text only, which
+            guidance needs.
+        guidance: classifier-free guidance on TASTE: logits of units and ADVANCE are
+            moved away from the text-only ones by so many times the difference; 0 is
+            off, others cost a second row for each utterance of the batch.
     """
 
     requires_durations = True
@@ -80,19 +89,29 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         max_step: int = 48,
         duration_weight: float = 0.2,
         duration_noise: float = 0.1,
+        prosody_weight: float = 0.0,
+        prosody_noise: float = 0.2,
         max_units_per_word: int = 100,
+        audio_dropout: float = 0.0,
+        guidance: float = 0.0,
     ):
         super().__init__()
         if not 0 <= unit_noise < 1:
             raise ValueError(f"unit_noise must be in [0, 1), got {unit_noise}")
         if max_units_per_word < 1:
             raise ValueError("max_units_per_word must be at least 1")
+        if not 0 <= audio_dropout < 1:
+            raise ValueError(f"audio_dropout must be in [0, 1), got {audio_dropout}")
         self.num_units = num_units
         self.unit_noise = unit_noise
         self.max_step = max_step
         self.duration_weight = duration_weight
         self.duration_noise = duration_noise
+        self.prosody_weight = prosody_weight
+        self.requires_prosody = prosody_weight > 0
         self.max_units_per_word = max_units_per_word
+        self.audio_dropout = audio_dropout
+        self.guidance = guidance
         self.text_embedding = torch.nn.Embedding(vocab_size, size)
         self.text_encoder = CausalTransformer(
             size, text_layers, num_heads, ffn_ratio, dropout
@@ -108,6 +127,9 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         self.duration_predictor = torch.nn.Sequential(
             torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 1)
         )
+        self.prosody_hint = None
+        if self.requires_prosody:
+            self.prosody_hint = ProsodyHint(size, prosody_noise)
         self.spk_proj = torch.nn.Linear(spk_embed_dim, size)
         self.dropout = torch.nn.Dropout(dropout)
         self.transformer = CausalTransformer(
@@ -121,6 +143,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         units: torch.Tensor,
         units_lengths: torch.Tensor,
         durations: torch.Tensor | None = None,
+        prosody: torch.Tensor | None = None,
     ) -> SpeechDecoderOutput:
         """Teacher-forced loss over units and ADVANCE tokens.
 
@@ -128,7 +151,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             logits (B, N, num_units + 1) with N = most units plus words of an item.
 
         Raises:
-            ValueError: without durations, or if they do not fit the units.
+            ValueError: without durations, or if they do not fit the units; without
+                prosody where training needs it.
         """
         if durations is None:
             raise ValueError(
@@ -137,10 +161,22 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             )
         num_words = count_segments(cond.text.word_ids, cond.text.lengths)
         layout = word_layout(units, units_lengths, durations, num_words, self.num_units)
-        fused = self._fused_words(cond, num_words)
+        text, fused = self._fused_words(cond, num_words)
+        fused = without_audio(fused, text, self.audio_dropout * self.training)
+        predicted = self._log_durations(fused)
+        loss = fused.new_zeros(())
+        if prosody is not None and self.prosody_hint is not None:
+            fused, error = self.prosody_hint.taught(fused, num_words, prosody)
+            loss = self.prosody_weight * error
+        elif self.training and self.prosody_hint is not None:
+            raise ValueError(
+                "prosody_weight: training needs the words' prosody: add prosody.scp to "
+                "the data"
+            )
+        else:
+            fused = self._told(fused)
         context = self._context(fused, num_words, cond)
         batch, slots, size = context.shape
-        predicted = self._log_durations(fused)
         true = durations[:, :slots].clamp(min=1).to(fused.dtype).log()
         error = (predicted - true)[layout.in_word[:, :slots]]
         expected = predicted
@@ -155,7 +191,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         x = self._embed(self._corrupt(layout.inputs), layout.steps, left)
         x = self.dropout(x + context.view_as(x))
         logits = self.head(self.transformer(x))
-        loss = F.cross_entropy(
+        loss = loss + F.cross_entropy(
             logits.flatten(0, 1), layout.targets.flatten(), ignore_index=-1
         )
         loss = loss + self.duration_weight * error.square().mean()
@@ -174,9 +210,10 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             units without ADVANCE, their number, and units per word (B, W).
         """
         context, expected, num_words = self._words(cond)
-        batch, slots, size = context.shape
+        batch, slots = expected.shape
+        rows = torch.arange(batch, device=context.device)
         sampler = UnitSampler(sampling, batch, context.device, item_seeds)
-        cache = self.transformer.new_cache(batch, context)
+        cache = self.transformer.new_cache(batch * self.views, context)
         token = num_words.new_full((batch,), self.num_units + 1)
         word, step = torch.zeros_like(token), torch.zeros_like(token)
         durations = token.new_zeros(batch, slots)
@@ -184,14 +221,13 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         for time in range(slots * (self.max_units_per_word + 1)):
             if time % _CHECK_EVERY == 0 and bool((word >= num_words).all()):
                 break
-            spot = word.clamp(max=slots - 1)[:, None]
-            now = context.gather(1, spot[..., None].expand(-1, -1, size)).squeeze(1)
-            left = expected.gather(1, spot).squeeze(1) - step
-            logits = self._step_logits(token, step, left, now, cache)
-            token = sampler(logits, time)
+            spot = word.clamp(max=slots - 1)
+            x = self._embed(token, step, expected[rows, spot] - step)
+            logits = self._logits(x[:, None] + context[rows, spot], cache)
+            token = sampler(self._allowed(logits, step), time)
             advance = token == self.num_units
             emit = ~advance & (word < num_words)
-            durations.scatter_add_(1, spot, emit.long()[:, None])
+            durations.scatter_add_(1, spot[:, None], emit.long()[:, None])
             tokens.append(token)
             emitted.append(emit)
             word = word + advance.long()
@@ -228,26 +264,40 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         """See AbsSpeechDecoder."""
         return torch.nn.ModuleList([self.transformer, self.head])
 
+    @property
+    def views(self) -> int:
+        """V, in how many ways a step reads each utterance: with TASTE, and, to be
+        guided, without it. An utterance has so many rows of a cache, side by side."""
+        return 2 if self.guidance else 1
+
     def _words(
         self, cond: Conditioning
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What steps see of words (B, W, size), units expected of each (B, W), and (B,)
-        the number of words."""
+        """What steps see of words (B, W, V, size), units expected of each (B, W), and
+        (B,) the number of words."""
         num_words = count_segments(cond.text.word_ids, cond.text.lengths)
-        fused = self._fused_words(cond, num_words)
-        context = self._context(fused, num_words, cond)
-        return context, self._log_durations(fused).exp(), num_words
+        text, fused = self._fused_words(cond, num_words)
+        views = [fused, text][: self.views]
+        context = [self._context(self._told(x), num_words, cond) for x in views]
+        return torch.stack(context, 2), self._log_durations(fused).exp(), num_words
 
-    def _fused_words(self, cond: Conditioning, num_words: torch.Tensor) -> torch.Tensor:
-        """Causal text encoding of each word, fused with its TASTE vector: (B, W, D)."""
+    def _fused_words(
+        self, cond: Conditioning, num_words: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Causal text encoding of each word, alone and fused with its TASTE vector:
+        (B, W, size) each."""
         slots = max(int(num_words.max()), 1)
         words = (cond.text.word_ids, cond.text.lengths, slots)
         text = pool_segments(self.text_embedding(cond.text.ids), *words)
         text = self.text_encoder(self.dropout(text))
         if cond.audio is None:
-            return text
+            return text, text
         audio = pool_segments(cond.audio, *words)
-        return self.fusion(text, audio)
+        return text, self.fusion(text, audio)
+
+    def _told(self, fused: torch.Tensor) -> torch.Tensor:
+        """(..., size) fused words, with a hint of their prosody if there is one."""
+        return fused if self.prosody_hint is None else self.prosody_hint(fused)
 
     def _speaker(self, spk_emb: torch.Tensor) -> torch.Tensor:
         """(B, S) -> (B, size) of the direction only."""
@@ -288,18 +338,14 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         noisy &= inputs < self.num_units
         return torch.where(noisy, torch.randint_like(inputs, self.num_units), inputs)
 
-    def _step_logits(
-        self,
-        token: torch.Tensor,
-        step: torch.Tensor,
-        left: torch.Tensor,
-        context: torch.Tensor,
-        cache: KVCache,
-    ) -> torch.Tensor:
-        """One cached step: (B,), (B,), (B,), (B, size) -> (B, num_units + 1)."""
-        x = self._embed(token, step, left) + context
-        logits = self.head(self.transformer(x[:, None], cache)[:, 0]).float()
-        return self._allowed(logits, step)
+    def _logits(self, x: torch.Tensor, cache: KVCache) -> torch.Tensor:
+        """One cached step: (B, V, size) -> (B, num_units + 1) float32."""
+        hidden = self.transformer(x.flatten(0, 1)[:, None], cache)
+        logits = self.head(hidden[:, 0]).float().unflatten(0, x.shape[:2])
+        guided = logits[:, 0]
+        if self.views > 1:
+            guided = guided + self.guidance * (guided - logits[:, 1])
+        return guided
 
     def _allowed(self, logits: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
         """The first step of a word cannot advance; a word at its limit can only

@@ -34,16 +34,22 @@ class RunningWords(RunningUnits):
         zeros = torch.zeros(count, dtype=torch.long, device=like.device)
         state = {n: zeros.clone() for n in ("words", "word", "step", "token")}
         state["alive"] = zeros > 0
-        state["context"] = like.new_zeros(count, 1, like.size(1))
+        views = self.decoder.views
+        state["context"] = like.new_zeros(count, 1, views, like.size(1))
         state["expected"] = like.new_zeros(count, 1)
-        state["x"] = like.new_zeros(count, 1, like.size(1))
+        state["x"] = like.new_zeros(count, views, like.size(1))
         options = {"capacity": self.capacity, "fixed": True} if self.fixed else {}
         transformer = self.decoder.transformer
-        return state, transformer.new_ragged_cache(count, like, **options)
+        return state, transformer.new_ragged_cache(count * views, like, **options)
+
+    def cache_rows(self, rows: torch.Tensor) -> torch.Tensor:
+        views = self.decoder.views
+        return (
+            rows[:, None] * views + torch.arange(views, device=rows.device)
+        ).flatten()
 
     def logits(self) -> torch.Tensor:
-        hidden = self.decoder.transformer(self.state["x"], self.cache)
-        return self.decoder.head(hidden[:, 0]).float()
+        return self.decoder._logits(self.state["x"], self.cache)
 
     def begin(self, rows: torch.Tensor, items: list[Encoded]) -> None:
         state = self.state
@@ -55,19 +61,17 @@ class RunningWords(RunningUnits):
         for name in ("word", "step"):
             state[name][rows] = 0
         state["token"][rows] = self.decoder.num_units + 1  # START
-        self.kv.lengths[rows] = 0
+        self.kv.lengths[self.cache_rows(rows)] = 0
         self._read()
 
     def _read(self) -> None:
         """What the next step reads."""
         state = self.state
-        spot = state["word"].clamp(max=state["context"].size(1) - 1)[:, None]
-        context = state["context"].gather(
-            1, spot[..., None].expand(-1, -1, state["context"].size(2))
-        )
-        left = state["expected"].gather(1, spot).squeeze(1) - state["step"]
+        spot = state["word"].clamp(max=state["context"].size(1) - 1)
+        rows = torch.arange(len(spot), device=spot.device)
+        left = state["expected"][rows, spot] - state["step"]
         x = self.decoder._embed(state["token"], state["step"], left)
-        state["x"].copy_(x[:, None] + context)
+        state["x"].copy_(x[:, None] + state["context"][rows, spot])
 
     def draw(self, logits: torch.Tensor, step: int) -> torch.Tensor:
         state, decoder = self.state, self.decoder
@@ -78,7 +82,7 @@ class RunningWords(RunningUnits):
         state["step"] = (state["step"] + going).masked_fill(advance, 0)
         state["token"] = torch.where(going, token, state["token"])
         state["alive"] &= state["word"] < state["words"]
-        self.kv.advance(state["alive"])
+        self.kv.advance(state["alive"].repeat_interleave(decoder.views))
         self._read()
         return token.masked_fill(~going, -1)
 

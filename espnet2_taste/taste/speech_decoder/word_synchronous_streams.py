@@ -45,9 +45,12 @@ class WordSynchronousStreams(DecoderStreams):
         self.text_cache = decoder.text_encoder.new_ragged_cache(
             self.count, self.speaker
         )
-        self.cache = decoder.transformer.new_ragged_cache(self.count, self.speaker)
+        self.cache = decoder.transformer.new_ragged_cache(
+            self.count * decoder.views, self.speaker
+        )
         # what a step sees of a word, and the units expected of it
-        self.contexts = self.speaker.new_zeros(self.count, 0, self.speaker.size(1))
+        shape = (self.count, 0, decoder.views, self.speaker.size(1))
+        self.contexts = self.speaker.new_zeros(shape)
         self.expected = self.speaker.new_zeros(self.count, 0)
         self.known = [0] * self.count  # words that have come
         self.spoken = [0] * self.count  # words
@@ -101,15 +104,17 @@ class WordSynchronousStreams(DecoderStreams):
         rows = torch.arange(self.count, device=self.device)
         for index in range(max(counts)):
             going = index < new
-            fused = decoder.text_encoder(text[:, index, None], self.text_cache)[:, 0]
+            alone = decoder.text_encoder(text[:, index, None], self.text_cache)[:, 0]
             self.text_cache.advance(going)
+            fused = alone
             if audio is not None:
-                fused = decoder.fusion(fused, audio[:, index].to(fused.dtype))
+                fused = decoder.fusion(alone, audio[:, index].to(alone.dtype))
+            views = decoder._told(torch.stack([fused, alone][: decoder.views], 1))
             # the first word has none before it: its slot is written just below
             before = (slots - 1).clamp(min=0)
-            following = decoder.next_word(fused) * going[:, None]
+            following = decoder.next_word(views) * going[:, None, None]
             self.contexts[rows, before] += following
-            current = decoder.current_word(fused) + self.speaker
+            current = decoder.current_word(views) + self.speaker[:, None]
             place = torch.where(going, slots, self.contexts.size(1) - 1)
             self.contexts[rows, place] = current
             self.expected[rows, place] = decoder._log_durations(fused).exp()
@@ -123,7 +128,7 @@ class WordSynchronousStreams(DecoderStreams):
         if missing > 0:
             missing = max(missing, self.contexts.size(1))
             pad = torch.nn.functional.pad
-            self.contexts = pad(self.contexts, (0, 0, 0, missing))
+            self.contexts = pad(self.contexts, (0, 0, 0, 0, 0, missing))
             self.expected = pad(self.expected, (0, missing))
 
     @torch.inference_mode()
@@ -152,14 +157,11 @@ class WordSynchronousStreams(DecoderStreams):
         tokens = []
         for _ in range(_BURST):
             going = self.word < self.limit
-            logits = decoder._step_logits(
-                self.token,
-                self.step,
-                self.expected[rows, self.word] - self.step,
-                self.contexts[rows, self.word],
-                self.cache,
-            )
-            self.cache.advance(going)
+            left = self.expected[rows, self.word] - self.step
+            x = decoder._embed(self.token, self.step, left)
+            x = x[:, None] + self.contexts[rows, self.word]
+            logits = decoder._allowed(decoder._logits(x, self.cache), self.step)
+            self.cache.advance(going.repeat_interleave(decoder.views))
             token = self.sampler(logits, self.calls, going)
             self.calls += 1
             advance = going & (token == decoder.num_units)
