@@ -32,6 +32,11 @@ def test_missing_data_is_named_before_training(tiny_taste):
     )
     check_required_data(args, model)
     data = args.valid_data_path_and_name_and_type
+    assert ("prosody",) in model.required_data()
+    model.text_only = True
+    assert ("prosody",) not in model.required_data()
+    model.speech_decoder.requires_prosody = True
+    assert ("prosody",) in model.required_data()
     data[:] = [row for row in data if row[1] != "durations"]
     with pytest.raises(ValueError, match="needs durations: add it to --valid_data_"):
         check_required_data(args, model)
@@ -67,9 +72,12 @@ def test_tables_in_parts(taste_options, tiny_data, tmp_path):
         main([*options, "--output_dir", str(tmp_path / "other")])
 
 
-def test_sub_stages_initialise_each_other(train_taste, tmp_path):
+def test_sub_stages_initialise_each_other(train_taste, tiny_taste_conf, tmp_path):
     """text only -> without quantiser -> with quantiser (paper sec. 2.1.4)."""
+    decoder = {"prosody_weight": 0.3, "audio_dropout": 0.2, "guidance": 0.5}
+    decoder = {"speech_decoder_conf": tiny_taste_conf["speech_decoder_conf"] | decoder}
     none = {"quantizer": "none", "quantizer_conf": {"codebook_dim": 4, "noise": 0.1}}
+    none |= decoder
     model_conf = {"text_only": True, "prosody_weight": 0.5}
     first = train_taste(
         tmp_path / "text_only",
@@ -83,7 +91,7 @@ def test_sub_stages_initialise_each_other(train_taste, tmp_path):
     )
     third = train_taste(
         tmp_path / "rvq",
-        {"max_epoch": 1, "optim_conf": {"lr": 0.0}},
+        {**decoder, "max_epoch": 1, "optim_conf": {"lr": 0.0}},
         "--init_param",
         str(second / "valid.acc.best.pth"),
     )
@@ -91,6 +99,8 @@ def test_sub_stages_initialise_each_other(train_taste, tmp_path):
     assert torch.equal(
         before["speech_decoder.head.weight"], after["speech_decoder.head.weight"]
     )
+    hint = "speech_decoder.prosody_hint.proj.weight"  # text alone teaches it, too
+    assert torch.equal(before[hint], after[hint])
     assert torch.equal(
         before["quantizer.project_in.weight"], after["quantizer.project_in.weight"]
     )

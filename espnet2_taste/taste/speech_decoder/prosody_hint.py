@@ -40,15 +40,29 @@ class ProsodyHint(torch.nn.Module):
         return words + self.proj(self.predictor(words))
 
     def taught(
-        self, words: torch.Tensor, num_words: torch.Tensor, prosody: torch.Tensor
+        self,
+        words: torch.Tensor,
+        num_words: torch.Tensor,
+        prosody: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Words with their values, and the predictor's mean squared error.
 
         Args:
             words: (B, W, size).
             num_words: (B,) int64.
-            prosody: (B, W, 3) float; what is in the padding does not matter.
+            prosody: (B, W, 3) float, anything in the padding; None, which training
+                refuses: the error is not known, 0.
+
+        Raises:
+            ValueError: training without prosody.
         """
+        if prosody is None:
+            if self.training:
+                raise ValueError(
+                    "prosody_weight: training needs the words' prosody: add "
+                    "prosody.scp to the data"
+                )
+            return self(words), words.new_zeros(())
         mask = length_mask(num_words, words.size(1))
         values = predicted = self.predictor(words)
         true = self.standardise(prosody[:, : words.size(1)][mask].float())

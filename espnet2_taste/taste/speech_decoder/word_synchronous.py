@@ -164,17 +164,9 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         text, fused = self._fused_words(cond, num_words)
         fused = without_audio(fused, text, self.audio_dropout * self.training)
         predicted = self._log_durations(fused)
-        loss = fused.new_zeros(())
-        if prosody is not None and self.prosody_hint is not None:
-            fused, error = self.prosody_hint.taught(fused, num_words, prosody)
-            loss = self.prosody_weight * error
-        elif self.training and self.prosody_hint is not None:
-            raise ValueError(
-                "prosody_weight: training needs the words' prosody: add prosody.scp to "
-                "the data"
-            )
-        else:
-            fused = self._told(fused)
+        prosody_error = fused.new_zeros(())
+        if self.prosody_hint is not None:
+            fused, prosody_error = self.prosody_hint.taught(fused, num_words, prosody)
         context = self._context(fused, num_words, cond)
         batch, slots, size = context.shape
         true = durations[:, :slots].clamp(min=1).to(fused.dtype).log()
@@ -191,10 +183,11 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         x = self._embed(self._corrupt(layout.inputs), layout.steps, left)
         x = self.dropout(x + context.view_as(x))
         logits = self.head(self.transformer(x))
-        loss = loss + F.cross_entropy(
+        loss = F.cross_entropy(
             logits.flatten(0, 1), layout.targets.flatten(), ignore_index=-1
         )
         loss = loss + self.duration_weight * error.square().mean()
+        loss = loss + self.prosody_weight * prosody_error
         return SpeechDecoderOutput(loss, logits, layout.targets)
 
     @torch.no_grad()
