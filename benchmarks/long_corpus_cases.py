@@ -99,8 +99,13 @@ def steps(folder: Path, args: argparse.Namespace) -> Iterator[Iterator[Row]]:
         program("align", "--speaker_mean", "--data_dir", raw)
         + ["--output_dir", out / "align"],
     )
+    borders = ["--borders", raw / "borders.scp", "--units", raw / "units.scp"]
+    borders += ["--output_dir", out / "durations"]
     yield from chosen(
-        [("split for training", [*BIN, "espnet2.bin.split_scps", *splits])],
+        [
+            ("units of words", program("durations", *borders)),
+            ("split for training", [*BIN, "espnet2.bin.split_scps", *splits]),
+        ],
         folder,
         args,
     )

@@ -48,7 +48,7 @@ def _recordings(folder: Path) -> dict[str, list[str]]:
     random_ = np.random.default_rng(0)
     entries: dict[str, list[str]] = {"wav.scp": [], "utt2num_samples": []}
     arks: dict[str, dict] = {name: {} for name in ("units", "durations", "taste")}
-    arks |= {"spk_emb": {}, "prosody": {}, "f0_sum": {}}
+    arks |= {"spk_emb": {}, "borders": {}, "prosody": {}, "f0_sum": {}}
     (folder / "audio").mkdir(exist_ok=True)
     for i in range(RECORDINGS):
         durations = random_.integers(2, 5, WORDS).astype(np.int32)
@@ -60,6 +60,7 @@ def _recordings(folder: Path) -> dict[str, list[str]]:
         entries["utt2num_samples"].append(str(len(wav)))
         name = str(i)
         arks["durations"][name] = durations
+        arks["borders"][name] = np.cumsum([0, *durations]) * UNIT / RATE
         arks["units"][name] = random_.integers(0, 20, frames, np.int32)
         arks["taste"][name] = random_.integers(0, 8, WORDS * 2, np.int32)
         arks["spk_emb"][name] = random_.standard_normal(WIDTH).astype(np.float32)
