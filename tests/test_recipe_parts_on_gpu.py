@@ -95,6 +95,6 @@ def test_alignment(corpus, tmp_path):
     with pretend_gpu() as trace:
         align([*options, "--output_dir", f"{tmp_path}/gpu", "--device", DEVICE])
         assert any("ctc_aligner" in place for _, place in trace.uploads)
-    for name in ("durations.ark", "prosody.ark", "words.ctm"):
+    for name in ("borders.ark", "prosody.ark", "words.ctm"):
         found = [(tmp_path / side / name).read_bytes() for side in ("cpu", "gpu")]
         assert found[0] == found[1]
