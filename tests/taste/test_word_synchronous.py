@@ -9,7 +9,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     Sampling,
 )
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
-from espnet2_taste.taste.speech_decoder.word_layout import word_layout
+from espnet2_taste.taste.speech_decoder.word_layout import noisy_inputs, word_layout
 from espnet2_taste.taste.speech_decoder.word_synchronous import WordSynchronousDecoder
 from espnet2_taste.text.view import TextView
 
@@ -196,14 +196,32 @@ def test_later_words_do_not_reach_back():
     assert moved.tolist() == [[True, True, True, False], [False] * 4, [False] * 4]
 
 
-def test_unit_noise_only_in_training():
-    decoder = build(unit_noise=0.9, dropout=0.0)
-    inputs = torch.arange(UNITS + 2).repeat(50, 1)
-    assert torch.equal(decoder._corrupt(inputs), inputs)
-    noisy = decoder.train()._corrupt(inputs)
-    assert torch.equal(noisy[:, UNITS:], inputs[:, UNITS:])
-    assert 0.7 < (noisy[:, :UNITS] != inputs[:, :UNITS]).float().mean() < 1
-    assert noisy[:, :UNITS].max() < UNITS
+@pytest.mark.parametrize("noise", ["unit_noise", "word_noise"])
+def test_units_are_noisy_in_training_only(noise):
+    decoder = build(**{"unit_noise": 0.0, noise: 0.9}, dropout=0.0, duration_noise=0.0)
+    batch = make_batch()
+    first, again = decoder(*batch).logits, decoder(*batch).logits
+    assert torch.equal(first, again)
+    assert not torch.equal(decoder.train()(*batch).logits, first)
+
+
+def test_noise_replaces_units_alone_or_those_of_whole_words():
+    _, units, lengths, durations = make_batch()
+    many = 10**9  # a random unit is never the right one
+    layout = word_layout(units, lengths, durations, torch.tensor([3, 1, 2]), many)
+    is_unit = layout.inputs < many
+    words = [is_unit & (layout.words == word) for word in range(3)]
+    shares = []
+    for _ in range(200):
+        alone = noisy_inputs(layout, many, 0.5, 0.0) != layout.inputs
+        together = noisy_inputs(layout, many, 0.0, 0.5) != layout.inputs
+        assert not ((alone | together) & ~is_unit).any()  # ADVANCE and START
+        shares.append([change[is_unit].float().mean() for change in (alone, together)])
+        for word in words:
+            changed = (together & word).sum(1)
+            assert ((changed == 0) | (changed == word.sum(1))).all()
+    assert torch.tensor(shares).mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.06)
+    assert torch.equal(noisy_inputs(layout, many, 0.0, 0.0), layout.inputs)
 
 
 def test_words_are_told_their_true_prosody_in_training():
@@ -287,10 +305,9 @@ def test_bad_input():
         decoder(cond, units, lengths, torch.tensor([[-2, 7, 1], [4, 0, 0], [1, 6, 0]]))
     with pytest.raises(ValueError, match="2 columns.*3 words"):
         decoder(cond, units, lengths, durations[:, :2])
-    with pytest.raises(ValueError, match="unit_noise"):
-        build(unit_noise=1.0)
-    with pytest.raises(ValueError, match="audio_dropout"):
-        build(audio_dropout=1.0)
+    for share in ("unit_noise", "word_noise", "audio_dropout"):
+        with pytest.raises(ValueError, match=share):
+            build(**{share: 1.0})
     with pytest.raises(ValueError, match="heads"):
         build(size=18, num_heads=4)
     with pytest.raises(ValueError, match="max_units_per_word"):

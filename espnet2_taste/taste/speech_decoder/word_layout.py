@@ -83,3 +83,22 @@ def word_layout(
     )
     targets = targets.masked_fill(~valid, -1)
     return WordLayout(inputs, words, steps, targets, in_word)
+
+
+def noisy_inputs(
+    layout: WordLayout, num_units: int, unit_noise: float, word_noise: float
+) -> torch.Tensor:
+    """(B, N) inputs with random units in place of some; ADVANCE and START stay.
+
+    Args:
+        layout: see :func:`word_layout`.
+        num_units: see there.
+        unit_noise: share of units, each by itself.
+        word_noise: share of words, of which all units are replaced.
+    """
+    inputs = layout.inputs
+    words = torch.rand(layout.in_word.shape, device=inputs.device) < word_noise
+    noisy = torch.rand(inputs.shape, device=inputs.device) < unit_noise
+    noisy |= words.gather(1, layout.words)
+    noisy &= inputs < num_units
+    return torch.where(noisy, torch.randint_like(inputs, num_units), inputs)

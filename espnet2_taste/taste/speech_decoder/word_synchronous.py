@@ -26,7 +26,7 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
 from espnet2_taste.taste.speech_decoder.prosody_hint import ProsodyHint
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler
-from espnet2_taste.taste.speech_decoder.word_layout import word_layout
+from espnet2_taste.taste.speech_decoder.word_layout import noisy_inputs, word_layout
 from espnet2_taste.taste.speech_decoder.word_synchronous_running import RunningWords
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         dropout: of embeddings and residual branches.
         unit_noise: share of input units replaced at random in training, against
             memorising and against errors feeding on themselves.
+        word_noise: share of words whose input units are all replaced, so that pitch and
+            duration are taken from what is known of a word, not from units before.
         max_step: steps within a word, and units left in it, are embedded up to here.
         duration_weight: of the duration predictor's squared error in ln units.
         duration_noise: std of the noise on true ln durations, which stand in for
@@ -86,6 +88,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         ffn_ratio: float = 4.0,
         dropout: float = 0.1,
         unit_noise: float = 0.15,
+        word_noise: float = 0.0,
         max_step: int = 48,
         duration_weight: float = 0.2,
         duration_noise: float = 0.1,
@@ -96,14 +99,15 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         guidance: float = 0.0,
     ):
         super().__init__()
-        if not 0 <= unit_noise < 1:
-            raise ValueError(f"unit_noise must be in [0, 1), got {unit_noise}")
+        noise = {"unit_noise": unit_noise, "word_noise": word_noise}
+        for name, share in (noise | {"audio_dropout": audio_dropout}).items():
+            if not 0 <= share < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {share}")
         if max_units_per_word < 1:
             raise ValueError("max_units_per_word must be at least 1")
-        if not 0 <= audio_dropout < 1:
-            raise ValueError(f"audio_dropout must be in [0, 1), got {audio_dropout}")
         self.num_units = num_units
         self.unit_noise = unit_noise
+        self.word_noise = word_noise
         self.max_step = max_step
         self.duration_weight = duration_weight
         self.duration_noise = duration_noise
@@ -180,7 +184,11 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         context = context.reshape(-1, size).index_select(
             0, (layout.words + offset).flatten()
         )
-        x = self._embed(self._corrupt(layout.inputs), layout.steps, left)
+        inputs = layout.inputs
+        if self.training:
+            noise = self.unit_noise, self.word_noise
+            inputs = noisy_inputs(layout, self.num_units, *noise)
+        x = self._embed(inputs, layout.steps, left)
         x = self.dropout(x + context.view_as(x))
         logits = self.head(self.transformer(x))
         loss = F.cross_entropy(
@@ -322,14 +330,6 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         share = (place - low)[..., None]
         left = self.left_embedding(low).lerp(self.left_embedding(low + 1), share)
         return self.unit_embedding(tokens) + self.step_embedding(steps) + left
-
-    def _corrupt(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Replace some input units (never ADVANCE or START) in training."""
-        if not self.training or self.unit_noise == 0:
-            return inputs
-        noisy = torch.rand(inputs.shape, device=inputs.device) < self.unit_noise
-        noisy &= inputs < self.num_units
-        return torch.where(noisy, torch.randint_like(inputs, self.num_units), inputs)
 
     def _logits(self, x: torch.Tensor, cache: KVCache) -> torch.Tensor:
         """One cached step: (B, V, size) -> (B, num_units + 1) float32."""
