@@ -4,6 +4,7 @@
 # true/false takes only those; one that is an integer, integers; one with a point, numbers.
 # The block may be in another file: ${options_file}.
 _die_option() { echo "$0: $1 (see $0 --help)" >&2; exit 2; }
+declare -A _defaults=()  # of options that came: they may come again
 while [ $# -gt 0 ]; do
     case "$1" in
         --help|-h)
@@ -20,7 +21,7 @@ while [ $# -gt 0 ]; do
     _name="${1#--}"; _name="${_name//-/_}"
     [[ "${_name}" =~ ^[a-z][a-zA-Z0-9_]*$ && -v "${_name}" ]] || _die_option "unknown option $1"
     [ $# -ge 2 ] || _die_option "option $1 needs a value"
-    _default="${!_name}"
+    _default=${_defaults[${_name}]=${!_name}}
     if [[ "${_default}" =~ ^(true|false)$ ]]; then
         [[ "$2" =~ ^(true|false)$ ]] || _die_option "$1 takes true or false, not '$2'"
     elif [[ "${_default}" =~ ^-?[0-9]+$ ]]; then

@@ -45,6 +45,8 @@ def test_options(script):
     assert call(script).stdout == "4|false||a b|\n"
     assert call(script, "--limit", "20.5").returncode == 0
     assert call(script, "--some_name", "").stdout == "4|false||a b|\n"
+    # what run.sh says of an option does not decide what its user may say
+    assert call(script, "--list", "1", "--list", "1 2").stdout == "4|false||1 2|\n"
 
 
 def test_help_lists_the_options(script):
