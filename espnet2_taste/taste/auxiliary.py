@@ -66,9 +66,9 @@ class WordProsodyLoss(torch.nn.Module):
     ) -> torch.Tensor:
         """(B, L, D) token latents and (B, W, P) word targets -> scalar."""
         words = pool_segments(latent, word_ids, text_lengths, prosody.size(1))
-        mask = length_mask(num_words, prosody.size(1))
-        target = self.standardise(prosody[mask].float())
-        return torch.nn.functional.mse_loss(self.head(words[mask]), target)
+        spots = length_mask(num_words, prosody.size(1)).nonzero(as_tuple=True)
+        target = self.standardise(prosody[spots].float())
+        return torch.nn.functional.mse_loss(self.head(words[spots]), target)
 
 
 def unit_accuracy(

@@ -63,12 +63,12 @@ class ProsodyHint(torch.nn.Module):
                     "prosody.scp to the data"
                 )
             return self(words), words.new_zeros(())
-        mask = length_mask(num_words, words.size(1))
+        spots = length_mask(num_words, words.size(1)).nonzero(as_tuple=True)
         values = predicted = self.predictor(words)
-        true = self.standardise(prosody[:, : words.size(1)][mask].float())
-        error = (predicted[mask] - true).square().mean()
+        true = self.standardise(prosody[spots].float())
+        error = (predicted[spots] - true).square().mean()
         if self.training:
             values = torch.zeros_like(predicted)
             noisy = true + self.noise * torch.randn_like(true)
-            values[mask] = noisy.to(values.dtype)
+            values[spots] = noisy.to(values.dtype)
         return words + self.proj(values), error
