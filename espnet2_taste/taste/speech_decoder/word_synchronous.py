@@ -99,8 +99,9 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         guidance: float = 0.0,
     ):
         super().__init__()
-        noise = {"unit_noise": unit_noise, "word_noise": word_noise}
-        for name, share in (noise | {"audio_dropout": audio_dropout}).items():
+        shares = {"unit_noise": unit_noise, "word_noise": word_noise}
+        shares["audio_dropout"] = audio_dropout
+        for name, share in shares.items():
             if not 0 <= share < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {share}")
         if max_units_per_word < 1:
@@ -186,8 +187,9 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         )
         inputs = layout.inputs
         if self.training:
-            noise = self.unit_noise, self.word_noise
-            inputs = noisy_inputs(layout, self.num_units, *noise)
+            inputs = noisy_inputs(
+                layout, self.num_units, self.unit_noise, self.word_noise
+            )
         x = self._embed(inputs, layout.steps, left)
         x = self.dropout(x + context.view_as(x))
         logits = self.head(self.transformer(x))
