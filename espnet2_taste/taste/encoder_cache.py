@@ -112,10 +112,12 @@ class EncoderCache:
         Raises:
             ValueError: see :meth:`__call__`.
         """
-        if not getattr(encoder, "frozen", False):
+        trained = [name for name, p in encoder.named_parameters() if p.requires_grad]
+        if trained:
             raise ValueError(
-                "encoder_cache: this encoder is trained, its outputs change: leave it "
-                "out, or set frozen: true in encoder_conf"
+                f"encoder_cache: this encoder is trained ({trained[0]}), its outputs "
+                "change: leave it out, or in encoder_conf set frozen: true and take "
+                "values from layers"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         half = next(encoder.parameters()).dtype

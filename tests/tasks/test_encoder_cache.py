@@ -11,6 +11,7 @@ from test_taste_task import same
 from espnet2_taste.io.checkpoint import load_state
 from espnet2_taste.taste.encoder_cache import EncoderCache
 from espnet2_taste.taste.tokenizer.abs_encoder import EncoderOutput
+from espnet2_taste.taste.tokenizer.espnet_encoder import EspnetEncoder
 
 
 def lines(folder):
@@ -42,7 +43,7 @@ def test_learns_the_same_and_resumes(train_taste, tiny_taste, tmp_path):
 
 
 class Encoder(torch.nn.Module):
-    frozen, key_size, value_size, num_values = True, 3, 2, 2
+    key_size, value_size, num_values = 3, 2, 2
 
     def __init__(self):
         super().__init__()
@@ -118,6 +119,16 @@ def test_what_is_stale_is_refused(tmp_path):
                 ask(EncoderCache(tmp_path / "busy", 1.0, "these data"), [0])
         finally:
             another.kill()
-    other.frozen = False
-    with pytest.raises(ValueError, match="this encoder is trained, its outputs change"):
-        ask(EncoderCache(tmp_path / "new", 1.0, "these data"), [0], other)
+
+
+def test_what_is_trained_is_refused(tmp_path):
+    """Kept outputs would not only be old, they would have no gradient."""
+    trained = Encoder()
+    trained.weight.requires_grad = True
+    values = EspnetEncoder(
+        8, encoder_conf={"num_blocks": 1}, value_source="features", frozen=True
+    )
+    for encoder, name in ((trained, "weight"), (values, "value_conv")):
+        message = rf"this encoder is trained \({name}.*, its outputs change"
+        with pytest.raises(ValueError, match=message):
+            ask(EncoderCache(tmp_path, 1.0, "these data"), [0], encoder)
