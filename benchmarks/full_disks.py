@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 
 #: What a run of the recipe makes.
-FINAL = ("dump", "exp/decode", "exp/taste_rvq/valid.acc.best.pth")
+FINAL = ("dump", "exp/decode", "exp/taste_rvq/valid.loss.best.pth")
 FINAL += ("exp/taslm/valid.loss.best.pth",)
 
 

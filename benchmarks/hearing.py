@@ -1,7 +1,7 @@
 """Speech alone to text and codes: with another recogniser, and with the built-in one.
 
     python -m benchmarks.hearing --data_dir dump/raw/test \\
-        --model_file exp/taste_rvq_ctc/valid.acc.best.pth \\
+        --model_file exp/taste_rvq_ctc/valid.loss.best.pth \\
         --asr pocketsphinx --grammar data/local/grammar.jsgf
 
 Both make codes of what they hear, one utterance at a time; the first is not timed.

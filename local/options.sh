@@ -67,7 +67,7 @@ text_only_exp=         # A trained sub-stage to use; empty: trained here, as the
 no_vq_exp=             # Likewise, without quantiser.
 taste_exp=             # Likewise, with quantiser.
 baseline_exp=          # Likewise, the text-only baseline of stage 6.
-taste_model=valid.acc.best.pth  # Checkpoint that goes on to the next stage.
+taste_model=valid.loss.best.pth  # Checkpoint that goes on to the next stage.
 synthesis_args=        # Options of bin.synthesize.
 inference_tag=         # Suffix of syntheses and scores; empty: from changed sampling options.
 rows="copy text_only no_vq taste"  # Resynthesised and scored; name=<folder>: another trained tokenizer (name_stream: word by word; name_ctc: the text it hears).

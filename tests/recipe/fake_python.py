@@ -25,7 +25,7 @@ TABLES = {
     "taslm_train": [],
 }
 FILES = {"extract_units": ["unit_spec.yaml"]}
-MODELS = ["checkpoint.pth", "config.yaml", "valid.acc.best.pth", "valid.loss.best.pth"]
+MODELS = ["checkpoint.pth", "config.yaml", "valid.loss.best.pth"]
 
 
 def write(path, text="made\n"):

@@ -133,7 +133,7 @@ def test_data_that_changed_stop_a_training(taste, recipe):
     taste(
         stop_stage=5, fails="exp/asr was trained with other contents of dump/raw/org/"
     )
-    assert (recipe / "exp/taste_rvq/valid.acc.best.pth").exists()
+    assert (recipe / "exp/taste_rvq/valid.loss.best.pth").exists()
     again = taste(stop_stage=5, overwrite="true")
     assert {"asr_train", "taste_train"} <= names(again)
     assert taste(stop_stage=5) == []

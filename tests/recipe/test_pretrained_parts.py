@@ -38,7 +38,7 @@ CONF = {
     "batch_size": 4,
     "unused_parameters": True,
     "optim": "adam",
-    "best_model_criterion": [["valid", "acc", "max"]],
+    "best_model_criterion": [["valid", "loss", "min"]],
     "keep_nbest_models": 1,
     "num_workers": 0,
     "num_att_plot": 0,
