@@ -322,6 +322,21 @@ def test_taste_trains(name, decoder, tiny_data, tmp_path):
         assert any(key.endswith("_codebook.embed") for key in state) == (name == "rvq")
 
 
+@pytest.mark.parametrize("stage", ["text_only", "no_vq", "rvq", "taslm"])
+def test_recipes_go_on_with_what_their_trainings_select(stage):
+    """By loss: accuracy stood still where text-only models went on learning."""
+    model = "taslm" if stage == "taslm" else "taste"
+    options = (CONF.parent / "local" / "options.sh").read_text()
+    assert f"\n{model}_model=valid.loss.best.pth " in options
+    recipes = CONF.parent / "egs2" / "taste"
+    name = f"train_*{stage}*.yaml"
+    paths = [*CONF.rglob(name), *recipes.glob(f"*/conf/**/{name}")]
+    assert {"conf", "mini", "fsdd"} <= {part for p in paths for part in p.parts}
+    for path in paths:
+        criterion = read_training_config(path)["best_model_criterion"]
+        assert criterion == [["valid", "loss", "min"]], path
+
+
 @pytest.mark.parametrize("name", [*TASLM, TASTE2])
 def test_taslm_trains(name, tiny_data, tmp_path):
     import kaldiio
