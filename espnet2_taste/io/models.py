@@ -154,8 +154,9 @@ def _with_paths(value, folder: Path):
 def find_checkpoint(source: str | Path, part: str | None = None) -> Path:
     """The checkpoint to use of an experiment folder or of a packed model's part.
 
-    That is the only ``valid.*.best.pth``; of ``valid.acc.best.pth`` and
-    ``valid.loss.best.pth`` the first; without any, the only ``*.pth``.
+    That is ``valid.loss.best.pth``, which recipes go on with, though there be
+    ``valid.acc.best.pth`` beside it; else the only ``valid.*.best.pth``; without any,
+    the only ``*.pth``.
 
     Args:
         source: folder, or a checkpoint, which is returned as it is.
@@ -175,7 +176,7 @@ def find_checkpoint(source: str | Path, part: str | None = None) -> Path:
     found = sorted(folder.glob("valid.*.best.pth")) or sorted(folder.glob("*.pth"))
     names = [file.name for file in found]
     if len(found) == 1 or names == ["valid.acc.best.pth", "valid.loss.best.pth"]:
-        return found[0]
+        return found[-1]
     if not found and (folder / "config.json").is_file():
         raise FileNotFoundError(
             f"{folder} is as published: python -m espnet2_taste.bin.convert "

@@ -67,7 +67,7 @@ def test_what_is_not_there_is_not_looked_up(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "names,best",
     [
-        (["valid.acc.best", "valid.loss.best", "3epoch"], "valid.acc.best"),
+        (["valid.acc.best", "valid.loss.best", "3epoch"], "valid.loss.best"),
         (["valid.eer.best", "latest"], "valid.eer.best"),
         (["model"], "model"),
     ],
