@@ -110,11 +110,11 @@ def test_from_data_to_pack_and_what_runs_again(taste, recipe, monkeypatch):
     conf = recipe / "conf/train_taste_rvq.yaml"
     conf.write_text("# a comment\n" + conf.read_text())
     assert taste() == []
-    conf.write_text(conf.read_text().replace("max_epoch: 1", "max_epoch: 2"))
+    conf.write_text(conf.read_text() + "max_epoch: 7\n")
     assert taste() == ["taste_train exp/taste_rvq"]
     # Other weights: what is made with them; but no model that knew the old is lost.
     (recipe / "weights").write_text("2")
-    conf.write_text(conf.read_text().replace("max_epoch: 2", "max_epoch: 3"))
+    conf.write_text(conf.read_text().replace("max_epoch: 7", "max_epoch: 8"))
     stopped = taste(fails="exp/taslm was trained with other contents of exp/taste_rvq/")
     assert names(stopped) == {"taste_train", "tokenize", "synthesize"}
     assert not any("copy" in call for call in stopped)
