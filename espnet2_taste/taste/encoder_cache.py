@@ -113,6 +113,8 @@ class EncoderCache:
             ValueError: see :meth:`__call__`.
         """
         trained = [name for name, p in encoder.named_parameters() if p.requires_grad]
+        if not getattr(encoder, "frozen", False):
+            trained.append("dropout")
         if trained:
             raise ValueError(
                 f"encoder_cache: this encoder is trained ({trained[0]}), its outputs "

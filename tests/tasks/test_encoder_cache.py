@@ -43,7 +43,7 @@ def test_learns_the_same_and_resumes(train_taste, tiny_taste, tmp_path):
 
 
 class Encoder(torch.nn.Module):
-    key_size, value_size, num_values = 3, 2, 2
+    frozen, key_size, value_size, num_values = True, 3, 2, 2
 
     def __init__(self):
         super().__init__()
@@ -128,7 +128,10 @@ def test_what_is_trained_is_refused(tmp_path):
     values = EspnetEncoder(
         8, encoder_conf={"num_blocks": 1}, value_source="features", frozen=True
     )
-    for encoder, name in ((trained, "weight"), (values, "value_conv")):
+    dropping = Encoder()
+    dropping.frozen = False
+    cases = {"weight": trained, "value_conv": values, "dropout": dropping}
+    for name, encoder in cases.items():
         message = rf"this encoder is trained \({name}.*, its outputs change"
         with pytest.raises(ValueError, match=message):
             ask(EncoderCache(tmp_path, 1.0, "these data"), [0], encoder)
