@@ -337,6 +337,21 @@ def test_recipes_go_on_with_what_their_trainings_select(stage):
         assert criterion == [["valid", "loss", "min"]], path
 
 
+@pytest.mark.parametrize("recipe", ["mini", "fsdd"])
+def test_units_are_not_replaced_before_they_are_learnt(recipe):
+    """With a threshold of what a batch has for each unit, mini's copy had WER .20
+    instead of .13."""
+    from espnet2_taste.units.world_vq import WorldVQ
+
+    path = CONF.parent / "egs2/taste" / recipe / "conf/train_units.yaml"
+    conf = read_training_config(path)
+    threshold = WorldVQ(
+        **conf["model_conf"]
+    ).quantizer._codebook.threshold_ema_dead_code
+    vectors = conf["batch_size"] * conf["crop_units"]
+    assert 0 < threshold <= 0.2 * vectors / conf["model_conf"]["num_units"]
+
+
 @pytest.mark.parametrize("name", [*TASLM, TASTE2])
 def test_taslm_trains(name, tiny_data, tmp_path):
     import kaldiio

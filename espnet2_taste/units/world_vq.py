@@ -85,7 +85,7 @@ class WorldVQ(AbsESPnetModel):
         kernel_size: int = 5,
         code_dim: int = 32,
         decay: float = 0.98,
-        dead_code_threshold: float = 1.0,
+        dead_code_threshold: float = 0.1,
         f0_weight: float = 4.0,
         ceps_exponent: float = 0.5,
         spk_noise: float = 0.05,
