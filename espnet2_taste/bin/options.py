@@ -199,7 +199,9 @@ def add_unit_sampling_options(parser: argparse.ArgumentParser) -> None:
     """What :func:`unit_sampling` reads."""
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--top_k", type=positive, default=25, help="1 is greedy")
-    parser.add_argument("--temperature", type=temperature, default=1.0)
+    parser.add_argument(
+        "--temperature", type=temperature, help="default: the decoder's"
+    )
     parser.add_argument(
         "--top_p", type=real(0, 1, above=True), help="nucleus (default: the decoder's)"
     )

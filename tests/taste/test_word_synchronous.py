@@ -167,6 +167,19 @@ def test_cached_generation_equals_full_forward(guidance):
     assert torch.equal(best.argmax(-1)[valid], out.targets[valid])
 
 
+def test_units_are_drawn_at_the_temperature_of_the_decoder_unless_another_is_given():
+    cond, own, plain = make_batch()[0], build(temperature=0.3), build()
+    said = plain.generate(cond, Sampling(temperature=0.3, seed=1)).units
+    assert not torch.equal(plain.generate(cond, Sampling(seed=1)).units, said)
+    asked = Sampling(seed=1)
+    ways = own.generate(cond, asked), own.generate_running(cond, asked, slots=2)
+    assert all(torch.equal(way.units, said) for way in ways)
+    streams = own.open_streams(cond.spk_emb, asked)
+    assert streams.sampler.sampling == Sampling(temperature=0.3, seed=1)
+    hot = own.generate(cond, Sampling(temperature=1.0, seed=1)).units
+    assert torch.equal(hot, plain.generate(cond, Sampling(seed=1)).units)
+
+
 def test_word_limits_hold():
     decoder = build(max_units_per_word=3)
     cond = make_batch()[0]

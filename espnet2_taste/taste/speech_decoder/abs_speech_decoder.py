@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -52,7 +52,8 @@ class Sampling:
 
     Attributes:
         top_k: candidates kept, renormalised, at each step; 1 = greedy.
-        temperature: divides the logits first.
+        temperature: divides the logits first; None: as the decoder is configured,
+            mostly 1.
         seed: of the private generator; None draws from torch's global one.
             Each item draws from its own stream (seeded with its key), so that a
             batch gives what single runs give.
@@ -65,7 +66,7 @@ class Sampling:
     """
 
     top_k: int = 25
-    temperature: float = 1.0
+    temperature: float | None = None
     seed: int | None = None
     top_p: float | None = None
     ras_window: int | None = None
@@ -96,6 +97,8 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
     requires_prosody: bool = False
     #: whether ``prompts`` are among the options of its streams, speech to go on from
     takes_prompts: bool = False
+    #: values of what :class:`Sampling` leaves open
+    sampling_defaults: dict[str, float] = {}
 
     @abstractmethod
     def forward(
@@ -131,6 +134,13 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
             item_seeds: one integer per item, mixed with ``sampling.seed``; default
                 0 for every item.
         """
+
+    def configured(self, sampling: Sampling) -> Sampling:
+        """``sampling`` with the decoder's own values where it says None."""
+        own = self.sampling_defaults.items()
+        return replace(
+            sampling, **{k: v for k, v in own if getattr(sampling, k) is None}
+        )
 
     def running(
         self, sampling: Sampling, slots: int, capacity: int | None = None

@@ -8,7 +8,7 @@ in a step leaves a hole in the key-value cache that its mask hides.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -90,9 +90,7 @@ class InterleavedStreams(DecoderStreams):
         super().__init__(count)
         self.decoder, self.in_blocks = decoder, in_blocks
         self.like = like = decoder.speech_embedding.weight.detach()
-        defaults = decoder.sampling_defaults
-        defaults = {k: v for k, v in defaults.items() if getattr(sampling, k) is None}
-        sampling = replace(sampling, **defaults)
+        sampling = decoder.configured(sampling)
         self.sampler = UnitSampler(sampling, count, like.device, item_seeds)
         self.calls = 0  # of the sampler
         rows = torch.zeros(count, dtype=torch.long, device=like.device)

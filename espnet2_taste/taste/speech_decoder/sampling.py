@@ -35,7 +35,7 @@ class UnitSampler:
     ):
         if sampling.top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {sampling.top_k}")
-        if sampling.temperature <= 0:
+        if (1 if sampling.temperature is None else sampling.temperature) <= 0:
             raise ValueError(
                 f"temperature must be positive, got {sampling.temperature}; "
                 "use top_k=1 for greedy decoding"
@@ -171,7 +171,7 @@ def candidates(
     Returns:
         (..., K) float32 scores, -inf of those that may not, and their (..., K) units.
     """
-    scores = logits.float() / sampling.temperature
+    scores = logits.float() / (sampling.temperature or 1.0)
     top, units = scores.topk(min(sampling.top_k, scores.size(-1)), dim=-1)
     if sampling.top_p is not None and sampling.top_p < 1:
         share = (top - scores.logsumexp(-1, keepdim=True)).exp()

@@ -70,6 +70,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         guidance: classifier-free guidance on TASTE: logits of units and ADVANCE are
             moved away from the text-only ones by so many times the difference; 0 is
             off, others cost a second row for each utterance of the batch.
+        temperature: of :class:`Sampling` where it does not say.
     """
 
     requires_durations = True
@@ -97,6 +98,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         max_units_per_word: int = 100,
         audio_dropout: float = 0.0,
         guidance: float = 0.0,
+        temperature: float = 1.0,
     ):
         super().__init__()
         shares = {"unit_noise": unit_noise, "word_noise": word_noise}
@@ -117,6 +119,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         self.max_units_per_word = max_units_per_word
         self.audio_dropout = audio_dropout
         self.guidance = guidance
+        self.sampling_defaults = {"temperature": temperature}
         self.text_embedding = torch.nn.Embedding(vocab_size, size)
         self.text_encoder = CausalTransformer(
             size, text_layers, num_heads, ffn_ratio, dropout
@@ -215,6 +218,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         context, expected, num_words = self._words(cond)
         batch, slots = expected.shape
         rows = torch.arange(batch, device=context.device)
+        sampling = self.configured(sampling)
         sampler = UnitSampler(sampling, batch, context.device, item_seeds)
         cache = self.transformer.new_cache(batch * self.views, context)
         token = num_words.new_full((batch,), self.num_units + 1)
@@ -255,13 +259,14 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             WordSynchronousStreams,
         )
 
+        sampling = self.configured(sampling)
         return WordSynchronousStreams(self, spk_emb, sampling, item_seeds)
 
     def running(
         self, sampling: Sampling, slots: int, capacity: int | None = None
     ) -> RunningWords:
         """See AbsSpeechDecoder."""
-        return RunningWords(self, sampling, slots, capacity)
+        return RunningWords(self, self.configured(sampling), slots, capacity)
 
     def stepped(self) -> torch.nn.Module:
         """See AbsSpeechDecoder."""
