@@ -327,8 +327,9 @@ def test_bad_input():
             build(**{share: 1.0})
     with pytest.raises(ValueError, match="heads"):
         build(size=18, num_heads=4)
-    with pytest.raises(ValueError, match="max_units_per_word"):
-        build(max_units_per_word=0)
+    for name in ("max_units_per_word", "temperature"):
+        with pytest.raises(ValueError, match=name):
+            build(**{name: 0})
 
 
 def test_cache_takes_one_position_at_a_time():

@@ -108,6 +108,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
                 raise ValueError(f"{name} must be in [0, 1), got {share}")
         if max_units_per_word < 1:
             raise ValueError("max_units_per_word must be at least 1")
+        if temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
         self.num_units = num_units
         self.unit_noise = unit_noise
         self.word_noise = word_noise
