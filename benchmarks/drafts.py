@@ -81,7 +81,8 @@ def with_advance(units: np.ndarray, durations: np.ndarray, advance: int) -> np.n
 def share(args: argparse.Namespace) -> float:
     """How often units of the draft are taken."""
     speaker = TasteToSpeech(model_file=args.model_file)
-    advance = speaker.model.speech_decoder.num_units
+    decoder = speaker.model.speech_decoder
+    advance, sampling = decoder.num_units, decoder.configured(Sampling(args.top_k))
 
     def sequences(folder: Path) -> list[np.ndarray]:
         durations = read_arks(folder / "durations.scp")
@@ -93,19 +94,18 @@ def share(args: argparse.Namespace) -> float:
 
     draft = torch.from_numpy(follows(sequences(args.train_dir), advance + 1)).float()
     text, codes = read_table(args.data_dir / "text"), read_code_set(args.taste)[0]
-    arrays = ("units", "durations", "spk_emb")
-    arrays = {name: read_arks(args.data_dir / f"{name}.scp") for name in arrays}
+    names = ("units", "durations", "spk_emb")
+    arrays = {name: read_arks(args.data_dir / f"{name}.scp") for name in names}
     total = number = 0.0
     for utt in islice(codes, args.count):
         given = {name: [table[utt]] for name, table in arrays.items()}
         given["codes"] = [codes[utt]]
         batch = speaker.make_batch([text[utt]], names=[utt], **given)
         keys = ("units", "units_lengths", "durations")
-        cond = speaker.condition(batch)
-        out = speaker.model.speech_decoder(cond, *(batch[key] for key in keys))
+        out = decoder(speaker.condition(batch), *(batch[key] for key in keys))
         logits, said = out.logits[0], out.targets[0]
         before = torch.cat([said.new_tensor([advance + 1]), said[:-1]])
-        found = taken(logits, draft[before], Sampling(args.top_k))
+        found = taken(logits, draft[before], sampling)
         total, number = total + float(found.sum()), number + len(said)
     return total / number
 
