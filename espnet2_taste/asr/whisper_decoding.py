@@ -4,14 +4,16 @@ A batch gives what its items give alone: every item draws from a stream of its o
 """
 
 import inspect
+from copy import copy
 from dataclasses import dataclass
 
 import torch
+from transformers import EncoderDecoderCache
 
 from espnet2_taste.asr.transcript import Transcript
 from espnet2_taste.nn.random_streams import item_generator
 
-_LOOK = 8  # steps between looks whether all have ended
+_LOOK = 8  # steps between looks which have ended
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,30 @@ class Heard:
 
     Attributes:
         states: (N, T, D) encoder states.
+        cache: the decoder's, of these states and the first token of every prompt.
         no_speech: (N,) probability that there is no speech.
         languages: codes of the most probable ones, N; [] if it knows one only.
         language_probs: theirs, N.
     """
 
     states: torch.Tensor
+    cache: EncoderDecoderCache
     no_speech: list[float]
     languages: list[str]
     language_probs: list[float]
+
+    def rows(self, items: list[int]) -> tuple[torch.Tensor, EncoderDecoderCache]:
+        """States and cache of M windows, for a text: what it adds is not kept here."""
+        parts = self.cache.self_attention_cache, self.cache.cross_attention_cache
+        parts = [copy(part) for part in parts]
+        for part in parts:
+            part.layers = [copy(layer) for layer in part.layers]
+        cache = EncoderDecoderCache(*parts)
+        if items == list(range(len(self.states))):
+            return self.states, cache
+        index = torch.tensor(items, device=self.states.device)
+        cache.batch_select_indices(index)
+        return self.states[index], cache
 
 
 class WhisperDecoding:
@@ -75,17 +92,21 @@ class WhisperDecoding:
     @torch.inference_mode()
     def listen(self, features: torch.Tensor) -> Heard:
         """Encode (N, mels, frames) windows and look what they are."""
-        states = self.model.model.encoder(features).last_hidden_state
+        return self.look(self.model.model.encoder(features).last_hidden_state)
+
+    def look(self, states: torch.Tensor) -> Heard:
+        """What (N, T, D) encoder states are."""
         start = torch.full((len(states), 1), self.start, device=states.device)
-        logits = self._logits(start, states)[0][:, 0]
+        logits, cache = self._logits(start, states)
+        logits = logits[:, 0]
         no_speech = logits.softmax(-1)[:, self.no_speech].tolist()
         if not self.languages:
-            return Heard(states, no_speech, [], [])
+            return Heard(states, cache, no_speech, [], [])
         ids = torch.tensor(list(self.languages.values()), device=logits.device)
         probs, found = logits[:, ids].softmax(-1).max(-1)
         codes = list(self.languages)
         languages = [codes[i] for i in found.tolist()]
-        return Heard(states, no_speech, languages, probs.tolist())
+        return Heard(states, cache, no_speech, languages, probs.tolist())
 
     def prompts(self, languages: list[str]) -> torch.Tensor:
         """(N, P) tokens that come before the text."""
@@ -110,46 +131,63 @@ class WhisperDecoding:
             items: numbers of M windows.
             temperature: 0: the most probable token each time; else tokens are drawn.
         """
-        states = heard.states[torch.tensor(items, device=heard.states.device)]
         prompts = self.prompts([languages[i] for i in items])
-        tokens, logprobs = self.tokens(states, prompts, temperature)
+        tokens, logprobs = self.tokens(*heard.rows(items), prompts, temperature)
         return self._texts(
             heard, languages, items, temperature, tokens.tolist(), logprobs.tolist()
         )
 
     def tokens(
-        self, states: torch.Tensor, prompts: torch.Tensor, temperature: float
+        self,
+        states: torch.Tensor,
+        cache: EncoderDecoderCache,
+        prompts: torch.Tensor,
+        temperature: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, T, D) states and (N, P) prompts -> what comes after them.
+        """What comes after the prompts.
+
+        Windows that have ended are left out as soon as they are half of the batch: one
+        that repeats itself to the last step costs what it would alone.
+
+        Args:
+            states, cache: (N, T, D) and its cache, which grows; see :meth:`Heard.rows`.
+            prompts: (N, P).
+            temperature: see :meth:`write`.
 
         Returns:
             (N, S) int64 tokens, S at most ``max_new_tokens``, the end's from the end
             on, and (N,) sums of their log-probabilities up to the first end.
         """
-        logits, cache = self._logits(prompts, states)
         uniform = None
         if temperature:
             # One stream: what is said next to a window does not change its draws.
             stream = item_generator(0, round(1000 * temperature))
-            uniform = torch.rand(self.steps, generator=stream).to(logits.device)
-        ended = logits.new_zeros(len(states), dtype=torch.bool)
-        total = logits.new_zeros(len(states))
-        written = []
+            uniform = torch.rand(self.steps, generator=stream).to(states.device)
+        written = prompts.new_full((len(prompts), self.steps), self.end)
+        total = torch.zeros(len(prompts), device=states.device)
+        rows = torch.arange(len(prompts), device=states.device)  # that are in the cache
+        last, given = prompts[:, -1], prompts[:, 1:]  # the cache has the first
         for step in range(self.steps):
+            logits, cache = self._logits(given, states, cache)
             scores = logits[:, -1] + (self.banned if step else self._banned_first)
             if uniform is None:
                 token = scores.argmax(-1)
             else:
                 token = _draw(scores / temperature, uniform[step])
             gained = scores.log_softmax(-1).gather(1, token[:, None])[:, 0]
-            total = total + gained.masked_fill(ended, 0.0)
-            token = token.masked_fill(ended, self.end)
-            written.append(token)
-            ended = ended | (token == self.end)
-            if step + 1 == self.steps or (step % _LOOK == _LOOK - 1 and ended.all()):
-                break
-            logits, cache = self._logits(token[:, None], states, cache)
-        return torch.stack(written, 1), total
+            ended = last == self.end
+            last = token.masked_fill(ended, self.end)
+            written[rows, step] = last
+            total[rows] += gained.masked_fill(ended, 0.0)
+            if step % _LOOK == _LOOK - 1:
+                left = (last != self.end).nonzero()[:, 0]
+                if not len(left):
+                    break
+                if 2 * len(left) <= len(rows):
+                    rows, last, states = rows[left], last[left], states[left]
+                    cache.batch_select_indices(left)
+            given = last[:, None]
+        return written[:, : step + 1], total
 
     def _texts(
         self, heard, languages, items, temperature, rows, logprobs

@@ -153,6 +153,37 @@ def test_whisper_batch_is_its_items(folder, noise):
         assert one.avg_logprob == pytest.approx(of_batch.avg_logprob, abs=1e-4)
 
 
+def test_whisper_leaves_out_windows_that_have_ended(folder, monkeypatch):
+    """What is left of a batch, and what is asked again, say what they say alone."""
+    _, decoding = load_recogniser("whisper", str(folder), max_new_tokens=40).parts
+    decoding.banned[decoding.end] = 5.0  # after 1 to 23 tokens
+    states = torch.randn(8, 30, 16, generator=torch.Generator().manual_seed(0))
+    prompts = decoding.prompts(["en", "de"] * 4)
+    sizes = []
+
+    def noting(given, *args, logits=decoding._logits):
+        sizes.append(len(given))
+        return logits(given, *args)
+
+    heard = torch.inference_mode()(decoding.look)(states)
+    monkeypatch.setattr(decoding, "_logits", noting)
+
+    @torch.inference_mode()
+    def tokens(items, temperature):
+        return decoding.tokens(*heard.rows(items), prompts[items], temperature)
+
+    for items, temperature in (([*range(8)], 0.0), ([6, 1, 3, 0], 0.5)):
+        sizes.clear()
+        found, logprobs = tokens(items, temperature)
+        assert len(items) == sizes[0] > 1 + sizes[-1]
+        for item, row, logprob in zip(items, found, logprobs, strict=True):
+            alone, of_one = tokens([item], temperature)
+            steps = alone.size(1)
+            assert (row[:steps] == alone[0]).all()
+            assert (row[steps:] == decoding.end).all()
+            assert float(logprob) == pytest.approx(float(of_one[0]), abs=1e-3)
+
+
 def test_whisper_draws_what_its_temperature_says(folder):
     from espnet2_taste.asr.whisper_decoding import _draw
 
