@@ -72,6 +72,9 @@ class Arks(Mapping[str, np.ndarray]):
     def __getitem__(self, key: str) -> np.ndarray:
         return load_array(f"{self.path}: {key}", self.entries[key])
 
+    def __contains__(self, key: object) -> bool:
+        return key in self.entries  # unread
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 

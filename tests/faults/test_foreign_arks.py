@@ -128,8 +128,9 @@ def test_what_is_no_array(tmp_path):
     lines = "".join(f"{key} {value}\n" for key, value in entries.items())
     (tmp_path / "x.scp").write_text(lines)
     arks = Arks(tmp_path / "x.scp")
-    assert len(arks) == len(entries)
+    assert len(arks) == len(entries) and "other" not in arks
     for key in entries:
+        assert key in arks  # whatever it holds: looking is not reading
         with pytest.raises((ValueError, OSError), match=f"x.scp: {key}"):
             arks[key]
 
