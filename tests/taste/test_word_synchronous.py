@@ -167,6 +167,18 @@ def test_cached_generation_equals_full_forward(guidance):
     assert torch.equal(best.argmax(-1)[valid], out.targets[valid])
 
 
+def test_text_alone_costs_a_guided_decoder_no_second_row(monkeypatch):
+    plain, guided, cond = build(), build(guidance=2.0), make_batch(audio=False)[0]
+    seen = []
+    step = guided.transformer.forward
+    monkeypatch.setattr(
+        guided.transformer, "forward", lambda x, c: seen.append(len(x)) or step(x, c)
+    )
+    said = guided.generate(cond, Sampling(seed=1))
+    assert torch.equal(said.units, plain.generate(cond, Sampling(seed=1)).units)
+    assert set(seen) == {3}
+
+
 def test_units_are_drawn_at_the_temperature_of_the_decoder_unless_another_is_given():
     cond, own, plain = make_batch()[0], build(temperature=0.3), build()
     said = plain.generate(cond, Sampling(temperature=0.3, seed=1)).units

@@ -218,11 +218,13 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
             units without ADVANCE, their number, and units per word (B, W).
         """
         context, expected, num_words = self._words(cond)
-        batch, slots = expected.shape
+        if cond.audio is None:  # nothing to be guided away from
+            context = context[:, :, :1]
+        batch, slots, views = context.shape[:3]
         rows = torch.arange(batch, device=context.device)
         sampling = self.configured(sampling)
         sampler = UnitSampler(sampling, batch, context.device, item_seeds)
-        cache = self.transformer.new_cache(batch * self.views, context)
+        cache = self.transformer.new_cache(batch * views, context)
         token = num_words.new_full((batch,), self.num_units + 1)
         word, step = torch.zeros_like(token), torch.zeros_like(token)
         durations = token.new_zeros(batch, slots)
@@ -345,7 +347,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         hidden = self.transformer(x.flatten(0, 1)[:, None], cache)
         logits = self.head(hidden[:, 0]).float().unflatten(0, x.shape[:2])
         guided = logits[:, 0]
-        if self.views > 1:
+        if x.size(1) > 1:
             guided = guided + self.guidance * (guided - logits[:, 1])
         return guided
 
