@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from espnet2_taste.io.tables import read_lines, split_fields
+from espnet2_taste.io.tables import read_entries, split_fields
 
 
 class TimedWord(NamedTuple):
@@ -33,13 +33,11 @@ def read_ctm(
         ValueError: a line of another form; the message names it.
     """
     words: dict[str, list[TimedWord]] = {}
-    for number, line in read_lines(path):
-        if line.startswith(";;"):
-            continue
-        if keys is not None and split_fields(line, 2)[0] not in keys:
+    for number, utt, rest in read_entries(path, allow_empty=True, keys=keys):
+        if utt.startswith(";;"):
             continue
         try:
-            utt, timed = parse_ctm_line(line)
+            _, timed = parse_ctm_line(f"{utt} {rest}")
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from None
         words.setdefault(utt, []).append(timed)

@@ -18,6 +18,7 @@ from espnet2_taste.io.atomic import write_lines
 _BLANKS = " \t\v\f\r"
 _BLANK = re.compile(f"[{_BLANKS}]+")
 _BOM = "\ufeff"
+_BLOCK = 2**20  # bytes that are looked through at once for what lines should not have
 
 
 def read_text(path: str | Path) -> str:
@@ -57,15 +58,25 @@ def _numbered(path: str | Path) -> Iterator[tuple[int, bytes]]:
 
     Of bytes, Python knows no other white space than we do.
     """
-    with _open(path) as lines:
-        for number, data in enumerate(lines, 1):
-            if b"\0" in data:
-                read_text(path)  # raises
-            data = data.removeprefix(codecs.BOM_UTF8).strip()  # of files joined here
-            if b"\r" in data:
-                raise ValueError(f"{path}:{number}: a carriage return within the line")
-            if data:
-                yield number, data
+    number = 0
+    with _open(path) as file:
+        while lines := file.readlines(_BLOCK):
+            block = b"".join(lines)
+            odd = any(mark in block for mark in (b"\0", b"\r", codecs.BOM_UTF8))
+            for data in lines:
+                number += 1
+                data = _checked(path, number, data) if odd else data.strip()
+                if data:
+                    yield number, data
+
+
+def _checked(path: str | Path, number: int, data: bytes) -> bytes:
+    if b"\0" in data:
+        read_text(path)  # raises
+    data = data.removeprefix(codecs.BOM_UTF8).strip()  # of files joined here
+    if b"\r" in data:
+        raise ValueError(f"{path}:{number}: a carriage return within the line")
+    return data
 
 
 def _decoded(path: str | Path, number: int, data: bytes) -> str:
