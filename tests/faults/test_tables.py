@@ -15,6 +15,7 @@ from espnet2_taste.io.datadir_check import validate
 from espnet2_taste.io.segments import iterate_segments
 from espnet2_taste.io.tables import (
     parse_count,
+    read_entries,
     read_json_lines,
     read_records,
     read_selected,
@@ -218,3 +219,13 @@ def test_parts_of_directories_keep_odd_characters(tmp_path):
     assert (tmp_path / "out/words.ctm").read_text() == f"u1 1 0 1 {odd}\n"
     parts = [tmp_path / "in" / "words.ctm", tmp_path / "out" / "words.ctm"]
     assert datadir.merge(parts[1:], tmp_path / "all.ctm") == 1
+
+
+def test_what_is_odd_is_found_in_any_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("espnet2_taste.io.tables._BLOCK", 4)
+    (tmp_path / "t").write_bytes(b"a 1\n\nb 2\n\xef\xbb\xbfc 3\r\n d 4 \n")
+    expected = [(1, "a", "1"), (3, "b", "2"), (4, "c", "3"), (5, "d", "4")]
+    assert list(read_entries(tmp_path / "t")) == expected
+    (tmp_path / "t").write_bytes(b"a 1\nb 2\nc 3\rd 4\n")
+    with pytest.raises(ValueError, match="t:3: a carriage return"):
+        list(read_entries(tmp_path / "t"))
