@@ -53,6 +53,7 @@ class WhisperRecogniser(AbsWhisper):
         self.dtype, self.max_new_tokens = _dtype(dtype, device), max_new_tokens
         try:
             AutoConfig.from_pretrained(published(model), trust_remote_code=False)
+            known = self._languages()
         except (OSError, ValueError) as error:  # not to be had, or no model
             reason = str(error).splitlines()[0]
             if Path(model).is_absolute() and not Path(model).exists():
@@ -61,7 +62,7 @@ class WhisperRecogniser(AbsWhisper):
                 f"Whisper {model} (--asr_model: a folder, or a hub id such as "
                 f"openai/whisper-large-v3): {reason}"
             ) from None
-        self.language = find_language(language, self._languages())
+        self.language = find_language(language, known)
 
     def _languages(self) -> dict[str, int]:
         """Code -> token of those it knows; {}: English alone."""

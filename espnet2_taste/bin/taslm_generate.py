@@ -14,6 +14,7 @@ random one of another utterance.
 
 import argparse
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
@@ -149,7 +150,7 @@ def main(args: argparse.Namespace) -> None:
 
 def first_words(
     preprocess, text: dict[str, str], args: argparse.Namespace, spoken: bool
-) -> tuple[dict[str, str], dict | None]:
+) -> tuple[dict[str, str], Mapping | None]:
     """Prompts, and their codes if they are ``spoken``."""
     from espnet2_taste.taslm.prompts import choose_prompts, prompt_codes
 

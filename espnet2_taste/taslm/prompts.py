@@ -2,7 +2,7 @@
 
 import logging
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -76,29 +76,36 @@ def choose_prompts(
     return prompts
 
 
-def shuffle_codes(
-    codes: Mapping[str, np.ndarray], lengths: dict[str, int], seed: int
-) -> dict[str, np.ndarray]:
-    """Random rows of other utterances' codes, one draw per row.
+class ShuffledCodes(Mapping[str, np.ndarray]):
+    """Random rows of other utterances' codes, one draw per row, read when asked for.
 
     Args:
-        codes: utterance -> (S, R); what is drawn is looked at.
+        codes: utterance -> (S, R).
         lengths: rows wanted for each utterance.
         seed: with the utterance's id, of its draws (sharding changes nothing).
     """
-    if len(codes) < 2:
-        raise ValueError("prompt_codes shuffled needs at least two utterances")
-    names = sorted(codes)
-    shuffled = {}
-    for name, length in lengths.items():
-        random = np.random.default_rng([seed, *name.encode()])
-        others = random.integers(len(names) - 1, size=length)
-        others += others >= bisect_left(names, name)
-        rows = [codes[names[other]] for other in others]
-        shuffled[name] = np.stack(
-            [rows_[random.integers(len(rows_))] for rows_ in rows]
-        )
-    return shuffled
+
+    def __init__(
+        self, codes: Mapping[str, np.ndarray], lengths: dict[str, int], seed: int
+    ):
+        if len(codes) < 2:
+            raise ValueError("prompt_codes shuffled needs at least two utterances")
+        self.codes, self.lengths, self.seed = codes, lengths, seed
+        self._names = sorted(codes)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        length = self.lengths[name]
+        random = np.random.default_rng([self.seed, *name.encode()])
+        others = random.integers(len(self._names) - 1, size=length)
+        others += others >= bisect_left(self._names, name)
+        rows = [self.codes[self._names[other]] for other in others]
+        return np.stack([rows_[random.integers(len(rows_))] for rows_ in rows])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
 
 
 def prompt_codes(
@@ -107,7 +114,7 @@ def prompt_codes(
     text: dict[str, str],
     counts: dict[str, int],
     shuffle_seed: int | None = None,
-) -> dict[str, np.ndarray]:
+) -> Mapping[str, np.ndarray]:
     """Codes of each prompt.
 
     Args:
@@ -115,7 +122,7 @@ def prompt_codes(
         path: taste.scp.
         text: of whole utterances.
         counts: words of each prompt.
-        shuffle_seed: codes are those of other utterances, see :func:`shuffle_codes`;
+        shuffle_seed: codes are those of other utterances, see :class:`ShuffledCodes`;
             None: the prompts' own.
 
     Returns:
@@ -136,5 +143,5 @@ def prompt_codes(
         lengths[name] = sum(word < count for word in segments)
     if shuffle_seed is not None:
         everyone = Codes(path, spec.num_codebooks)
-        codes = shuffle_codes(everyone, lengths, shuffle_seed)
+        return ShuffledCodes(everyone, lengths, shuffle_seed)
     return {name: codes[name][:length] for name, length in lengths.items()}

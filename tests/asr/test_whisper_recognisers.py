@@ -42,7 +42,7 @@ def greedy(folder, wav, prompt, steps):
         if tokens[-1] == 256:
             break
     tokenizer = WhisperTokenizer.from_pretrained(folder)
-    return tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    return tokenizer.decode(tokens[len(prompt) :], skip_special_tokens=True).strip()
 
 
 def test_whisper_reads_what_is_most_probable(folder, noise):
