@@ -18,6 +18,8 @@ def build(**conf):
     decoder = MaskedParallelDecoder(30, 6, UNITS, 5, WeightedSumFusion, **conf)
     with torch.no_grad():  # sharper than at the start: confidences differ
         decoder.head.weight.mul_(20)
+        for weight in decoder.transformer.parameters():  # and what is around counts
+            weight.mul_(3 if weight.dim() == 2 else 1)
     return decoder.eval()
 
 
@@ -60,8 +62,9 @@ def test_every_parameter_learns(audio):
     assert idle == (set() if audio else {n for n in idle if n.startswith("fusion.")})
 
 
-def test_batch_equals_single():
-    decoder = build(num_steps=3, guidance=0.5)
+@pytest.mark.parametrize("conf", [{"guidance": 0.5}, {"prosody_weight": 1.0}])
+def test_batch_equals_single(conf):
+    decoder = build(num_steps=3, **conf)
     cond, units, lengths, durations = make_batch()
     batch = decoder(cond, units, lengths, durations)
     for sampling in (GREEDY, Sampling(top_k=5, seed=1)):
@@ -89,9 +92,10 @@ def unmask_one_by_one(decoder, cond, length):
     fused = decoder._fuse(cond)
     spans = decoder._log_spans(fused).exp()
     spans = spans / spans.sum() * length
+    canvas = decoder._canvas(fused, spans, cond, torch.tensor([length]), length)
     units = torch.full((1, length), UNITS)
     for _ in range(length):
-        logits = decoder._logits(units, torch.tensor([length]), fused, spans, cond)
+        logits = decoder._logits(units, canvas)
         sure, best = logits.softmax(-1).max(-1)
         place = sure.masked_fill(units != UNITS, -1).argmax()
         units[0, place] = best[0, place]
@@ -149,6 +153,42 @@ def test_no_text_is_no_units():
     assert loss.isfinite()
 
 
+def test_tokens_are_told_their_words_true_prosody_in_training():
+    decoder = build(prosody_weight=1.0, prosody_noise=0.0, duration_weight=0.0)
+    cond, units, lengths, durations = make_batch()
+    prosody = torch.randn(3, 3, 3)
+    predicted = decoder(cond, units, lengths, durations)
+    told = decoder(cond, units, lengths, durations, prosody)
+    torch.testing.assert_close(told.logits, predicted.logits)  # in evaluation
+    assert told.loss > predicted.loss  # the predictor's error
+    decoder.train()
+    torch.manual_seed(1)
+    told = decoder(cond, units, lengths, durations, prosody)
+    prosody[1, 1:] = torch.nan  # item 1 has one word
+    torch.manual_seed(1)
+    torch.testing.assert_close(
+        decoder(cond, units, lengths, durations, prosody).logits, told.logits
+    )
+    prosody[0, 0] += 3
+    torch.manual_seed(1)
+    other = decoder(cond, units, lengths, durations, prosody)
+    assert not torch.allclose(other.logits[0], told.logits[0])
+    other.loss.backward()
+    assert all(p.grad.any() for p in decoder.prosody_hint.parameters())
+    with pytest.raises(ValueError, match="prosody_weight: .*add prosody.scp"):
+        decoder(cond, units, lengths, durations)
+
+
+def test_the_temperature_is_the_decoder_s_own():
+    cond = make_batch()[0]
+    decoder = build(temperature=50.0, num_steps=2)
+    own = decoder.generate(cond, Sampling(seed=0))
+    said = decoder.generate(cond, Sampling(seed=0, temperature=50.0))
+    assert own.units.equal(said.units)
+    decoder.sampling_defaults = {}
+    assert not decoder.generate(cond, Sampling(seed=0)).units.equal(said.units)
+
+
 def test_it_learns_two_utterances():
     decoder = build(size=32, duration_weight=2.0)
     decoder.head.reset_parameters()
@@ -166,7 +206,9 @@ def test_it_learns_two_utterances():
 
 
 @pytest.mark.parametrize(
-    "conf", [{"num_steps": 0}, {"confidence": "x"}, {"top_p": 0}, {"audio_dropout": 1}]
+    "conf",
+    [{"num_steps": 0}, {"confidence": "x"}, {"top_p": 0}, {"audio_dropout": 1}]
+    + [{"temperature": 0}],
 )
 def test_bad_options(conf):
     with pytest.raises(ValueError, match=next(iter(conf))):

@@ -221,3 +221,25 @@ class AbsSpeechDecoder(torch.nn.Module, ABC):
     ) -> OneStream:
         """Decode one utterance: ``spk_emb`` (S,). See :meth:`open_streams`."""
         return OneStream(self.open_streams(spk_emb[None], sampling, [item_seed]))
+
+
+def check_shares(**shares: float) -> None:
+    """Refuse an option that is no share, by its name.
+
+    Raises:
+        ValueError: one is not in [0, 1).
+    """
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {share}")
+
+
+def own_temperature(temperature: float) -> dict[str, float]:
+    """:attr:`AbsSpeechDecoder.sampling_defaults` of a decoder with such a temperature.
+
+    Raises:
+        ValueError: it is not above 0.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    return {"temperature": temperature}

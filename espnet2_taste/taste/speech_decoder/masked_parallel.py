@@ -11,20 +11,30 @@ The predicted durations add up to the utterance's length.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
 from espnet2_taste.nn.fusion import AbsFusion, without_audio
-from espnet2_taste.nn.segments import length_mask
+from espnet2_taste.nn.segments import (
+    count_segments,
+    length_mask,
+    pool_segments,
+    spread_segments,
+)
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
     Conditioning,
     GeneratedUnits,
     Sampling,
     SpeechDecoderOutput,
+    check_shares,
+    own_temperature,
 )
 from espnet2_taste.taste.speech_decoder.bidirectional import BidirectionalTransformer
+from espnet2_taste.taste.speech_decoder.confidence import CONFIDENCES, kept
+from espnet2_taste.taste.speech_decoder.prosody_hint import ProsodyHint
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler, draw
 from espnet2_taste.taste.speech_decoder.token_spans import (
     duration_error,
@@ -32,8 +42,24 @@ from espnet2_taste.taste.speech_decoder.token_spans import (
     training_spans,
     word_durations,
 )
+from espnet2_taste.text.view import TextView
 
-CONFIDENCES = ("top_k", "top_p")
+
+@dataclass
+class _Canvas:
+    """What all passes over an utterance share.
+
+    Attributes:
+        tokens: (B, L, size) what stands before the units.
+        speaker: (B, 1, size) what is added to each unit.
+        position: (B, L + U) float, in units.
+        mask: (B, L + U) bool, True where there is a token or unit.
+    """
+
+    tokens: torch.Tensor
+    speaker: torch.Tensor
+    position: torch.Tensor
+    mask: torch.Tensor
 
 
 class MaskedParallelDecoder(AbsSpeechDecoder):
@@ -58,18 +84,18 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         dropout: of embeddings and residual branches.
         duration_weight: of the squared error of ln durations: of words where training
             data have ``durations``, else of whole utterances.
+        prosody_weight: of the error of words' predicted pitch, duration and pause,
+            which their tokens are told then, see :class:`ProsodyHint`; 0: they are not.
+        prosody_noise: see :class:`ProsodyHint`.
         max_units_per_token: longest token in generation, in units.
         num_steps: K. 1 predicts all units at once.
-        confidence: which predictions a step keeps. ``top_k``: the surest, as many as
-            make the unmasked ones n k / K after step k (Conf-TopK). ``top_p``: those
-            that hold ``top_p`` of the masked positions' probability of being right
-            (Conf-TopP), n / K at least, so that K steps are enough.
-        top_p: see ``confidence``.
+        confidence, top_p: which predictions a step keeps, see :func:`kept`.
         audio_dropout: share of training utterances that see the text only, which
             guidance needs.
         guidance: classifier-free guidance on TASTE: logits are moved away from the
             text-only ones by so many times the difference; 0 is off, others cost twice
             the network evaluations.
+        temperature: of :class:`Sampling` where it does not say.
     """
 
     def __init__(
@@ -86,12 +112,15 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         ffn_ratio: float = 2.0,
         dropout: float = 0.0,
         duration_weight: float = 0.2,
+        prosody_weight: float = 0.0,
+        prosody_noise: float = 0.2,
         max_units_per_token: int = 200,
         num_steps: int = 10,
         confidence: str = "top_k",
         top_p: float = 0.3,
         audio_dropout: float = 0.0,
         guidance: float = 0.0,
+        temperature: float = 1.0,
     ):
         super().__init__()
         if num_steps < 1 or max_units_per_token < 1:
@@ -100,16 +129,18 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
             raise ValueError(f"confidence {confidence!r} is not in {CONFIDENCES}")
         if not 0 < top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1], got {top_p}")
-        if not 0 <= audio_dropout < 1:
-            raise ValueError(f"audio_dropout must be in [0, 1), got {audio_dropout}")
+        check_shares(audio_dropout=audio_dropout)
         self.num_units = num_units
         self.duration_weight = duration_weight
+        self.prosody_weight = prosody_weight
+        self.requires_prosody = prosody_weight > 0
         self.max_units_per_token = max_units_per_token
         self.num_steps = num_steps
         self.confidence = confidence
         self.top_p = top_p
         self.audio_dropout = audio_dropout
         self.guidance = guidance
+        self.sampling_defaults = own_temperature(temperature)
         sizes = (num_heads, ffn_ratio, dropout)
         self.text_embedding = torch.nn.Embedding(vocab_size, size)
         self.text_encoder = BidirectionalTransformer(size, text_layers, *sizes)
@@ -118,6 +149,9 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         self.duration_predictor = torch.nn.Sequential(
             torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 1)
         )
+        self.prosody_hint = None
+        if self.requires_prosody:
+            self.prosody_hint = ProsodyHint(size, prosody_noise)
         self.unit_embedding = torch.nn.Embedding(num_units + 1, size)
         self.spk_proj = torch.nn.Linear(spk_embed_dim, size)
         self.dropout = torch.nn.Dropout(dropout)
@@ -132,13 +166,16 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         durations: torch.Tensor | None = None,
         prosody: torch.Tensor | None = None,
     ) -> SpeechDecoderOutput:
-        """Loss over masked units, and of the durations.
+        """Loss over masked units, of the durations and of the words' prosody.
 
         In eval mode every second unit is masked, whatever the batch: the loss can be
         compared over epochs.
 
         Returns:
             logits (B, U, num_units); targets are -1 where the unit was not masked.
+
+        Raises:
+            ValueError: without prosody where training needs it.
         """
         fused = self._fuse(cond)
         valid = length_mask(units_lengths, units.size(1))
@@ -152,14 +189,17 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         inputs = units.masked_fill(masked | ~valid, self.num_units)
         log_spans = self._log_spans(fused)
         spans = training_spans(log_spans.detach(), cond.text, units_lengths, durations)
-        logits = self._logits(inputs, units_lengths, fused, spans, cond)
+        told, prosody_error = self._told(fused, cond.text, prosody)
+        canvas = self._canvas(told, spans, cond, units_lengths, units.size(1))
+        logits = self._logits(inputs, canvas)
         targets = units.masked_fill(~masked, -1)
         # a batch of all-unmasked utterances has no target
         loss = F.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum"
         ) / masked.sum().clamp(min=1)
         error = duration_error(log_spans, cond.text, units_lengths, durations)
-        return SpeechDecoderOutput(loss + self.duration_weight * error, logits, targets)
+        loss = loss + self.duration_weight * error + self.prosody_weight * prosody_error
+        return SpeechDecoderOutput(loss, logits, targets)
 
     @torch.no_grad()
     def generate(
@@ -188,52 +228,31 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
             lengths = torch.maximum(spans.sum(1).round().long(), spoken)
         spans = scaled(spans, lengths)
         size = int(lengths.max()) if len(lengths) else 0
-        plain = Conditioning(cond.text, None, cond.spk_emb)
-        guided = self.guidance and cond.audio is not None
-        text_only = self._fuse(plain) if guided else None
+        views = [fused]
+        if self.guidance and cond.audio is not None:
+            views.append(self._fuse(Conditioning(cond.text, None, cond.spk_emb)))
+        views = [self._told(view, cond.text)[0] for view in views]
+        canvases = [self._canvas(view, spans, cond, lengths, size) for view in views]
+        sampling = self.configured(sampling)
         sampler = UnitSampler(sampling, len(lengths), fused.device, item_seeds)
         uniforms = sampler.uniforms(lengths.tolist(), self.num_steps)
 
         valid = length_mask(lengths, size)
         units = lengths.new_full((len(lengths), size), self.num_units)
         for step in range(self.num_steps if size else 0):
-            logits = self._logits(units, lengths, fused, spans, cond).float()
-            if guided:
-                away = self._logits(units, lengths, text_only, spans, plain).float()
-                logits = logits + self.guidance * (logits - away)
+            logits, *others = (self._logits(units, x).float() for x in canvases)
+            for text_only in others:
+                logits = logits + self.guidance * (logits - text_only)
             drawn = draw(logits, uniforms[..., step], sampling)
             sure = logits.softmax(-1).gather(-1, drawn[..., None]).squeeze(-1)
             masked = (units == self.num_units) & valid
             sure = sure.masked_fill(~masked, -1.0)
-            units = torch.where(self._kept(sure, masked, lengths, step), drawn, units)
+            # so many are known after this step
+            due = -(-lengths * (step + 1) // self.num_steps)  # ceil
+            certain = kept(sure, masked, lengths, due, self.confidence, self.top_p)
+            units = torch.where(certain, drawn, units)
         units = units.masked_fill(~valid, 0)
         return GeneratedUnits(units, lengths, word_durations(spans, cond.text))
-
-    def _kept(
-        self, sure: torch.Tensor, masked: torch.Tensor, lengths: torch.Tensor, step: int
-    ) -> torch.Tensor:
-        """(B, U) bool: which masked positions a step unmasks.
-
-        Args:
-            sure: (B, U) probability of each drawn unit, -1 where nothing is masked.
-            masked: (B, U) bool.
-            lengths: (B,) units.
-            step: 0, 1 ...
-        """
-        order = sure.argsort(dim=-1, descending=True, stable=True)
-        rank = torch.empty_like(order)
-        rank.scatter_(
-            1, order, torch.arange(sure.size(1), device=sure.device).expand_as(order)
-        )
-        due = -(-lengths * (step + 1) // self.num_steps)  # ceil
-        done = lengths - masked.sum(1)
-        least = rank < (due - done)[:, None]
-        if self.confidence == "top_k":
-            return least & masked
-        mass = sure.clamp(min=0).gather(1, order)
-        before = mass.cumsum(1) - mass
-        within = before < self.top_p * mass.sum(1, keepdim=True)
-        return (least | within.gather(1, rank)) & masked
 
     def _fuse(self, cond: Conditioning) -> torch.Tensor:
         """Text encoding fused with TASTE where there is any: (B, L, size)."""
@@ -251,27 +270,46 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         """(B, L, size) -> (B, L) ln units of each token, float32."""
         return self.duration_predictor(fused).squeeze(-1).float().clamp(-5.0, 7.0)
 
-    def _logits(
+    def _told(
+        self, fused: torch.Tensor, text: TextView, prosody: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, L, size) fused tokens, with their words' prosody if they are to be told,
+        and the error of its prediction; see :meth:`ProsodyHint.taught`."""
+        if self.prosody_hint is None:
+            return fused, fused.new_zeros(())
+        num_words = count_segments(text.word_ids, text.lengths)
+        size = max(int(num_words.max()), 1)
+        words = pool_segments(fused, text.word_ids, text.lengths, size)
+        told, error = self.prosody_hint.taught(words, num_words, prosody)
+        return fused + spread_segments(told - words, text.word_ids), error
+
+    def _canvas(
         self,
-        units: torch.Tensor,
-        units_lengths: torch.Tensor,
         fused: torch.Tensor,
         spans: torch.Tensor,
         cond: Conditioning,
-    ) -> torch.Tensor:
-        """One pass: (B, U) units or masks -> (B, U, num_units)."""
+        units_lengths: torch.Tensor,
+        size: int,
+    ) -> _Canvas:
+        """Tokens and ``size`` empty places for units, ``units_lengths`` of them used.
+
+        Args:
+            fused: (B, L, size).
+            spans: (B, L) units of each token.
+        """
         speaker = self.spk_proj(F.normalize(cond.spk_emb, dim=-1))[:, None]
-        x = torch.cat([self.token_proj(fused), self.unit_embedding(units)], dim=1)
-        x = self.dropout(x + speaker)
         middle = spans.cumsum(1) - spans / 2 - 0.5  # unit u is at u
-        slot = torch.arange(units.size(1), device=units.device, dtype=torch.float32)
-        position = torch.cat([middle, slot.expand(len(x), -1)], dim=1)
-        mask = torch.cat(
-            [
-                length_mask(cond.text.lengths, fused.size(1)),
-                length_mask(units_lengths, units.size(1)),
-            ],
-            dim=1,
+        slot = torch.arange(size, device=spans.device, dtype=torch.float32)
+        valid = [(cond.text.lengths, fused.size(1)), (units_lengths, size)]
+        return _Canvas(
+            self.token_proj(fused) + speaker,
+            speaker,
+            torch.cat([middle, slot.expand(len(spans), -1)], dim=1),
+            torch.cat([length_mask(*one) for one in valid], dim=1),
         )
-        hidden = self.transformer(x, position, mask)
-        return self.head(hidden[:, fused.size(1) :])
+
+    def _logits(self, units: torch.Tensor, canvas: _Canvas) -> torch.Tensor:
+        """One pass: (B, U) units or masks -> (B, U, num_units)."""
+        x = torch.cat([canvas.tokens, self.unit_embedding(units) + canvas.speaker], 1)
+        hidden = self.transformer(self.dropout(x), canvas.position, canvas.mask)
+        return self.head(hidden[:, canvas.tokens.size(1) :])

@@ -22,6 +22,8 @@ from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     GeneratedUnits,
     Sampling,
     SpeechDecoderOutput,
+    check_shares,
+    own_temperature,
 )
 from espnet2_taste.taste.speech_decoder.causal_transformer import CausalTransformer
 from espnet2_taste.taste.speech_decoder.prosody_hint import ProsodyHint
@@ -101,15 +103,11 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         temperature: float = 1.0,
     ):
         super().__init__()
-        shares = {"unit_noise": unit_noise, "word_noise": word_noise}
-        shares["audio_dropout"] = audio_dropout
-        for name, share in shares.items():
-            if not 0 <= share < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {share}")
+        check_shares(
+            unit_noise=unit_noise, word_noise=word_noise, audio_dropout=audio_dropout
+        )
         if max_units_per_word < 1:
             raise ValueError("max_units_per_word must be at least 1")
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
         self.num_units = num_units
         self.unit_noise = unit_noise
         self.word_noise = word_noise
@@ -121,7 +119,7 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         self.max_units_per_word = max_units_per_word
         self.audio_dropout = audio_dropout
         self.guidance = guidance
-        self.sampling_defaults = {"temperature": temperature}
+        self.sampling_defaults = own_temperature(temperature)
         self.text_embedding = torch.nn.Embedding(vocab_size, size)
         self.text_encoder = CausalTransformer(
             size, text_layers, num_heads, ffn_ratio, dropout
