@@ -7,19 +7,21 @@ from test_word_synchronous import make_batch, select
 from espnet2_taste.nn.fusion import WeightedSumFusion
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import Sampling
 from espnet2_taste.taste.speech_decoder.masked_parallel import MaskedParallelDecoder
+from espnet2_taste.taste.speech_decoder.token_spans import owners
 
 UNITS = 20
 GREEDY = Sampling(top_k=1)
 
 
-def build(**conf):
+def build(sharp=True, **conf):
     torch.manual_seed(0)
     conf = {"size": 16, "num_layers": 2, "text_layers": 1, "num_heads": 2} | conf
     decoder = MaskedParallelDecoder(30, 6, UNITS, 5, WeightedSumFusion, **conf)
-    with torch.no_grad():  # sharper than at the start: confidences differ
-        decoder.head.weight.mul_(20)
-        for weight in decoder.transformer.parameters():  # and what is around counts
-            weight.mul_(3 if weight.dim() == 2 else 1)
+    if sharp:  # than at the start: confidences differ, and what is around counts
+        with torch.no_grad():
+            decoder.head.weight.mul_(20)
+            for weight in decoder.transformer.parameters():
+                weight.mul_(3 if weight.dim() == 2 else 1)
     return decoder.eval()
 
 
@@ -153,6 +155,13 @@ def test_no_text_is_no_units():
     assert loss.isfinite()
 
 
+def test_units_lie_in_the_stretch_of_a_token():
+    """Tokens of 1.5, no and 2 units; then one of 3, and a unit after its end."""
+    spans = torch.tensor([[1.5, 0.0, 2.0], [3.0, 0.0, 0.0]])
+    own = owners(spans, torch.tensor([3, 1]), 4)
+    assert own.tolist() == [[0, 2, 2, 2], [0, 0, 0, 0]]
+
+
 def test_tokens_are_told_their_words_true_prosody_in_training():
     decoder = build(prosody_weight=1.0, prosody_noise=0.0, duration_weight=0.0)
     cond, units, lengths, durations = make_batch()
@@ -190,8 +199,7 @@ def test_the_temperature_is_the_decoder_s_own():
 
 
 def test_it_learns_two_utterances():
-    decoder = build(size=32, duration_weight=2.0)
-    decoder.head.reset_parameters()
+    decoder = build(sharp=False, size=32, duration_weight=2.0)
     cond, units, lengths, durations = make_batch()
     optim = torch.optim.Adam(decoder.parameters(), lr=5e-3)
     decoder.train()

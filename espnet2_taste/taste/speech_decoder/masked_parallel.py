@@ -7,7 +7,8 @@ authors published no code; the choices below are ours where their paper is silen
 
 Tokens and units share one time axis: a token stands at the middle of the stretch that a
 duration predictor gives it, and rotary positions (in units) let a unit find its token.
-The predicted durations add up to the utterance's length.
+Besides, each unit is told the vector of the token in whose stretch it lies, as by
+FastSpeech's length regulator. The predicted durations add up to the utterance's length.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from espnet2_taste.nn.segments import (
     length_mask,
     pool_segments,
     spread_segments,
+    take,
 )
 from espnet2_taste.taste.speech_decoder.abs_speech_decoder import (
     AbsSpeechDecoder,
@@ -38,6 +40,7 @@ from espnet2_taste.taste.speech_decoder.prosody_hint import ProsodyHint
 from espnet2_taste.taste.speech_decoder.sampling import UnitSampler, draw
 from espnet2_taste.taste.speech_decoder.token_spans import (
     duration_error,
+    owners,
     scaled,
     training_spans,
     word_durations,
@@ -51,13 +54,13 @@ class _Canvas:
 
     Attributes:
         tokens: (B, L, size) what stands before the units.
-        speaker: (B, 1, size) what is added to each unit.
+        places: (B, U, size) what is added to each unit.
         position: (B, L + U) float, in units.
         mask: (B, L + U) bool, True where there is a token or unit.
     """
 
     tokens: torch.Tensor
-    speaker: torch.Tensor
+    places: torch.Tensor
     position: torch.Tensor
     mask: torch.Tensor
 
@@ -152,7 +155,10 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         self.prosody_hint = None
         if self.requires_prosody:
             self.prosody_hint = ProsodyHint(size, prosody_noise)
+        self.own_token = torch.nn.Linear(size, size, bias=False)
         self.unit_embedding = torch.nn.Embedding(num_units + 1, size)
+        # no louder than the tokens: else units are learnt from units, and errors spread
+        torch.nn.init.normal_(self.unit_embedding.weight, std=0.4)
         self.spk_proj = torch.nn.Linear(spk_embed_dim, size)
         self.dropout = torch.nn.Dropout(dropout)
         self.transformer = BidirectionalTransformer(size, num_layers, *sizes)
@@ -298,18 +304,19 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
             spans: (B, L) units of each token.
         """
         speaker = self.spk_proj(F.normalize(cond.spk_emb, dim=-1))[:, None]
+        own = owners(spans, cond.text.lengths, size)
         middle = spans.cumsum(1) - spans / 2 - 0.5  # unit u is at u
         slot = torch.arange(size, device=spans.device, dtype=torch.float32)
         valid = [(cond.text.lengths, fused.size(1)), (units_lengths, size)]
         return _Canvas(
             self.token_proj(fused) + speaker,
-            speaker,
+            take(self.own_token(fused), own) + speaker,
             torch.cat([middle, slot.expand(len(spans), -1)], dim=1),
             torch.cat([length_mask(*one) for one in valid], dim=1),
         )
 
     def _logits(self, units: torch.Tensor, canvas: _Canvas) -> torch.Tensor:
         """One pass: (B, U) units or masks -> (B, U, num_units)."""
-        x = torch.cat([canvas.tokens, self.unit_embedding(units) + canvas.speaker], 1)
+        x = torch.cat([canvas.tokens, canvas.places + self.unit_embedding(units)], 1)
         hidden = self.transformer(self.dropout(x), canvas.position, canvas.mask)
         return self.head(hidden[:, canvas.tokens.size(1) :])

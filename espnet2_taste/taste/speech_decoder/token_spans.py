@@ -55,6 +55,21 @@ def scaled(spans: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return spans * (lengths / spans.sum(1).clamp(min=1e-6))[:, None]
 
 
+def owners(spans: torch.Tensor, lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, U) int64 token in whose stretch the middle of each unit lies; after the last
+    token's end, the last one.
+
+    Args:
+        spans: (B, L) units of each token, 0 in the padding.
+        lengths: (B,) int64 tokens.
+        size: U.
+    """
+    middle = torch.arange(size, device=spans.device) + 0.5
+    middle = middle.expand(len(spans), -1).contiguous()
+    own = torch.searchsorted(spans.cumsum(1), middle, right=True)
+    return torch.minimum(own, (lengths - 1).clamp(min=0)[:, None])
+
+
 def word_durations(spans: torch.Tensor, text: TextView) -> torch.Tensor:
     """(B, L) units of tokens -> (B, W) whole units of words, same total."""
     words = count_segments(text.word_ids, text.lengths)
