@@ -9,6 +9,7 @@ import numpy as np
 
 from espnet2_taste.asr.recording import Recording
 from espnet2_taste.evaluate.statistics import Statistics
+from espnet2_taste.io.audio import audio_rate
 from espnet2_taste.io.tables import read_table
 from espnet2_taste.text.normalise import spaced_words
 
@@ -168,6 +169,7 @@ class Row:
 
         Raises:
             ValueError: the row has an utterance that the reference set has not.
+            FileNotFoundError: none of its recordings is there.
         """
         own, wavs = self.read("text"), read_table(self.wav_scp, allow_empty=True)
         foreign = [utt for utt in wavs if utt not in said]
@@ -176,6 +178,7 @@ class Row:
                 f"row {self.key}: utterance {foreign[0]} of {self.wav_scp} is not in "
                 "the reference set's text"
             )
+        self._check_found([entry for entry in wavs.values() if entry])
         self.texts = {utt: own.get(utt, text) for utt, text in said.items()}
         self.utt2spk = utt2spk
         same = self.table == "reconstruction"
@@ -187,6 +190,23 @@ class Row:
             Recording(utt, entry, words[utt], references.get(utt), same)
             for utt, entry in wavs.items()
         ]
+
+    def _check_found(self, entries: list[str]) -> None:
+        """Some may lack, and are counted; of another folder all do."""
+        for entry in entries:
+            try:
+                audio_rate(entry)
+            except FileNotFoundError:
+                continue
+            except ValueError:  # damaged, but there
+                pass
+            return
+        if entries:
+            raise FileNotFoundError(
+                f"row {self.key}: none of the {len(entries)} recordings of "
+                f"{self.wav_scp} is there, not even {entries[0]}: run this where the "
+                "row was made (paths are relative), or make it again"
+            )
 
     @property
     def expected(self) -> dict[str, str]:

@@ -118,3 +118,18 @@ def test_a_recogniser_that_repeats_itself_is_counted(rows, monkeypatch, caplog):
     assert found["original"]["failures"] == [{"(recogniser repeats itself)": 2}]
     again = {"missing": 2, "(recogniser repeats itself)": 2}
     assert found["fewer"]["failures"] == [again]
+
+
+def test_a_row_made_elsewhere_is_refused(rows):
+    """All of it lacks; one recording that does is counted, see above."""
+    away = write_scp(rows / "away", [("u0", "exp/u0.wav"), ("u1", "exp/u1.wav")])
+    command = ["--ref_dir", str(rows / "original"), "--asr", "none", "--aligner"]
+    command += ["none", "--output_dir", str(rows / "out"), "--rows"]
+    with pytest.raises(FileNotFoundError, match="row away:0: none of the 2 .*u0.wav"):
+        main([*command, f"away:0={away}"])
+    (away / "wav.scp").write_text(f"u0 exp/u0.wav\nu1 {rows}/u1.wav\n")
+    main([*command, f"away:0={away}"])
+    results = json.loads((rows / "out" / "results.json").read_text())
+    assert results["reconstruction"]["away"]["failures"] == [
+        {"missing": 4, "unreadable audio": 1}
+    ]
