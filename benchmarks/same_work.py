@@ -125,6 +125,13 @@ def works(setup: Setup) -> Iterator[tuple[str, Callable, tuple]]:
             partial(decoder.generate, cond, Sampling(top_k=25))
         )
         yield f"units of {case}", call, (decoder.llm, amount.units)
+        parallel = setup.parallel
+        lengths = torch.full((batch,), amount.units)
+        call = torch.inference_mode()(
+            partial(parallel.generate, cond, Sampling(), lengths=lengths)
+        )
+        passes = f"units of {case} in {parallel.num_steps} passes"
+        yield passes, call, (parallel.transformer, parallel.num_steps)
     flow = setup.vocoder.model.flow
     units = [torch.randint(flow.num_units, (amount.vocoder_units,))]
     speaker = torch.randn(1, flow.spk_embed_dim)

@@ -101,6 +101,27 @@ class Setup:
         model = self._random(make(VoiceGenerator2), conf["vocoder"])
         return decoder, CosyVoice2Vocoder(model)
 
+    @cached_property
+    def parallel(self):
+        """The speech decoder of a few passes, with the tokenizer's embeddings."""
+        from espnet2_taste.nn.fusion import WeightedSumFusion
+        from espnet2_taste.taste.speech_decoder.masked_parallel import (
+            MaskedParallelDecoder,
+        )
+
+        conf, audio_size = self.conf["taste"], self.taste.quantizer.dim
+        return self._random(
+            lambda sizes: MaskedParallelDecoder(
+                conf["vocab_size"],
+                audio_size,
+                conf["num_units"],
+                conf["spk_embed_dim"],
+                WeightedSumFusion,
+                **sizes,
+            ),
+            self.conf["parallel"],
+        )
+
     def stage(self, name: str, attention: str):
         """The tokenizer in a sub-stage of its training, as ESPnet's trainer gets it."""
         conf = self.conf["stages"][name]
