@@ -108,6 +108,7 @@ def test_timer_counts_repeats_and_keeps_results():
 def test_configurations_are_complete(name):
     setup = Setup(name)
     sections = {"taste", "taslm", "vocoder", "training", "stages", "work", "streaming"}
+    sections.add("parallel")
     assert sections == setup.conf.keys()
     assert list(setup.conf["stages"]) == ["text_only", "no_vq", "rvq"]
     assert vars(setup.work).keys() == vars(Setup("tiny").work).keys()
