@@ -327,7 +327,8 @@ def test_test_sets_alone(tmp_path):
 def test_bad_input_is_one_line(spoken_data, rows, tmp_path, options, message):
     foreign = tmp_path / "foreign"
     foreign.mkdir()
-    (foreign / "wav.scp").write_text("nobody x.wav\n")
+    (tmp_path / "damaged.wav").touch()
+    (foreign / "wav.scp").write_text(f"nobody {tmp_path}/damaged.wav\n")
     shutil.copytree(rows / "copy", tmp_path / "copy")
     more = shutil.copytree(foreign, tmp_path / "more")
     (more / "text").write_text("nobody says this\n")
