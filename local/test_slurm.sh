@@ -73,7 +73,7 @@ until grep -q 'stage 5: ' "${log}" && squeue -h -o %T | grep -q RUNNING; do
     kill -0 "${run}" || { tail "${log}"; exit 1; }
     sleep 1
 done
-sleep 10 # in the middle of a training
+sleep 3 # in the middle of a training: it takes some ten seconds
 squeue
 scancel --me
 if wait "${run}"; then echo "the recipe went on without its cancelled job" >&2; exit 1; fi

@@ -101,7 +101,8 @@ def measure(
         job.found |= new
         before, done = done, done + len(new)
         if done == total or 10 * done // total > 10 * before // total:
-            logging.info("measured %d of %d, now %s", done, total, job.scorer.name)
+            now = job.path.relative_to(folder)
+            logging.info("measured %d of %d, now %s", done, total, now)
     for job in jobs:
         ordered = {utt: job.found[utt] for utt in job.marks if utt in job.found}
         job.found.clear()
@@ -158,7 +159,8 @@ def _read_known(folders: Iterable[Path], name: str) -> dict[tuple[str, str], dic
 def _run(
     jobs: list[_Job], nj: int, batch_size: int
 ) -> Iterator[tuple[_Job, list[Recording], list[dict] | Unavailable]]:
-    """Measure pieces of the work, first those without a device."""
+    """Measure pieces of the work, first those without a device: one scorer after the
+    other has the same recordings, of which some is kept (``reading.f0_of``)."""
     pooled: list[tuple[_Job, list[Recording]]] = []
     alone: list[tuple[_Job, list[Recording]]] = []
     for job in sorted(jobs, key=lambda job: job.scorer.name):
@@ -168,6 +170,7 @@ def _run(
             todo = sorted(todo, key=lambda r: -sum(_state(r.entry)[1:2]))
         pieces = [(job, todo[i : i + size]) for i in range(0, len(todo), size)]
         (alone if on_device else pooled).extend(pieces)
+    pooled.sort(key=lambda piece: (piece[0].path.name, piece[1][0].utt))
     if nj > 1 and len(pooled) > 1:
         with process_pool(nj, "spawn") as pool:
             made = [pickle.dumps(job.scorer) for job, _ in pooled]

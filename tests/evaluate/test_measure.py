@@ -9,10 +9,13 @@ from espnet2_taste.asr.pocketsphinx_recogniser import PocketsphinxRecogniser
 from espnet2_taste.asr.recording import Recording, Unavailable
 from espnet2_taste.evaluate.measure import measure, read_measures
 from espnet2_taste.evaluate.rows import Row
+from espnet2_taste.evaluate.scorers import reading
 from espnet2_taste.evaluate.scorers.abs_scorer import AbsScorer, Column
+from espnet2_taste.evaluate.scorers.frames import FrameScorer
 from espnet2_taste.evaluate.scorers.pitch import PitchScorer
 from espnet2_taste.evaluate.scorers.times import TimesScorer
 from espnet2_taste.evaluate.scorers.words import WordsScorer
+from espnet2_taste.units.world import f0_contour
 
 
 class Loudness(AbsScorer):
@@ -200,6 +203,29 @@ def test_processes_change_nothing(tmp_path, recordings):
         row.scorers = [PitchScorer()]
         assert measure([row], tmp_path, nj=nj)[1] == 20
     assert rows[0].measured == rows[1].measured
+
+
+def test_pitch_is_searched_once_in_a_recording(tmp_path, recordings, monkeypatch):
+    searched = []
+
+    def search(wav, rate):
+        searched.append(len(wav))
+        return f0_contour(wav, rate)
+
+    monkeypatch.setattr(reading, "f0_contour", search)
+    reading._f0.cache_clear()
+    rng = np.random.default_rng(1)
+    many = []
+    for i in range(70):  # more than are kept
+        path = tmp_path / f"row{i}.wav"
+        soundfile.write(path, 0.1 * rng.standard_normal(2000 + i), 16000)
+        one = recordings[i % 5]
+        many.append(Recording(f"v{i:02}", str(path), ("a",), one.entry, True))
+    row = Row("taste", recordings=many)
+    row.scorers = [FrameScorer(), PitchScorer()]
+    measure([row], tmp_path / "measures")
+    lengths = [4000 + 800 * i for i in range(5)] + [2000 + i for i in range(70)]
+    assert sorted(searched) == sorted(lengths)
 
 
 def test_what_is_unavailable_stops_nothing_else(tmp_path, recordings):

@@ -15,12 +15,11 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     moments,
 )
 from espnet2_taste.evaluate.scorers.mel_cepstrum import mel_cepstrum
-from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, f0_of, read_speech
 from espnet2_taste.units.world import (
     F0_METHOD,
     F0_SHIFT,
     POWER_FLOOR,
-    f0_contour,
     world,
 )
 
@@ -53,8 +52,8 @@ class Frames:
 
 def analyse(wav: np.ndarray) -> Frames:
     """(N,) 16 kHz audio -> N // 160 + 1 frames."""
+    f0, period = f0_of(wav)
     wav = np.ascontiguousarray(wav, dtype=np.float64)
-    f0, period = f0_contour(wav, SAMPLE_RATE)
     times = np.arange(len(f0)) * period
     power = world().cheaptrick(wav, f0, times, SAMPLE_RATE, fft_size=FFT_SIZE)
     cepstrum = mel_cepstrum(np.maximum(power, POWER_FLOOR), ORDER, ALPHA)

@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 
 
-@cache
 def warping_matrix(size: int, order: int, alpha: float) -> np.ndarray:
     """(order + 1, size): a cepstrum on a linear frequency axis -> on a warped one.
 
@@ -27,11 +26,17 @@ def warping_matrix(size: int, order: int, alpha: float) -> np.ndarray:
     return warped
 
 
+@cache
+def _matrix(bins: int, order: int, alpha: float) -> np.ndarray:
+    """(bins, order + 1): ln |X|^2 at evenly spaced frequencies -> mel-cepstrum."""
+    cepstrum = np.fft.irfft(np.eye(bins), axis=-1)[:, :bins]
+    cepstrum[:, 0] /= 2
+    return cepstrum @ warping_matrix(bins, order, alpha).T
+
+
 def mel_cepstrum(power: np.ndarray, order: int, alpha: float) -> np.ndarray:
     """Power spectra (T, F), positive -> mel-cepstra (T, order + 1) with c0.
 
     ln |X| = sum_m c_m cos(m w'), w' the frequency warped by ``alpha``.
     """
-    cepstrum = np.fft.irfft(np.log(power), axis=-1)[..., : power.shape[-1]]
-    cepstrum[..., 0] /= 2
-    return cepstrum @ warping_matrix(cepstrum.shape[-1], order, alpha).T
+    return np.log(power) @ _matrix(power.shape[-1], order, alpha)

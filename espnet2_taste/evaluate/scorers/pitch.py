@@ -10,8 +10,8 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     Statistics,
 )
 from espnet2_taste.evaluate.scorers.prosody import f0_levels
-from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_all
-from espnet2_taste.units.world import F0_METHOD, f0_contour, world
+from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, f0_of, read_all
+from espnet2_taste.units.world import F0_METHOD, world
 
 
 class PitchScorer(AbsScorer):
@@ -46,7 +46,7 @@ class PitchScorer(AbsScorer):
             if not len(wav):
                 results[i] = {"failure": "no audio"}
                 continue
-            f0, period = f0_contour(wav, SAMPLE_RATE)
+            f0, period = f0_of(wav)
             results[i] = {
                 "seconds": len(wav) / SAMPLE_RATE,
                 "f0": f0.round(3).tolist(),

@@ -1,11 +1,13 @@
 """Audio of recordings as scorers read it: what cannot be measured is logged."""
 
 import logging
+from functools import lru_cache
 
 import numpy as np
 
 from espnet2_taste.asr.recording import Recording
 from espnet2_taste.io.audio import NO_SAMPLES, read_audio
+from espnet2_taste.units.world import f0_contour
 
 SAMPLE_RATE = 16000  # Hz at which every recording is measured
 MIN_SECONDS = 0.1  # less holds no speech to measure
@@ -52,3 +54,16 @@ def read_all(
             if getattr(error, "problem", "") == NO_SAMPLES:
                 wavs[i] = np.zeros(0, np.float32)  # a failure of another name
     return [{"failure": "unreadable audio"} for _ in recordings], wavs
+
+
+def f0_of(wav: np.ndarray) -> tuple[np.ndarray, float]:
+    """(N,) float32 audio -> (T,) Hz, 0 where unvoiced, and s between them.
+
+    Kept for the next scorer that is given the recording; not to be written to.
+    """
+    return _f0(np.ascontiguousarray(wav, np.float32).tobytes())
+
+
+@lru_cache(maxsize=64)
+def _f0(samples: bytes) -> tuple[np.ndarray, float]:
+    return f0_contour(np.frombuffer(samples, np.float32), SAMPLE_RATE)
