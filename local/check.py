@@ -38,6 +38,7 @@ WHOLE = {
     "num_splits": (1, 100_000),
     "shard_size": (1, 1_000_000_000),
     "vocab_size": (2, 10_000_000),
+    "encoder_cache_gib": (0, 1_000_000),
     "seed": (0, 2**32 - 1),
 }
 #: option -> what it chooses from; with a LazyChoices also a class by dotted path

@@ -61,6 +61,7 @@ asr_args=              # Added to its training.
 vocab_size=500         # Text pieces, at most; of data/token_list/hf, too.
 segmenter=whitespace   # What words are: whitespace, characters (Chinese, Thai ...), given.
 feats_type=raw         # extracted: the frontend runs once, in stage 4 (more disk).
+encoder_cache_gib=0    # GiB of a frozen encoder's outputs to keep for later epochs, in the no_vq experiment.
 taste_config=conf/train_taste_%s.yaml  # %s: text_only no_vq rvq [text_only_matched].
 taste_args=            # Added to each sub-stage.
 text_only_exp=         # A trained sub-stage to use; empty: trained here, as the next three.

@@ -1,4 +1,5 @@
-"""What a frozen encoder makes of each utterance, kept on disk between epochs.
+"""What a frozen encoder makes of each utterance (``AbsTasteEncoder.forward_frozen``),
+kept on disk between epochs.
 
 A folder holds ``cache.json`` (of what the outputs are) and, of each process of a
 training, ``<rank>.bin`` with keys and values of one utterance after the other and
@@ -10,9 +11,10 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -68,7 +70,7 @@ class EncoderCache:
             encode: computes those of some rows.
 
         Raises:
-            ValueError: the encoder is trained; the folder is another one's, or in use.
+            ValueError: the encoder is trained; the folder is another one's.
         """
         if self.known is None:
             self._open(encoder)
@@ -112,21 +114,21 @@ class EncoderCache:
         Raises:
             ValueError: see :meth:`__call__`.
         """
-        trained = [name for name, p in encoder.named_parameters() if p.requires_grad]
+        parameters = _frozen(encoder, encoder.named_parameters())
+        trained = [name for name, p in parameters if p.requires_grad]
         if not getattr(encoder, "frozen", False):
             trained.append("dropout")
         if trained:
             raise ValueError(
                 f"encoder_cache: this encoder is trained ({trained[0]}), its outputs "
-                "change: leave it out, or in encoder_conf set frozen: true and take "
-                "values from layers"
+                "change: leave it out, or set frozen: true in encoder_conf"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         half = next(encoder.parameters()).dtype
         self.dtype = half if half in (torch.bfloat16, torch.float16) else torch.float32
-        self.widths = encoder.key_size, encoder.num_values, encoder.value_size
-        about = {"dtype": str(self.dtype), "widths": list(self.widths)}
-        about["identity"] = _identity(encoder, self.about)
+        self.key_size = encoder.key_size
+        identity = _identity(encoder, self.about)
+        about = {"dtype": str(self.dtype), "version": 2, "identity": identity}
         path = self.folder / "cache.json"
         if not path.is_file():
             write_text(path, json.dumps(about))
@@ -141,17 +143,15 @@ class EncoderCache:
         for file in sorted(self.folder.glob("*.bin")):
             if file != own and not file.with_suffix(".jsonl").is_file():
                 continue
-            number = os.open(file, os.O_RDWR)
-            if file == own:
+            number, mine = os.open(file, os.O_RDWR), file == own
+            if mine:
                 self.file = number
                 try:
                     fcntl.lockf(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:
-                    raise ValueError(
-                        f"{self.folder}: another training writes to it: name another "
-                        "encoder_cache"
-                    ) from None
-            self._take(file.with_suffix(".jsonl"), number, file == own)
+                    mine, self.full = False, True
+                    logging.info("%s: another training adds to it", self.folder)
+            self._take(file.with_suffix(".jsonl"), number, mine)
         self.index = open(own.with_suffix(".jsonl"), "a", encoding="utf-8")
         files = {self.file, *(file for file, _ in self.known.values())}
         weakref.finalize(self, lambda: [os.close(file) for file in files])
@@ -177,19 +177,19 @@ class EncoderCache:
             self.size = end
 
     def _bytes(self, entry: dict) -> int:
-        keys, count, width = self.widths
-        return entry["frames"] * (keys + count * width) * self.dtype.itemsize
+        width = self.key_size + math.prod(entry["values"])
+        return entry["frames"] * width * self.dtype.itemsize
 
     def _keep(self, name: str, given: int, keys, values, length: int) -> None:
         entry = {"name": name, "given": given, "frames": len(keys), "length": length}
-        entry["at"] = self.size
+        entry |= {"values": list(values.shape[1:]), "at": self.size}
         if self.full or self.size + self._bytes(entry) > self.limit:
             if not self.full:
                 count = len(self.known)
                 logging.info("%s: full with %d utterances", self.folder, count)
             self.full = True
             return
-        both = torch.cat([keys, values.reshape(len(values), -1)], 1).detach()
+        both = torch.cat([keys, values.flatten(1)], 1).detach()
         content = both.to(self.dtype).cpu().contiguous().view(torch.uint8).numpy()
         os.pwrite(self.file, content.tobytes(), self.size)
         self.index.write(json.dumps(entry) + "\n")
@@ -202,17 +202,23 @@ class EncoderCache:
         content = bytearray(os.pread(file, self._bytes(entry), entry["at"]))
         both = torch.frombuffer(content, dtype=self.dtype).view(entry["frames"], -1)
         both = both.to(device).float()
-        keys, count, width = self.widths
-        keys, values = both.split([keys, count * width], 1)
-        if count > 1:
-            values = values.unflatten(1, (count, width))
+        keys, values = both[:, : self.key_size], both[:, self.key_size :]
+        values = values.unflatten(1, entry["values"])
         return keys, values, entry["length"]
 
 
-def _identity(encoder: torch.nn.Module, about: str) -> str:
+def _frozen(
+    encoder: AbsTasteEncoder, tensors: Iterable[tuple[str, torch.Tensor]]
+) -> list[tuple[str, torch.Tensor]]:
+    """Those that outputs are kept of."""
+    return [item for item in tensors if not item[0].startswith(encoder.trained_parts)]
+
+
+def _identity(encoder: AbsTasteEncoder, about: str) -> str:
     """Digest of the weights, of the way they are used, and of ``about``."""
     digest = hashlib.sha256(about.encode())
     tensors = [*encoder.named_parameters(), *encoder.named_buffers()]
+    tensors = _frozen(encoder, tensors)
     for name, tensor in tensors:
         content = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -59,13 +59,22 @@ class TasteTokenizer(AbsESPnetModel):
     ) -> EncoderOutput:
         """Keys and values of speech or features; from ``encoder_cache``, if any."""
 
-        def encode(rows: list[int] | slice) -> EncoderOutput:
+        def feats(rows: list[int] | slice) -> tuple[torch.Tensor, torch.Tensor]:
             part = given[rows], lengths[rows]
-            return self.encoder(*(self.extract_feats(*part) if is_speech else part))
+            return self.extract_feats(*part) if is_speech else part
 
+        everything = slice(None)
         if self.encoder_cache is None or names is None:
-            return encode(slice(None))
-        return self.encoder_cache(self.encoder, names, lengths, encode)
+            return self.encoder(*feats(everything))
+        frozen = self.encoder_cache(
+            self.encoder,
+            names,
+            lengths,
+            lambda rows: self.encoder.forward_frozen(*feats(rows)),
+        )
+        if not self.encoder.trained_parts:
+            return frozen
+        return self.encoder.add_trained(frozen, *feats(everything))
 
     def run_tokenizer(
         self,

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from test_taste_task import same
+from tiny_system import AGGREGATOR_CONF
 
 from espnet2_taste.io.checkpoint import load_state
 from espnet2_taste.taste.encoder_cache import EncoderCache
@@ -42,8 +43,41 @@ def test_learns_the_same_and_resumes(train_taste, tiny_taste, tmp_path):
     assert sizes[0] == sizes[1] > 0
 
 
+FEATURES = {  # values of features, by what is trained though the encoder is frozen
+    "frontend": "mel_pitch",
+    "frontend_conf": {"n_mels": 20},
+    "encoder": "espnet",
+    "encoder_conf": {
+        "encoder_conf": {"output_size": 8, "attention_heads": 1, "num_blocks": 1},
+        "asr_input_size": 20,
+        "value_size": 8,
+    },
+}
+
+
+@pytest.mark.parametrize("source", ["features", [1, "features"]])
+def test_what_is_trained_is_not_kept(train_taste, tmp_path, source):
+    """Its gradients are those of a training that keeps nothing; sub-stages share."""
+    conf = dict(FEATURES)
+    conf["encoder_conf"] = FEATURES["encoder_conf"] | {"value_source": source}
+    if isinstance(source, list):
+        conf |= {"aggregator": "multi_layer", "aggregator_conf": AGGREGATOR_CONF}
+    options = ["--encoder_cache", str(tmp_path / "cache")]
+    plain = load_state(train_taste(tmp_path / "plain", conf) / "2epoch.pth")
+    made = load_state(train_taste(tmp_path / "made", conf, *options) / "2epoch.pth")
+    start = load_state(tmp_path / "made" / "1epoch.pth")
+    convs = [name for name in plain if "value_conv" in name and "weight" in name]
+    assert convs and not any(torch.equal(made[n], start[n]) for n in convs)
+    for name, value in plain.items():
+        torch.testing.assert_close(made[name], value, rtol=1e-3, atol=1e-4)
+    kept = lines(tmp_path / "cache")
+    init = ["--init_param", str(tmp_path / "made" / "2epoch.pth"), *options]
+    train_taste(tmp_path / "next", conf, *init)
+    assert len(kept) == 6 and lines(tmp_path / "cache") == kept
+
+
 class Encoder(torch.nn.Module):
-    frozen, key_size, value_size, num_values = True, 3, 2, 2
+    frozen, key_size, trained_parts = True, 3, ()
 
     def __init__(self):
         super().__init__()
@@ -103,34 +137,36 @@ def test_what_is_stale_is_refused(tmp_path):
     cache = EncoderCache(tmp_path, 1.0, "these data")
     with pytest.raises(ValueError, match="utt0 had 100 samples or frames, now 99"):
         ask(cache, [0], given=torch.tensor([99]))
+
+
+def test_two_trainings_share_one(tmp_path):
+    """One adds to it, the other reads what was there when it began."""
+    ask(EncoderCache(tmp_path, 1.0, "these data"), [0])
     lock = (
         "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX)"
     )
     lock += "; print(flush=True); sys.stdin.read()"
-    (tmp_path / "busy").mkdir()
-    (tmp_path / "busy" / "0.bin").touch()
-    command = [sys.executable, "-c", lock, str(tmp_path / "busy" / "0.bin")]
+    command = [sys.executable, "-c", lock, str(tmp_path / "0.bin")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as another:
         try:
             another.stdout.readline()
-            with pytest.raises(ValueError, match="another training writes to it"):
-                ask(EncoderCache(tmp_path / "busy", 1.0, "these data"), [0])
+            cache = EncoderCache(tmp_path, 1.0, "these data")
+            assert ask(cache, [0, 1]) == [1] and ask(cache, [1, 0]) == [1]
         finally:
             another.kill()
+    assert len(lines(tmp_path)) == 1
 
 
 def test_what_is_trained_is_refused(tmp_path):
     """Kept outputs would not only be old, they would have no gradient."""
     trained = Encoder()
     trained.weight.requires_grad = True
-    values = EspnetEncoder(
-        8, encoder_conf={"num_blocks": 1}, value_source="features", frozen=True
-    )
+    thawed = EspnetEncoder(8, encoder_conf={"num_blocks": 1}, frozen=False)
     dropping = Encoder()
     dropping.frozen = False
-    cases = {"weight": trained, "value_conv": values, "dropout": dropping}
+    cases = {"weight": trained, "encoder": thawed, "dropout": dropping}
     for name, encoder in cases.items():
         message = rf"this encoder is trained \({name}.*, its outputs change"
         with pytest.raises(ValueError, match=message):

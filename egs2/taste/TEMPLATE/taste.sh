@@ -148,6 +148,9 @@ sub_stage() {
     if [ -n "${asr_config}" ]; then
         options+=(--asr_config "${asr_exp}/config.yaml" --asr_model "${asr_file}")
     fi
+    if [ "${encoder_cache_gib}" -gt 0 ] && [[ "$2" != text_only* && "${given}" != *" no_vq "* ]]; then
+        options+=(--encoder_cache "${no_vq_exp}/encoder_cache" --encoder_cache_gib "${encoder_cache_gib}")
+    fi
     files="${bpe} $(vocabularies "${config}") $(files_of ${items})"
     if [ -n "$3" ]; then
         options+=(--init_param "$3/${taste_model}")

@@ -22,4 +22,5 @@ exec ./taste.sh \
     --meter_speaker_config conf/train_meter_speaker.yaml \
     --with_taslm false \
     --feats_type extracted \
+    --encoder_cache_gib 1 \
     "$@"

@@ -17,10 +17,12 @@ exec ./taste.sh \
     --grammar data/local/grammar.jsgf \
     --continuation_grammar data/local/continuation.jsgf \
     --feats_type extracted \
+    --encoder_cache_gib 1 \
     --nj 2 \
     --inference_nj 2 \
     --prompt "--prompt_words 3" \
     --meters "frames speaker" \
+    --meter_speaker_config conf/train_meter_speaker.yaml \
     --testsets "salmon:salmon=${sets}/salmon tstorycloze:storycloze=${sets}/tstorycloze
         sblimp:sblimp=${sets}/sblimp web_questions:web_questions=${sets}/web_questions" \
     "$@"

@@ -75,9 +75,12 @@ class AbsTasteEncoder(torch.nn.Module, ABC):
 
     Attributes:
         subsampling: frames of features that a frame of keys stands for; None: unknown.
+        trained_parts: prefixes of the parameters that are trained though the encoder is
+            frozen; :meth:`add_trained` alone uses them.
     """
 
     subsampling: int | None = None
+    trained_parts: tuple[str, ...] = ()
 
     @staticmethod
     def resolve_conf(conf: dict, frontend: torch.nn.Module | None = None) -> dict:
@@ -114,6 +117,18 @@ class AbsTasteEncoder(torch.nn.Module, ABC):
             feats: (B, T, input_size) float, output of the frontend.
             feats_lengths: (B,) int64, valid frames.
         """
+
+    def forward_frozen(
+        self, feats: torch.Tensor, feats_lengths: torch.Tensor
+    ) -> EncoderOutput:
+        """What of :meth:`forward` is the same in every epoch if it is frozen."""
+        return self(feats, feats_lengths)
+
+    def add_trained(
+        self, frozen: EncoderOutput, feats: torch.Tensor, feats_lengths: torch.Tensor
+    ) -> EncoderOutput:
+        """The rest: of that and the features, what :meth:`forward` gives."""
+        return frozen
 
     def open_stream(self) -> AbsEncoderStream:
         """For speech that comes in pieces: its outputs put together are those of

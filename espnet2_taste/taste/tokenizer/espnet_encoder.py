@@ -95,6 +95,7 @@ class EspnetEncoder(AbsTasteEncoder):
         self.value_conv = None
         if "features" in self.value_sources:
             self.value_conv = FeatureConv(input_size, value_size)
+            self.trained_parts = ("value_conv.",)
             if self.tapped_layers and value_size != self.encoder.output_size():
                 raise ValueError(
                     f"espnet encoder: features mixed with layers need their width: "
@@ -175,27 +176,47 @@ class EspnetEncoder(AbsTasteEncoder):
         Raises:
             ValueError: an item has fewer frames than the subsampling needs.
         """
-        # ESPnet's masks are as long as the longest item.
-        feats = feats[:, : int(feats_lengths.max())]
+        frozen = self.forward_frozen(feats, feats_lengths)
+        return self.add_trained(frozen, feats, feats_lengths)
+
+    def forward_frozen(
+        self, feats: torch.Tensor, feats_lengths: torch.Tensor
+    ) -> EncoderOutput:
+        """Keys, and values from layers (of width 0, where none is tapped)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            # A copy, as GlobalMVN works in place
-            mask = length_mask(feats_lengths, feats.size(1))[..., None]
-            asr_feats = feats[..., : self.asr_input_size] * mask
-            if self.normalize is not None:
-                asr_feats, _ = self.normalize(asr_feats, feats_lengths)
+            asr_feats = self._asr_feats(feats, feats_lengths)
             lengths, keys, *streams = encode(
                 self.encoder, asr_feats, feats_lengths, self.tapped_layers
             )
-        tapped = dict(zip(self.tapped_layers, streams, strict=True))
         keys = keys * length_mask(lengths, keys.size(1))[..., None]
-        if self.value_conv is not None:
-            rest = feats[..., self.asr_input_size :]
-            full = torch.cat((asr_feats, rest.to(asr_feats)), dim=-1)
-            tapped["features"] = self.value_conv(
-                full, feats_lengths, keys.size(1), lengths
-            )
-        values = join_values([tapped[source] for source in self.value_sources])
-        return EncoderOutput(keys, values, lengths)
+        return EncoderOutput(keys, join_values(streams or [keys[..., :0]]), lengths)
+
+    def add_trained(
+        self, frozen: EncoderOutput, feats: torch.Tensor, feats_lengths: torch.Tensor
+    ) -> EncoderOutput:
+        """Values of the features among those from layers, as ``value_source`` says."""
+        if self.value_conv is None:
+            return frozen
+        asr_feats = self._asr_feats(feats, feats_lengths)
+        rest = feats[:, : asr_feats.size(1), self.asr_input_size :]
+        full = torch.cat((asr_feats, rest.to(asr_feats)), dim=-1)
+        frames, lengths = frozen.keys.size(1), frozen.lengths
+        found = {"features": self.value_conv(full, feats_lengths, frames, lengths)}
+        found |= zip(self.tapped_layers, frozen.value_layers.unbind(2), strict=False)
+        values = join_values([found[source] for source in self.value_sources])
+        return EncoderOutput(frozen.keys, values, lengths)
+
+    def _asr_feats(
+        self, feats: torch.Tensor, feats_lengths: torch.Tensor
+    ) -> torch.Tensor:
+        """What the recogniser reads: as long as the longest item, as ESPnet's masks."""
+        feats = feats[:, : int(feats_lengths.max())]
+        # A copy, as GlobalMVN works in place
+        mask = length_mask(feats_lengths, feats.size(1))[..., None]
+        asr_feats = feats[..., : self.asr_input_size] * mask
+        if self.normalize is not None:
+            asr_feats, _ = self.normalize(asr_feats, feats_lengths)
+        return asr_feats
 
     def open_stream(self) -> "EspnetStream":
         """For speech that comes in pieces; see :class:`EspnetStream`."""
