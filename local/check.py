@@ -23,6 +23,7 @@ from espnet2_taste.evaluate.scorers import meter_choices
 from espnet2_taste.evaluate.testsets.layouts import LAYOUTS
 from espnet2_taste.io.audio import parse_rate
 from espnet2_taste.io.config import read_training_config
+from espnet2_taste.io.published import models_dir
 from espnet2_taste.speaker import speaker_choices
 from espnet2_taste.text.segmenters import SEGMENTERS
 from espnet2_taste.units import unit_extractor_choices
@@ -270,7 +271,11 @@ def check_path(option: str, path: str) -> None:
     ):
         return
     if not Path(path).exists():
-        raise ValueError(f"--{option}: no {path}")
+        models = models_dir()
+        get = ""
+        if models and Path(path).is_relative_to(models):
+            get = " (python -m espnet2_taste.bin.download paper)"
+        raise ValueError(f"--{option}: no {path}{get}")
     if Path(path).is_dir() and not any(Path(path).iterdir()):
         raise ValueError(f"--{option}: {path} is empty")
 

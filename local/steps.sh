@@ -79,6 +79,14 @@ sharded() {
         --key_file "${dir}/keys.${job}" --output_dir "${dir}/output.${job}"
 }
 
+# on_cpus <log> <command...>: with nj processes; on a cluster in a job, for this host
+# submits only
+on_cpus() {
+    if [[ "${train_cmd}" = *run.pl* ]]; then "${@:2}"; return; fi
+    log "log: $1"
+    job "${train_cmd} --num_threads ${nj}" "$@"
+}
+
 datadir() { "${python}" -m espnet2_taste.bin.datadir "$@"; }
 
 # background <function> <args...>: at most nj at once; then wait_for_all, which fails

@@ -13,7 +13,10 @@ heard() {
     done
     [ "${how}" = asr ]
 }
-split_long() { "${python}" -m espnet2_taste.bin.split_long "$1" "$2" --max_wav_duration "${max_wav_duration}"; }
+split_long() { # <source> <target>
+    on_cpus "${dumpdir}/log/split_long.${2##*/}.log" "${python}" -m espnet2_taste.bin.split_long \
+        "$1" "$2" --max_wav_duration "${max_wav_duration}"
+}
 # hearing <set>: options of bin.transcribe: only what has no text, unless all is heard
 hearing() {
     if heard "$1"; then echo --overwrite; fi

@@ -165,9 +165,6 @@ def execute(args: argparse.Namespace) -> None:
         for test in args.test:
             allowed = args.shared_speakers, args.sentences
             check_disjoint(args.folder, test, *allowed)
-            logging.info(
-                "%s shares nothing with %s that it must not", test, args.folder
-            )
     elif args.action == "fix":
         for folder in args.folder:
             dropped = datadir.fix(folder, unspelled(folder, args))

@@ -5,17 +5,19 @@
 A part lies in ``<models_dir>/<its repository's name>`` afterwards, where recipes look
 for it (``$TASTE_MODELS``). What is there and whole is not fetched again, and a download
 that was cut goes on. Large files are compared with the hub's SHA-256. Gated parts
-(Llama) need their licence accepted on the hub and ``hf auth login`` or ``HF_TOKEN``.
+(Llama) need their licence accepted on the hub and ``hf auth login`` or ``HF_TOKEN``;
+what one name lacks does not keep the others from being fetched.
 """
 
 import argparse
 import logging
-import os
 from pathlib import Path
 from typing import NamedTuple
 
+from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.bin import command, run
 from espnet2_taste.io.identity import sha256
+from espnet2_taste.io.published import models_dir
 
 
 class Published(NamedTuple):
@@ -56,7 +58,7 @@ def get_parser() -> argparse.ArgumentParser:
     lines = [
         f"  {name}: {part.repository} ({part.use})" for name, part in PARTS.items()
     ]
-    lines += [f"  {UTMOS}: tarepan/SpeechMOS, into torch.hub's folder (naturalness)"]
+    lines += [f"  {UTMOS}: tarepan/SpeechMOS (naturalness)"]
     lines += [f"  {name}: {', '.join(parts)}" for name, parts in SETS.items()]
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -69,7 +71,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--models_dir",
         type=Path,
-        default=os.environ.get("TASTE_MODELS"),
+        default=models_dir(),
         help="default: $TASTE_MODELS",
     )
     return parser
@@ -80,14 +82,33 @@ def main(args: argparse.Namespace) -> None:
     if args.models_dir is None:
         raise ValueError("where to? Give --models_dir, or set TASTE_MODELS")
     names = [part for name in args.names for part in SETS.get(name, (name,))]
+    lacking = []
     for name in dict.fromkeys(names):
-        if name == UTMOS:
-            from espnet2_taste.evaluate.scorers.utmos import UtmosScorer
+        try:
+            if name == UTMOS:
+                fetch_utmos(args.models_dir)
+            else:
+                folder = fetch(PARTS[name], args.models_dir)
+                logging.info("%s: %s", name, folder)
+        except (ValueError, Unavailable) as error:
+            lacking.append(str(error))
+    if lacking:
+        raise ValueError("; ".join(lacking))
 
-            UtmosScorer(download=True)
-        else:
-            folder = fetch(PARTS[name], args.models_dir)
-            logging.info("%s: %s", name, folder)
+
+def fetch_utmos(models_dir: Path) -> None:
+    """Have torch.hub download it into a folder of ours.
+
+    Raises:
+        Unavailable: it cannot.
+    """
+    import torch
+
+    from espnet2_taste.evaluate.scorers.utmos import HUB, UtmosScorer
+
+    (models_dir / HUB).mkdir(parents=True, exist_ok=True)
+    torch.hub.set_dir(str(models_dir / HUB))
+    UtmosScorer(download=True)
 
 
 def fetch(part: Published, models_dir: Path) -> Path:

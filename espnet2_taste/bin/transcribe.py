@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     from espnet2_taste.corpora.abs_corpus import tidy_text
     from espnet2_taste.io.shards import Shard
     from espnet2_taste.io.tables import read_table
-    from espnet2_taste.io.wav_dir import WavDir, try_read
+    from espnet2_taste.io.wav_dir import WavDir
 
     data = WavDir(args.data_dir, args.key_file)
     text = args.data_dir / "text"
@@ -58,10 +58,11 @@ def main(args: argparse.Namespace) -> None:
         logging.info("%d utterances, by %s", len(missing), recogniser.identity)
     if (args.data_dir / "utt2num_samples").is_file():
         missing = {utt: n for utt, n in data.lengths().items() if utt in missing}
-    for keys in shard.batches(missing):
+    rate = recogniser.sample_rate if missing else 0
+    for keys in shard.batches(missing, data.ahead(rate)):
         audio = {}
         for utt in keys:
-            wav, problem = try_read(data.wavs[utt], utt, recogniser.sample_rate)
+            wav, problem = data.read_one(utt, rate)
             if wav is None:
                 logging.warning("no transcript of %s: %s", utt, problem)
                 shard.write(utt, {"text": ""})
@@ -73,7 +74,7 @@ def main(args: argparse.Namespace) -> None:
             heard = recogniser.transcribe(list(audio.values()))
         for (utt, wav), transcript in zip(audio.items(), heard, strict=True):
             said = {"text": tidy_text(transcript.text), TABLE: transcript.details()}
-            shard.write(utt, said, len(wav) / recogniser.sample_rate)
+            shard.write(utt, said, len(wav) / rate)
     empty = [utt for utt, row in shard.rows.items() if not row["text"]]
     if empty:
         logging.warning(

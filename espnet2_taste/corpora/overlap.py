@@ -10,7 +10,8 @@ from espnet2_taste.text.normalise import normalise_words
 def check_disjoint(
     train: Path, test: Path, shared_speakers: bool = False, sentences: bool = False
 ) -> None:
-    """Refuse a test set that was trained on; say how many of its sentences were.
+    """Refuse a test set that was trained on; say how many of its speakers and sentences
+    were.
 
     Args:
         train, test: Kaldi data directories; the first may be long.
@@ -24,19 +25,28 @@ def check_disjoint(
     """
     utt2spk = read_table(test / "utt2spk")
     wavs = {entry: key for key, entry in read_table(test / "wav.scp").items()}
-    speakers = set(utt2spk.values())
+    speakers, both = set(utt2spk.values()), set()
     for _, key, speaker in read_entries(train / "utt2spk"):
         if key in utt2spk:
             raise ValueError(f"{test}: utterance {key} is in {train}, too")
-        if speaker in speakers and not shared_speakers:
-            raise ValueError(
-                f"{test}: speaker {speaker} is in {train}, too (there: {key})"
-            )
+        if speaker in speakers:
+            both.add(speaker)
+            if not shared_speakers:
+                raise ValueError(
+                    f"{test}: speaker {speaker} is in {train}, too (there: {key})"
+                )
     for _, _, entry in read_entries(train / "wav.scp"):
         if entry in wavs:
             raise ValueError(
                 f"{test}: audio {entry} of {wavs[entry]} is in {train}, too"
             )
+    logging.info(
+        "%s shares %d of its %d speakers with %s, no utterance and no recording",
+        test,
+        len(both),
+        len(speakers),
+        train,
+    )
     if not all((folder / "text").is_file() for folder in (train, test)):
         return  # speech alone
     said = {key: _sentence(text) for key, text in read_table(test / "text").items()}

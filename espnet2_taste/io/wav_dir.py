@@ -84,15 +84,19 @@ class WavDir:
         check_keys(self.folder / name, table, self.wavs)
         return table
 
-    def read(self, keys: list[str], sample_rate: int, shard: Shard) -> dict:
-        """(N,) float32 at ``sample_rate`` of each key; the shard skips bad ones.
+    def read_one(self, key: str, sample_rate: int) -> tuple[np.ndarray | None, str]:
+        """(N,) float32 at ``sample_rate`` and "", or None and why not.
 
         What :meth:`ahead` has read is not read again.
         """
+        ahead = self._now.get((key, sample_rate))
+        return ahead.result() if ahead else self._read(key, sample_rate)
+
+    def read(self, keys: list[str], sample_rate: int, shard: Shard) -> dict:
+        """:meth:`read_one` of each key; the shard skips bad ones."""
         found = {}
         for key in keys:
-            ahead = self._now.get((key, sample_rate))
-            wav, reason = ahead.result() if ahead else self._read(key, sample_rate)
+            wav, reason = self.read_one(key, sample_rate)
             if wav is None:
                 shard.skip(key, reason)
             else:

@@ -8,8 +8,10 @@ import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import torch
 
 from espnet2_taste.bin import download
+from espnet2_taste.evaluate.scorers.utmos import REPOSITORY
 
 REVISION = "b" * 40
 CONTENT = {
@@ -127,3 +129,20 @@ def test_what_is_wrong_is_one_line(hub, tmp_path, monkeypatch):
         ValueError, match="CosyVoice-300M: not downloaded .*hf download"
     ):
         download.main(["cosyvoice", "--models_dir", str(tmp_path / "b")])
+
+
+def test_what_one_lacks_does_not_keep_the_others_away(hub, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.hub, "load", lambda *a, **k: asked.append(a[0]))
+    monkeypatch.setattr(torch.hub, "set_dir", asked.append)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch_hub"))
+    with pytest.raises(ValueError, match="is gated.*HF_TOKEN; UTMOS"):
+        download.main(["llama", "cosyvoice", "utmos", "--models_dir", str(tmp_path)])
+    assert (tmp_path / "CosyVoice-300M/flow.pt").is_file()
+    assert asked == [str(tmp_path / "torch_hub"), REPOSITORY]
+
+
+def test_an_empty_variable_is_none(monkeypatch):
+    monkeypatch.setenv("TASTE_MODELS", "")
+    with pytest.raises(ValueError, match="set TASTE_MODELS"):
+        download.main(["whisper"])

@@ -192,6 +192,8 @@ def test_disjoint(tmp_path, caplog):
     }.items():
         with pytest.raises(ValueError, match=message):
             datadir(["disjoint", train, folders["fine"], folders[name]])
+    assert "fine shares 0 of its 1 speakers with" in caplog.text
     datadir(["disjoint", "--shared_speakers", train, folders["same_reader"]])
+    assert "same_reader shares 1 of its 1 speakers with" in caplog.text
     with pytest.raises(ValueError, match="same_text: 1 of 2 utterances say a sentence"):
         datadir(["disjoint", "--sentences", train, folders["same_text"]])

@@ -56,6 +56,21 @@ def test_failed_job_shows_its_log(bash):
     assert done.returncode == 1 and "why 1" in done.stderr
 
 
+def test_on_a_cluster_the_host_that_submits_computes_nothing(bash, tmp_path):
+    lines = """
+submit() { echo "$*" > submitted; "${@:4}"; }
+on_cpus log/a.log made here
+train_cmd=submit
+on_cpus log/b.log made there
+"""
+    done = bash("train_cmd=utils/run.pl" + lines)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls").read_text() == "made here\nmade there\n"
+    submitted = (tmp_path / "submitted").read_text()
+    assert submitted == "--num_threads 2 log/b.log made there\n"
+    assert "log/b.log" in done.stdout and "log/a.log" not in done.stdout
+
+
 def test_background(bash, tmp_path):
     lines = "background made a\nbackground made b\nbackground made c\nwait_for_all\n"
     assert bash(lines).returncode == 0
@@ -211,6 +226,10 @@ def run_recipe(
         (["--unit_type", "s3"], "s3 is not trained here: give --units_model"),
         (["--vocoder_type", "cosyvoice"], "not trained here: give --vocoder_model"),
         (["--unit_type", "s3", "--units_model", "x"], "give --vocoder_model"),
+        (
+            ["--speaker_type", "campplus", "--pretrained", "paper"],
+            "campplus.onnx (python -m espnet2_taste.bin.download paper)",
+        ),
     ],
 )
 def test_messages(recipe, arguments, message):

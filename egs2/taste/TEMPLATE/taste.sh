@@ -52,7 +52,7 @@ stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and repor
         fi
         run_step "${audio}/.done" "$(there "${source}"/{wav.scp,text,utt2spk,segments})" \
             "${audio}/wav.scp ${made}" \
-            "${python}" -m espnet2_taste.bin.format_wav "${source}" "${audio}" \
+            on_cpus "${dumpdir}/log/format_wav.${set}.log" "${python}" -m espnet2_taste.bin.format_wav "${source}" "${audio}" \
             --fs "${fs}" --audio_format "${audio_format}" --nj "${nj}" "${limits[@]}"
         [ "${audio}" != "${org}/${set}" ] || continue
         # shellcheck disable=SC2046,SC2086

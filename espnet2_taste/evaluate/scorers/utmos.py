@@ -20,9 +20,11 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
 from espnet2_taste.io.checkpoint import check_finite, load_state, load_strictly
 from espnet2_taste.io.identity import weights_identity
+from espnet2_taste.io.published import models_dir
 
 REPOSITORY, ENTRY = "tarepan/SpeechMOS:v1.2.0", "utmos22_strong"
 CODE = "tarepan_SpeechMOS_v1.2.0"  # of the repository in the hub's folder
+HUB = "torch_hub"  # the hub's folder in $TASTE_MODELS, where bin.download has filled it
 WEIGHTS = "utmos22_strong_step7459_v1.pt"
 FETCH = (
     f'python -c \'import torch; torch.hub.load("{REPOSITORY}", "{ENTRY}", '
@@ -39,7 +41,7 @@ class UtmosScorer(AbsScorer):
     Args:
         model: what maps (B, N) audio (and its rate) to (B,) ratings: a TorchScript
             file, or a checkout of SpeechMOS whose weights lie in it or in torch.hub's
-            folder. None: what torch.hub has downloaded before.
+            folder. None: what ``bin.download`` or torch.hub has downloaded before.
         download: let torch.hub download what is missing.
         device: torch device.
     """
@@ -52,7 +54,9 @@ class UtmosScorer(AbsScorer):
         self, model: str | None = None, download: bool = False, device: str = "cpu"
     ):
         self.device = device
-        hub = Path(torch.hub.get_dir())
+        hub = models_dir() / HUB if models_dir() else None
+        if hub is None or not hub.is_dir():
+            hub = Path(torch.hub.get_dir())
         self.code = Path(model) if model else hub / CODE
         stored = hub / "checkpoints" / WEIGHTS
         if not model and download and not (self.code.is_dir() and stored.is_file()):

@@ -128,6 +128,13 @@ def test_what_torch_hub_has(hub, record):
         UtmosScorer()
 
 
+def test_what_bin_download_has_put_with_the_models(hub, record, tmp_path, monkeypatch):
+    monkeypatch.setenv("TASTE_MODELS", str(tmp_path))
+    folder = tmp_path / "torch_hub"
+    checkout(folder / CODE, folder / "checkpoints" / WEIGHTS)
+    assert UtmosScorer().weights == folder / "checkpoints" / WEIGHTS
+
+
 def test_weights_that_are_none(tmp_path, hub, record):
     folder = tmp_path / "SpeechMOS"
     checkout(folder, folder / WEIGHTS)

@@ -19,10 +19,11 @@ prepare() { # <layout> <root> <set> <parts> [<option>...]
 }
 few=(${max_hours:+--max_hours "${max_hours}"})
 emilia=(--layout_conf "filter=${filter}")
-prepare emilia "${EMILIA:-}" local/emilia train "${emilia[@]}" "${few[@]}"
-prepare libritts "${LIBRITTS:-}" local/libritts "${libritts_parts}" "${few[@]}"
-python3 -m espnet2_taste.bin.datadir combine data/local/{emilia,libritts} --target data/train
-prepare emilia "${EMILIA:-}" dev dev --num_utts "${num_dev}" "${emilia[@]}"
+# The largest last: a folder that is not there shows at once.
 prepare librispeech "${LIBRISPEECH:-}" test_clean test-clean --cleaner lower
+prepare libritts "${LIBRITTS:-}" local/libritts "${libritts_parts}" "${few[@]}"
+prepare emilia "${EMILIA:-}" dev dev --num_utts "${num_dev}" "${emilia[@]}"
+prepare emilia "${EMILIA:-}" local/emilia train "${emilia[@]}" "${few[@]}"
+python3 -m espnet2_taste.bin.datadir combine data/local/{emilia,libritts} --target data/train
 python3 -m espnet2_taste.bin.datadir disjoint data/train data/test_clean
 python3 -m espnet2_taste.bin.datadir disjoint --shared_speakers data/train data/dev # a session may go over two shards
