@@ -98,8 +98,9 @@ class ShuffledCodes(Mapping[str, np.ndarray]):
         random = np.random.default_rng([self.seed, *name.encode()])
         others = random.integers(len(self._names) - 1, size=length)
         others += others >= bisect_left(self._names, name)
-        rows = [self.codes[self._names[other]] for other in others]
-        return np.stack([rows_[random.integers(len(rows_))] for rows_ in rows])
+        codes = [self.codes[self._names[other]] for other in others]
+        drawn = [rows[random.integers(len(rows))] for rows in codes]
+        return np.stack(drawn) if drawn else self.codes[name][:0]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.lengths)
