@@ -153,7 +153,8 @@ def score(args: argparse.Namespace) -> dict:
     compared = {table: compared_to(table, entries) for table, entries in rows.items()}
     results["compared_to"] = compared
     for table, entries in rows.items():
-        results[table] = average_seeds(entries, compared[table])
+        columns = results["columns"].get(table, [])
+        results[table] = average_seeds(entries, compared[table], columns)
     write_results(args.output_dir, results, rows)
     return results
 

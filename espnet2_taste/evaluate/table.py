@@ -2,7 +2,9 @@
 
 from espnet2_taste.evaluate.codes import code_cells
 from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
+from espnet2_taste.evaluate.comparison import LEVEL
 from espnet2_taste.evaluate.rows import row_key
+from espnet2_taste.evaluate.statistics import MIN_UTTERANCES
 from espnet2_taste.evaluate.word_errors import error_cells
 
 #: Score tables and their titles, in order.
@@ -24,12 +26,13 @@ TITLES = TABLES | {
 TESTS = ("likelihood", "qa")
 #: Of a table in Markdown: columns, characters.
 MAX_COLUMNS, MAX_WIDTH = 10, 120
-LEVEL = 0.05  # of p, above which a difference says nothing
-SAME = " ≈"  # marks such a value
+SAME = " ≈"  # see NOTES
 NOTES = (
     "± is half the range over seeds. ≈ marks what cannot be told from the row that a "
-    f"table is compared with, or from chance (p > {LEVEL}, paired bootstrap, Holm). "
-    "95 % intervals and further metrics are in results.csv and in the report.\n"
+    f"table is compared with (p > {LEVEL}, paired bootstrap, Holm over the row's "
+    "metrics) or from chance (likewise, Holm over the table's cells): never by fewer "
+    f"than {MIN_UTTERANCES} utterances. 95 % intervals and further metrics are in "
+    "results.csv and in the report.\n"
 )
 
 
@@ -40,15 +43,12 @@ def format_value(metric: dict | None, column: Column) -> str:
     text = f"{metric['mean']:.{column.digits}f}"
     if metric.get("spread") is not None:
         text += f" ± {metric['spread']:.{column.digits}f}"
-    return text + SAME * is_same(metric, column)
+    return text + SAME * is_same(metric)
 
 
-def is_same(metric: dict, column: Column) -> bool:
-    """Whether a value cannot be told from the compared row's, or from chance."""
-    if column.chance is not None and metric.get("interval"):
-        low, high = metric["interval"]
-        return low <= column.chance <= high
-    return (metric.get("p") or 0.0) > LEVEL
+def is_same(metric: dict) -> bool:
+    """Whether a value was compared and could not be told apart; null: too few."""
+    return "p" in metric and (metric["p"] is None or metric["p"] > LEVEL)
 
 
 def format_interval(metric: dict | None, digits: int) -> str:

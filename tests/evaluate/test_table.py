@@ -78,10 +78,8 @@ def test_what_says_nothing_looks_so():
     utmos = find_column(RESULTS, "reconstruction", "utmos")
     assert format_value(entry(3.0) | {"p": 0.2}, utmos) == "3.00 ≈"
     assert format_value(entry(3.0) | {"p": 0.02}, utmos) == "3.00"
-    accuracy = find_column(RESULTS, "likelihood", "accuracy")
-    some = entry(0.55) | {"interval": [0.45, 0.65]}
-    assert format_value(some, accuracy) == "0.550 ≈"
-    assert format_value(some | {"interval": [0.51, 0.6]}, accuracy) == "0.550"
+    assert format_value(entry(3.0) | {"p": None}, utmos) == "3.00 ≈"  # of too few
+    assert format_value(entry(None) | {"p": None}, utmos) == "n/a"
 
 
 def test_bars_do_not_break_a_table():

@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from espnet2_taste import __version__
-from espnet2_taste.evaluate.column import Column
 from espnet2_taste.evaluate.table import SAME, is_same, markdown, markdown_table
 
 #: Columns of table 1 of arXiv 2504.07053: metric -> (heading, factor, digits after it).
@@ -30,7 +29,6 @@ LIKELIHOOD = {
     "StoryCloze ↑": ["sstorycloze", "tstorycloze"],
 }
 LANGUAGE_MODEL = "taslm"  # the row whose likelihoods were tested
-_ANY = Column("", "", "")
 
 
 def paper_tables(results: dict) -> list[list[list[str]]]:
@@ -70,7 +68,7 @@ def _cells(row: dict, columns: dict[str, tuple[str, float, int]]) -> list[str]:
     cells = []
     for key, (_, factor, digits) in columns.items():
         text = _number(factor * _mean(row, key), digits)
-        cells.append(text + SAME * is_same(row["metrics"].get(key, {}), _ANY))
+        cells.append(text + SAME * is_same(row["metrics"].get(key, {})))
     return cells
 
 
