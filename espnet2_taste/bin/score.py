@@ -61,8 +61,9 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--bitrate_of",
         nargs="*",
-        default=["taste=codes", "copy=units"],
-        help="row=codes or row=units: what it is made from besides text",
+        default=["text_only=text", "taste=codes", "copy=units"],
+        help="row=text, row=codes (and the text that they are of) or row=units: what "
+        "it is made from",
     )
     add(
         "--conditioned_by",
@@ -82,15 +83,15 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def bits_of_rows(items: list[str], found: dict[str, codes.CodeSet]) -> dict[str, dict]:
-    """``row=codes`` or ``row=units`` items -> row -> utterance -> bits."""
+def read_made_from(items: list[str]) -> dict[str, str]:
+    """``row=text``, ``row=codes`` or ``row=units`` items of ``--bitrate_of``."""
     rows = {}
     for item in items:
-        name, _, what = item.partition("=")
-        if what not in ("codes", "units"):
-            raise ValueError(f"--bitrate_of '{item}': expected row=codes or row=units")
-        if what in found:
-            rows[name] = codes.bits(found[what])
+        name, _, rows[name] = item.partition("=")
+        if rows[name] not in ("text", "codes", "units"):
+            raise ValueError(
+                f"--bitrate_of '{item}': expected row=text, row=codes or row=units"
+            )
     return rows
 
 
@@ -109,9 +110,10 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
     coded, found = codes.score_all(
         args.taste, args.train_taste, units, original.texts, seconds
     )
-    rates = BitRate(bits_of_rows(args.bitrate_of, found))
+    made_from = read_made_from(args.bitrate_of)
+    bits = {row: codes.bits(found[w]) for row, w in made_from.items() if w in found}
     for row in rows:
-        row.scorers += [rates, UnitAccuracy(), BuiltInTranscript(), Judge()]
+        row.scorers += [BitRate(bits), UnitAccuracy(), BuiltInTranscript(), Judge()]
     score_rows(rows)
     for row in rows:
         if row.errors is not None:
@@ -124,6 +126,7 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
         "ref_dir": str(args.ref_dir),
         "folders": {row.key: str(row.folder) for row in rows},
         "codes": coded,
+        "made_from": made_from,
         "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
         "not_computed": not_computed(scorers.lost | failed, rows),
         "upper_bounds": upper_bounds(args.conditioned_by, described["scorers"]),

@@ -37,7 +37,8 @@ def score_rows(rows: list[Row]) -> None:
 
 def describe(rows: list[Row]) -> dict[str, dict | list]:
     """Columns of both tables; scorer -> package, version, weights (all of them where
-    rows differ); and what scorers warn of, as ``results.json`` has them."""
+    rows differ); what scorers warn of; and the metrics of rough ones, as
+    ``results.json`` has them."""
     columns: dict[str, list[Column]] = {"reconstruction": [], "continuation": []}
     names: dict[str, dict[str, None]] = {}
     warnings: dict[str, None] = {}
@@ -54,6 +55,7 @@ def describe(rows: list[Row]) -> dict[str, dict | list]:
         "columns": {table: to_json(found) for table, found in columns.items()},
         "scorers": known,
         "warnings": list(filter(None, warnings)),
+        "rough": [c.key for s in rows[0].scorers if s.rough for c in s.columns],
     }
 
 

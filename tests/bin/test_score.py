@@ -131,6 +131,7 @@ def test_codes_and_continuation(scored):
     rate = metric(scores, "reconstruction", "copy", "bitrate")
     assert rate["values"] == 2 * [pytest.approx(codes["nominal_bitrate"])]
     assert "bitrate" not in scores["reconstruction"]["broken"]["metrics"]
+    assert scores["made_from"] == {"copy": "codes"}
     more = scores["continuation"]["more"]
     assert more["metrics"]["coverage"]["mean"] == 1
     assert more["metrics"]["wer"]["mean"] < 0.2
@@ -219,6 +220,7 @@ def test_scorers_are_named(scored):
     scorers = json.loads((scored / "results.json").read_text())["scorers"]
     assert "grammar.jsgf (" in scorers["words"] and "pocketsphinx" in scorers["words"]
     assert "forced alignment" in scorers["times"] and "pyworld" in scorers["pitch"]
+    assert json.loads((scored / "results.json").read_text())["rough"] == []
     assert scorers["cleaner"].startswith("words (")
     assert scorers["frames"] and scorers["word errors"]
     assert scorers["words"] in (scored / "table.md").read_text()
@@ -315,7 +317,7 @@ def test_test_sets_alone(tmp_path):
         (["--continuation_rows", "x={copy}"], "no file .*prompt_text"),
         (["--taste", "{copy}/wav.scp"], "taste_spec.yaml"),
         (["--asr_conf", "beam=3"], "recogniser pocketsphinx: .*no option beam"),
-        (["--bitrate_of", "x=y"], "expected row=codes or row=units"),
+        (["--bitrate_of", "x=y"], "expected row=text, row=codes or row=units"),
         (["--rows", "../x={copy}"], "row '../x': a name is letters, digits"),
         (["--ref_dir", "{more}", "--aligner", "ctm"], "ctm: no file .*/words.ctm"),
         (

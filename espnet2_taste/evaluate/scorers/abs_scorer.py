@@ -29,6 +29,7 @@ class AbsScorer(ABC):
         on_device: batched in this process on a device, rather than one recording at a
             time in a pool of processes.
         batch_size: at once on the device; None: as many as the user says.
+        rough: its numbers compare rows; other people's are not to be put beside them.
         warning: what makes its numbers doubtful, if :meth:`score` found something.
     """
 
@@ -38,6 +39,7 @@ class AbsScorer(ABC):
     needs_words: bool = False
     on_device: bool = False
     batch_size: int | None = None
+    rough: bool = False
     warning: str = ""
 
     @property

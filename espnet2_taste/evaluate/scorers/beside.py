@@ -115,7 +115,8 @@ class BitRate(AbsReader):
     """``bitrate``: what a row is made from besides text and speaker.
 
     Definition: vectors * sum_r log2 K_r over the originals' duration; the text's bits
-    are told beside it, in the table of codes. Unit: bit/s, range >= 0.
+    are told beside it, in the table of codes, and with it in the paper's layout.
+    Unit: bit/s, range >= 0.
 
     Args:
         sources: row name -> utterance -> bits.

@@ -66,7 +66,7 @@ class WordsScorer(AbsScorer):
     def __init__(self, recogniser: AbsRecogniser, cleaner: str | None = None):
         self.recogniser = recogniser
         self.cleaner = cleaner or recogniser.cleaner
-        self.on_device = recogniser.on_device
+        self.on_device, self.rough = recogniser.on_device, recogniser.rough
 
     @property
     def identity(self) -> str:

@@ -7,7 +7,9 @@ import jiwer
 import numpy as np
 import pytest
 
-from espnet2_taste.evaluate.rows import read_rows
+from espnet2_taste.asr.pocketsphinx_recogniser import PocketsphinxRecogniser
+from espnet2_taste.evaluate.rows import Row, read_rows
+from espnet2_taste.evaluate.score import describe
 from espnet2_taste.evaluate.scorers.words import WordsScorer
 from espnet2_taste.evaluate.word_errors import (
     SPACE,
@@ -153,7 +155,7 @@ def test_sclite_counts_the_same(tmp_path, texts):
 class Ear:
     """A recogniser that is not asked."""
 
-    on_device = False
+    on_device = rough = False
 
 
 @pytest.fixture
@@ -184,6 +186,13 @@ def test_a_given_text_is_what_is_compared(heard_set):
     line = scorer.described(rows)["transcripts"]
     assert line.startswith("an ear; WER 33.3% against the given text")
     assert "1 have no given text" in line and "3 utterances left out" in line
+
+
+def test_general_english_of_pocketsphinx_is_rough(tmp_path):
+    (tmp_path / "some.jsgf").write_text("#JSGF V1.0; grammar g; public <s> = a;")
+    for grammar, rough in (("", ["wer", "cer"]), (tmp_path / "some.jsgf", [])):
+        scorer = WordsScorer(PocketsphinxRecogniser(grammar))
+        assert describe([Row("original", scorers=[scorer])])["rough"] == rough
 
 
 def test_a_set_without_a_given_text(heard_set):
