@@ -17,6 +17,7 @@ from espnet2_taste.bin.measure_options import Scorers, add_measure_options
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.evaluate import codes, likelihood, qa
 from espnet2_taste.evaluate.column import to_json
+from espnet2_taste.evaluate.environment import environment
 from espnet2_taste.evaluate.measure import measure
 from espnet2_taste.evaluate.results import average_seeds, write_results
 from espnet2_taste.evaluate.rows import Row, read_rows
@@ -154,7 +155,7 @@ def score(args: argparse.Namespace) -> dict:
     if not any(rows.values()):
         raise ValueError("nothing to score: give --ref_dir, --likelihood or --qa")
     compared = {table: compared_to(table, entries) for table, entries in rows.items()}
-    results["compared_to"] = compared
+    results |= {"compared_to": compared, "environment": environment()}
     for table, entries in rows.items():
         columns = results["columns"].get(table, [])
         results[table] = average_seeds(entries, compared[table], columns)

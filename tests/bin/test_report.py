@@ -87,6 +87,7 @@ def experiment(tmp_path_factory):
         "continuation": {},
         "likelihood": {},
         "qa": {},
+        "environment": {"Git hash": "that of the scoring"},
         "codes": {"nominal_bitrate": 53.1, "utilisation": 0.9},
         "rtf": {
             "tokenizer": {"rtf": 0.0312, "device": "cpu", "batch_size": 32},
@@ -131,8 +132,7 @@ def test_results_md(page):
     text = (page.parent / "RESULTS.md").read_text()
     for part in (
         "# RESULTS",
-        "- python version: `3.",
-        "- Git hash: `",
+        "## Environment\n\n- Git hash: `that of the scoring`",
         "./run.sh --ngpu 1",
         "Test set: 12 utterances, 12 s of audio.",
         "|taste   |5.6      |",  # in the layout of the paper, %
@@ -154,8 +154,7 @@ def test_the_same_again(page):
     main([f"@{page.with_suffix('.args')}"])
     assert page.read_text().count("<audio") == before.count("<audio")
     again = (page.parent / "RESULTS.md").read_text()
-    assert again.split("# Environments")[0] == text.split("# Environments")[0]
-    assert "./run.sh --ngpu 1" in again
+    assert again == text  # what it says of the machine is of the scoring
 
 
 def test_page_is_self_contained_and_escaped(page):

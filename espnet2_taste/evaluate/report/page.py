@@ -43,7 +43,6 @@ class Report:
     Attributes:
         title: of the page.
         results: of ``bin.score``.
-        env: item -> value, see ``results_md.environment``.
         commands: shell lines that made the results.
         utterances: to listen to.
         worst: lists of them.
@@ -54,7 +53,6 @@ class Report:
 
     title: str
     results: dict
-    env: dict[str, str]
     commands: list[str] = field(default_factory=list)
     utterances: list[Utterance] = field(default_factory=list)
     worst: list[WorstList] = field(default_factory=list)

@@ -29,7 +29,7 @@ def test_spoken_language_model_alone():
         "not_computed": {},
     }
     wrong = [["Set", "Question", "Answers", "Said"], ["llama", "q1", "<a>", "b"]]
-    html = build_page(Report("slm", results, {"date": "today"}, wrong=wrong))
+    html = build_page(Report("slm", results, wrong=wrong))
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == ["overview", "likelihood", "qa", "about"]
     assert "[0.450, 0.550]</small>" in html
@@ -49,7 +49,7 @@ def test_score_table_cells():
         "not_computed": {"WER": "pip install x", "UTMOS": "y"},
     }
     worst = [WorstList("reconstruction", "a&b", "a&b:0", column, [("u", "1.20")])]
-    html = build_page(Report("t", results, {}, worst=worst))
+    html = build_page(Report("t", results, worst=worst))
     assert (
         '<td data-value="3.5"><a href="#worst-reconstruction-a%26b-utmos" '
         'title="worst utterances of a&amp;b by UTMOS">3.50 ± 0.50</a>'

@@ -72,8 +72,9 @@ def test_whole_file_without_recordings():
         "likelihood": {"salmon": row(accuracy=0.5)},
         "scorers": {},
         "not_computed": {"UTMOS": "pip install something"},
+        "environment": {"date": "today"},
     }
-    text = results_markdown({"test": results}, "slm", {"date": "today"}, ["./run.sh"])
+    text = results_markdown({"test": results}, "slm", ["./run.sh"])
     for part in (
         "- date: `today`",
         "./run.sh",
