@@ -164,13 +164,15 @@ def markdown_table(cells: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
+def meaning(column: Column, results: dict) -> str:
+    """Of a column; of an upper bound, why it is one."""
+    why = results.get("upper_bounds", {}).get(column.key)
+    return column.meaning + (f"; † {why}" if why else "")
+
+
 def definitions(results: dict, kind: str) -> list[tuple[str, str]]:
     """(label, meaning) of each metric shown."""
-    bounds = results.get("upper_bounds", {})
-    return [
-        (c.label, c.meaning + (f"; † {bounds[c.key]}" if c.key in bounds else ""))
-        for c in shown_columns(results, kind)
-    ]
+    return [(c.label, meaning(c, results)) for c in shown_columns(results, kind)]
 
 
 def markdown(results: dict) -> str:
@@ -191,13 +193,13 @@ def markdown(results: dict) -> str:
                 parts.append(f"### {group.capitalize()}\n")
             parts.append(f"{markdown_table(cells)}\n")
             before = group
-        for label, meaning in definitions(results, kind):
-            meanings.setdefault((label, meaning), []).append(title)
+        for definition in definitions(results, kind):
+            meanings.setdefault(definition, []).append(title)
     for key, cells in other_tables(results).items():
         parts.append(f"## {TITLES[key]}\n\n{markdown_table(cells)}\n")
     told = [
-        f"- *{label}* ({', '.join(titles).lower()}): {meaning}"
-        for (label, meaning), titles in meanings.items()
+        f"- *{label}* ({', '.join(titles).lower()}): {what}"
+        for (label, what), titles in meanings.items()
     ]
     scorers = [f"- {what}: {who}" for what, who in results["scorers"].items()]
     parts += ["## Definitions\n", *told, "", "## Scorers\n", *scorers, "", NOTES]

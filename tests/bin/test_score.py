@@ -260,7 +260,7 @@ def test_any_two_wav_scp_and_a_text(spoken_data, tmp_path, rows):
     assert mine["failures"] == [{"not in words.ctm": results["num_utterances"]}]
     assert not (tmp_path / "out" / "score_wer").exists()
     table = (tmp_path / "out" / "table.md").read_text()
-    assert "WER" not in table and "Rate" in table
+    assert "WER" not in table and "Speaking rate" in table
 
 
 def test_what_cannot_be_measured_is_said(spoken_data, tmp_path, monkeypatch):

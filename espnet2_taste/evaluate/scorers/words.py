@@ -56,7 +56,8 @@ class WordsScorer(AbsScorer):
         Column(
             "cer",
             "CER",
-            "the same for characters, spaces between words included",
+            "character errors of the recogniser per character of the text, spaces "
+            "between words included; 0 or more",
             better="lower",
             group="intelligibility",
             counted="characters",
