@@ -18,9 +18,9 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 from espnet2_taste.evaluate.scorers.reading import read_all
 from espnet2_taste.evaluate.scorers.times import MIN_SAMPLES
 from espnet2_taste.evaluate.word_errors import (
+    ALIGNED,
     characters,
     error_statistics,
-    sclite_identity,
     write_wer_files,
 )
 from espnet2_taste.io.tables import read_text
@@ -116,7 +116,7 @@ class WordsScorer(AbsScorer):
         """How its texts are compared; and whose they are, if a recogniser's
         (``transcripts.json`` of the reference set)."""
         cleaner = f"{self.cleaner} ({CLEANERS[self.cleaner]})"
-        known = {"cleaner": cleaner, "word errors": sclite_identity()}
+        known = {"cleaner": cleaner, "word errors": ALIGNED}
         original = rows[0]
         summary = original.folder / SUMMARY
         if not summary.is_file():
