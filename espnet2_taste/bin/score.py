@@ -6,7 +6,8 @@ Writes into ``--output_dir``: ``results.json`` and ``results.csv`` (all tables),
 ``score_{wer,cer}/<row>/{ref,hyp}.trn`` (and sclite's ``result.txt``), and ``measures/``
 (of each recording: a later run measures what changed; see ``bin.measure``).
 Nothing that measures is a model being scored, unless by choice: a speaker similarity
-measured with the encoder of ``--conditioned_by`` is marked as an upper bound.
+measured with the encoder of ``--conditioned_by``, and word errors counted by the
+recogniser that made the reference texts, are marked as upper bounds.
 """
 
 import argparse
@@ -34,7 +35,6 @@ from espnet2_taste.evaluate.scorers.beside import (
     Judge,
     UnitAccuracy,
 )
-from espnet2_taste.evaluate.scorers.speaker import upper_bounds
 from espnet2_taste.evaluate.scorers.words import write_espnet_files
 from espnet2_taste.evaluate.table import TABLES, markdown
 from espnet2_taste.text.normalise import CLEANERS
@@ -68,6 +68,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add(
         "--conditioned_by",
+        default="",
         metavar="TYPE=MODEL",
         help="the speaker encoder whose embeddings the scored systems speak from",
     )
@@ -120,7 +121,6 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
         if row.errors is not None:
             write_espnet_files(args.output_dir, row)
     data = [args.ref_dir, *args.rtf_dirs, *([args.taste.parent] if args.taste else [])]
-    described = describe(rows)
     results = {
         "num_utterances": len(original.texts),
         "seconds": sum(seconds.values()),
@@ -130,9 +130,8 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
         "made_from": made_from,
         "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
         "not_computed": not_computed(scorers.lost | failed, rows),
-        "upper_bounds": upper_bounds(args.conditioned_by, described["scorers"]),
     }
-    return results | described, rows
+    return results | describe(rows, args.conditioned_by), rows
 
 
 def score(args: argparse.Namespace) -> dict:

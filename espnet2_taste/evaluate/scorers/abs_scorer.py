@@ -79,6 +79,16 @@ class AbsScorer(ABC):
             row.failures[f"({self.name} failed)"] = failed
         return scores
 
+    def upper_bounds(self, original: Row, conditioned_by: str) -> dict[str, str]:
+        """Metric -> why its values are better than an independent scorer's.
+
+        Args:
+            original: the reference recordings.
+            conditioned_by: ``type=model`` of the speaker encoder whose embeddings the
+                scored systems speak from; "": not known.
+        """
+        return {}
+
     def described(self, rows: list[Row]) -> dict[str, str]:
         """What else the results say of how it works, beside its identity."""
         return {}

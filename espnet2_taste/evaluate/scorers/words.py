@@ -29,6 +29,18 @@ from espnet2_taste.text.normalise import CLEANERS, load_cleaner, unspaced_part
 ABSURD = 0.5  # WER of the originals above which the recogniser hears something else
 
 
+OWN_TEXTS = (
+    "by the recogniser that also made the reference texts: an upper bound of quality, "
+    "for what it mishears twice is no error (another one: --asr)"
+)
+
+
+def transcripts(original: Row) -> dict:
+    """``transcripts.json`` of a reference set whose text is a recogniser's; else {}."""
+    path = original.folder / SUMMARY
+    return json.loads(read_text(path)) if path.is_file() else {}
+
+
 class WordsScorer(AbsScorer):
     """Recogniser -> ``{"text"}``, or ``{"failure"}`` without readable audio.
 
@@ -112,16 +124,20 @@ class WordsScorer(AbsScorer):
             logging.warning("%s", self.warning)
         return statistics
 
+    def upper_bounds(self, original: Row, conditioned_by: str) -> dict[str, str]:
+        """Of texts that are all given, other errors than its own are counted."""
+        same = transcripts(original).get("transcribed_by") == self.identity
+        own = same and not original.texts.keys() <= original.given.keys()
+        return dict.fromkeys(("wer", "cer"), OWN_TEXTS) if own else {}
+
     def described(self, rows: list[Row]) -> dict[str, str]:
         """How its texts are compared; and whose they are, if a recogniser's
         (``transcripts.json`` of the reference set)."""
         cleaner = f"{self.cleaner} ({CLEANERS[self.cleaner]})"
         known = {"cleaner": cleaner, "word errors": ALIGNED}
         original = rows[0]
-        summary = original.folder / SUMMARY
-        if not summary.is_file():
+        if not (made := transcripts(original)):
             return known
-        made = json.loads(read_text(summary))
         what = "no given text: WER and CER are against these transcripts"
         if original.given:
             clean = load_cleaner(self.cleaner)

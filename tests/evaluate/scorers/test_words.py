@@ -153,6 +153,7 @@ class Ear:
     """A recogniser that is not asked."""
 
     on_device = rough = False
+    identity = "an ear"
 
 
 @pytest.fixture
@@ -183,6 +184,7 @@ def test_a_given_text_is_what_is_compared(heard_set):
     line = scorer.described(rows)["transcripts"]
     assert line.startswith("an ear; WER 33.3% against the given text")
     assert "1 have no given text" in line and "3 utterances left out" in line
+    assert scorer.upper_bounds(rows[0], "") == {}
 
 
 def test_general_english_of_pocketsphinx_is_rough(tmp_path):
@@ -192,15 +194,21 @@ def test_general_english_of_pocketsphinx_is_rough(tmp_path):
         assert describe([Row("original", scorers=[scorer])])["rough"] == rough
 
 
-def test_a_set_without_a_given_text(heard_set):
+def test_a_set_without_a_given_text(heard_set, monkeypatch):
     (heard_set / "ref/text_given").unlink()
     original = read_rows(heard_set / "ref", [], [])[0]
     scorer = WordsScorer(Ear(), "words")
+    original.scorers = [scorer]
     original.measured = {"words": {"u0": {"text": "one too"}, "u1": {"text": "three"}}}
     assert scorer.score(original, original)["wer"].value() == 0
     assert (
         "no given text: WER and CER are against these transcripts"
         in (scorer.described([original])["transcripts"])
     )
+    # It judges its own texts; another one would not.
+    bounds = describe([original])["upper_bounds"]
+    assert list(bounds) == ["wer", "cer"] and "also made the reference" in bounds["wer"]
+    monkeypatch.setattr(Ear, "identity", "another ear")
+    assert scorer.upper_bounds(original, "") == {}
     (heard_set / "ref/transcripts.json").unlink()
     assert "transcripts" not in scorer.described([original])
