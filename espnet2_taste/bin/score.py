@@ -14,14 +14,13 @@ import argparse
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.bin.measure_options import Scorers, add_measure_options
+from espnet2_taste.bin.measure_options import add_measure_options, measured_rows
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.evaluate import codes, likelihood, qa
 from espnet2_taste.evaluate.column import to_json
 from espnet2_taste.evaluate.environment import environment
-from espnet2_taste.evaluate.measure import measure
 from espnet2_taste.evaluate.results import average_seeds, write_results
-from espnet2_taste.evaluate.rows import Row, read_rows
+from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.rtf import real_time_factors
 from espnet2_taste.evaluate.score import (
     compared_to,
@@ -99,12 +98,8 @@ def read_made_from(items: list[str]) -> dict[str, str]:
 
 def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
     """Part of the results, and the rows of reconstruction and continuation."""
-    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
+    rows, lost, _ = measured_rows(args, args.output_dir / "measures")
     original, *made = rows
-    scorers = Scorers(args)
-    for row in rows:
-        row.scorers = scorers.of(row)
-    failed, _ = measure(rows, args.output_dir / "measures", args.nj, args.batch_size)
     seconds = original.seconds
     if not any(seconds.values()):
         raise ValueError(f"{args.ref_dir}/wav.scp: no audio can be read (see the log)")
@@ -129,7 +124,7 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
         "codes": coded,
         "made_from": made_from,
         "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
-        "not_computed": not_computed(scorers.lost | failed, rows),
+        "not_computed": not_computed(lost, rows),
     }
     return results | describe(rows, args.conditioned_by), rows
 
