@@ -30,9 +30,9 @@ SAME = " ≈"  # see NOTES
 NOTES = (
     "± is half the range over seeds. ≈ marks what cannot be told from the row that a "
     f"table is compared with (p > {LEVEL}, paired bootstrap, Holm over the row's "
-    "metrics) or from chance (likewise, Holm over the table's cells): never by fewer "
-    f"than {MIN_UTTERANCES} utterances. 95 % intervals and further metrics are in "
-    "results.csv and in the report.\n"
+    "metrics) or from chance (likewise, Holm over the table's cells); fewer than "
+    f"{MIN_UTTERANCES} utterances tell nothing apart. 95 % intervals and further "
+    "metrics are in results.csv and in the report.\n"
 )
 
 
