@@ -42,9 +42,12 @@ demo: ## A page in the browser for what make mini packed, or DEMO_MODEL=<folder,
 	PYTHONPATH="$(CURDIR)" exec "$${demo[@]}" --model exp/packed.zip \
 	    $$([ ! -d "$$baseline" ] || echo --text_only "$$baseline") $(ARGS)
 
-results: $(STAMP) ## RESULTS.md and report of every recipe that was scored, from its results.json
+results: ## RESULTS.md and report of every recipe that was scored, from its results.json
+	@compgen -G 'egs2/taste/*/exp/*/report.args' > /dev/null || { \
+	    echo "no scores yet: make mini makes some; or stage 9 of another recipe's run.sh" >&2; exit 1; }
+	@$(MAKE) -s $(STAMP)
 	@for given in egs2/taste/*/exp/*/report.args; do \
-	    [ ! -e "$$given" ] || (cd "$${given%%/exp/*}" && "$(CURDIR)/$(BIN)/python" \
+	    (cd "$${given%%/exp/*}" && "$(CURDIR)/$(BIN)/python" \
 	        -m espnet2_taste.bin.report "@exp/$${given#*/exp/}" $(ARGS)) || exit 1; \
 	done
 

@@ -21,11 +21,13 @@ class AbsRecogniser(ABC):
             time in a pool of processes.
         sample_rate: Hz of the recordings it takes.
         cleaner: of ``text.normalise``: what its texts are compared after, unless told.
+        rough: it hears so badly that its errors compare systems, and only with itself.
     """
 
     on_device: bool = False
     cleaner: str = "words"
     sample_rate: int = 16000
+    rough: bool = False
 
     @property
     @abstractmethod

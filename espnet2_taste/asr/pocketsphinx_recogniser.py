@@ -21,6 +21,7 @@ class PocketsphinxRecogniser(AbsRecogniser):
     def __init__(self, grammar: str | Path = ""):
         self.grammar = grammar
         self.sphinx = Pocketsphinx(grammar, language_model=not grammar)
+        self.rough = not grammar
 
     @property
     def identity(self) -> str:

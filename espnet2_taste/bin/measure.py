@@ -12,10 +12,7 @@ import logging
 from pathlib import Path
 
 from espnet2_taste.bin import command, run, score
-from espnet2_taste.bin.measure_options import Scorers
-from espnet2_taste.evaluate.measure import measure
-from espnet2_taste.evaluate.rows import read_rows
-from espnet2_taste.io.tables import read_keys
+from espnet2_taste.bin.measure_options import measured_rows
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -31,18 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.ref_dir is None:
         raise ValueError("give --ref_dir")
-    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
-    keys = None
-    if args.key_file is not None:
-        keys = set(read_keys(args.key_file))
-        if foreign := sorted(keys - rows[0].texts.keys()):
-            raise ValueError(
-                f"{args.key_file}: {foreign[0]} is not in the reference set"
-            )
-    scorers = Scorers(args)
-    for row in rows:
-        row.scorers = scorers.of(row)
-    _, done = measure(rows, args.output_dir, args.nj, args.batch_size, keys)
+    *_, done = measured_rows(args, args.output_dir, args.key_file)
     logging.info("%d measurements made", done)
 
 

@@ -11,7 +11,8 @@ from espnet2_taste.asr.recognisers import recogniser_choices
 from espnet2_taste.asr.recording import Unavailable
 from espnet2_taste.bin.numbers import jobs, positive
 from espnet2_taste.bin.options import add_device_option
-from espnet2_taste.evaluate.rows import REFERENCE_ROW, Row
+from espnet2_taste.evaluate.measure import measure
+from espnet2_taste.evaluate.rows import REFERENCE_ROW, Row, read_rows
 from espnet2_taste.evaluate.scorers import meter_choices
 from espnet2_taste.evaluate.scorers.abs_scorer import AbsScorer
 from espnet2_taste.evaluate.scorers.pitch import PitchScorer
@@ -20,6 +21,7 @@ from espnet2_taste.evaluate.scorers.words import WordsScorer
 from espnet2_taste.io.class_conf import check_conf
 from espnet2_taste.io.config import parse_yaml
 from espnet2_taste.io.lazy_choices import LazyChoices
+from espnet2_taste.io.tables import read_keys
 
 NONE = "none"
 
@@ -112,6 +114,26 @@ def meter_confs(args: argparse.Namespace) -> dict[str, dict]:
             )
         confs[name][argument] = value
     return confs
+
+
+def measured_rows(
+    args: argparse.Namespace, folder: Path, key_file: Path | None = None
+) -> tuple[list[Row], dict[type[AbsScorer], str], int]:
+    """Rows of :func:`add_measure_options` with what is measured of them, of the
+    utterances of ``key_file``; and what ``evaluate.measure.measure`` returns.
+
+    Raises:
+        ValueError, FileNotFoundError: an option that cannot work.
+    """
+    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
+    keys = None if key_file is None else set(read_keys(key_file))
+    if foreign := sorted((keys or set()) - rows[0].texts.keys()):
+        raise ValueError(f"{key_file}: {foreign[0]} is not in the reference set")
+    scorers = Scorers(args)
+    for row in rows:
+        row.scorers = scorers.of(row)
+    failed, done = measure(rows, folder, args.nj, args.batch_size, keys)
+    return rows, scorers.lost | failed, done
 
 
 class Scorers:

@@ -22,7 +22,7 @@ from espnet2_taste.evaluate.report.listen import (
     wrong_answers,
 )
 from espnet2_taste.evaluate.report.page import Report, build_page
-from espnet2_taste.evaluate.report.results_md import environment, results_markdown
+from espnet2_taste.evaluate.report.results_md import results_markdown
 from espnet2_taste.evaluate.report.training import Training
 from espnet2_taste.evaluate.score_folder import ScoreFolder
 from espnet2_taste.io.atomic import write_text
@@ -70,9 +70,8 @@ def main(args: argparse.Namespace) -> None:
         name: Training.read(folder)
         for name, folder in named_folders("--exp_dirs", args.exp_dirs).items()
     }
-    env = environment()
     results = {name: scores.results for name, scores in sets.items()}
-    contents = {args.results: results_markdown(results, args.title, env, args.commands)}
+    contents = {args.results: results_markdown(results, args.title, args.commands)}
     attention = find_attention(args.attention_dir)
     html = args.html
     pages = dict.fromkeys(sets, html)  # the first one's
@@ -84,7 +83,6 @@ def main(args: argparse.Namespace) -> None:
             Report(
                 title=args.title if len(sets) == 1 else f"{args.title}: {name}",
                 results=scores.results,
-                env=env,
                 commands=args.commands,
                 utterances=collect_utterances(
                     scores, attention, worst, args.num_utterances

@@ -6,20 +6,21 @@ Writes into ``--output_dir``: ``results.json`` and ``results.csv`` (all tables),
 ``score_{wer,cer}/<row>/{ref,hyp}.trn`` (and sclite's ``result.txt``), and ``measures/``
 (of each recording: a later run measures what changed; see ``bin.measure``).
 Nothing that measures is a model being scored, unless by choice: a speaker similarity
-measured with the encoder of ``--conditioned_by`` is marked as an upper bound.
+measured with the encoder of ``--conditioned_by``, and word errors counted by the
+recogniser that made the reference texts, are marked as upper bounds.
 """
 
 import argparse
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
-from espnet2_taste.bin.measure_options import Scorers, add_measure_options
+from espnet2_taste.bin.measure_options import add_measure_options, measured_rows
 from espnet2_taste.bin.options import named_folders
 from espnet2_taste.evaluate import codes, likelihood, qa
 from espnet2_taste.evaluate.column import to_json
-from espnet2_taste.evaluate.measure import measure
+from espnet2_taste.evaluate.environment import environment
 from espnet2_taste.evaluate.results import average_seeds, write_results
-from espnet2_taste.evaluate.rows import Row, read_rows
+from espnet2_taste.evaluate.rows import Row
 from espnet2_taste.evaluate.rtf import real_time_factors
 from espnet2_taste.evaluate.score import (
     compared_to,
@@ -33,7 +34,6 @@ from espnet2_taste.evaluate.scorers.beside import (
     Judge,
     UnitAccuracy,
 )
-from espnet2_taste.evaluate.scorers.speaker import upper_bounds
 from espnet2_taste.evaluate.scorers.words import write_espnet_files
 from espnet2_taste.evaluate.table import TABLES, markdown
 from espnet2_taste.text.normalise import CLEANERS
@@ -61,11 +61,13 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--bitrate_of",
         nargs="*",
-        default=["taste=codes", "copy=units"],
-        help="row=codes or row=units: what it is made from besides text",
+        default=["text_only=text", "taste=codes", "copy=units"],
+        help="row=text, row=codes (and the text that they are of) or row=units: what "
+        "it is made from",
     )
     add(
         "--conditioned_by",
+        default="",
         metavar="TYPE=MODEL",
         help="the speaker encoder whose embeddings the scored systems speak from",
     )
@@ -82,26 +84,22 @@ def get_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def bits_of_rows(items: list[str], found: dict[str, codes.CodeSet]) -> dict[str, dict]:
-    """``row=codes`` or ``row=units`` items -> row -> utterance -> bits."""
+def read_made_from(items: list[str]) -> dict[str, str]:
+    """``row=text``, ``row=codes`` or ``row=units`` items of ``--bitrate_of``."""
     rows = {}
     for item in items:
-        name, _, what = item.partition("=")
-        if what not in ("codes", "units"):
-            raise ValueError(f"--bitrate_of '{item}': expected row=codes or row=units")
-        if what in found:
-            rows[name] = codes.bits(found[what])
+        name, _, rows[name] = item.partition("=")
+        if rows[name] not in ("text", "codes", "units"):
+            raise ValueError(
+                f"--bitrate_of '{item}': expected row=text, row=codes or row=units"
+            )
     return rows
 
 
 def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
     """Part of the results, and the rows of reconstruction and continuation."""
-    rows = read_rows(args.ref_dir, args.rows, args.continuation_rows)
+    rows, lost, _ = measured_rows(args, args.output_dir / "measures")
     original, *made = rows
-    scorers = Scorers(args)
-    for row in rows:
-        row.scorers = scorers.of(row)
-    failed, _ = measure(rows, args.output_dir / "measures", args.nj, args.batch_size)
     seconds = original.seconds
     if not any(seconds.values()):
         raise ValueError(f"{args.ref_dir}/wav.scp: no audio can be read (see the log)")
@@ -109,26 +107,26 @@ def score_recordings(args: argparse.Namespace) -> tuple[dict, list[Row]]:
     coded, found = codes.score_all(
         args.taste, args.train_taste, units, original.texts, seconds
     )
-    rates = BitRate(bits_of_rows(args.bitrate_of, found))
+    made_from = read_made_from(args.bitrate_of)
+    bits = {row: codes.bits(found[w]) for row, w in made_from.items() if w in found}
     for row in rows:
-        row.scorers += [rates, UnitAccuracy(), BuiltInTranscript(), Judge()]
+        row.scorers += [BitRate(bits), UnitAccuracy(), BuiltInTranscript(), Judge()]
     score_rows(rows)
     for row in rows:
         if row.errors is not None:
             write_espnet_files(args.output_dir, row)
     data = [args.ref_dir, *args.rtf_dirs, *([args.taste.parent] if args.taste else [])]
-    described = describe(rows)
     results = {
         "num_utterances": len(original.texts),
         "seconds": sum(seconds.values()),
         "ref_dir": str(args.ref_dir),
         "folders": {row.key: str(row.folder) for row in rows},
         "codes": coded,
+        "made_from": made_from,
         "rtf": real_time_factors(data, [(row.name, row.folder) for row in made]),
-        "not_computed": not_computed(scorers.lost | failed, rows),
-        "upper_bounds": upper_bounds(args.conditioned_by, described["scorers"]),
+        "not_computed": not_computed(lost, rows),
     }
-    return results | described, rows
+    return results | describe(rows, args.conditioned_by), rows
 
 
 def score(args: argparse.Namespace) -> dict:
@@ -151,9 +149,10 @@ def score(args: argparse.Namespace) -> dict:
     if not any(rows.values()):
         raise ValueError("nothing to score: give --ref_dir, --likelihood or --qa")
     compared = {table: compared_to(table, entries) for table, entries in rows.items()}
-    results["compared_to"] = compared
+    results |= {"compared_to": compared, "environment": environment()}
     for table, entries in rows.items():
-        results[table] = average_seeds(entries, compared[table])
+        columns = results["columns"].get(table, [])
+        results[table] = average_seeds(entries, compared[table], columns)
     write_results(args.output_dir, results, rows)
     return results
 

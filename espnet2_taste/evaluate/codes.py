@@ -23,12 +23,15 @@ LABELS = {
     "nominal_bitrate": ("nominal bits per second", "{:.1f}"),
     "entropy_bitrate": ("bits per second, measured entropy", "{:.1f}"),
     "text_bitrate": ("bits per second of the text, UTF-8", "{:.1f}"),
-    "text_entropy_bitrate": ("the same, entropy of its characters", "{:.1f}"),
+    "text_entropy_bitrate": ("bits per second of the text, its entropy", "{:.1f}"),
     "entropy": ("entropy per codebook (bits)", "{:.2f}"),
-    "utilisation": ("codebook utilisation, test set, mean", "{:.3f}"),
-    "utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
-    "train_utilisation": ("codebook utilisation, training set, mean", "{:.3f}"),
-    "train_utilisation_per_codebook": ("the same per codebook", "{:.3f}"),
+    "utilisation": ("codebook utilisation, test, mean", "{:.3f}"),
+    "utilisation_per_codebook": ("codebook utilisation, test, each", "{:.3f}"),
+    "train_utilisation": ("codebook utilisation, training, mean", "{:.3f}"),
+    "train_utilisation_per_codebook": (
+        "codebook utilisation, training, each",
+        "{:.3f}",
+    ),
     "units_per_second": ("speech units per second", "{:.2f}"),
     "unit_entropy_bitrate": ("bits per second of the speech units", "{:.1f}"),
 }
@@ -118,10 +121,16 @@ def score_all(
         found["codes"] = read_code_set(taste)
         result |= score_codes(found["codes"], seconds) | score_text(texts, seconds)
     if train_taste:
-        result |= score_training_codes(read_code_set(train_taste))
+        known, sizes = read_code_set(train_taste)
+        used = utilisation(_join(known, len(sizes)), sizes)
+        result["train_utilisation"] = float(used.mean())
+        result["train_utilisation_per_codebook"] = used.tolist()
     if units.exists():
         found["units"] = read_units(units)
-        result |= score_units(found["units"], seconds)
+        rates = score_codes(found["units"], seconds)
+        result["units_per_second"] = rates["vectors_per_second"]
+        result["unit_bitrate"] = rates["nominal_bitrate"]
+        result["unit_entropy_bitrate"] = rates["entropy_bitrate"]
     return result, found
 
 
@@ -144,25 +153,6 @@ def score_codes(codes: CodeSet, seconds: dict[str, float]) -> dict:
         "entropy": entropy.tolist(),
         "utilisation": float(used.mean()),
         "utilisation_per_codebook": used.tolist(),
-    }
-
-
-def score_training_codes(codes: CodeSet) -> dict:
-    """Codebook use of the training set."""
-    used = utilisation(_join(codes[0], len(codes[1])), codes[1])
-    return {
-        "train_utilisation": float(used.mean()),
-        "train_utilisation_per_codebook": used.tolist(),
-    }
-
-
-def score_units(codes: CodeSet, seconds: dict[str, float]) -> dict:
-    """Bit rates of speech units, see :func:`score_codes`."""
-    found = score_codes(codes, seconds)
-    return {
-        "units_per_second": found["vectors_per_second"],
-        "unit_bitrate": found["nominal_bitrate"],
-        "unit_entropy_bitrate": found["entropy_bitrate"],
     }
 
 

@@ -20,7 +20,7 @@ class Column:
         kind: of ``statistics.KINDS``: how utterances are summed.
         table: "reconstruction" or "continuation", if it belongs to one of them only.
         counted: what ``sums`` count ("words"): the worst utterance has the most errors.
-        chance: value of guessing; an interval around it says nothing.
+        chance: value of guessing, which each row is tested against.
         detail: told in the csv and the report, too long for RESULTS.md.
     """
 

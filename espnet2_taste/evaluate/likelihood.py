@@ -43,19 +43,22 @@ METRICS = {
     Column(
         "accuracy_sum",
         "Accuracy, summed",
-        "the same with log-likelihoods summed over tokens",
+        "share of pairs whose right member is more likely, log-likelihoods summed over "
+        "tokens; ties count half; 0 to 1, chance 0.5",
         chance=0.5,
     ): lambda row: row["score_sum"],
     Column(
         "accuracy_text",
         "Text only",
-        "the same with the text's part of the log-likelihood alone, per token",
+        "share of pairs of whose right member the text is more likely, per token; ties "
+        "count half; 0 to 1, chance 0.5",
         chance=0.5,
     ): lambda row: -row["text_ce"],
     Column(
         "accuracy_codes",
         "Codes only",
-        "the same with the codes' part alone, per word",
+        "share of pairs of whose right member the codes are more likely, per word; "
+        "ties count half; 0 to 1, chance 0.5",
         chance=0.5,
     ): lambda row: -row["taste_ce"],
 }

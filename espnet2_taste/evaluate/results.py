@@ -4,14 +4,15 @@
 ``failures``. A metric is ``{"mean", "spread", "values", "interval", "utterances",
 "p"}``: mean over seeds, half the range over seeds (null for one seed), each seed's
 value, [low, high] of :func:`seed_interval`, how many utterances (pairs, questions ...)
-each seed's value is of, and the p of its difference to the row that the table is
-compared with. Undefined is null.
+each seed's value is of, and, where there is something to compare with, the p of its
+difference to the row that the table is compared with, or to chance. Undefined is null.
 """
 
 import csv
 import io
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,9 @@ def null(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def average_seeds(rows: list[Row], compared_to: str = "") -> dict[str, dict]:
+def average_seeds(
+    rows: list[Row], compared_to: str = "", columns: Iterable[dict] = ()
+) -> dict[str, dict]:
     """Rows of one name -> {name: {seeds, metrics, errors, failures}}, JSON-ready.
 
     A mean is undefined as soon as one seed's value is.
@@ -48,6 +51,8 @@ def average_seeds(rows: list[Row], compared_to: str = "") -> dict[str, dict]:
     Args:
         rows: of a table.
         compared_to: name of the row whose difference to the others is tested.
+        columns: of the table, see ``column.to_json``: those of which there is a chance
+            are tested against it.
     """
     table: dict[str, dict] = {}
     for name in dict.fromkeys(row.name for row in rows):
@@ -71,28 +76,50 @@ def average_seeds(rows: list[Row], compared_to: str = "") -> dict[str, dict]:
             "errors": [row.errors for row in group],
             "failures": [row.failures for row in group],
         }
-    if compared_to in table:
-        _add_p(table, rows, compared_to)
+    _add_p(table, rows, compared_to, columns)
     return table
 
 
-def _add_p(table: dict[str, dict], rows: list[Row], name: str) -> None:
-    """``p`` of every difference to the row ``name``, Holm's over a row's metrics."""
-    for other in table.keys() - {name}:
-        metrics, found = table[other]["metrics"], {}
-        for key in metrics:
-            sides = [
-                [row.statistics.get(key) for row in rows if row.name == side]
-                for side in (name, other)
-            ]
-            seeds = [s for side in sides for s in side]
-            if all(s is not None and s.scored for s in seeds):
-                try:
-                    found[key] = compare(sides, resamples=RESAMPLES).systems[1].p
-                except ValueError:  # no utterance in common
-                    continue
-        for key, p in zip(found, holm(list(found.values())), strict=True):
-            metrics[key]["p"] = null(p)
+def _add_p(
+    table: dict[str, dict], rows: list[Row], compared_to: str, columns: Iterable[dict]
+) -> None:
+    """``p`` of each row's differences to the one compared with, Holm's over its
+    metrics; of all that have a chance to it, Holm's over the table."""
+    cells = {
+        (name, key): cell
+        for name, row in table.items()
+        for key, cell in row["metrics"].items()
+        if cell["mean"] is not None
+    }
+    seeds = {
+        (name, key): [row.statistics[key] for row in rows if row.name == name]
+        for name, key in cells
+    }
+    for name in table.keys() - {compared_to}:
+        both = [(n, k) for n, k in cells if n == name and (compared_to, k) in cells]
+        pairs = [[seeds[compared_to, key], seeds[name, key]] for _, key in both]
+        for at, p in zip(both, _adjusted(pairs, resamples=RESAMPLES), strict=True):
+            cells[at]["p"] = p
+    chances = {c["key"]: c["chance"] for c in columns if c["chance"] is not None}
+    guessed = [at for at in cells if at[1] in chances]
+    pairs = []
+    for at in guessed:
+        ids = {utt for s in seeds[at] for utt in s.ids}
+        pairs.append([[Statistics.mean(dict.fromkeys(ids, chances[at[1]]))], seeds[at]])
+    # Of many resamples: the least p, times the number of cells, can be below LEVEL.
+    for at, p in zip(guessed, _adjusted(pairs), strict=True):
+        cells[at]["p"] = p
+
+
+def _adjusted(pairs: list[list[list[Statistics]]], **options) -> list[float | None]:
+    """Holm's p of what tells two sides apart; None: no or few utterances in common."""
+    found = []
+    for pair in pairs:
+        try:
+            found.append(compare(pair, **options).systems[1].p)
+        except ValueError:
+            found.append(math.nan)
+    return [null(p) for p in holm(found)]
 
 
 def seed_interval(seeds: list[Statistics]) -> list[float] | None:

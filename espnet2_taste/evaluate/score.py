@@ -35,9 +35,10 @@ def score_rows(rows: list[Row]) -> None:
                 row.statistics.setdefault(key, found)
 
 
-def describe(rows: list[Row]) -> dict[str, dict | list]:
+def describe(rows: list[Row], conditioned_by: str = "") -> dict[str, dict | list]:
     """Columns of both tables; scorer -> package, version, weights (all of them where
-    rows differ); and what scorers warn of, as ``results.json`` has them."""
+    rows differ); what scorers warn of; metrics of rough ones, and those that are upper
+    bounds, as ``results.json`` has them."""
     columns: dict[str, list[Column]] = {"reconstruction": [], "continuation": []}
     names: dict[str, dict[str, None]] = {}
     warnings: dict[str, None] = {}
@@ -48,12 +49,16 @@ def describe(rows: list[Row]) -> dict[str, dict | list]:
             if not isinstance(scorer, AbsReader):
                 names.setdefault(scorer.name, {})[scorer.identity] = None
     known = {name: "; ".join(identities) for name, identities in names.items()}
+    bounds: dict[str, str] = {}
     for scorer in rows[0].scorers:
         known |= scorer.described(rows)
+        bounds |= scorer.upper_bounds(rows[0], conditioned_by)
     return {
         "columns": {table: to_json(found) for table, found in columns.items()},
         "scorers": known,
         "warnings": list(filter(None, warnings)),
+        "rough": [c.key for s in rows[0].scorers if s.rough for c in s.columns],
+        "upper_bounds": bounds,
     }
 
 

@@ -2,7 +2,9 @@
 
 from espnet2_taste.evaluate.codes import code_cells
 from espnet2_taste.evaluate.column import GROUPS, Column, columns_of
+from espnet2_taste.evaluate.comparison import LEVEL
 from espnet2_taste.evaluate.rows import row_key
+from espnet2_taste.evaluate.statistics import MIN_UTTERANCES
 from espnet2_taste.evaluate.word_errors import error_cells
 
 #: Score tables and their titles, in order.
@@ -24,12 +26,13 @@ TITLES = TABLES | {
 TESTS = ("likelihood", "qa")
 #: Of a table in Markdown: columns, characters.
 MAX_COLUMNS, MAX_WIDTH = 10, 120
-LEVEL = 0.05  # of p, above which a difference says nothing
-SAME = " ≈"  # marks such a value
+SAME = " ≈"  # see NOTES
 NOTES = (
     "± is half the range over seeds. ≈ marks what cannot be told from the row that a "
-    f"table is compared with, or from chance (p > {LEVEL}, paired bootstrap, Holm). "
-    "95 % intervals and further metrics are in results.csv and in the report.\n"
+    f"table is compared with (p > {LEVEL}, paired bootstrap, Holm over the row's "
+    "metrics) or from chance (likewise, Holm over the table's cells); fewer than "
+    f"{MIN_UTTERANCES} utterances tell nothing apart. 95 % intervals and further "
+    "metrics are in results.csv and in the report.\n"
 )
 
 
@@ -40,15 +43,12 @@ def format_value(metric: dict | None, column: Column) -> str:
     text = f"{metric['mean']:.{column.digits}f}"
     if metric.get("spread") is not None:
         text += f" ± {metric['spread']:.{column.digits}f}"
-    return text + SAME * is_same(metric, column)
+    return text + SAME * is_same(metric)
 
 
-def is_same(metric: dict, column: Column) -> bool:
-    """Whether a value cannot be told from the compared row's, or from chance."""
-    if column.chance is not None and metric.get("interval"):
-        low, high = metric["interval"]
-        return low <= column.chance <= high
-    return (metric.get("p") or 0.0) > LEVEL
+def is_same(metric: dict) -> bool:
+    """Whether a value was compared and could not be told apart; null: too few."""
+    return "p" in metric and (metric["p"] is None or metric["p"] > LEVEL)
 
 
 def format_interval(metric: dict | None, digits: int) -> str:
@@ -164,13 +164,15 @@ def markdown_table(cells: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
+def meaning(column: Column, results: dict) -> str:
+    """Of a column; of an upper bound, why it is one."""
+    why = results.get("upper_bounds", {}).get(column.key)
+    return column.meaning + (f"; † {why}" if why else "")
+
+
 def definitions(results: dict, kind: str) -> list[tuple[str, str]]:
     """(label, meaning) of each metric shown."""
-    bounds = results.get("upper_bounds", {})
-    return [
-        (c.label, c.meaning + (f"; † {bounds[c.key]}" if c.key in bounds else ""))
-        for c in shown_columns(results, kind)
-    ]
+    return [(c.label, meaning(c, results)) for c in shown_columns(results, kind)]
 
 
 def markdown(results: dict) -> str:
@@ -191,13 +193,13 @@ def markdown(results: dict) -> str:
                 parts.append(f"### {group.capitalize()}\n")
             parts.append(f"{markdown_table(cells)}\n")
             before = group
-        for label, meaning in definitions(results, kind):
-            meanings.setdefault((label, meaning), []).append(title)
+        for definition in definitions(results, kind):
+            meanings.setdefault(definition, []).append(title)
     for key, cells in other_tables(results).items():
         parts.append(f"## {TITLES[key]}\n\n{markdown_table(cells)}\n")
     told = [
-        f"- *{label}* ({', '.join(titles).lower()}): {meaning}"
-        for (label, meaning), titles in meanings.items()
+        f"- *{label}* ({', '.join(titles).lower()}): {what}"
+        for (label, what), titles in meanings.items()
     ]
     scorers = [f"- {what}: {who}" for what, who in results["scorers"].items()]
     parts += ["## Definitions\n", *told, "", "## Scorers\n", *scorers, "", NOTES]

@@ -1,7 +1,6 @@
 """Word errors as sclite counts them, and the files that ESPnet keeps of them."""
 
 import logging
-import re
 import shutil
 import subprocess
 from collections.abc import Hashable, Sequence
@@ -14,6 +13,7 @@ from espnet2_taste.evaluate.statistics import Statistics
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.text.normalise import unspaced_part
 
+ALIGNED = "aligned with sclite's weights (4, 3, 3)"  # sclite installed or not
 SPACE = "<space>"  # between the words of a text that is split into characters
 _DEBIAN_SCTK = "/usr/lib/sctk/bin"
 # sclite: a substitution costs 4, an insertion or deletion 3. The same alignment has
@@ -131,7 +131,7 @@ def write_wer_files(
     utt2spk: dict[str, str],
 ) -> None:
     """Write ``ref.trn`` and ``hyp.trn``, and sclite's ``result.txt`` where it is
-    installed, as ESPnet's stage does. Were its counts not ours, it would be logged."""
+    installed, as ESPnet's stage does."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, texts in (("ref.trn", references), ("hyp.trn", hypotheses)):
         lines = (
@@ -141,34 +141,12 @@ def write_wer_files(
         write_text(folder / name, "".join(lines))
     (folder / "result.txt").unlink(missing_ok=True)
     if result := _run_sclite(folder):
-        pairs = ((words, hypotheses.get(u, [])) for u, words in references.items())
-        total = sum((word_errors(*pair) for pair in pairs), WordErrors())
-        if (counts := sclite_counts(result)) not in (None, total):
-            logging.warning("%s: sclite counts %s, we %s", folder, counts, total)
         write_text(folder / "result.txt", result)
-
-
-def sclite_counts(result: str) -> WordErrors | None:
-    """Counts of sclite's ``-o all`` output (its raw table's Sum row), None if absent.
-
-    Columns: sentences, words, correct, sub, del, ins, errors, wrong sentences.
-    """
-    match = re.search(r"^\s*\|\s*Sum\s*\|([\s\d|]+)\|", result, re.MULTILINE)
-    if not match:
-        return None
-    numbers = [int(n) for n in re.findall(r"\d+", match[1])]
-    sentences, words, _, substituted, deleted, inserted, _, wrong = numbers
-    return WordErrors(sentences, wrong, words, substituted, deleted, inserted)
 
 
 def find_sclite() -> str | None:
     """sclite on PATH, or where Debian's sctk keeps it."""
     return shutil.which("sclite") or shutil.which("sclite", path=_DEBIAN_SCTK)
-
-
-def sclite_identity() -> str:
-    """Who counts: sclite, or we as it does."""
-    return "sclite" if find_sclite() else "aligned with sclite's weights (4, 3, 3)"
 
 
 def _run_sclite(folder: Path) -> str:

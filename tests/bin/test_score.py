@@ -88,6 +88,15 @@ def scored(command, tmp_path_factory):
     return folder
 
 
+def read(folder, name="results.json"):
+    """A file but for when and where it was made."""
+    text = (folder / name).read_text()
+    if name == "results.json":
+        text = json.loads(text)
+        assert text.pop("environment")["python version"].startswith("3.")
+    return text
+
+
 def metric(scores, kind, row, key):
     return scores[kind][row]["metrics"][key]
 
@@ -131,6 +140,7 @@ def test_codes_and_continuation(scored):
     rate = metric(scores, "reconstruction", "copy", "bitrate")
     assert rate["values"] == 2 * [pytest.approx(codes["nominal_bitrate"])]
     assert "bitrate" not in scores["reconstruction"]["broken"]["metrics"]
+    assert scores["made_from"] == {"copy": "codes"}
     more = scores["continuation"]["more"]
     assert more["metrics"]["coverage"]["mean"] == 1
     assert more["metrics"]["wer"]["mean"] < 0.2
@@ -157,7 +167,7 @@ def test_rerun_measures_only_what_changed(command, scored, tmp_path, caplog):
     main([*command, "--output_dir", str(tmp_path / "again")])
     assert " 0 to do" in caplog.text
     for name in ("results.json", "results.csv", "table.md", "utterances.csv"):
-        assert (tmp_path / "again" / name).read_text() == (scored / name).read_text()
+        assert read(tmp_path / "again", name) == read(scored, name)
 
 
 def test_shards_change_nothing(spoken_data, command, scored, tmp_path, caplog):
@@ -174,7 +184,7 @@ def test_shards_change_nothing(spoken_data, command, scored, tmp_path, caplog):
     main([*command, "--output_dir", str(tmp_path)])
     assert " 0 to do" in caplog.text
     for name in ("results.json", "utterances.csv"):
-        assert (tmp_path / name).read_text() == (scored / name).read_text()
+        assert read(tmp_path, name) == read(scored, name)
     shutil.rmtree(cache / "output.1")
     shutil.rmtree(cache / "output.2")
     caplog.clear()
@@ -219,6 +229,7 @@ def test_scorers_are_named(scored):
     scorers = json.loads((scored / "results.json").read_text())["scorers"]
     assert "grammar.jsgf (" in scorers["words"] and "pocketsphinx" in scorers["words"]
     assert "forced alignment" in scorers["times"] and "pyworld" in scorers["pitch"]
+    assert json.loads((scored / "results.json").read_text())["rough"] == []
     assert scorers["cleaner"].startswith("words (")
     assert scorers["frames"] and scorers["word errors"]
     assert scorers["words"] in (scored / "table.md").read_text()
@@ -249,7 +260,7 @@ def test_any_two_wav_scp_and_a_text(spoken_data, tmp_path, rows):
     assert mine["failures"] == [{"not in words.ctm": results["num_utterances"]}]
     assert not (tmp_path / "out" / "score_wer").exists()
     table = (tmp_path / "out" / "table.md").read_text()
-    assert "WER" not in table and "Rate" in table
+    assert "WER" not in table and "Speaking rate" in table
 
 
 def test_what_cannot_be_measured_is_said(spoken_data, tmp_path, monkeypatch):
@@ -315,7 +326,7 @@ def test_test_sets_alone(tmp_path):
         (["--continuation_rows", "x={copy}"], "no file .*prompt_text"),
         (["--taste", "{copy}/wav.scp"], "taste_spec.yaml"),
         (["--asr_conf", "beam=3"], "recogniser pocketsphinx: .*no option beam"),
-        (["--bitrate_of", "x=y"], "expected row=codes or row=units"),
+        (["--bitrate_of", "x=y"], "expected row=text, row=codes or row=units"),
         (["--rows", "../x={copy}"], "row '../x': a name is letters, digits"),
         (["--ref_dir", "{more}", "--aligner", "ctm"], "ctm: no file .*/words.ctm"),
         (

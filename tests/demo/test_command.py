@@ -41,7 +41,11 @@ def test_no_model(tiny_root):
 
 def test_make_says_what_to_do_first(tmp_path):
     (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
-    done = subprocess.run(
-        ["make", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode and "no model yet: make mini" in done.stderr
+    for target, message in (
+        ("demo", "no model yet: make mini"),
+        ("results", "no scores yet: make mini"),
+    ):
+        done = subprocess.run(
+            ["make", target], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode and message in done.stderr

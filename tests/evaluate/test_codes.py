@@ -9,9 +9,9 @@ from espnet2_taste.evaluate.codes import (
     entropies,
     read_code_set,
     read_units,
+    score_all,
     score_codes,
     score_text,
-    score_units,
     utilisation,
 )
 from espnet2_taste.evaluate.rows import Measures, Row
@@ -50,12 +50,12 @@ def test_units_have_the_extractors_entries_or_those_seen(tmp_path):
     kaldiio.save_ark(str(tmp_path / "u.ark"), arrays, str(tmp_path / "units.scp"))
     units, sizes = read_units(tmp_path / "units.scp")
     assert sizes == [8] and units["a"].shape == (3, 1)
-    found = score_units((units, sizes), {"a": 1.5, "b": 0.5})
+    path, seconds = tmp_path / "units.scp", {"a": 1.5, "b": 0.5}
+    found, _ = score_all(None, None, path, {}, seconds)
     assert found["units_per_second"] == 2 and found["unit_bitrate"] == 6
     assert found["unit_entropy_bitrate"] == pytest.approx(4)  # four units, once each
     (tmp_path / UnitSpec.FILE).write_text(UnitSpec(64).text())
-    units, sizes = read_units(tmp_path / "units.scp")
-    assert score_units((units, sizes), {"a": 1.5, "b": 0.5})["unit_bitrate"] == 12
+    assert score_all(None, None, path, {}, seconds)[0]["unit_bitrate"] == 12
 
 
 def test_rates_are_of_utterances_with_codes_and_audio():

@@ -79,3 +79,34 @@ def test_p_is_of_the_difference_to_one_row():
     other = table["other"]["metrics"]
     assert other["a"]["p"] < 0.05 < other["b"]["p"] and "p" not in other["c"]
     assert "p" not in table["taste"]["metrics"]["a"]
+
+
+def test_what_too_few_say_is_not_told_apart():
+    """Nine utterances, or none in common: there is a p, and it is undefined."""
+    ids = [f"u{i}" for i in range(24)]
+    statistics = {
+        "few": [Statistics.mean(dict.fromkeys(ids[:9], x)) for x in (0, 1)],
+        "apart": [Statistics.mean(dict.fromkeys(s, 1)) for s in (ids[:12], ids[12:])],
+        "lost": [mean_of(range(12)), Statistics("ratio", [], [])],
+    }
+    sides = [{key: s[i] for key, s in statistics.items()} for i in (0, 1)]
+    rows = [Row(name, statistics=s) for name, s in zip("ab", sides, strict=True)]
+    found = average_seeds(rows, "a")["b"]["metrics"]
+    assert found["few"]["p"] is None and found["apart"]["p"] is None
+    assert "p" not in found["lost"]
+
+
+def test_p_is_of_the_difference_to_chance():
+    """Holm's over the table: what one row alone would be told by, sixty are not."""
+    right = Statistics.mean({f"u{i}": float(i >= 12) for i in range(40)})
+    half = Statistics.mean({f"u{i}": i % 2 for i in range(40)})
+    sure, few = (Statistics.mean({f"u{i}": 1 for i in range(n)}) for n in (40, 9))
+    columns = [{"key": "a", "chance": 0.5}, {"key": "b", "chance": None}]
+    rows = [Row("set", statistics={"a": right, "b": right})]
+    alone = average_seeds(rows, columns=columns)["set"]["metrics"]
+    assert alone["a"]["p"] < 0.05 and "p" not in alone["b"]
+    rows += [Row(f"task{i}", statistics={"a": half}) for i in range(60)]
+    rows += [Row("sure", statistics={"a": sure}), Row("few", statistics={"a": few})]
+    table = average_seeds(rows, columns=columns)
+    p = {name: row["metrics"]["a"]["p"] for name, row in table.items()}
+    assert p["set"] > 0.05 > p["sure"] and p["task0"] == 1 and p["few"] is None

@@ -60,6 +60,27 @@ def rows(tmp_path):
     return tmp_path
 
 
+class Deaf(Level):
+    """It measures nothing."""
+
+    name = "deaf"
+
+    def __call__(self, recordings):
+        return [{} for _ in recordings]
+
+
+def test_a_meter_that_fails_throughout_is_counted(rows):
+    (rows / "fewer/prompt_text").write_text("".join(f"{utt} word\n" for utt in UTTS))
+    command = ["--ref_dir", str(rows / "original"), "--asr", "none", "--aligner"]
+    command += ["none", "--meters", f"{__name__}.Deaf", "--output_dir"]
+    main([*command, str(rows / "out"), "--continuation_rows", f"fewer={rows}/fewer"])
+    results = json.loads((rows / "out" / "results.json").read_text())
+    failures = results["reconstruction"]["original"]["failures"]
+    assert failures == [{"(deaf failed)": len(UTTS)}]
+    # A meter of recordings that say the same has nothing to say of continuations.
+    assert results["continuation"]["fewer"]["failures"] == [{"missing": 2}]
+
+
 def test_order_and_what_is_missing(rows, capsys):
     command = ["--ref_dir", str(rows / "original"), "--asr", "none", "--aligner"]
     command += ["none", "--meters", f"{__name__}.Level", "frames", "--output_dir"]

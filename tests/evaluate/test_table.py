@@ -1,6 +1,7 @@
 from score_columns import COLUMNS, SCORERS
 
-from espnet2_taste.evaluate.column import find_column
+from espnet2_taste.evaluate.codes import LABELS
+from espnet2_taste.evaluate.column import GROUPS, find_column
 from espnet2_taste.evaluate.table import (
     MAX_COLUMNS,
     MAX_WIDTH,
@@ -78,10 +79,8 @@ def test_what_says_nothing_looks_so():
     utmos = find_column(RESULTS, "reconstruction", "utmos")
     assert format_value(entry(3.0) | {"p": 0.2}, utmos) == "3.00 ≈"
     assert format_value(entry(3.0) | {"p": 0.02}, utmos) == "3.00"
-    accuracy = find_column(RESULTS, "likelihood", "accuracy")
-    some = entry(0.55) | {"interval": [0.45, 0.65]}
-    assert format_value(some, accuracy) == "0.550 ≈"
-    assert format_value(some | {"interval": [0.51, 0.6]}, accuracy) == "0.550"
+    assert format_value(entry(3.0) | {"p": None}, utmos) == "3.00 ≈"  # of too few
+    assert format_value(entry(None) | {"p": None}, utmos) == "n/a"
 
 
 def test_bars_do_not_break_a_table():
@@ -107,3 +106,12 @@ def test_tests_show_items():
     header, *body = score_cells(RESULTS | {"likelihood": rows}, "likelihood")
     assert header[:2] == ["Row", "Items"]
     assert body == [["salmon", "40", "0.750"], ["small", "4", "1.000"]]
+
+
+def test_definitions_stand_alone():
+    """As tooltips, and in tables that are sorted."""
+    texts = [column["meaning"] for table in COLUMNS.values() for column in table]
+    texts += [label for label, _ in LABELS.values()]
+    assert not [text for text in texts if "the same" in text or text[:5] == "that "]
+    labels = {column["label"] for table in COLUMNS.values() for column in table}
+    assert not labels & {group.capitalize() for group in GROUPS}

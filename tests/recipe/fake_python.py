@@ -18,6 +18,7 @@ TABLES = {
     "extract_world": ["feats.scp", "feats_shape"],
     "align": ["f0_sum.scp", "prosody.scp", "borders.scp", "words.ctm"],
     "extract_feats": ["feats.scp"],
+    "transcribe": ["text"],
     "tokenize": ["taste.scp"],
     "synthesize": ["wav.scp", "units.scp", "text"],
     "taslm_generate": ["text", "taste.scp", "spk_emb.scp", "utt2spk", "prompt_text"],
@@ -63,6 +64,9 @@ def main(words):
         out = Path(words[1])
         write(out / "sample_rate")
         shutil.copy(out / "text", out / "utt2num_samples")
+    elif name == "take_transcripts":
+        shutil.copytree(options["--data_dir"], out, dirs_exist_ok=True)
+        write(out / "transcripts.json", "{}")
     elif name == "split_scps":
         scps = words[words.index("--scps") + 1 :]
         for scp in scps:

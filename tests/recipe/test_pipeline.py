@@ -83,6 +83,17 @@ def check_command_lines(recipe, monkeypatch):
             module.get_parser().parse_args(words[2:])
 
 
+def test_a_recogniser_that_made_texts_has_a_real_time_factor(taste, recipe):
+    options = {"with_taslm": "false", "skip_packing": "true", "test_sets": "test dev"}
+    taste(transcripts="test=asr", **options)
+    lines = map(json.loads, (recipe / "command_lines").read_text().splitlines())
+    score = {w[w.index("--ref_dir") + 1]: w for w in lines if w[1].endswith(".score")}
+    for name, where in (("test", ["dump/transcripts/test"]), ("dev", [])):
+        words = score[f"dump/raw/{name}"]
+        rest = words[words.index("--rtf_dirs") + 3 :]
+        assert rest[: rest.index("--train_dir")] == where
+
+
 def test_from_data_to_pack_and_what_runs_again(taste, recipe, monkeypatch):
     first = taste()
     assert {"data", "asr_train", "taste_train", "taslm_train", "pack"} <= names(first)

@@ -39,6 +39,7 @@ score_set() { # <set>
     args=(--ref_dir "${raw}/${set}" --rows "${rows_of[@]}" "${recogniser[@]}" ${grammar:+--grammar "${grammar}"}
         --meters ${meters} --device "${device}" --taste "${codes}/${set}/taste.scp"
         --conditioned_by "${speaker_type}=${speaker}" --rtf_dirs "${dumpdir}/spk_emb/${set}" "${dumpdir}/units/${set}")
+    if [ -e "${raw}/${set}/transcripts.json" ]; then args+=("${dumpdir}/transcripts/${set}"); fi
     if [ -e "${codes}/${train_set}/taste.scp" ]; then
         args+=(--train_dir "${raw}/${train_set}" --train_taste "${codes}/${train_set}/taste.scp")
     fi

@@ -37,6 +37,7 @@ class Clip:
         audio: as a URI, see :func:`encode_audio`.
         said: what was heard, see :func:`differences`; [] for the utterance's text.
         label: for who does not see the page.
+        prompt: that it continues, "" if none.
         measures: word times and F0, if known.
     """
 
@@ -44,6 +45,7 @@ class Clip:
     audio: str
     said: list[tuple[str, str, str]]
     label: str
+    prompt: str = ""
     measures: Measures | None = None
 
 
@@ -156,18 +158,10 @@ def wrong_answers(scores: ScoreFolder, count: int) -> list[list[str]]:
     return lines if len(lines) > 1 else []
 
 
-def choose(ids: list[str], preferred: set[str], count: int) -> list[str]:
-    """``count`` ids at even steps, of those preferred if there are enough."""
-    first = [utt for utt in ids if utt in preferred]
-    if len(first) >= count:
-        return _even_steps(first, count)
-    rest = [utt for utt in ids if utt not in preferred]
-    return sorted([*first, *_even_steps(rest, count - len(first))])
-
-
-def _even_steps(ids: list[str], count: int) -> list[str]:
-    steps = np.linspace(0, len(ids) - 1, min(count, len(ids)))
-    return [ids[i] for i in steps.round().astype(int)]
+def even_steps(items: list, count: int) -> list:
+    """``count`` of them from the first to the last, at most all."""
+    steps = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[i] for i in steps.round().astype(int)]
 
 
 def find_attention(folder: Path | None) -> dict[str, Path]:
@@ -196,14 +190,16 @@ def collect_utterances(
     if not folders:
         return []
     text = read_table(Path(scores.results["ref_dir"]) / "text", allow_empty=True)
-    chosen = choose(sorted(text), set(attention), count)
+    chosen = even_steps(sorted(text), count)
     wanted: dict[str, set[str]] = {utt: set() for utt in chosen}
     for one in worst:
         for utt, _ in one.items:
             wanted.setdefault(utt, set()).add(one.key)
     found = {utt: Utterance(utt, text[utt], utt in chosen) for utt in wanted}
     for number, (key, folder) in enumerate(first_seeds(folders).items()):
-        wavs = read_table(Row(key, "", Path(folder)).wav_scp, allow_empty=True)
+        row = Row(key, "", Path(folder))
+        wavs = read_table(row.wav_scp, allow_empty=True)
+        prompts = row.read("prompt_text")
         measures = read_measures(scores.path / "measures", key)
         for utt, utterance in found.items():
             shown = number == 0 or utterance.sample or key in wanted[utt]
@@ -219,8 +215,8 @@ def collect_utterances(
             said = [] if words == text[utt] else [("", "", words)]
             if "recognised" in line and line.get("words"):
                 said = differences(words, line["recognised"])
-            clip = Clip(key, audio, said, f"{key}: {words}", measures.get(utt))
-            utterance.clips.append(clip)
+            spoken = key, audio, said, f"{key}: {words}", prompts.get(utt, "")
+            utterance.clips.append(Clip(*spoken, measures.get(utt)))
     for utt, path in attention.items():
         if utt in found:
             found[utt].attention = attention_picture(path)

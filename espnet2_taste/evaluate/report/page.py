@@ -5,8 +5,12 @@ from pathlib import Path
 
 from espnet2_taste.evaluate import table
 from espnet2_taste.evaluate.column import GROUPS, Column
-from espnet2_taste.evaluate.report.listen import Utterance, WorstList
-from espnet2_taste.evaluate.report.results_md import paper_tables, test_set_size
+from espnet2_taste.evaluate.report.listen import Utterance, WorstList, even_steps
+from espnet2_taste.evaluate.report.results_md import (
+    PAPER_NOTE,
+    paper_tables,
+    test_set_size,
+)
 from espnet2_taste.evaluate.report.training import Training
 from espnet2_taste.evaluate.table import TABLES, other_tables, shown_columns
 
@@ -27,12 +31,12 @@ TABS = {
 #: What a recipe's rows are, for the first page.
 ROWS = {
     "original": "the recordings",
-    "copy": "their speech units through the vocoder",
+    "copy": "the recordings' speech units through the vocoder",
     "text_only": "spoken from the text alone",
     "no_vq": "from text and vectors that are not quantised",
     "taste": "from text and codes",
-    "taslm": "text and codes that the spoken language model went on with",
-    "control": "its text with codes drawn at random",
+    "taslm": "text and codes with which the spoken language model continued a prompt",
+    "control": "how it continued the prompt's words with other utterances' codes",
 }
 
 
@@ -43,7 +47,6 @@ class Report:
     Attributes:
         title: of the page.
         results: of ``bin.score``.
-        env: item -> value, see ``results_md.environment``.
         commands: shell lines that made the results.
         utterances: to listen to.
         worst: lists of them.
@@ -54,7 +57,6 @@ class Report:
 
     title: str
     results: dict
-    env: dict[str, str]
     commands: list[str] = field(default_factory=list)
     utterances: list[Utterance] = field(default_factory=list)
     worst: list[WorstList] = field(default_factory=list)
@@ -84,10 +86,8 @@ class Report:
 
     @property
     def first(self) -> list[Utterance]:
-        """Sentences of the first page: those of the sample with the most rows."""
-        sample = [u for u in self.utterances if u.sample]
-        sample.sort(key=lambda utterance: -len(utterance.clips))
-        return sample[:NUM_FIRST]
+        """Sentences of the first page."""
+        return even_steps([u for u in self.utterances if u.sample], NUM_FIRST)
 
     def groups(self, kind: str) -> list[tuple[str, list[Column]]]:
         """(group, columns) of a table that has values in them."""
@@ -122,7 +122,9 @@ def build_page(report: Report) -> str:
         size=test_set_size(results),
         paper=paper_tables(results),
         others=other_tables(results),
-        bounds=results.get("upper_bounds", {}),
+        bounds=set(results.get("upper_bounds", {}).values()),
+        compared_to=list(filter(None, results.get("compared_to", {}).values())),
+        paper_note=PAPER_NOTE,
         anchors={(w.table, w.row, w.column.key): w.anchor for w in report.worst},
         tables=table,
         ROWS=ROWS,

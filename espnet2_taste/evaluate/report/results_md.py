@@ -1,99 +1,114 @@
 """RESULTS.md in ESPnet's style: the paper's table, then all others."""
 
-import os
-import platform
-import subprocess
-import sys
-from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
+from statistics import fmean
 
-import numpy as np
-
-from espnet2_taste import __version__
 from espnet2_taste.evaluate.column import Column
-from espnet2_taste.evaluate.table import SAME, is_same, markdown, markdown_table
+from espnet2_taste.evaluate.table import (
+    format_value,
+    heading,
+    markdown,
+    markdown_table,
+)
 
-#: Columns of table 1 of arXiv 2504.07053: metric -> (heading, factor, digits after it).
-RECONSTRUCTION = {
-    "bitrate": ("Bitrate", 1, 0),
-    "wer": ("WER (%) ↓", 100, 1),
-    "utmos": ("UTMOS ↑", 1, 2),
-    "dnsmos": ("DNSMOS ↑", 1, 2),
-    "visqol": ("ViSQOL ↑", 1, 2),
-    "duration_consistency": ("Drtn. Con. ↑", 1, 2),
-    "speaker_similarity": ("Spkr. Sim. ↑", 1, 2),
-}
-#: Of table 2: continuation, then likelihood: heading -> sets, accuracy in percent.
-CONTINUATION = {"judge": ("Judge ↑", 1, 2), "utmos": ("UTMOS ↑", 1, 2)}
-LIKELIHOOD = {
-    "SALMON ↑": ["salmon"],
-    "StoryCloze ↑": ["sstorycloze", "tstorycloze"],
-}
+#: Of table 1 of arXiv 2504.07053.
+RECONSTRUCTION = (
+    Column("bitrate", "Bitrate", "", 0, better=""),
+    Column("wer", "WER", "", 1, "lower", "%"),
+    Column("utmos", "UTMOS", "", 2),
+    Column("dnsmos", "DNSMOS", "", 2),
+    Column("visqol", "ViSQOL", "", 2),
+    Column("duration_consistency", "Drtn. Con.", "", 2),
+    Column("speaker_similarity", "Spkr. Sim.", "", 2),
+)
+#: Of table 2: continuation, then likelihood.
+CONTINUATION = (
+    Column("judge", "Judge", "", 2),
+    Column("utmos", "UTMOS", "", 2),
+    Column("salmon", "SALMON", "", 1, unit="%"),
+    Column("storycloze", "StoryCloze", "", 1, unit="%"),
+    Column("overall", "Overall", "", 1, unit="%"),
+)
+#: Column -> test sets whose mean accuracy it is.
+LIKELIHOOD = {"salmon": ["salmon"], "storycloze": ["sstorycloze", "tstorycloze"]}
 LANGUAGE_MODEL = "taslm"  # the row whose likelihoods were tested
-_ANY = Column("", "", "")
+PAPER_NOTE = (
+    "Bitrate: nominal bits per second of codes or units and, of a row that is made "
+    "from text, of its text (UTF-8)."
+)
 
 
 def paper_tables(results: dict) -> list[list[list[str]]]:
-    """Cells of both tables, first line the header; one without a value is left out.
+    """Cells of both tables, first line the header; what has no value is left out.
 
-    Human ratings are left out. Likelihood: the mean of those of the sets that were
-    scored; overall: the mean of the columns, if none is missing.
+    Human ratings are left out, and metrics too rough for other people's to be put
+    beside them. Overall: the mean of the likelihood columns, if none is missing.
     """
-    reconstruction = [["Method", *(label for label, _, _ in RECONSTRUCTION.values())]]
-    for name, row in results.get("reconstruction", {}).items():
-        reconstruction.append([name, *_cells(row, RECONSTRUCTION)])
-    spoken = [["Method", *(label for label, _, _ in CONTINUATION.values())]]
-    spoken[0] += [*LIKELIHOOD, "Overall ↑"]
-    tested = _likelihood(results.get("likelihood", {}))
-    rows = {LANGUAGE_MODEL: {"metrics": {}}} | results.get("continuation", {})
-    for name, row in rows.items():
-        shares = tested if name == LANGUAGE_MODEL else [np.nan] * len(tested)
-        cells = [_number(100 * share, 1) for share in shares]
-        spoken.append([name, *_cells(row, CONTINUATION), *cells])
-    return [
-        cells
-        for cells in (reconstruction, spoken)
-        if any(cell != "n/a" for line in cells[1:] for cell in line[1:])
+    reconstruction = {
+        name: row["metrics"] | {"bitrate": _bitrate(results, name)}
+        for name, row in results.get("reconstruction", {}).items()
+    }
+    spoken = {n: row["metrics"] for n, row in results.get("continuation", {}).items()}
+    tested = spoken.get(LANGUAGE_MODEL, {}) | _likelihood(results.get("likelihood", {}))
+    found = (
+        _cells(results, RECONSTRUCTION, reconstruction),
+        _cells(results, CONTINUATION, spoken | {LANGUAGE_MODEL: tested}),
+    )
+    return [cells for cells in found if len(cells) > 1]
+
+
+def _bitrate(results: dict, name: str) -> dict:
+    """Of all that a row is made from; the metric is that of the codes or units."""
+    what = results.get("made_from", {}).get(name)
+    metric = results["reconstruction"][name]["metrics"].get("bitrate", {})
+    own, text = metric.get("mean"), results.get("codes", {}).get("text_bitrate")
+    parts = {"text": [text], "codes": [text, own], "units": [own]}.get(what, [None])
+    return {"mean": None if None in parts else sum(parts)}
+
+
+def _likelihood(tests: dict) -> dict[str, dict]:
+    """Accuracies of the columns and overall, as metrics."""
+    found = {}
+    for key, names in LIKELIHOOD.items():
+        known = [tests[n]["metrics"]["accuracy"] for n in names if n in tests]
+        if known:  # of one set: with its p
+            one = known[0] if len(known) == 1 else {}
+            found[key] = one | {"mean": fmean([metric["mean"] for metric in known])}
+    if len(found) == len(LIKELIHOOD):
+        found["overall"] = {"mean": fmean([m["mean"] for m in found.values()])}
+    return found
+
+
+def _cells(
+    results: dict, columns: tuple[Column, ...], rows: dict[str, dict]
+) -> list[list[str]]:
+    """Header and body of those rows and columns that have a value."""
+    rough = results.get("rough", [])
+    columns = [
+        c
+        for c in columns
+        if c.key not in rough and any(_cell(m, c) for m in rows.values())
     ]
+    lines = [[name, *(_cell(m, c) for c in columns)] for name, m in rows.items()]
+    header = ["Method", *(heading(c, results) for c in columns)]
+    return [header, *([cell or "n/a" for cell in x] for x in lines if any(x[1:]))]
 
 
-def _likelihood(tests: dict) -> list[float]:
-    """Accuracies, 0..1, of the columns and overall; nan where no set was scored."""
-    columns = []
-    for names in LIKELIHOOD.values():
-        known = [_mean(tests[name], "accuracy") for name in names if name in tests]
-        columns.append(np.mean(known) if known else np.nan)
-    return [*columns, np.mean(columns)]
+def _cell(metrics: dict, column: Column) -> str:
+    """Of a mean, in percent where the column is; "" without one."""
+    metric = metrics.get(column.key, {})
+    if metric.get("mean") is None:
+        return ""
+    mean = metric["mean"] * (100 if column.unit == "%" else 1)
+    return format_value(metric | {"mean": mean, "spread": None}, column)
 
 
-def _cells(row: dict, columns: dict[str, tuple[str, float, int]]) -> list[str]:
-    cells = []
-    for key, (_, factor, digits) in columns.items():
-        text = _number(factor * _mean(row, key), digits)
-        cells.append(text + SAME * is_same(row["metrics"].get(key, {}), _ANY))
-    return cells
-
-
-def _mean(row: dict, key: str) -> float:
-    """A row's metric, nan if undefined."""
-    mean = row["metrics"].get(key, {}).get("mean")
-    return np.nan if mean is None else mean
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "n/a"
-
-
-def results_markdown(
-    sets: dict[str, dict], title: str, env: dict[str, str], commands: list[str]
-) -> str:
+def results_markdown(sets: dict[str, dict], title: str, commands: list[str]) -> str:
     """The whole file.
 
     Args:
         sets: test set -> its results. Its section is called ``title``; of several
             sets, ``title: set``.
         title: of the experiment.
-        env: item -> value, see :func:`environment`.
         commands: shell lines that made the results.
     """
     parts = ["<!-- Generated by python -m espnet2_taste.bin.report -->", "# RESULTS"]
@@ -104,9 +119,13 @@ def results_markdown(
         paper = [markdown_table(cells) for cells in paper_tables(results)]
         if paper:
             parts += ["## In the layout of the paper", *paper]
+        if paper and "Bitrate" in paper[0]:
+            parts.append(PAPER_NOTE)
         parts.append(markdown(results).rstrip())
-    header = "\n".join(f"- {key}: `{value}`" for key, value in env.items())
-    parts.append(f"# Environments\n\n{header}")
+        if lines := [
+            f"- {k}: `{v}`" for k, v in results.get("environment", {}).items()
+        ]:
+            parts += ["## Environment", "\n".join(lines)]
     if commands:
         lines = "\n".join(commands)
         parts.append(f"# Commands\n\n```sh\n{lines}\n```")
@@ -120,45 +139,3 @@ def test_set_size(results: dict) -> str:
     return (
         f"{results['num_utterances']} utterances, {results['seconds']:.0f} s of audio"
     )
-
-
-def environment() -> dict[str, str]:
-    """What ESPnet's show_asr_result.sh prints, plus this package and the machine."""
-    return {
-        "date": datetime.now().astimezone().strftime("%a %b %d %H:%M:%S %Z %Y"),
-        "python version": sys.version.replace("\n", " "),
-        "espnet version": f"espnet {_version('espnet')}",
-        "pytorch version": f"pytorch {_version('torch')}",
-        "espnet2_taste version": __version__,
-        "machine": f"{os.cpu_count()} x {_processor()}",
-        "Git hash": _git("%H"),
-        "Commit date": _git("%cd"),
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-def _processor() -> str:
-    """CPU model name where Linux tells, else the architecture."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.machine()
-
-
-def _git(form: str) -> str:
-    command = ["git", "log", "-1", f"--format={form}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "(unknown)"
-    return done.stdout.strip() or "(unknown)"

@@ -29,6 +29,7 @@ class AbsScorer(ABC):
         on_device: batched in this process on a device, rather than one recording at a
             time in a pool of processes.
         batch_size: at once on the device; None: as many as the user says.
+        rough: its numbers compare rows; other people's are not to be put beside them.
         warning: what makes its numbers doubtful, if :meth:`score` found something.
     """
 
@@ -38,6 +39,7 @@ class AbsScorer(ABC):
     needs_words: bool = False
     on_device: bool = False
     batch_size: int | None = None
+    rough: bool = False
     warning: str = ""
 
     @property
@@ -72,9 +74,20 @@ class AbsScorer(ABC):
         keys = [column.key for column in self.columns]
         empty = [u for u, e in found.items() if not any(_has(e, key) for key in keys)]
         failed = sum(row.measures[utt].seconds > 0 for utt in empty)
-        if failed and len(empty) < len(found):
+        # None of a continuation: its words are others than those to compare with.
+        if failed and (scores or row.table == "reconstruction"):
             row.failures[f"({self.name} failed)"] = failed
         return scores
+
+    def upper_bounds(self, original: Row, conditioned_by: str) -> dict[str, str]:
+        """Metric -> why its values are better than an independent scorer's.
+
+        Args:
+            original: the reference recordings.
+            conditioned_by: ``type=model`` of the speaker encoder whose embeddings the
+                scored systems speak from; "": not known.
+        """
+        return {}
 
     def described(self, rows: list[Row]) -> dict[str, str]:
         """What else the results say of how it works, beside its identity."""

@@ -28,10 +28,16 @@ class UnitAccuracy(AbsReader):
 
     name = "unit_accuracy"
     columns = tuple(
-        Column(key, label, meaning, group="rate", table="reconstruction")
+        Column(
+            key,
+            label,
+            f"share of the original's units that are {meaning}, given all units before",
+            group="rate",
+            table="reconstruction",
+        )
         for key, label, meaning in (
-            ("unit_top1", "Unit top-1", "teacher-forced unit accuracy"),
-            ("unit_top5", "Unit top-5", "the same among the five best"),
+            ("unit_top1", "Unit top-1", "the decoder's most probable one"),
+            ("unit_top5", "Unit top-5", "among the decoder's five most probable"),
         )
     )
 
@@ -115,7 +121,8 @@ class BitRate(AbsReader):
     """``bitrate``: what a row is made from besides text and speaker.
 
     Definition: vectors * sum_r log2 K_r over the originals' duration; the text's bits
-    are told beside it, in the table of codes. Unit: bit/s, range >= 0.
+    are told beside it, in the table of codes, and with it in the paper's layout.
+    Unit: bit/s, range >= 0.
 
     Args:
         sources: row name -> utterance -> bits.

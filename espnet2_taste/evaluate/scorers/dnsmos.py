@@ -85,11 +85,11 @@ class DnsmosScorer(AbsScorer):
     columns = (
         Column("dnsmos", "DNSMOS", "predicted overall quality, 1 to 5", digits=2),
         *(
-            Column(key, label, meaning, digits=2, detail=True)
+            Column(key, label, f"predicted {meaning}, 1 to 5", digits=2, detail=True)
             for key, label, meaning in (
-                ("dnsmos_sig", "DNSMOS sig.", "that of the speech signal"),
-                ("dnsmos_bak", "DNSMOS bak.", "that of the background"),
-                ("dnsmos_p808", "DNSMOS P.808", "overall, asked for alone"),
+                ("dnsmos_sig", "DNSMOS sig.", "quality of the speech signal"),
+                ("dnsmos_bak", "DNSMOS bak.", "quality of the background"),
+                ("dnsmos_p808", "DNSMOS P.808", "overall quality, of P.808"),
             )
         ),
     )

@@ -139,7 +139,7 @@ def f0_corr(pairs: FramePairs) -> list[float]:
 
 @_metric(
     "F0 RMSE",
-    "root mean square F0 difference over the same frames; 0 or more",
+    "root mean square F0 difference over time-warped frames voiced in both; 0 or more",
     digits=2,
     better="lower",
     unit="semitones",
@@ -167,7 +167,7 @@ def energy_corr(pairs: FramePairs) -> list[float]:
 
 @_metric(
     "Energy RMSE",
-    "root mean square energy difference over the same frames; 0 or more",
+    "root mean square energy difference over time-warped frames; 0 or more",
     digits=2,
     better="lower",
     unit="dB",
@@ -193,7 +193,8 @@ def vde(pairs: FramePairs) -> list[float]:
 
 @_metric(
     "GPE",
-    "share of frames voiced in both whose F0 differs by more than 20 %, 0 to 1",
+    "share of time-warped frames voiced in both whose F0 differs by more than 20 %, "
+    "0 to 1",
     better="lower",
 )
 def gpe(pairs: FramePairs) -> list[float]:

@@ -30,7 +30,7 @@ class PitchScorer(AbsScorer):
         Column(
             "utterance_f0_corr",
             "Utterance F0",
-            "correlation of an utterance's mean ln F0 within its speaker's range",
+            "correlation of utterances' mean ln F0 minus the speaker's mean",
             group="prosody",
             table="reconstruction",
         ),

@@ -208,8 +208,9 @@ def duration_residual_corr(pairs: WordPairs) -> Statistics:
 
 
 @_metric(
-    "Rate",
-    "the same averaged over each utterance: correlation of speaking rate",
+    "Speaking rate",
+    "correlation over utterances of mean duration residuals: ln duration of each word "
+    "minus the mean of the word type over the originals",
 )
 def rate_corr(pairs: WordPairs) -> Statistics:
     """Are the same utterances fast and slow? Words per second would mostly measure

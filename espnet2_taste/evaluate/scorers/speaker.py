@@ -9,6 +9,7 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     AbsScorer,
     Column,
     Recording,
+    Row,
     Unavailable,
     loaded,
 )
@@ -27,20 +28,6 @@ UPPER_BOUND = (
 def speaker_identity(type: str, model: str) -> str:
     """Name of a speaker encoder and digits of its weights."""
     return f"{type} {weights_identity(model)}"
-
-
-def upper_bounds(conditioned_by: str | None, scorers: dict[str, str]) -> dict[str, str]:
-    """Metric -> why its values are higher than those of an independent scorer.
-
-    Args:
-        conditioned_by: ``type=model`` of what the scored systems speak from.
-        scorers: of the results: name -> identity.
-    """
-    if not conditioned_by or SpeakerScorer.name not in scorers:
-        return {}
-    kind, _, model = conditioned_by.partition("=")
-    same = scorers[SpeakerScorer.name] == speaker_identity(kind, model)
-    return {"speaker_similarity": UPPER_BOUND} if same else {}
 
 
 class SpeakerScorer(AbsScorer):
@@ -85,6 +72,11 @@ class SpeakerScorer(AbsScorer):
     @cached_property
     def identity(self) -> str:
         return speaker_identity(self.type, self.path)
+
+    def upper_bounds(self, original: Row, conditioned_by: str) -> dict[str, str]:
+        kind, _, model = conditioned_by.partition("=")
+        same = model and self.identity == speaker_identity(kind, model)
+        return {"speaker_similarity": UPPER_BOUND} if same else {}
 
     @cached_property
     def encoder(self) -> AbsSpeakerEncoder:

@@ -42,8 +42,9 @@ class TimesScorer(AbsScorer):
         *prosody.METRICS.values(),
         _column(
             "continuation_rate_corr",
-            "Rate",
-            "correlation of mean word-duration residuals of prompt and continuation",
+            "Speaking rate",
+            "correlation of prompt and continuation in their mean word-duration "
+            "residuals: ln duration minus what is usual of the word",
         ),
         _column(
             "slow_prompt_factor",
@@ -60,7 +61,8 @@ class TimesScorer(AbsScorer):
         _column(
             "continuation_f0_corr",
             "F0 level",
-            "correlation of mean ln F0 within the speaker's range",
+            "correlation of prompt and continuation in mean ln F0 minus the speaker's "
+            "mean",
         ),
         _column(
             "coverage",

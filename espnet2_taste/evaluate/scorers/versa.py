@@ -28,25 +28,25 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
     Recording,
     Unavailable,
 )
+from espnet2_taste.evaluate.scorers.dnsmos import DnsmosScorer
 from espnet2_taste.evaluate.scorers.reading import SAMPLE_RATE, read_speech
+from espnet2_taste.evaluate.scorers.speaker import SpeakerScorer
+from espnet2_taste.evaluate.scorers.utmos import UtmosScorer
 from espnet2_taste.io.config import parse_yaml
 
 INSTALL = "pip install git+https://github.com/wavlab-speech/versa"
 #: A checkout's; an installed package has none and needs ``versa.config``.
 DEFAULT_CONFIG = Path(__file__).parents[3] / "conf" / "versa.yaml"
+_OURS = {
+    c.key: c for s in (UtmosScorer, DnsmosScorer, SpeakerScorer) for c in s.columns
+}
 #: What VERSA may give. Entry or predictor of its configuration and field of its output
 #: (behind it the older name, where it changed) -> our column.
 METRICS = {
-    "utmos utmos": Column("utmos", "UTMOS", "predicted naturalness, 1 to 5", 2),
-    "dnsmos dnsmos_overall dns_overall": Column(
-        "dnsmos", "DNSMOS", "predicted overall quality, 1 to 5", 2
-    ),
-    "dnsmos dnsmos_p808 dns_p808": Column(
-        "dnsmos_p808", "DNSMOS P.808", "overall, asked for alone", 2
-    ),
-    "speaker spk_similarity": Column(
-        "speaker_similarity", "Speaker", "cosine of speaker embeddings, -1 to 1"
-    ),
+    "utmos utmos": _OURS["utmos"],
+    "dnsmos dnsmos_overall dns_overall": _OURS["dnsmos"],
+    "dnsmos dnsmos_p808 dns_p808": _OURS["dnsmos_p808"],
+    "speaker spk_similarity": _OURS["speaker_similarity"],
     "visqol visqol": Column("visqol", "ViSQOL", "predicted similarity, 1 to 5", 2),
     "utmosv2 utmosv2": Column(
         "versa_utmosv2", "UTMOSv2", "naturalness (VERSA), 1 to 5", 2
@@ -67,16 +67,32 @@ METRICS = {
         2,
         "lower",
     ),
-    "pesq pesq": Column("versa_pesq", "PESQ", "in step (VERSA), -0.5 to 4.5", 2),
-    "stoi stoi": Column("versa_stoi", "STOI", "in step (VERSA), 0 to 1"),
+    "pesq pesq": Column(
+        "versa_pesq", "PESQ", "quality, frame by frame (VERSA), -0.5 to 4.5", 2
+    ),
+    "stoi stoi": Column(
+        "versa_stoi", "STOI", "intelligibility, frame by frame (VERSA), 0 to 1"
+    ),
     "mcd_f0 mcd": Column(
-        "versa_mcd", "MCD (VERSA)", "VERSA's own; 0 or more", 2, "lower", "dB"
+        "versa_mcd",
+        "MCD (VERSA)",
+        "mel-cepstral distortion as VERSA computes it; 0 or more",
+        2,
+        "lower",
+        "dB",
     ),
     "mcd_f0 f0_rmse f0rmse": Column(
-        "versa_f0_rmse", "F0 RMSE (VERSA)", "VERSA's; 0 or more", 2, "lower", "Hz"
+        "versa_f0_rmse",
+        "F0 RMSE (VERSA)",
+        "root mean square F0 difference as VERSA computes it; 0 or more",
+        2,
+        "lower",
+        "Hz",
     ),
     "mcd_f0 f0_corr f0corr": Column(
-        "versa_f0_corr", "F0 PCC (VERSA)", "VERSA's, -1 to 1"
+        "versa_f0_corr",
+        "F0 PCC (VERSA)",
+        "correlation of F0 as VERSA computes it, -1 to 1",
     ),
     "discrete_speech speech_bert": Column(
         "versa_speech_bert",

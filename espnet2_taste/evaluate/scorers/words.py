@@ -18,15 +18,27 @@ from espnet2_taste.evaluate.scorers.abs_scorer import (
 from espnet2_taste.evaluate.scorers.reading import read_all
 from espnet2_taste.evaluate.scorers.times import MIN_SAMPLES
 from espnet2_taste.evaluate.word_errors import (
+    ALIGNED,
     characters,
     error_statistics,
-    sclite_identity,
     write_wer_files,
 )
 from espnet2_taste.io.tables import read_text
 from espnet2_taste.text.normalise import CLEANERS, load_cleaner, unspaced_part
 
 ABSURD = 0.5  # WER of the originals above which the recogniser hears something else
+
+
+OWN_TEXTS = (
+    "by the recogniser that also made the reference texts: an upper bound of quality, "
+    "for what it mishears twice is no error (another one: --asr)"
+)
+
+
+def transcripts(original: Row) -> dict:
+    """``transcripts.json`` of a reference set whose text is a recogniser's; else {}."""
+    path = original.folder / SUMMARY
+    return json.loads(read_text(path)) if path.is_file() else {}
 
 
 class WordsScorer(AbsScorer):
@@ -56,7 +68,8 @@ class WordsScorer(AbsScorer):
         Column(
             "cer",
             "CER",
-            "the same for characters, spaces between words included",
+            "character errors of the recogniser per character of the text, spaces "
+            "between words included; 0 or more",
             better="lower",
             group="intelligibility",
             counted="characters",
@@ -66,7 +79,7 @@ class WordsScorer(AbsScorer):
     def __init__(self, recogniser: AbsRecogniser, cleaner: str | None = None):
         self.recogniser = recogniser
         self.cleaner = cleaner or recogniser.cleaner
-        self.on_device = recogniser.on_device
+        self.on_device, self.rough = recogniser.on_device, recogniser.rough
 
     @property
     def identity(self) -> str:
@@ -111,16 +124,20 @@ class WordsScorer(AbsScorer):
             logging.warning("%s", self.warning)
         return statistics
 
+    def upper_bounds(self, original: Row, conditioned_by: str) -> dict[str, str]:
+        """Of texts that are all given, other errors than its own are counted."""
+        same = transcripts(original).get("transcribed_by") == self.identity
+        own = same and not original.texts.keys() <= original.given.keys()
+        return dict.fromkeys(("wer", "cer"), OWN_TEXTS) if own else {}
+
     def described(self, rows: list[Row]) -> dict[str, str]:
         """How its texts are compared; and whose they are, if a recogniser's
         (``transcripts.json`` of the reference set)."""
         cleaner = f"{self.cleaner} ({CLEANERS[self.cleaner]})"
-        known = {"cleaner": cleaner, "word errors": sclite_identity()}
+        known = {"cleaner": cleaner, "word errors": ALIGNED}
         original = rows[0]
-        summary = original.folder / SUMMARY
-        if not summary.is_file():
+        if not (made := transcripts(original)):
             return known
-        made = json.loads(read_text(summary))
         what = "no given text: WER and CER are against these transcripts"
         if original.given:
             clean = load_cleaner(self.cleaner)

@@ -6,6 +6,8 @@ from espnet2_taste.evaluate.column import find_column
 from espnet2_taste.evaluate.report.listen import WorstList
 from espnet2_taste.evaluate.report.page import Report, build_page
 
+ABOUT = ["Not computed", "Scorers"]
+
 
 def metric(mean, *interval, spread=None):
     values = [mean] if spread is None else [mean - spread, mean + spread]
@@ -29,7 +31,7 @@ def test_spoken_language_model_alone():
         "not_computed": {},
     }
     wrong = [["Set", "Question", "Answers", "Said"], ["llama", "q1", "<a>", "b"]]
-    html = build_page(Report("slm", results, {"date": "today"}, wrong=wrong))
+    html = build_page(Report("slm", results, wrong=wrong))
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == ["overview", "likelihood", "qa", "about"]
     assert "[0.450, 0.550]</small>" in html
@@ -46,17 +48,22 @@ def test_score_table_cells():
         },
         "scorers": {"naturalness": "a <model>"},
         "upper_bounds": {"utmos": "why <>"},
+        "compared_to": {"reconstruction": "a&b", "continuation": ""},
         "not_computed": {"WER": "pip install x", "UTMOS": "y"},
     }
     worst = [WorstList("reconstruction", "a&b", "a&b:0", column, [("u", "1.20")])]
-    html = build_page(Report("t", results, {}, worst=worst))
+    html = build_page(Report("t", results, worst=worst))
     assert (
         '<td data-value="3.5"><a href="#worst-reconstruction-a%26b-utmos" '
         'title="worst utterances of a&amp;b by UTMOS">3.50 ± 0.50</a>'
         "<small>[3.25, 3.75]</small></td>"
     ) in html
     assert "<td>n/a</td>" in html
-    assert '<th scope="col" title="why &lt;&gt;">UTMOS ↑ †</th>' in html
+    meaning = "predicted naturalness, 1 to 5; † why &lt;&gt;"
+    assert f'<th scope="col" title="{meaning}">UTMOS ↑ †</th>' in html
+    assert "<p>Compared with <em>a&amp;b</em>.</p>" in html
+    regions = re.findall(r'role="region" aria-label="([^"]*)"', html)
+    assert regions == ["In the layout of the paper", "Reconstruction", *ABOUT]
     assert "± is half the range" in html and "95 % bootstrap" in html
     # Of what is missing, the note names what the table does not have after all.
     assert "Not computed: WER (" in html and "a &lt;model&gt;" in html

@@ -1,13 +1,15 @@
 import json
-import logging
 import os
+import re
 import shutil
 
 import jiwer
 import numpy as np
 import pytest
 
-from espnet2_taste.evaluate.rows import read_rows
+from espnet2_taste.asr.pocketsphinx_recogniser import PocketsphinxRecogniser
+from espnet2_taste.evaluate.rows import Row, read_rows
+from espnet2_taste.evaluate.score import describe
 from espnet2_taste.evaluate.scorers.words import WordsScorer
 from espnet2_taste.evaluate.word_errors import (
     SPACE,
@@ -15,8 +17,6 @@ from espnet2_taste.evaluate.word_errors import (
     characters,
     error_statistics,
     find_sclite,
-    sclite_counts,
-    sclite_identity,
     word_errors,
     write_wer_files,
 )
@@ -115,20 +115,15 @@ def stand_in(folder, output, status=0):
     program.chmod(0o755)
 
 
-RAW = "  | Sum    |    4     13 |    7      1      5      2      8      4 |\n"
-
-
-def test_output_of_sclite_is_kept(tmp_path, monkeypatch, caplog):
+def test_output_of_sclite_is_kept(heard_set, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    stand_in(tmp_path, "sclite says\n" + RAW)
+    stand_in(tmp_path, "sclite says\n")
     write_wer_files(tmp_path / "out", split(REFERENCES), split(HYPOTHESES), UTT2SPK)
-    assert (tmp_path / "out" / "result.txt").read_text() == "sclite says\n" + RAW
-    assert not caplog.records
-    stand_in(tmp_path, RAW.replace("1      5", "0      6"))
-    with caplog.at_level(logging.WARNING):
-        write_wer_files(tmp_path / "out", split(REFERENCES), split(HYPOTHESES), UTT2SPK)
-    assert "sclite counts" in caplog.text
-    stand_in(tmp_path, RAW, status=1)
+    assert (tmp_path / "out" / "result.txt").read_text() == "sclite says\n"
+    original = read_rows(heard_set / "ref", [], [])  # its counts are not what we say
+    known = WordsScorer(Ear(), "words").described(original)
+    assert known["word errors"] == "aligned with sclite's weights (4, 3, 3)"
+    stand_in(tmp_path, "sclite says\n", status=1)
     write_wer_files(tmp_path / "bad", split(REFERENCES), split(HYPOTHESES), UTT2SPK)
     assert "sclite failed" in caplog.text
     assert [path.name for path in sorted((tmp_path / "bad").iterdir())] == [
@@ -146,14 +141,19 @@ def test_sclite_counts_the_same(tmp_path, texts):
     speakers = {u: u[0] for u in references}
     total, _, _ = error_statistics(references, hypotheses)
     write_wer_files(tmp_path, references, hypotheses, speakers)
-    assert sclite_counts((tmp_path / "result.txt").read_text()) == total
-    assert sclite_identity() == "sclite"
+    raw = r"^\s*\|\s*Sum\s*\|([\s\d|]+)\|"  # a table of counts has it
+    sums = re.search(raw, (tmp_path / "result.txt").read_text(), re.MULTILINE)[1]
+    counts = [int(number) for number in re.findall(r"\d+", sums)]
+    sentences, words, _, substituted, deleted, inserted, _, wrong = counts
+    found = WordErrors(sentences, wrong, words, substituted, deleted, inserted)
+    assert found == total
 
 
 class Ear:
     """A recogniser that is not asked."""
 
-    on_device = False
+    on_device = rough = False
+    identity = "an ear"
 
 
 @pytest.fixture
@@ -184,17 +184,31 @@ def test_a_given_text_is_what_is_compared(heard_set):
     line = scorer.described(rows)["transcripts"]
     assert line.startswith("an ear; WER 33.3% against the given text")
     assert "1 have no given text" in line and "3 utterances left out" in line
+    assert scorer.upper_bounds(rows[0], "") == {}
 
 
-def test_a_set_without_a_given_text(heard_set):
+def test_general_english_of_pocketsphinx_is_rough(tmp_path):
+    (tmp_path / "some.jsgf").write_text("#JSGF V1.0; grammar g; public <s> = a;")
+    for grammar, rough in (("", ["wer", "cer"]), (tmp_path / "some.jsgf", [])):
+        scorer = WordsScorer(PocketsphinxRecogniser(grammar))
+        assert describe([Row("original", scorers=[scorer])])["rough"] == rough
+
+
+def test_a_set_without_a_given_text(heard_set, monkeypatch):
     (heard_set / "ref/text_given").unlink()
     original = read_rows(heard_set / "ref", [], [])[0]
     scorer = WordsScorer(Ear(), "words")
+    original.scorers = [scorer]
     original.measured = {"words": {"u0": {"text": "one too"}, "u1": {"text": "three"}}}
     assert scorer.score(original, original)["wer"].value() == 0
     assert (
         "no given text: WER and CER are against these transcripts"
         in (scorer.described([original])["transcripts"])
     )
+    # It judges its own texts; another one would not.
+    bounds = describe([original])["upper_bounds"]
+    assert list(bounds) == ["wer", "cer"] and "also made the reference" in bounds["wer"]
+    monkeypatch.setattr(Ear, "identity", "another ear")
+    assert scorer.upper_bounds(original, "") == {}
     (heard_set / "ref/transcripts.json").unlink()
     assert "transcripts" not in scorer.described([original])
