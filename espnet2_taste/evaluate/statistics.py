@@ -7,6 +7,7 @@ bootstrap interval and the paired comparison of two systems come from the same n
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -130,9 +131,10 @@ def resampled(
         raise ValueError("systems can be compared on the same utterances only")
     if not ids:
         return np.full((len(systems), resamples), np.nan)
+    draws = _kept_draws if len(ids) * resamples <= _CHUNK else _draws
     parts = [
         [KINDS[s.kind][1](counts @ s.sums) for s in systems]
-        for counts in _draws(len(ids), resamples, seed)
+        for counts in draws(len(ids), resamples, seed)
     ]
     return np.concatenate(parts, axis=1)
 
@@ -144,6 +146,11 @@ def _draws(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
         yield rng.multinomial(n, np.full(n, 1 / n), size=rows).astype(np.float64)
+
+
+@lru_cache(maxsize=4)  # the metrics of a table are of the same utterances
+def _kept_draws(n: int, resamples: int, seed: int) -> list[np.ndarray]:
+    return list(_draws(n, resamples, seed))
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
