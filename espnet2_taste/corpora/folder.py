@@ -19,9 +19,11 @@ from espnet2_taste.io.segments import Segment
 from espnet2_taste.io.tables import read_table
 
 TABLES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
-FILES = "file_name audio file path wav audio_filepath id".split()
+FILES = "file_name audio file path wav audio_file audio_filepath id".split()
 TEXTS = "text transcription transcript sentence normalized_text".split()
-SPEAKERS = "speaker_id speaker client_id".split()
+SPEAKERS = "speaker_id speaker speaker_name client_id".split()
+#: Of columns; a table of any ending may have any of them.
+SEPARATORS = "\t,|;"
 #: Beside a recording: the first that is there.
 TEXT_ENDINGS = (".normalized.txt", ".txt", ".lab")
 #: Audio that libsndfile does not read.
@@ -32,8 +34,9 @@ class Folder(AbsCorpus):
     """What lies in the folder is seen:
 
     * ``wav.scp`` and ``text`` [``utt2spk``, ``segments``]: a Kaldi directory;
-    * ``metadata.csv|tsv|jsonl``: with a header (``file_name, text [, speaker_id]``), or
-      LJSpeech's ``id|text[|normalised text]`` lines;
+    * ``metadata.csv|tsv|jsonl``: with a header (``file_name, text [, speaker_id]``,
+      between tabs, commas, ``|`` or ``;``), or LJSpeech's ``id|text[|normalised text]``
+      lines;
     * ``x.wav`` (or flac, mp3, ogg ...) with ``x.txt``, ``x.lab`` or
       ``x.normalized.txt``, in any folders.
 
@@ -155,14 +158,15 @@ class Folder(AbsCorpus):
                     continue
                 yield {str(k).lower(): str(v) for k, v in row.items() if v is not None}
             return
-        separator = "\t" if path.suffix == ".tsv" else ","
-        header = next(csv.reader(lines[:1], delimiter=separator), [])
-        known = {name.strip().lower() for name in header}
-        if known & set(FILES) and known & set(TEXTS):
-            quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-            for row in csv.DictReader(lines, delimiter=separator, quoting=quoting):
-                yield {k.strip().lower(): v for k, v in row.items() if k and v}
+        header, separator = _header(lines[0]) if lines else ([], "")
+        if header:
+            quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+            for row in csv.DictReader(
+                lines[1:], header, delimiter=separator, quoting=quoting
+            ):
+                yield {k: v for k, v in row.items() if k and v}
             return
+        separator = "\t" if path.suffix == ".tsv" else ","
         bar = "|" if lines and "|" in lines[0] else separator
         for line in lines:  # LJSpeech's: no header, no quotation marks
             fields = line.split(bar) if bar == "|" else line.split(bar, 1)
@@ -219,6 +223,16 @@ class Folder(AbsCorpus):
         for stem, path in sorted(texts.items()):
             if not stem.endswith(".normalized") and not stem.endswith(".original"):
                 self.skip(NO_AUDIO, path)
+
+
+def _header(line: str) -> tuple[list[str], str]:
+    """Columns that a line names, and what separates them; [], "": it is no header."""
+    for separator in SEPARATORS:
+        fields = next(csv.reader([line], delimiter=separator), [])
+        columns = [field.strip().lower() for field in fields]
+        if set(columns) & set(FILES) and set(columns) & set(TEXTS):
+            return columns, separator
+    return [], ""
 
 
 def _first(row: dict[str, str], names: list[str]) -> str:

@@ -83,6 +83,10 @@ def test_parts_by_folder(tmp_path, prepare):
                 {"file_name": "a.wav", "text": 'yes, I "do"', "speaker_id": "ann"}
             ),
         ),
+        ("metadata.csv", 'audio_file|text|speaker_name\na.wav|yes, I "do"|ann\n'),
+        ("metadata.csv", '\ufeffID|Text|Speaker\r\na|"yes, I ""do"""|ann\r\n'),
+        ("metadata.csv", 'path;sentence;client_id\na.wav;yes, I "do";ann\n'),
+        ("metadata.csv", 'file_name\ttext\tspeaker\na.wav\tyes, I "do"\tann\n'),
         ("metadata.csv", 'a|raw|yes, I "do"\n'),
         ("metadata.csv", 'a|yes, I "do"\n'),
         ("metadata.tsv", 'a\tyes, I "do"\n'),
