@@ -124,6 +124,42 @@ def test_bad_rows(tmp_path, prepare):
     }
 
 
+def test_quotation_marks(tmp_path, prepare):
+    """One that nothing closes costs its row; nothing is glued to another, silently."""
+    root = tmp_path / "own"
+    for i in range(1, 9):
+        fake_corpora.write_audio(root / f"wavs/{i}.wav", 0.1)
+    rows = [
+        "file_name,text",
+        '1.wav,"one she said',
+        '"2.wav", two',
+        '3.wav,three"',
+        '4.wav,"four,\n\nand so, five"',
+        '5.wav,"Five," he said',
+        '6.wav,"six" and "seven"',
+        '7.wav,"seven',
+    ]
+    fake_corpora.write(root / "metadata.csv", "\n".join(rows) + "\n")
+    found = prepare("folder", root)
+    assert found.text == {
+        "2": "two",
+        "3": 'three"',
+        "4": "four, and so, five",
+        "6": '"six" and "seven"',
+    }
+    names = ('1.wav,"one she said', '5.wav,"Five," he said', '7.wav,"seven')
+    assert found.skipped == {
+        "misplaced quotation mark in metadata.csv": list(names),
+        "recording that metadata.csv does not name": [
+            str(root / f"wavs/{i}.wav") for i in (1, 5, 7, 8)
+        ],
+    }
+    fake_corpora.write(root / "metadata.csv", 'id|text\n1|"Yes," he said\n2|a|b\n')
+    found = prepare("folder", root)
+    assert found.text == {"1": '"Yes," he said'}
+    assert found.skipped["row of metadata.csv longer than its header"] == ["2|a|b"]
+
+
 def test_kaldi(tmp_path, prepare):
     root = tmp_path / "kaldi"
     wav = fake_corpora.write_audio(tmp_path / "long.wav", 3.0)
