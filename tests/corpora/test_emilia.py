@@ -75,6 +75,25 @@ def test_truncated_tar(tmp_path, prepare):
     assert reasons[1] == "text without audio"
 
 
+@pytest.mark.parametrize("damage", ["cut", "header", "joined"])
+def test_tar_that_tarfile_ends_in_silence(damage, tmp_path, prepare):
+    path = fake_corpora.emilia_tars(tmp_path, 1, 3) / "Emilia/EN/EN-B000000.tar"
+    content = bytearray(path.read_bytes())
+    with tarfile.open(path) as tar:
+        third = tar.getmembers()[4].offset
+    if damage == "cut":
+        del content[third:]
+    elif damage == "header":
+        content[third + 148] ^= 1  # of its checksum
+    else:
+        content += bytes(content)  # cat a.tar b.tar
+    path.write_bytes(content)
+    found = prepare("emilia", tmp_path)
+    assert found.count == (3 if damage == "joined" else 2)
+    reason = "rest of a truncated or damaged tar (no end of archive where it stops)"
+    assert found.skipped == {reason: [str(path)]}
+
+
 def test_bad_rows(tmp_path, prepare):
     root = fake_corpora.emilia_jsonl(tmp_path, 1, 6)
     folder = root / "raw/EN"
