@@ -104,9 +104,9 @@ class Folder(AbsCorpus):
         if not (root / "text").is_file() and not self.text_optional:
             raise self.missing(root, "no text beside wav.scp")
         wavs = read_table(root / "wav.scp")
-        text = dict(self.pairs(root / "text"))
-        speakers = dict(self.pairs(root / "utt2spk"))
-        spans = dict(self.pairs(root / "segments"))
+        text = self.pairs(root / "text")
+        speakers = self.pairs(root / "utt2spk")
+        spans = self.pairs(root / "segments")
         names = spans or wavs
         for name in sorted(text.keys() - names.keys()):
             self.skip(NO_AUDIO, name)
@@ -130,10 +130,15 @@ class Folder(AbsCorpus):
                 said = text.get(name, "")
                 yield Utterance(name, entry, said, speaker, seconds, span)
 
-    def pairs(self, path: Path) -> Iterator[tuple[str, str]]:
+    def pairs(self, path: Path) -> dict[str, str]:
+        """A table of a Kaldi directory: the first line of each id."""
+        found: dict[str, str] = {}
         for line in self.read_lines(path) if path.is_file() else ():
             key, *value = line.split(maxsplit=1)
-            yield key, "".join(value)
+            if key in found:
+                self.skip(f"id twice in {path.name}", key)
+            found.setdefault(key, "".join(value))
+        return found
 
     def table(self, path: Path) -> Iterator[Utterance]:
         """A table of recordings; files are named from its folder, or from its wavs."""

@@ -182,6 +182,21 @@ def test_kaldi(tmp_path, prepare):
     assert read_table(found.folder / "segments")["u2"] == "a 1.000 2.500 1"
 
 
+def test_kaldi_ids_twice(tmp_path, prepare):
+    root = tmp_path / "kaldi"
+    wav = fake_corpora.write_audio(tmp_path / "long.wav", 3.0)
+    tables = {"wav.scp": f"r {wav}\n", "text": "u one\nv two\nu three\n"}
+    tables |= {"segments": "u r 0 1\nv r 1 2\nu r 2 3\n", "utt2spk": "u a\nu b\n"}
+    for name, content in tables.items():
+        fake_corpora.write(root / name, content)
+    found = prepare("folder", root)
+    assert found.text == {"u": "one", "v": "two"} and found.speakers["u"] == "a"
+    assert read_table(found.folder / "segments")["u"] == "r 0.000 1.000"
+    assert found.skipped == {
+        f"id twice in {name}": ["u"] for name in ("text", "utt2spk", "segments")
+    }
+
+
 def test_odd_names(tmp_path, prepare):
     root = tmp_path / "own"
     for name in ("a/b c", "a/b_c", ".hidden", "._a", "e\u0301t\xe9"):
