@@ -173,8 +173,8 @@ class Emilia(AbsCorpus):
         """A json object; None, and skipped, if it is none."""
         try:
             row = json.loads(content)
-            if isinstance(row, dict):
-                return row
+            if isinstance(row, dict):  # null is as if it was not there
+                return {k: value for k, value in row.items() if value is not None}
         except ValueError:
             pass
         self.skip("damaged json", where)

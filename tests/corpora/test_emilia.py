@@ -117,6 +117,18 @@ def test_bad_rows(tmp_path, prepare):
     }
 
 
+@pytest.mark.parametrize("make", LAYOUTS)
+@pytest.mark.parametrize("name", ["text", "speaker", "dnsmos"])
+def test_null(name, make, tmp_path, prepare, monkeypatch):
+    """It was the word None, a speaker None, or a wrong reason."""
+    rows = fake_corpora.emilia_rows(0, 2)
+    rows[0][name] = None
+    monkeypatch.setattr(fake_corpora, "emilia_rows", lambda *_: rows)
+    found = prepare("emilia", make(tmp_path, 1))
+    reason, names = "json without text, speaker or duration", [rows[0]["id"]]
+    assert found.skipped == ({} if name == "dnsmos" else {reason: names})
+
+
 def test_not_unpacked(tmp_path, prepare):
     fake_corpora.write(tmp_path / "EN_B00008.jsonl", "{}\n")
     fake_corpora.write(tmp_path / "EN_B00008.tar.gz.0", "x")
