@@ -14,6 +14,9 @@ from espnet2_taste.corpora.abs_corpus import (
 )
 from espnet2_taste.corpora.store import Store
 
+#: Corpora of the same parts, and how their audio's names end.
+ENDINGS = {"LibriSpeech": ".flac", "LibriTTS": ".wav"}
+
 
 class Libri(AbsCorpus):
     """``<part>/<reader>/<chapter>/``; the reader's number is the speaker.
@@ -40,6 +43,7 @@ class Libri(AbsCorpus):
                 raise self.missing(root, f"no {part} (found: {has})")
         for part in parts:
             self.check_readers(folder, part)
+            self.check_ending(folder / part)
         for part in parts:
             for reader in subfolders(folder / part):
                 for chapter in subfolders(reader):
@@ -56,6 +60,18 @@ class Libri(AbsCorpus):
         absent = listed - {f.name for f in subfolders(folder / part)}
         for reader in sorted(absent):
             self.absent_reader(f"reader of {table.name} without folder", part, reader)
+
+    def check_ending(self, part: Path) -> None:
+        """Refuse another corpus with parts of these names.
+
+        Raises:
+            FileNotFoundError: names it.
+        """
+        for name, ending in ENDINGS.items():
+            if ending != self.ending and any(part.glob(f"*/*/*{ending}")):
+                if not any(part.glob(f"*/*/*{self.ending}")):
+                    what = f"no *{self.ending} in {part}: is it {name}?"
+                    raise FileNotFoundError(what)
 
     def absent_reader(self, what: str, part: str, reader: str) -> None:
         self.note(what, f"{part}/{reader}")  # some have no utterance that was kept

@@ -67,7 +67,7 @@ def prepare(
         arks.finish(new / "utt2spk")
         summary.dropped = dict(corpus.skip.counts)
         summary.noted = dict(corpus.note.counts)
-        summary.check(f"{root} {' '.join(parts)}".strip())
+        summary.check(f"{root} {' '.join(parts)}".strip(), corpus.files)
         write_text(new / "summary.json", json.dumps(asdict(summary), indent=1) + "\n")
     return summary
 

@@ -37,15 +37,21 @@ class Summary:
     dropped: dict[str, int] = field(default_factory=dict)
     noted: dict[str, int] = field(default_factory=dict)
 
-    def check(self, what: str) -> None:
+    def check(self, what: str, files: str) -> None:
         """Refuse what cannot be.
+
+        Args:
+            what: was read, for messages.
+            files: that were looked for there.
 
         Raises:
             ValueError: no utterance, or characters and hours that do not fit.
         """
         dropped = ", ".join(f"{n} {reason}" for reason, n in self.dropped.items())
+        if not self.utterances and not dropped:
+            raise ValueError(f"{what}: no utterance; it should hold {files}")
         if not self.utterances:
-            raise ValueError(f"{what}: no utterance is left (dropped: {dropped or 0})")
+            raise ValueError(f"{what}: no utterance is left (dropped: {dropped})")
         if self.hours < 0 or (self.timed and not self.hours):
             raise ValueError(f"{what}: {self.timed} utterances have {self.hours} hours")
         if self.timed_characters:

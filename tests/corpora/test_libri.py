@@ -55,6 +55,13 @@ def test_missing_part(layout, speech, tts, prepare):
         prepare(layout, root / "84", "dev-clean")
 
 
+def test_the_other_corpus(speech, tts, prepare):
+    with pytest.raises(FileNotFoundError, match=r"no \*.flac in .*: is it LibriTTS\?"):
+        prepare("librispeech", tts, "dev-clean")
+    with pytest.raises(FileNotFoundError, match=r"no \*.wav in .*: is it LibriSpeech"):
+        prepare("libritts", speech, "dev-clean")
+
+
 def test_librispeech_unpacked_by_half(speech, prepare):
     shutil.rmtree(speech / "test-clean/1089")
     (speech / "test-clean/1089.tmp").mkdir()
