@@ -60,8 +60,8 @@ RECIPES = {
     ),
     "vctk": (
         lambda root: {"VCTK": fake_corpora.vctk(root, count=27)},
-        (),
-        {"train": 50, "dev": 2, "eval": 2},
+        ("--layout_conf", "mic=2"),
+        {"train": 25, "dev": 1, "eval": 1},
     ),
     "emilia": (emilia, ("--num_test", "1"), {"train": 2, "dev": 1, "test": 1}),
     "fsdd": (
