@@ -15,6 +15,7 @@ from espnet2_taste.io.segments import Segment
 #: What libsndfile reads, as file names end.
 AUDIO_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph", ".aif", ".aiff")
 NO_TEXT, NO_AUDIO = "audio without text", "text without audio"
+BY_HALF = "unpacked by half? (--layout_conf complete=false takes what there is)"
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ class AbsCorpus(ABC):
         skip: call it with the reason and the name of what is left out.
         note: likewise, of what is kept but was changed or is doubtful.
         text_optional: utterances without text are wanted, too: a recogniser follows.
+        complete: a part with fewer utterances than it was published with is refused.
     """
 
     text_optional = False
+    complete = True
 
     #: What the root folder must hold, for messages and ``--help``.
     files: str
@@ -105,6 +108,18 @@ class AbsCorpus(ABC):
     def missing(self, root: Path, what: str) -> FileNotFoundError:
         """The error of a folder that is not of this layout."""
         return FileNotFoundError(f"{what}: {root} should hold {self.files}")
+
+    def check_count(self, part: str, count: int, published: int) -> None:
+        """Refuse a part of which some is missing; unless ``complete``, note it.
+
+        Raises:
+            FileNotFoundError: ``count`` is less than ``published``.
+        """
+        found = f"{count} of {published} utterances"
+        if count < published and self.complete:
+            raise FileNotFoundError(f"{part} has {found}: {BY_HALF}")
+        if count < published:
+            self.note("part that is not complete", f"{part} with {found}")
 
     def read_text(self, path: Path) -> str:
         """A text file with line ends as \\n; what is not UTF-8 is noted."""
