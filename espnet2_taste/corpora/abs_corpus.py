@@ -24,7 +24,7 @@ class Utterance:
 
     Attributes:
         name: its id; white space and slashes in it are replaced later.
-        audio: entry of ``wav.scp``.
+        audio: entry of ``wav.scp``; or a file's bytes, which the store did not take.
         text: as the corpus has it.
         speaker: id.
         seconds: length; None: the corpus does not say.
@@ -34,7 +34,7 @@ class Utterance:
     """
 
     name: str
-    audio: str
+    audio: str | bytes
     text: str
     speaker: str
     seconds: float | None = None
@@ -60,6 +60,11 @@ class Ledger:
             self.examples[reason].append(name)
         if self.file is not None:
             self.file.write(f"{reason}\t{name}\n")
+
+    def clear(self) -> None:
+        """Forget all, for it is read again."""
+        self.counts.clear()
+        self.examples.clear()
 
     def lines(self) -> Iterator[str]:
         """``3 (reason): a, b, c`` for each reason."""
@@ -93,12 +98,12 @@ class AbsCorpus(ABC):
 
     @abstractmethod
     def read(self, root: Path, parts: list[str], store: Store) -> Iterator[Utterance]:
-        """The utterances of some parts, in any order.
+        """The utterances of some parts, in any order; if read again, the same.
 
         Args:
             root: folder of the corpus; its parent and its child are recognised.
             parts: names; [] where the corpus has one part only.
-            store: takes audio that does not lie in files of its own.
+            store: takes audio that does not lie in files of its own, if it is wanted.
 
         Raises:
             FileNotFoundError, ValueError: the folder is not of this layout, or a part

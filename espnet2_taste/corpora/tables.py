@@ -64,7 +64,7 @@ class Summary:
 
 
 #: (name, speaker, seconds, audio, text, span): an utterance of a table
-Item = tuple[str, str, float | None, str, str, tuple | None]
+Item = tuple[str, str, float | None, str | bytes, str, tuple | None]
 
 
 def write_tables(items: Iterable[Item], folder: Path) -> Summary:
@@ -149,10 +149,15 @@ class Arrays:
     Args:
         folder: that is written.
         final: its name when all is written.
+        wanted: whether the arrays of a name are to be written.
+
+    Attributes:
+        refused: whether there were arrays that are not.
     """
 
-    def __init__(self, folder: Path, final: Path):
-        self.folder, self.final = folder, final
+    def __init__(self, folder: Path, final: Path, wanted: Callable[[str], bool]):
+        self.folder, self.final, self.wanted = folder, final, wanted
+        self.refused = False
         self.writers: dict[str, ArkWriter] = {}
         self.files = ExitStack()
 
@@ -163,6 +168,9 @@ class Arrays:
         self.files.__exit__(*error)
 
     def add(self, name: str, utterance: Utterance) -> None:
+        if not self.wanted(name):
+            self.refused |= bool(utterance.arrays)
+            return
         for table, array in utterance.arrays.items():
             if table not in self.writers:
                 writer = ArkWriter(self.folder, table)

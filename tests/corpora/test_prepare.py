@@ -80,7 +80,8 @@ def test_hours_of_unknown_lengths(tmp_path):
     summary = prepare(
         corpus, tmp_path, [], tmp_path / "out", limits=Limits(hours=4.5 / 3600)
     )
-    assert summary.utterances == summary.timed == 4
+    assert summary.utterances == 4
+    assert not (tmp_path / "out/utt2dur").exists()  # which has what the corpus says
 
 
 def test_what_cannot_be_used(tmp_path):
