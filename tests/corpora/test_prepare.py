@@ -157,6 +157,14 @@ def test_options(tmp_path):
         main(["--layout", "vctk", *common, ""])
     with pytest.raises(ValueError, match="emilia has to be asked for: give its folder"):
         main(["--layout", "emilia", *common, "downloads"])
+    hint = "--root {} is not there; .*: hf download user/name.v1 --repo-type dataset"
+    for root in ("user/name.v1", "https://huggingface.co/datasets/user/name.v1"):
+        for layout in ("huggingface", "folder"):
+            with pytest.raises(FileNotFoundError, match=hint.format(root)):
+                main(["--layout", layout, *common, root])
+    for root in (str(tmp_path / "user/name"), "../name"):
+        with pytest.raises(FileNotFoundError, match=f"{root} is not there$"):
+            main(["--layout", "folder", *common, root])
     name = f"{Toy.__module__}.{Toy.__qualname__}"
     Toy.given = [Utterance("a", "a.wav", "Yes!", "s")]
     main(["--layout", name, *common, str(tmp_path), "--cleaner", "whisper_en"])
