@@ -35,7 +35,8 @@ OTHER_ENDINGS = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")
 class Folder(AbsCorpus):
     """What lies in the folder is seen:
 
-    * ``wav.scp`` and ``text`` [``utt2spk``, ``segments``]: a Kaldi directory;
+    * ``wav.scp`` and ``text`` [``utt2spk``, ``segments``, ``utt2dur``]: a Kaldi
+      directory;
     * ``metadata.csv|tsv|jsonl``: with a header (``file_name, text [, speaker_id]``,
       between tabs, commas, ``|`` or ``;``), or LJSpeech's ``id|text[|normalised text]``
       lines;
@@ -106,7 +107,7 @@ class Folder(AbsCorpus):
         wavs = read_table(root / "wav.scp")
         text = self.pairs(root / "text")
         speakers = self.pairs(root / "utt2spk")
-        spans = self.pairs(root / "segments")
+        spans, lengths = self.pairs(root / "segments"), self.pairs(root / "utt2dur")
         names = spans or wavs
         for name in sorted(text.keys() - names.keys()):
             self.skip(NO_AUDIO, name)
@@ -125,7 +126,9 @@ class Folder(AbsCorpus):
             elif not entry:
                 self.skip(NO_AUDIO, name)
             else:
-                seconds = span.end - span.start if span and span.end else None
+                seconds = _number(lengths[name]) if name in lengths else None
+                if span and span.end:
+                    seconds = span.end - span.start
                 speaker = speakers.get(name, "")
                 said = text.get(name, "")
                 yield Utterance(name, entry, said, speaker, seconds, span)
@@ -285,6 +288,14 @@ def _fields(row: str, separator: str, count: int) -> list[str] | None:
 def _first(row: dict[str, str], names: list[str]) -> str:
     """The first of some columns that has a value; "": none."""
     return next((str(row[name]).strip() for name in names if row.get(name)), "")
+
+
+def _number(text: str) -> float:
+    """Of a table; what is none is NaN, which is refused later."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -172,6 +172,10 @@ def test_kaldi(tmp_path, prepare):
         "text without audio": ["d"],
         "audio without text": ["c"],
     }
+    fake_corpora.write(root / "utt2dur", "a 3.0\nb three\n")
+    found = prepare("folder", root)
+    assert found.seconds() == {"a": 3.0}
+    assert found.skipped["its length is no number of seconds"] == ["b"]
     fake_corpora.write(root / "segments", "u2 a 1.0 2.5 1\nu1 a 0 1\nu3 a\n")
     fake_corpora.write(root / "text", "u1 one\nu2 two\nu3 three\n")
     fake_corpora.write(root / "utt2spk", "u1 ann\nu2 bob\n")
