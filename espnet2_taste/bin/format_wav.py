@@ -3,7 +3,8 @@
 Reads ``wav.scp`` (paths, ``some.ark:offset``; commands ending in ``|`` run in a shell)
 and ``segments`` if there is one; writes wav.scp, text, utt2spk, spk2utt, sample_rate,
 utt2num_samples (and *.ctm) to the output directory and the audio beside it. White space
-in texts becomes one space.
+in texts becomes one space. What is more than 0.5 s shorter than ``utt2dur`` says is
+dropped: half a recording has the whole text.
 
 The rate is that of the recordings unless ``--fs`` is given: a vocoder may want all of
 it, and every model resamples what it reads. Where recordings have several rates, all

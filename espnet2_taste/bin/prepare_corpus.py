@@ -8,6 +8,7 @@ where the licence allows that.
 
 import argparse
 import logging
+import re
 from pathlib import Path
 
 from espnet2_taste.bin import command, run
@@ -19,6 +20,8 @@ from espnet2_taste.text.cleaners import TEXT_CLEANERS
 
 #: ``--root`` that is filled by downloading.
 DOWNLOADS = "downloads"
+#: ``user/name``, or the address of that page.
+HUB_ID = re.compile(r"(?:.*://.*datasets/)?([\w-][\w.-]*/[\w-][\w.-]*)")
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -60,7 +63,13 @@ def main(args: argparse.Namespace) -> None:
             reader.downloads, args.parts, Path(args.root), args.mirror
         )
     if not Path(args.root).exists():
-        raise FileNotFoundError(f"--root {args.root} is not there")
+        hint = ""
+        if not reader.downloads and (hub := HUB_ID.fullmatch(args.root)):
+            hint = (
+                f"; a data set of Hugging Face: hf download {hub[1]} --repo-type "
+                "dataset --local-dir <folder>, and --root <folder>"
+            )
+        raise FileNotFoundError(f"--root {args.root} is not there{hint}")
     corpus = reader(**args.layout_conf)
     corpus.text_optional = args.no_text
     summary = prepare(

@@ -94,15 +94,18 @@ class Splitter:
         """(id, {table: value}); not sorted, for pieces have other ids.
 
         Raises:
-            ValueError: an array would have to be cut.
+            ValueError: an array would have to be cut, or a table is malformed.
         """
         from espnet2_taste.io import datadir
         from espnet2_taste.io.conversion import Job
         from espnet2_taste.io.segments import Segment
-        from espnet2_taste.io.sorted_tables import join, read_sorted
-        from espnet2_taste.io.tables import read_table
+        from espnet2_taste.io.sorted_tables import join, read_sorted, sorted_entries
+        from espnet2_taste.io.tables import parse_seconds, read_table
 
         tables = datadir.open_tables(self.folder, text=False)
+        if "utt2dur" in tables:
+            lengths = sorted_entries(self.folder / "utt2dur", parse=parse_seconds)
+            tables["utt2dur"] = lengths
         arrays = [n for n in tables if n.endswith(".scp") and n != "wav.scp"]
         recordings = {}
         if "segments" in tables:
@@ -119,7 +122,8 @@ class Splitter:
             whole = row.get("segments", f"{utt} 0 -1")
             segment = Segment.parse(whole)
             entry = row.get("wav.scp") or recordings.get(segment.recording, "")
-            job = Job(utt, entry, segment if "segments" in row else None)
+            part = segment if "segments" in row else None
+            job = Job(utt, entry, part, row.get("utt2dur"))
             pieces = self._split(job, row)
             kept = {k: row[k] for k in ("text", "utt2spk", "utt2dur") if k in row}
             if not pieces:
@@ -142,7 +146,7 @@ class Splitter:
         from espnet2_taste.io.conversion import Dropped, read_source
         from espnet2_taste.io.ctm import parse_ctm_line
 
-        seconds = float(row["utt2dur"]) if "utt2dur" in row else _seconds(job)
+        seconds = _seconds(job) if job.seconds is None else job.seconds
         if seconds is not None and seconds <= self.limit:
             return []
         try:

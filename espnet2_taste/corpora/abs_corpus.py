@@ -15,6 +15,7 @@ from espnet2_taste.io.segments import Segment
 #: What libsndfile reads, as file names end.
 AUDIO_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".sph", ".aif", ".aiff")
 NO_TEXT, NO_AUDIO = "audio without text", "text without audio"
+BY_HALF = "unpacked by half? (--layout_conf complete=false takes what there is)"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Utterance:
 
     Attributes:
         name: its id; white space and slashes in it are replaced later.
-        audio: entry of ``wav.scp``.
+        audio: entry of ``wav.scp``; or a file's bytes, which the store did not take.
         text: as the corpus has it.
         speaker: id.
         seconds: length; None: the corpus does not say.
@@ -33,7 +34,7 @@ class Utterance:
     """
 
     name: str
-    audio: str
+    audio: str | bytes
     text: str
     speaker: str
     seconds: float | None = None
@@ -60,6 +61,11 @@ class Ledger:
         if self.file is not None:
             self.file.write(f"{reason}\t{name}\n")
 
+    def clear(self) -> None:
+        """Forget all, for it is read again."""
+        self.counts.clear()
+        self.examples.clear()
+
     def lines(self) -> Iterator[str]:
         """``3 (reason): a, b, c`` for each reason."""
         for reason, count in self.counts.items():
@@ -74,9 +80,11 @@ class AbsCorpus(ABC):
         skip: call it with the reason and the name of what is left out.
         note: likewise, of what is kept but was changed or is doubtful.
         text_optional: utterances without text are wanted, too: a recogniser follows.
+        complete: a part with fewer utterances than it was published with is refused.
     """
 
     text_optional = False
+    complete = True
 
     #: What the root folder must hold, for messages and ``--help``.
     files: str
@@ -90,12 +98,12 @@ class AbsCorpus(ABC):
 
     @abstractmethod
     def read(self, root: Path, parts: list[str], store: Store) -> Iterator[Utterance]:
-        """The utterances of some parts, in any order.
+        """The utterances of some parts, in any order; if read again, the same.
 
         Args:
             root: folder of the corpus; its parent and its child are recognised.
             parts: names; [] where the corpus has one part only.
-            store: takes audio that does not lie in files of its own.
+            store: takes audio that does not lie in files of its own, if it is wanted.
 
         Raises:
             FileNotFoundError, ValueError: the folder is not of this layout, or a part
@@ -105,6 +113,18 @@ class AbsCorpus(ABC):
     def missing(self, root: Path, what: str) -> FileNotFoundError:
         """The error of a folder that is not of this layout."""
         return FileNotFoundError(f"{what}: {root} should hold {self.files}")
+
+    def check_count(self, part: str, count: int, published: int) -> None:
+        """Refuse a part of which some is missing; unless ``complete``, note it.
+
+        Raises:
+            FileNotFoundError: ``count`` is less than ``published``.
+        """
+        found = f"{count} of {published} utterances"
+        if count < published and self.complete:
+            raise FileNotFoundError(f"{part} has {found}: {BY_HALF}")
+        if count < published:
+            self.note("part that is not complete", f"{part} with {found}")
 
     def read_text(self, path: Path) -> str:
         """A text file with line ends as \\n; what is not UTF-8 is noted."""

@@ -10,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet2_taste.corpora.splits import check_parts
 from espnet2_taste.io.atomic import write_text
 from espnet2_taste.io.download import fetch_large
 
@@ -59,16 +60,24 @@ class Archive:
 
 
 def archives_of(corpus: str, parts: list[str], table: Path = TABLE) -> list[Archive]:
-    """The files of some parts of a corpus; of another part there is none."""
+    """The files of some parts of a corpus.
+
+    Raises:
+        ValueError: another part; names those there are.
+    """
     found = []
     for line in table.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         name, part, url, size, checksum = line.split()
-        if name == corpus and (part == "*" or part in parts):
+        if name == corpus:
             number = None if size == "-" else int(size)
-            found.append(Archive(url, number, "" if checksum == "-" else checksum))
-    return found
+            archive = Archive(url, number, "" if checksum == "-" else checksum)
+            found.append((part, archive))
+    known = [part for part, _ in found]
+    if "*" not in known:  # which is in one piece: its reader knows its parts
+        check_parts(parts, known)
+    return [archive for part, archive in found if part == "*" or part in parts]
 
 
 def fetch_corpus(
@@ -90,7 +99,8 @@ def fetch_corpus(
         table: see ``archives.txt``.
 
     Raises:
-        OSError, ValueError: see :func:`fetch_large` and :func:`unpack`.
+        OSError, ValueError: see :func:`archives_of`, :func:`fetch_large` and
+            :func:`unpack`.
     """
     target = folder / corpus
     for archive in archives_of(corpus, parts, table):

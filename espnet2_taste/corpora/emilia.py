@@ -130,6 +130,8 @@ class Emilia(AbsCorpus):
                     if len(pair) == 2:
                         del waiting[name]
                         yield from self.utterance(name, pair["row"], pair["audio"])
+                if not _ends(path, tar.offset):
+                    raise tarfile.ReadError("no end of archive where it stops")
         except tarfile.TarError as error:
             self.skip(f"rest of a truncated or damaged tar ({error})", path)
         for name, pair in waiting.items():
@@ -171,8 +173,8 @@ class Emilia(AbsCorpus):
         """A json object; None, and skipped, if it is none."""
         try:
             row = json.loads(content)
-            if isinstance(row, dict):
-                return row
+            if isinstance(row, dict):  # null is as if it was not there
+                return {k: value for k, value in row.items() if value is not None}
         except ValueError:
             pass
         self.skip("damaged json", where)
@@ -198,6 +200,14 @@ class Emilia(AbsCorpus):
             self.skip(reason, name)
         else:
             yield Utterance(name, audio, text, speaker, seconds)
+
+
+def _ends(path: Path, offset: int) -> bool:
+    """Whether a tar ends at ``offset``, where tarfile stops without a word: zeros."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        rest = file.read(1 << 20)
+    return len(rest) >= tarfile.BLOCKSIZE and not rest.strip(b"\0")
 
 
 def _is_of(shard: Path, part: str) -> bool:

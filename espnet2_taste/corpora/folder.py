@@ -19,9 +19,13 @@ from espnet2_taste.io.segments import Segment
 from espnet2_taste.io.tables import read_table
 
 TABLES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
-FILES = "file_name audio file path wav audio_filepath id".split()
+FILES = "file_name audio file path wav audio_file audio_filepath id".split()
 TEXTS = "text transcription transcript sentence normalized_text".split()
-SPEAKERS = "speaker_id speaker client_id".split()
+SPEAKERS = "speaker_id speaker speaker_name client_id".split()
+#: Of columns; a table of any ending may have any of them.
+SEPARATORS = "\t,|;"
+#: Characters of a row; in a longer one a quotation mark is not closed.
+LONGEST = 10_000
 #: Beside a recording: the first that is there.
 TEXT_ENDINGS = (".normalized.txt", ".txt", ".lab")
 #: Audio that libsndfile does not read.
@@ -31,9 +35,11 @@ OTHER_ENDINGS = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr")
 class Folder(AbsCorpus):
     """What lies in the folder is seen:
 
-    * ``wav.scp`` and ``text`` [``utt2spk``, ``segments``]: a Kaldi directory;
-    * ``metadata.csv|tsv|jsonl``: with a header (``file_name, text [, speaker_id]``), or
-      LJSpeech's ``id|text[|normalised text]`` lines;
+    * ``wav.scp`` and ``text`` [``utt2spk``, ``segments``, ``utt2dur``]: a Kaldi
+      directory;
+    * ``metadata.csv|tsv|jsonl``: with a header (``file_name, text [, speaker_id]``,
+      between tabs, commas, ``|`` or ``;``), or LJSpeech's ``id|text[|normalised text]``
+      lines;
     * ``x.wav`` (or flac, mp3, ogg ...) with ``x.txt``, ``x.lab`` or
       ``x.normalized.txt``, in any folders.
 
@@ -99,9 +105,9 @@ class Folder(AbsCorpus):
         if not (root / "text").is_file() and not self.text_optional:
             raise self.missing(root, "no text beside wav.scp")
         wavs = read_table(root / "wav.scp")
-        text = dict(self.pairs(root / "text"))
-        speakers = dict(self.pairs(root / "utt2spk"))
-        spans = dict(self.pairs(root / "segments"))
+        text = self.pairs(root / "text")
+        speakers = self.pairs(root / "utt2spk")
+        spans, lengths = self.pairs(root / "segments"), self.pairs(root / "utt2dur")
         names = spans or wavs
         for name in sorted(text.keys() - names.keys()):
             self.skip(NO_AUDIO, name)
@@ -120,21 +126,30 @@ class Folder(AbsCorpus):
             elif not entry:
                 self.skip(NO_AUDIO, name)
             else:
-                seconds = span.end - span.start if span and span.end else None
+                seconds = _number(lengths[name]) if name in lengths else None
+                if span and span.end:
+                    seconds = span.end - span.start
                 speaker = speakers.get(name, "")
                 said = text.get(name, "")
                 yield Utterance(name, entry, said, speaker, seconds, span)
 
-    def pairs(self, path: Path) -> Iterator[tuple[str, str]]:
+    def pairs(self, path: Path) -> dict[str, str]:
+        """A table of a Kaldi directory: the first line of each id."""
+        found: dict[str, str] = {}
         for line in self.read_lines(path) if path.is_file() else ():
             key, *value = line.split(maxsplit=1)
-            yield key, "".join(value)
+            if key in found:
+                self.skip(f"id twice in {path.name}", key)
+            found.setdefault(key, "".join(value))
+        return found
 
     def table(self, path: Path) -> Iterator[Utterance]:
         """A table of recordings; files are named from its folder, or from its wavs."""
+        named = set()
         for number, row in enumerate(self.rows(path), 1):
             file, text, speaker = (_first(row, n) for n in (FILES, TEXTS, SPEAKERS))
             audio = self.locate(path.parent, file)
+            named.add(audio and os.path.normpath(audio))
             if not file or audio is None:
                 self.skip(NO_AUDIO, file or f"{path.name}: row {number}")
             elif not text.strip() and not self.text_optional:
@@ -143,6 +158,12 @@ class Folder(AbsCorpus):
                 name = os.path.splitext(file)[0] if audio.suffix in file else file
                 speaker = speaker or _first_folder(audio, path.parent)
                 yield Utterance(name, str(audio), text, speaker)
+        for folder, files in _folders(path.parent):
+            for file in files:
+                audio = os.path.normpath(folder / file)
+                ending = os.path.splitext(file)[1].lower()
+                if ending in AUDIO_ENDINGS and file[0] != "." and audio not in named:
+                    self.skip(f"recording that {path.name} does not name", audio)
 
     def rows(self, path: Path) -> Iterator[dict[str, str]]:
         lines = self.read_lines(path)
@@ -155,14 +176,12 @@ class Folder(AbsCorpus):
                     continue
                 yield {str(k).lower(): str(v) for k, v in row.items() if v is not None}
             return
-        separator = "\t" if path.suffix == ".tsv" else ","
-        header = next(csv.reader(lines[:1], delimiter=separator), [])
-        known = {name.strip().lower() for name in header}
-        if known & set(FILES) and known & set(TEXTS):
-            quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-            for row in csv.DictReader(lines, delimiter=separator, quoting=quoting):
-                yield {k.strip().lower(): v for k, v in row.items() if k and v}
+        columns, separator = _header(lines[0]) if lines else ([], "")
+        if columns:
+            for fields in self.records(path, lines[1:], columns, separator):
+                yield dict(zip(columns, fields, strict=False))
             return
+        separator = "\t" if path.suffix == ".tsv" else ","
         bar = "|" if lines and "|" in lines[0] else separator
         for line in lines:  # LJSpeech's: no header, no quotation marks
             fields = line.split(bar) if bar == "|" else line.split(bar, 1)
@@ -171,6 +190,37 @@ class Folder(AbsCorpus):
                 continue
             text = fields[2] if len(fields) > 2 and fields[2].strip() else fields[1]
             yield {"file_name": fields[0].strip(), "text": text}
+
+    def records(
+        self, path: Path, lines: list[str], columns: list[str], separator: str
+    ) -> Iterator[list[str]]:
+        """Fields of the rows below a header.
+
+        Fields in quotation marks may have line breaks, but a mark that nothing closes
+        costs its own row alone: the next line that names a recording is a row.
+        """
+        file = min((c for c in columns if c in FILES), key=FILES.index)
+        place, row = columns.index(file), ""
+
+        def unclosed() -> None:
+            self.skip(f"misplaced quotation mark in {path.name}", row[:40])
+
+        for line in lines:
+            named = "".join(line.split(separator)[place : place + 1] if row else [])
+            if len(row) > LONGEST or self.locate(path.parent, named.strip(' "')):
+                unclosed()
+                row = ""
+            row = f"{row} {line}" if row else line
+            fields = _fields(row, separator, len(columns))
+            if fields is None:
+                continue
+            if any(fields[len(columns) :]):
+                self.skip(f"row of {path.name} longer than its header", row[:40])
+            else:
+                yield fields
+            row = ""
+        if row:
+            unclosed()
 
     @staticmethod
     def locate(folder: Path, file: str) -> Path | None:
@@ -183,15 +233,8 @@ class Folder(AbsCorpus):
 
     def recordings(self, root: Path) -> Iterator[Utterance]:
         """Recordings with a text file each."""
-        seen: set[str] = set()
-        for above, folders, names in os.walk(root, followlinks=True):
-            real = os.path.realpath(above)
-            if real in seen:  # a link to a folder above
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            yield from self.beside(root, Path(above), sorted(names))
+        for folder, files in _folders(root):
+            yield from self.beside(root, folder, files)
 
     def beside(self, root: Path, folder: Path, names: list[str]) -> Iterator[Utterance]:
         texts = {}
@@ -221,9 +264,51 @@ class Folder(AbsCorpus):
                 self.skip(NO_AUDIO, path)
 
 
+def _header(line: str) -> tuple[list[str], str]:
+    """Columns that a line names, and what separates them; [], "": it is no header."""
+    for separator in SEPARATORS:
+        fields = next(csv.reader([line], delimiter=separator), [])
+        columns = [field.strip().lower() for field in fields]
+        if set(columns) & set(FILES) and set(columns) & set(TEXTS):
+            return columns, separator
+    return [], ""
+
+
+def _fields(row: str, separator: str, count: int) -> list[str] | None:
+    """The fields of a row; None: a quotation mark is open at its end."""
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    try:
+        form = {"delimiter": separator, "quoting": quoting, "strict": True}
+        return next(csv.reader([row], **form))
+    except csv.Error:  # or the marks are the text's own: "Yes," he said
+        fields = row.split(separator)
+        return fields if len(fields) == count and row.count('"') % 2 == 0 else None
+
+
 def _first(row: dict[str, str], names: list[str]) -> str:
     """The first of some columns that has a value; "": none."""
     return next((str(row[name]).strip() for name in names if row.get(name)), "")
+
+
+def _number(text: str) -> float:
+    """Of a table; what is none is NaN, which is refused later."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and those in it, without hidden ones, each with its files' names."""
+    seen: set[str] = set()
+    for above, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(above)
+        if real in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        yield Path(above), sorted(names)
 
 
 def _first_folder(path: Path, root: Path) -> str:

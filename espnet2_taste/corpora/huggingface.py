@@ -111,13 +111,14 @@ class HuggingFace(AbsCorpus):
             file = row.get(audio)
             name = values["id"] or (Path(file).stem if file else "")
             name = str(name or f"{part or path.stem}-{path.stem}-{number:07d}")
-            entry = self.entry(path, place, file, store)
+            name = Path(name).stem if columns["id"] == "file_name" else name
+            entry = self.entry(path, place, file, name, store)
             if entry is None:
                 self.skip(NO_AUDIO, name)
                 continue
             length = values["duration"]
             yield Utterance(
-                Path(name).stem if columns["id"] == "file_name" else name,
+                name,
                 entry,
                 str(values["text"] or ""),
                 str(values["speaker"] if values["speaker"] is not None else ""),
@@ -125,12 +126,14 @@ class HuggingFace(AbsCorpus):
                 arrays=self.arrays(row),
             )
 
-    def entry(self, path: Path, place, file: str | None, store: Store) -> str | None:
+    def entry(
+        self, path: Path, place, file: str | None, name: str, store: Store
+    ) -> str | bytes | None:
         """wav.scp entry of a row's audio: in this file, copied, or of its own file."""
         if isinstance(place, tuple) and place[1]:
             return f"{path}:{place[0]}:{place[1]}"
         if isinstance(place, bytes) and place:
-            return store.add_bytes(place)
+            return store.add_bytes(name, place)
         if file and not isinstance(place, bytes | tuple):
             own = path.parent / file
             if own.is_file() and self.good_audio(own):

@@ -9,6 +9,7 @@ from pathlib import Path
 from espnet2_taste.corpora.abs_corpus import NO_AUDIO, NO_TEXT, AbsCorpus, Utterance
 from espnet2_taste.corpora.store import Store
 from espnet2_taste.io.segments import Segment
+from espnet2_taste.io.sorting import sorted_lines
 
 
 class Lhotse(AbsCorpus):
@@ -34,16 +35,33 @@ class Lhotse(AbsCorpus):
                 for path in cuts:
                     yield from self.read_cuts(path)
             elif recordings and supervisions:
-                table = {}
-                for path in recordings:
-                    for row in self.rows(path):
-                        table[row.get("id")] = row
-                for path in supervisions:
-                    for row in self.rows(path):
-                        recording = table.get(row.get("recording_id"))
-                        yield from self.utterance(row, recording, 0.0)
+                for row, recording in self.joined(recordings, supervisions):
+                    yield from self.utterance(row, recording, 0.0)
             else:
                 raise self.missing(root, f"no manifest of {part or 'any part'}")
+
+    def joined(
+        self, recordings: list[Path], supervisions: list[Path]
+    ) -> Iterator[tuple[dict, dict | None]]:
+        """Supervisions with their recordings, by recording, in bounded memory."""
+
+        def lines() -> Iterator[str]:
+            kinds = (("id", recordings), ("recording_id", supervisions))
+            for kind, (name, paths) in enumerate(kinds):
+                for path in paths:
+                    for row in self.rows(path):
+                        yield f"{json.dumps(row.get(name))}\t{kind}\t{json.dumps(row)}"
+
+        last, recording = "", None
+        for line in sorted_lines(lines()):  # JSON has no tabs, except escaped
+            key, kind, content = line.split("\t")
+            row = json.loads(content)
+            if kind == "1":
+                yield row, recording if key == last else None
+            elif key != last:
+                last, recording = key, row
+            elif row != recording:
+                self.skip("recording whose id another has, too", row.get("id"))
 
     @staticmethod
     def manifests(root: Path, kind: str, part: str) -> list[Path]:

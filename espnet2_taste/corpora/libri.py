@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from espnet2_taste.corpora.abs_corpus import (
+    BY_HALF,
     NO_AUDIO,
     NO_TEXT,
     AbsCorpus,
@@ -13,6 +14,9 @@ from espnet2_taste.corpora.abs_corpus import (
     subfolders,
 )
 from espnet2_taste.corpora.store import Store
+
+#: Corpora of the same parts, and how their audio's names end.
+ENDINGS = {"LibriSpeech": ".flac", "LibriTTS": ".wav"}
 
 
 class Libri(AbsCorpus):
@@ -28,6 +32,8 @@ class Libri(AbsCorpus):
     )
     folders: tuple[str, ...]  # what it is called
     ending: str  # of audio
+    #: Utterances of its parts, where that is known.
+    published: dict[str, int] = {}
 
     def read(self, root: Path, parts: list[str], store: Store) -> Iterator[Utterance]:
         folder = find_folder(
@@ -40,6 +46,7 @@ class Libri(AbsCorpus):
                 raise self.missing(root, f"no {part} (found: {has})")
         for part in parts:
             self.check_readers(folder, part)
+            self.check_part(folder / part)
         for part in parts:
             for reader in subfolders(folder / part):
                 for chapter in subfolders(reader):
@@ -56,6 +63,20 @@ class Libri(AbsCorpus):
         absent = listed - {f.name for f in subfolders(folder / part)}
         for reader in sorted(absent):
             self.absent_reader(f"reader of {table.name} without folder", part, reader)
+
+    def check_part(self, part: Path) -> None:
+        """Refuse half a part, and another corpus with parts of these names.
+
+        Raises:
+            FileNotFoundError: names the other corpus, or how many utterances there are.
+        """
+        files = part.glob(f"*/*/*{self.ending}")
+        count = sum(not file.name.startswith("._") for file in files)
+        for name, ending in ENDINGS.items():
+            if not count and any(part.glob(f"*/*/*{ending}")):
+                what = f"no *{self.ending} in {part}: is it {name}?"
+                raise FileNotFoundError(what)
+        self.check_count(part.name, count, self.published.get(part.name, 0))
 
     def absent_reader(self, what: str, part: str, reader: str) -> None:
         self.note(what, f"{part}/{reader}")  # some have no utterance that was kept
@@ -90,12 +111,24 @@ class LibriSpeech(Libri):
 
     Whisper's and a BPE's pieces of upper-case text are others than those of ordinary
     text: use ``--cleaner lower``.
+
+    Args:
+        complete: whether to refuse a part that lacks readers or utterances.
     """
 
     files = "LibriSpeech/<part>/<reader>/<chapter>/*.flac and *.trans.txt"
     folders = ("LibriSpeech",)
     ending = ".flac"
     downloads = "librispeech"
+    published = {
+        "dev-clean": 2703,
+        "dev-other": 2864,
+        "test-clean": 2620,
+        "test-other": 2939,
+        "train-clean-100": 28539,
+        "train-clean-360": 104014,
+        "train-other-500": 148688,
+    }
 
     def __init__(self, complete: bool = True):
         super().__init__()
@@ -104,8 +137,7 @@ class LibriSpeech(Libri):
     def absent_reader(self, what: str, part: str, reader: str) -> None:
         if self.complete:
             raise FileNotFoundError(
-                f"{part} has no reader {reader}, whom SPEAKERS.TXT lists: unpacked by "
-                "half? (--layout_conf complete=false takes what there is)"
+                f"{part} has no reader {reader}, whom SPEAKERS.TXT lists: {BY_HALF}"
             )
         super().absent_reader(what, part, reader)
 
@@ -127,20 +159,30 @@ class LibriTTS(Libri):
 
     Args:
         text: ``normalized`` (numbers and abbreviations spelt out) or ``original``.
+        complete: whether to refuse a part of LibriTTS that lacks utterances.
     """
 
     files = "LibriTTS/<part>/<reader>/<chapter>/*.wav and *.trans.tsv or *.txt"
     folders = ("LibriTTS", "LibriTTS_R")
     ending = ".wav"
     downloads = "libritts"
+    published = {
+        "dev-clean": 5736,
+        "dev-other": 4613,
+        "test-clean": 4837,
+        "test-other": 5120,
+        "train-clean-100": 33236,
+        "train-clean-360": 116500,
+        "train-other-500": 205044,
+    }
     #: Not readable in LibriTTS-R as published.
     damaged = frozenset({"1092_134562_000013_000004"})
 
-    def __init__(self, text: str = "normalized"):
+    def __init__(self, text: str = "normalized", complete: bool = True):
         super().__init__()
         if text not in ("normalized", "original"):
             raise ValueError(f"text is normalized or original, not {text}")
-        self.text = text
+        self.text, self.complete = text, complete
 
     def transcripts(self, folder: Path, files: dict[str, os.DirEntry]) -> dict:
         text = {}
@@ -174,3 +216,4 @@ class LibriTTSR(LibriTTS):
     files = "LibriTTS_R/<part>/<reader>/<chapter>/*.wav and *.trans.tsv or *.txt"
     folders = ("LibriTTS_R",)
     downloads = "libritts_r"
+    published = {}  # not known

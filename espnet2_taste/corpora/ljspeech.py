@@ -13,7 +13,7 @@ from espnet2_taste.corpora.abs_corpus import (
 from espnet2_taste.corpora.splits import check_parts, tail
 from espnet2_taste.corpora.store import Store
 
-HELD_OUT = 250
+HELD_OUT, PUBLISHED = 250, 13100
 
 
 class LJSpeech(AbsCorpus):
@@ -23,6 +23,7 @@ class LJSpeech(AbsCorpus):
 
     Args:
         text: ``normalized`` (the third field) or ``original`` (the second).
+        complete: whether to refuse less than all of it.
     """
 
     files = "LJSpeech-1.1/metadata.csv and wavs/*.wav"
@@ -30,11 +31,12 @@ class LJSpeech(AbsCorpus):
     downloads = "ljspeech"
     speaker = "LJ"
 
-    def __init__(self, text: str = "normalized"):
+    def __init__(self, text: str = "normalized", complete: bool = True):
         super().__init__()
         if text not in ("normalized", "original"):
             raise ValueError(f"text is normalized or original, not {text}")
         self.column = 2 if text == "normalized" else 1
+        self.complete = complete
 
     def read(self, root: Path, parts: list[str], store: Store) -> Iterator[Utterance]:
         names = self.parts.split(", ")
@@ -48,6 +50,7 @@ class LJSpeech(AbsCorpus):
         if not (folder / "wavs").is_dir():
             raise self.missing(root, "no wavs")
         wavs = {path.stem: path for path in (folder / "wavs").glob("*.wav")}
+        self.check_count(str(folder), len(wavs.keys() & text.keys()), PUBLISHED)
         for name in sorted(wavs.keys() - text.keys()):
             reason = "macOS resource file" if name.startswith("._") else NO_TEXT
             self.skip(reason, wavs[name])

@@ -37,15 +37,21 @@ class Summary:
     dropped: dict[str, int] = field(default_factory=dict)
     noted: dict[str, int] = field(default_factory=dict)
 
-    def check(self, what: str) -> None:
+    def check(self, what: str, files: str) -> None:
         """Refuse what cannot be.
+
+        Args:
+            what: was read, for messages.
+            files: that were looked for there.
 
         Raises:
             ValueError: no utterance, or characters and hours that do not fit.
         """
         dropped = ", ".join(f"{n} {reason}" for reason, n in self.dropped.items())
+        if not self.utterances and not dropped:
+            raise ValueError(f"{what}: no utterance; it should hold {files}")
         if not self.utterances:
-            raise ValueError(f"{what}: no utterance is left (dropped: {dropped or 0})")
+            raise ValueError(f"{what}: no utterance is left (dropped: {dropped})")
         if self.hours < 0 or (self.timed and not self.hours):
             raise ValueError(f"{what}: {self.timed} utterances have {self.hours} hours")
         if self.timed_characters:
@@ -58,7 +64,7 @@ class Summary:
 
 
 #: (name, speaker, seconds, audio, text, span): an utterance of a table
-Item = tuple[str, str, float | None, str, str, tuple | None]
+Item = tuple[str, str, float | None, str | bytes, str, tuple | None]
 
 
 def write_tables(items: Iterable[Item], folder: Path) -> Summary:
@@ -143,10 +149,15 @@ class Arrays:
     Args:
         folder: that is written.
         final: its name when all is written.
+        wanted: whether the arrays of a name are to be written.
+
+    Attributes:
+        refused: whether there were arrays that are not.
     """
 
-    def __init__(self, folder: Path, final: Path):
-        self.folder, self.final = folder, final
+    def __init__(self, folder: Path, final: Path, wanted: Callable[[str], bool]):
+        self.folder, self.final, self.wanted = folder, final, wanted
+        self.refused = False
         self.writers: dict[str, ArkWriter] = {}
         self.files = ExitStack()
 
@@ -157,6 +168,9 @@ class Arrays:
         self.files.__exit__(*error)
 
     def add(self, name: str, utterance: Utterance) -> None:
+        if not self.wanted(name):
+            self.refused |= bool(utterance.arrays)
+            return
         for table, array in utterance.arrays.items():
             if table not in self.writers:
                 writer = ArkWriter(self.folder, table)

@@ -13,13 +13,15 @@ from espnet2_taste.io.audio import AudioError, load_audio, resample, to_mono, wr
 from espnet2_taste.io.commands import MOST, CommandFailed, command_output, is_command
 from espnet2_taste.io.file_names import file_name
 from espnet2_taste.io.segments import Segment, iterate_segments
-from espnet2_taste.io.sorted_tables import join
-from espnet2_taste.io.tables import read_table
+from espnet2_taste.io.sorted_tables import join, sorted_entries
+from espnet2_taste.io.tables import parse_seconds, read_table
 
 #: Below, a recording counts as silent: -80 dB of full scale.
 SILENCE = 1e-4
 #: Part of the channels' power that their mean keeps at least, unless they cancel out.
 CANCELLED = 0.01
+#: Seconds that audio may lack of what its corpus says, which may have rounded.
+LACKING = 0.5
 _BYTES_PER_S = 192_000 * 2 * 4  # of a command's output, at the most
 
 
@@ -29,11 +31,15 @@ class Dropped(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """An utterance, an entry of wav.scp, and the part of it that it is (None: all)."""
+    """An utterance, an entry of wav.scp, and the part of it that it is (None: all).
+
+    ``seconds``: its length as the corpus says it; None: it does not.
+    """
 
     utt: str
     source: str
     segment: Segment | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ def list_jobs(folder: Path, dropped: Counter, text: bool = True) -> Iterator[Job
     tables = datadir.open_tables(folder, text)
     if not text:
         tables.pop("text", None)
+    if "utt2dur" in tables:
+        tables["utt2dur"] = sorted_entries(folder / "utt2dur", parse=parse_seconds)
     recordings = None
     if "segments" in tables:
         recordings = read_table(folder / "wav.scp", allow_empty=True)
@@ -89,18 +97,19 @@ def list_jobs(folder: Path, dropped: Counter, text: bool = True) -> Iterator[Job
             dropped["no speaker"] += 1
         elif utt.split() != [utt]:
             dropped["white space in the id, where ESPnet would end it"] += 1
-        elif recordings is None:
-            yield Job(utt, row["wav.scp"])
         else:
-            segment = row["segments"]
-            yield Job(utt, recordings.get(segment.recording, ""), segment)
+            segment, source = row.get("segments"), row.get("wav.scp")
+            if recordings is not None:
+                source = recordings.get(segment.recording, "")
+            yield Job(utt, source, segment, row.get("utt2dur"))
 
 
 def read_source(job: Job, longest: float) -> tuple[np.ndarray, int]:
     """(N, C) float32 samples of an utterance and its rate; see :func:`load_audio`.
 
     Raises:
-        Dropped: its command failed, or its segment is empty.
+        Dropped: its command failed, its segment is empty, or it is shorter than its
+            corpus says.
         FileNotFoundError, AudioError: see :func:`load_audio`.
     """
     span, source = None, job.source
@@ -118,6 +127,9 @@ def read_source(job: Job, longest: float) -> tuple[np.ndarray, int]:
         except CommandFailed as error:
             raise Dropped(f"command failed: {error}") from None
     wav, rate = load_audio(source, job.utt, span, longest)
+    seconds, said = len(wav) / rate, job.seconds or 0.0
+    if seconds < said - LACKING and seconds <= longest:  # else not all was read
+        raise Dropped(f"shorter than the corpus says: {seconds:.1f} s of {said:.1f} s")
     channel = job.segment and job.segment.channel
     if channel is None:
         return wav, rate

@@ -8,6 +8,7 @@ mark and blank lines mean nothing. Errors name the file and the line.
 import codecs
 import csv
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -178,6 +179,17 @@ def parse_count(text: str) -> int:
     if not text.isdecimal():
         raise ValueError(f"expected a whole number, not '{text}'")
     return int(text)
+
+
+def parse_seconds(text: str) -> float:
+    """A length in seconds, for :func:`read_table`."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"expected seconds, not '{text}'")
+    return seconds
 
 
 def write_table(path: str | Path, entries: dict[str, str]) -> None:

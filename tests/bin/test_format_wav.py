@@ -98,11 +98,32 @@ def test_bad_input_is_counted(tmp_path, caplog):
         assert part in caplog.text, part
 
 
+@pytest.mark.parametrize("kind", ["ogg", "mp3", "wav"])
+def test_shorter_than_the_corpus_says(kind, tmp_path, caplog):
+    """Half a file has the whole text; the corpus may have rounded its lengths."""
+    said = {"half": "4.0", "rounded": "2.4", "right": "2.000", "long": "9.0"}
+    for name in said:
+        seconds = 6.0 if name == "long" else 2.0
+        soundfile.write(tmp_path / f"{name}.{kind}", sine(16000, seconds), 16000)
+    write_dir(tmp_path / "in", {name: tmp_path / f"{name}.{kind}" for name in said})
+    lines = [f"{name} {seconds}\n" for name, seconds in said.items()]
+    (tmp_path / "in/utt2dur").write_text("".join(lines))
+    command = [str(tmp_path / "in"), str(tmp_path / "out"), "--max_wav_duration", "3"]
+    main(command)
+    assert list(read_table(tmp_path / "out/utt2num_samples")) == ["right", "rounded"]
+    assert "half: dropped: shorter than the corpus says: 2.0 s of 4.0 s" in caplog.text
+    assert "long: dropped: longer than 3 s" in caplog.text
+    (tmp_path / "in/utt2dur").write_text("half 4 s\n")
+    with pytest.raises(ValueError, match="utt2dur:1: half: expected seconds, not '4 s"):
+        main(command)
+
+
 def test_segments(tmp_path):
     soundfile.write(tmp_path / "r.wav", sine(16000, 4.0), 16000)
     write_dir(tmp_path / "in", {"u1": "x", "u2": "x", "u3": "x"})
     (tmp_path / "in" / "wav.scp").write_text(f"rec {tmp_path / 'r.wav'}\n")
     (tmp_path / "in" / "segments").write_text("u1 rec 0 1.5\nu2 rec 2 3\nu3 rec 9 10\n")
+    (tmp_path / "in" / "utt2dur").write_text("u1 1.5\nu2 1\nu3 1\n")
     main([str(tmp_path / "in"), str(tmp_path / "out")])
     lengths = read_table(tmp_path / "out" / "utt2num_samples")
     assert lengths == {"u1": "24000", "u2": "16000"}

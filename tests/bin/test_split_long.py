@@ -96,3 +96,17 @@ def test_what_cannot_be_split(data, tmp_path):
     with pytest.raises(ValueError, match="units.scp would have to be cut, too"):
         split_long([str(data), str(tmp_path / "cut"), "--max_wav_duration", "10"])
     assert not (tmp_path / "cut").exists()
+
+
+def test_shorter_than_the_corpus_says(data, tmp_path, caplog):
+    """Its text is not divided among what there is of it: format_wav drops it."""
+    lengths = {"a": "25.000", "b1": "0.5", "b2": "24.0", "c": "15.2", "d": "3.3"}
+    write(data, "utt2dur", lengths)
+    split_long([str(data), str(tmp_path / "cut"), "--max_wav_duration", "10"])
+    pieces = read_table(tmp_path / "cut" / "pieces")
+    assert {of.split()[0] for of in pieces.values()} == {"a", "b2"}
+    options = ["--no_text", "--max_wav_duration", "13"]
+    format_wav([str(tmp_path / "cut"), str(tmp_path / "parts"), *options])
+    kept = read_table(tmp_path / "parts" / "wav.scp").keys()
+    assert kept == pieces.keys() | {"b1", "d"}
+    assert "c: dropped: shorter than the corpus says: 12.0 s of 15.2 s" in caplog.text

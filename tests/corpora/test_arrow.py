@@ -130,6 +130,33 @@ def test_compressed_arrow_is_copied(tmp_path, prepare):
     assert (found.folder / "audio.pack").is_file()
 
 
+@pytest.mark.parametrize("limit, count", [("--num_utts", 2), ("--max_hours", 3)])
+def test_only_what_is_chosen_is_written(limit, count, tmp_path, prepare):
+    """Of parquet files, audio; of TASTE-Dump, arrays; lengths are found, if need be."""
+    data = rows(20, audio={"bytes": wav_bytes(), "path": None})
+    data = [row | {"id": f"u{i}"} for i, row in enumerate(data)]
+    data[7]["audio"] = {"bytes": b"no audio", "path": None}
+    data[9]["sentence"] = " "
+    write_parquet(tmp_path / "train-0.parquet", table(data))
+    most = str(2 if limit == "--num_utts" else 1.6 / 3600)
+    found = prepare("huggingface", tmp_path, "train", limit, most, "--seed", "1")
+    assert found.count == count and lengths(found) == [8000] * count
+    pack = found.folder / "audio.pack"
+    assert pack.stat().st_size <= (count + 1) * len(wav_bytes())  # perhaps u9's
+    assert not (found.folder / "utt2dur").exists()
+    skipped = {"empty text": ["u9"]}
+    if count == 3:
+        skipped["audio that cannot be read"] = ["u7 (Format not recognised.)"]
+    assert found.skipped == skipped
+
+    fake_corpora.taste_dump(tmp_path / "dump", ["train"], 30)
+    most = str(count if limit == "--num_utts" else (count + 0.5) / 3600)
+    found = prepare("taste_dump", tmp_path / "dump", "train", limit, most)
+    assert found.count == len(found.seconds()) == count
+    ark = (found.folder / "units.ark").read_bytes()
+    assert ark.count(b"EN_B00000") == count
+
+
 def test_taste_dump(tmp_path, prepare):
     fake_corpora.taste_dump(tmp_path)
     found = prepare("taste_dump", tmp_path, "dev")

@@ -89,7 +89,8 @@ def test_turns_are_joined_with_their_codes(folder, caplog):
     assert "left out 1 (the assistant says nothing): d3" in caplog.text
     (folder / "text").write_text("x y\n")
     with pytest.raises(ValueError, match="d.jsonl: no dialogue is left"):
-        main(["join", str(path), str(folder), str(folder / "codes/taste.scp"), "o"])
+        table = str(folder / "codes/taste.scp")
+        main(["join", str(path), str(folder), table, str(out)])
 
 
 def test_dialogues_of_two_corpora(folder):

@@ -218,6 +218,7 @@ def test_corpus(server, tmp_path, monkeypatch):
     mirror = f"http://127.0.0.1:{server.server_port}"
     for parts, count in (["dev-clean"], 1), (["dev-clean", "test-clean"], 2):
         words = ["--layout", "librispeech", "--root", "downloads", "--mirror", mirror]
+        words += ["--layout_conf", "complete=false"]  # a miniature
         main([*words, "--parts", *parts, "--output_dir", f"data/{count}"])
         assert len(server.requests) == count
         (tmp_path / "downloads/librispeech" / f"{parts[0]}.tar.gz").unlink(True)
@@ -237,6 +238,12 @@ def test_published_archives():
         )
     }
     assert [len(files) for files in found.values()] == [2, 2, 2, 1, 1, 1]
+    with pytest.raises(
+        ValueError, match="no part dev-claen: there are dev-clean, dev-"
+    ):
+        downloads.archives_of("librispeech", ["test-clean", "dev-claen"])
+    with pytest.raises(ValueError, match="give --parts: there are dev-clean, "):
+        downloads.archives_of("libritts", [])
     assert found["librispeech"][0].size == 337926286
     assert found["libritts_r"][1].name == "train_clean_360.tar.gz"
     for files in found.values():

@@ -75,6 +75,25 @@ def test_truncated_tar(tmp_path, prepare):
     assert reasons[1] == "text without audio"
 
 
+@pytest.mark.parametrize("damage", ["cut", "header", "joined"])
+def test_tar_that_tarfile_ends_in_silence(damage, tmp_path, prepare):
+    path = fake_corpora.emilia_tars(tmp_path, 1, 3) / "Emilia/EN/EN-B000000.tar"
+    content = bytearray(path.read_bytes())
+    with tarfile.open(path) as tar:
+        third = tar.getmembers()[4].offset
+    if damage == "cut":
+        del content[third:]
+    elif damage == "header":
+        content[third + 148] ^= 1  # of its checksum
+    else:
+        content += bytes(content)  # cat a.tar b.tar
+    path.write_bytes(content)
+    found = prepare("emilia", tmp_path)
+    assert found.count == (3 if damage == "joined" else 2)
+    reason = "rest of a truncated or damaged tar (no end of archive where it stops)"
+    assert found.skipped == {reason: [str(path)]}
+
+
 def test_bad_rows(tmp_path, prepare):
     root = fake_corpora.emilia_jsonl(tmp_path, 1, 6)
     folder = root / "raw/EN"
@@ -96,6 +115,18 @@ def test_bad_rows(tmp_path, prepare):
         "DNSMOS below 3": 1,
         "damaged json": 2,
     }
+
+
+@pytest.mark.parametrize("make", LAYOUTS)
+@pytest.mark.parametrize("name", ["text", "speaker", "dnsmos"])
+def test_null(name, make, tmp_path, prepare, monkeypatch):
+    """It was the word None, a speaker None, or a wrong reason."""
+    rows = fake_corpora.emilia_rows(0, 2)
+    rows[0][name] = None
+    monkeypatch.setattr(fake_corpora, "emilia_rows", lambda *_: rows)
+    found = prepare("emilia", make(tmp_path, 1))
+    reason, names = "json without text, speaker or duration", [rows[0]["id"]]
+    assert found.skipped == ({} if name == "dnsmos" else {reason: names})
 
 
 def test_not_unpacked(tmp_path, prepare):

@@ -83,6 +83,10 @@ def test_parts_by_folder(tmp_path, prepare):
                 {"file_name": "a.wav", "text": 'yes, I "do"', "speaker_id": "ann"}
             ),
         ),
+        ("metadata.csv", 'audio_file|text|speaker_name\na.wav|yes, I "do"|ann\n'),
+        ("metadata.csv", '\ufeffID|Text|Speaker\r\na|"yes, I ""do"""|ann\r\n'),
+        ("metadata.csv", 'path;sentence;client_id\na.wav;yes, I "do";ann\n'),
+        ("metadata.csv", 'file_name\ttext\tspeaker\na.wav\tyes, I "do"\tann\n'),
         ("metadata.csv", 'a|raw|yes, I "do"\n'),
         ("metadata.csv", 'a|yes, I "do"\n'),
         ("metadata.tsv", 'a\tyes, I "do"\n'),
@@ -120,6 +124,42 @@ def test_bad_rows(tmp_path, prepare):
     }
 
 
+def test_quotation_marks(tmp_path, prepare):
+    """One that nothing closes costs its row; nothing is glued to another, silently."""
+    root = tmp_path / "own"
+    for i in range(1, 9):
+        fake_corpora.write_audio(root / f"wavs/{i}.wav", 0.1)
+    rows = [
+        "file_name,text",
+        '1.wav,"one she said',
+        '"2.wav", two',
+        '3.wav,three"',
+        '4.wav,"four,\n\nand so, five"',
+        '5.wav,"Five," he said',
+        '6.wav,"six" and "seven"',
+        '7.wav,"seven',
+    ]
+    fake_corpora.write(root / "metadata.csv", "\n".join(rows) + "\n")
+    found = prepare("folder", root)
+    assert found.text == {
+        "2": "two",
+        "3": 'three"',
+        "4": "four, and so, five",
+        "6": '"six" and "seven"',
+    }
+    names = ('1.wav,"one she said', '5.wav,"Five," he said', '7.wav,"seven')
+    assert found.skipped == {
+        "misplaced quotation mark in metadata.csv": list(names),
+        "recording that metadata.csv does not name": [
+            str(root / f"wavs/{i}.wav") for i in (1, 5, 7, 8)
+        ],
+    }
+    fake_corpora.write(root / "metadata.csv", 'id|text\n1|"Yes," he said\n2|a|b\n')
+    found = prepare("folder", root)
+    assert found.text == {"1": '"Yes," he said'}
+    assert found.skipped["row of metadata.csv longer than its header"] == ["2|a|b"]
+
+
 def test_kaldi(tmp_path, prepare):
     root = tmp_path / "kaldi"
     wav = fake_corpora.write_audio(tmp_path / "long.wav", 3.0)
@@ -132,6 +172,10 @@ def test_kaldi(tmp_path, prepare):
         "text without audio": ["d"],
         "audio without text": ["c"],
     }
+    fake_corpora.write(root / "utt2dur", "a 3.0\nb three\n")
+    found = prepare("folder", root)
+    assert found.seconds() == {"a": 3.0}
+    assert found.skipped["its length is no number of seconds"] == ["b"]
     fake_corpora.write(root / "segments", "u2 a 1.0 2.5 1\nu1 a 0 1\nu3 a\n")
     fake_corpora.write(root / "text", "u1 one\nu2 two\nu3 three\n")
     fake_corpora.write(root / "utt2spk", "u1 ann\nu2 bob\n")
@@ -140,6 +184,21 @@ def test_kaldi(tmp_path, prepare):
     assert found.seconds() == {"u1": 1.0, "u2": 1.5}
     assert found.wavs == {"a": str(wav)}
     assert read_table(found.folder / "segments")["u2"] == "a 1.000 2.500 1"
+
+
+def test_kaldi_ids_twice(tmp_path, prepare):
+    root = tmp_path / "kaldi"
+    wav = fake_corpora.write_audio(tmp_path / "long.wav", 3.0)
+    tables = {"wav.scp": f"r {wav}\n", "text": "u one\nv two\nu three\n"}
+    tables |= {"segments": "u r 0 1\nv r 1 2\nu r 2 3\n", "utt2spk": "u a\nu b\n"}
+    for name, content in tables.items():
+        fake_corpora.write(root / name, content)
+    found = prepare("folder", root)
+    assert found.text == {"u": "one", "v": "two"} and found.speakers["u"] == "a"
+    assert read_table(found.folder / "segments")["u"] == "r 0.000 1.000"
+    assert found.skipped == {
+        f"id twice in {name}": ["u"] for name in ("text", "utt2spk", "segments")
+    }
 
 
 def test_odd_names(tmp_path, prepare):

@@ -55,19 +55,37 @@ def test_missing_part(layout, speech, tts, prepare):
         prepare(layout, root / "84", "dev-clean")
 
 
+def test_the_other_corpus(speech, tts, prepare):
+    with pytest.raises(FileNotFoundError, match=r"no \*.flac in .*: is it LibriTTS\?"):
+        prepare("librispeech", tts, "dev-clean")
+    with pytest.raises(FileNotFoundError, match=r"no \*.wav in .*: is it LibriSpeech"):
+        prepare("libritts", speech, "dev-clean")
+
+
 def test_librispeech_unpacked_by_half(speech, prepare):
     shutil.rmtree(speech / "test-clean/1089")
     (speech / "test-clean/1089.tmp").mkdir()
+    whole = ("--layout_conf", "complete=true")
     with pytest.raises(FileNotFoundError, match="no reader 1089, whom SPEAKERS.TXT"):
-        prepare("librispeech", speech, "test-clean")
-    found = prepare(
-        "librispeech",
-        speech,
-        "dev-clean test-clean",
-        "--layout_conf",
-        "complete=false",
+        prepare("librispeech", speech, "test-clean", *whole)
+    assert prepare("librispeech", speech, "dev-clean test-clean").count == 2
+
+
+def test_fewer_utterances_than_published(speech, tts, prepare, caplog):
+    whole = ("--layout_conf", "complete=true")
+    message = "dev-clean has 2 of {} utterances: unpacked by half.*complete=false takes"
+    for layout, root, number in (
+        ("librispeech", speech, 2703),
+        ("libritts", tts, 5736),
+    ):
+        with pytest.raises(FileNotFoundError, match=message.format(number)):
+            prepare(layout, root, "dev-clean", *whole)
+    assert prepare("libritts", tts, "dev-clean").count == 2
+    assert (
+        "1 (part that is not complete): dev-clean with 2 of 5736 utter" in caplog.text
     )
-    assert found.count == 2
+    tts.rename(tts.with_name("LibriTTS_R"))  # of which the number is not known
+    assert prepare("libritts_r", tts.parent, "dev-clean", *whole).count == 2
 
 
 def test_bad_files_are_named(tts, prepare):

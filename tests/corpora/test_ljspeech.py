@@ -38,6 +38,13 @@ def test_damaged_lines(tmp_path, prepare):
     }
 
 
+def test_fewer_clips_than_published(tmp_path, prepare):
+    root, whole = fake_corpora.ljspeech(tmp_path, 9), ("--layout_conf", "complete=true")
+    (root / "wavs/LJ001-0009.wav").unlink()
+    with pytest.raises(FileNotFoundError, match="1.1 has 8 of 13100 utterances: unpac"):
+        prepare("ljspeech", root, "train", *whole)
+
+
 def test_tail_is_espnets():
     names = [f"{i:05d}" for i in range(13100)]
     train, dev, test = tail(names, 250)

@@ -80,7 +80,8 @@ def test_hours_of_unknown_lengths(tmp_path):
     summary = prepare(
         corpus, tmp_path, [], tmp_path / "out", limits=Limits(hours=4.5 / 3600)
     )
-    assert summary.utterances == summary.timed == 4
+    assert summary.utterances == 4
+    assert not (tmp_path / "out/utt2dur").exists()  # which has what the corpus says
 
 
 def test_what_cannot_be_used(tmp_path):
@@ -109,7 +110,7 @@ def test_what_cannot_be_used(tmp_path):
 @pytest.mark.parametrize(
     "rows, message",
     [
-        ([], r"no utterance is left \(dropped: 0\)"),
+        ([], "no utterance; it should hold nothing"),
         ([("a", "a.wav", "", "s")], r"no utterance is left \(dropped: 1 empty text\)"),
         ([("a", "a.wav", "x" * 99, "s", 0.5)], "2e.02 characters a second cannot be"),
         ([("a", "a.wav", "x", "s", 2000.0)], "0.0005 characters a second cannot be"),
@@ -156,6 +157,14 @@ def test_options(tmp_path):
         main(["--layout", "vctk", *common, ""])
     with pytest.raises(ValueError, match="emilia has to be asked for: give its folder"):
         main(["--layout", "emilia", *common, "downloads"])
+    hint = "--root {} is not there; .*: hf download user/name.v1 --repo-type dataset"
+    for root in ("user/name.v1", "https://huggingface.co/datasets/user/name.v1"):
+        for layout in ("huggingface", "folder"):
+            with pytest.raises(FileNotFoundError, match=hint.format(root)):
+                main(["--layout", layout, *common, root])
+    for root in (str(tmp_path / "user/name"), "../name"):
+        with pytest.raises(FileNotFoundError, match=f"{root} is not there$"):
+            main(["--layout", "folder", *common, root])
     name = f"{Toy.__module__}.{Toy.__qualname__}"
     Toy.given = [Utterance("a", "a.wav", "Yes!", "s")]
     main(["--layout", name, *common, str(tmp_path), "--cleaner", "whisper_en"])

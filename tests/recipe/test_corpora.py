@@ -41,27 +41,29 @@ def paper(root):
     return emilia(root) | librispeech(root) | {"LIBRITTS": tts}
 
 
+HALF = ("--layout_conf", "complete=false")  # miniatures are
+
 #: Recipe -> what makes its corpora, options of data.sh, set -> utterances.
 RECIPES = {
     "librispeech": (
         librispeech,
-        ("--train_parts", "train-clean-100"),
+        ("--train_parts", "train-clean-100", *HALF),
         {"train": 2, "dev": 2, "test_clean": 2, "test_other": 2},
     ),
     "libritts": (
         libritts,
-        ("--train_parts", "train-clean-100"),
+        ("--train_parts", "train-clean-100", *HALF),
         {"train": 2, "dev": 2, "test_clean": 2, "test_other": 2},
     ),
     "ljspeech": (
         lambda root: {"LJSPEECH": fake_corpora.ljspeech(root)},
-        (),
+        HALF,
         {"train": 2, "dev": 2, "eval1": 2},
     ),
     "vctk": (
         lambda root: {"VCTK": fake_corpora.vctk(root, count=27)},
-        (),
-        {"train": 50, "dev": 2, "eval": 2},
+        ("--layout_conf", "mic=2"),
+        {"train": 25, "dev": 1, "eval": 1},
     ),
     "emilia": (emilia, ("--num_test", "1"), {"train": 2, "dev": 1, "test": 1}),
     "fsdd": (
@@ -69,7 +71,7 @@ RECIPES = {
         ("--num_train", "6", "--num_dev", "2", "--num_test", "4"),
         {"train": 6, "dev": 2, "test": 4, "unseen": 4},
     ),
-    "paper": (paper, (), {"train": 8, "dev": 2, "test_clean": 2}),
+    "paper": (paper, HALF, {"train": 8, "dev": 2, "test_clean": 2}),
     "taste_dump": (
         lambda root: {"TASTE_DUMP": fake_corpora.taste_dump(root / "dump")},
         (),
@@ -240,7 +242,8 @@ def test_bad_places(run, tmp_path):
 
 def test_test_set_that_was_trained_on(run, tmp_path):
     """LibriTTS's test-clean are the recordings of LibriSpeech's."""
-    options = ("--local_data_opts", "--train_parts train-clean-100,test-clean")
+    words = ("--train_parts", "train-clean-100,test-clean", *HALF)
+    options = ("--local_data_opts", " ".join(words))
     _, log = run("libritts", libritts(tmp_path / "corpora"), *options)
     assert not log.startswith("0:") and "Traceback" not in log
     assert "utterance 1089_134686_000004_000000 is in data/train, too" in log

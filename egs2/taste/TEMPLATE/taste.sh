@@ -50,7 +50,7 @@ stage_2() { # dump/raw/org/<set>: mono; what cannot be used is dropped and repor
         elif [ -e "${org}/${set}/transcripts.json" ]; then # of an earlier run
             rm -f "${org}/${set}"/{transcripts.json,text_given,utt2lang,skipped}
         fi
-        run_step "${audio}/.done" "$(there "${source}"/{wav.scp,text,utt2spk,segments})" \
+        run_step "${audio}/.done" "$(there "${source}"/{wav.scp,text,utt2spk,segments,utt2dur})" \
             "${audio}/wav.scp ${made}" \
             on_cpus "${dumpdir}/log/format_wav.${set}.log" "${python}" -m espnet2_taste.bin.format_wav "${source}" "${audio}" \
             --fs "${fs}" --audio_format "${audio_format}" --nj "${nj}" "${limits[@]}"

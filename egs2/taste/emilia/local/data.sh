@@ -7,20 +7,18 @@ filter=f5          # Of pseudo-labels: f5 (F5-TTS's), espnet, none.
 num_test=2000      # Utterances in dev and in test, chosen at random.
 cleaner=none       # Text: with case and punctuation; lower; whisper_en.
 max_hours=         # Of training data, at most; empty: all.
+layout_conf=       # Further options of the layout, "name=value ...".
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: Emilia (EMILIA in db.sh) into data/."
 
 . utils/parse_options.sh
 . ./path.sh
 . ./db.sh
+. utils/prepare_corpus.sh
 
-prepare() { # <set> <parts> [<option>...]
-    # shellcheck disable=SC2086
-    python3 -m espnet2_taste.bin.prepare_corpus --layout emilia --root "${EMILIA:-}" --output_dir "data/$1" \
-        --parts ${2//,/ } --cleaner "${cleaner}" "${@:3}" \
-        --layout_conf "language=${language}" --layout_conf "filter=${filter}"
-}
-prepare train train ${max_hours:+--max_hours "${max_hours}"}
-prepare dev dev --num_utts "${num_test}"
-prepare test test --num_utts "${num_test}"
+layout=emilia root=${EMILIA:-}
+own=(--layout_conf "language=${language}" --layout_conf "filter=${filter}")
+prepare train train "${own[@]}" ${max_hours:+--max_hours "${max_hours}"}
+prepare dev dev "${own[@]}" --num_utts "${num_test}"
+prepare test test "${own[@]}" --num_utts "${num_test}"
 python3 -m espnet2_taste.bin.datadir disjoint --shared_speakers data/train data/{dev,test} # a session may go over two shards

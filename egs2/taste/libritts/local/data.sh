@@ -6,19 +6,17 @@ corpus=libritts     # Or libritts_r, restored.
 train_parts="train-clean-100 train-clean-360"  # Also train-other-500; a list may have commas.
 cleaner=none        # Text: with case and punctuation; lower; whisper_en.
 max_hours=          # Of training data, at most; empty: all.
+layout_conf=        # Options of the layout, "name=value ..."; complete=false takes half a corpus.
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: LibriTTS (LIBRITTS or LIBRITTS_R in db.sh) into data/."
 
 . utils/parse_options.sh
 . ./path.sh
 . ./db.sh
+. utils/prepare_corpus.sh
 
-root=${corpus^^}
-prepare() { # <set> <parts> [<option>...]
-    # shellcheck disable=SC2086
-    python3 -m espnet2_taste.bin.prepare_corpus --layout "${corpus}" --root "${!root:-}" --output_dir "data/$1" \
-        --parts ${2//,/ } --cleaner "${cleaner}" "${@:3}"
-}
+place=${corpus^^} layout=${corpus}
+root=${!place:-}
 prepare train "${train_parts}" ${max_hours:+--max_hours "${max_hours}"}
 prepare dev dev-clean
 prepare test_clean test-clean

@@ -15,16 +15,12 @@ help_message="Usage: $0 [options]: your recordings (OWN in db.sh) into data/."
 . utils/parse_options.sh
 . ./path.sh
 . ./db.sh
+. utils/prepare_corpus.sh
 
+root=${OWN:-}
 options=()
-for option in ${layout_conf}; do options+=(--layout_conf "${option}"); done
 if "${no_text}"; then options+=(--no_text); fi
-prepare() { # <set> <parts>
-    # shellcheck disable=SC2086
-    python3 -m espnet2_taste.bin.prepare_corpus --layout "${layout}" --root "${OWN:-}" --output_dir "data/$1" \
-        --parts ${2//,/ } --cleaner "${cleaner}" "${options[@]}"
-}
-prepare train "${train_part}"
-prepare dev "${dev_part}"
-prepare test "${test_part}"
+prepare train "${train_part}" "${options[@]}"
+prepare dev "${dev_part}" "${options[@]}"
+prepare test "${test_part}" "${options[@]}"
 python3 -m espnet2_taste.bin.datadir disjoint --shared_speakers data/train data/{dev,test}

@@ -5,18 +5,16 @@ set -e -u -o pipefail
 num_test=2000      # Utterances in dev and in test, chosen at random.
 cleaner=none       # Text: with case and punctuation; lower; whisper_en.
 max_hours=         # Of training data, at most; empty: all.
+layout_conf=       # Further options of the layout, "name=value ...".
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: TASTE-Dump (TASTE_DUMP in db.sh) into data/."
 
 . utils/parse_options.sh
 . ./path.sh
 . ./db.sh
+. utils/prepare_corpus.sh
 
-prepare() { # <set> <parts> [<option>...]
-    # shellcheck disable=SC2086
-    python3 -m espnet2_taste.bin.prepare_corpus --layout taste_dump --root "${TASTE_DUMP:-}" --output_dir "data/$1" \
-        --parts ${2//,/ } --cleaner "${cleaner}" "${@:3}"
-}
+layout=taste_dump root=${TASTE_DUMP:-}
 prepare train train ${max_hours:+--max_hours "${max_hours}"}
 prepare dev dev --num_utts "${num_test}"
 prepare test test --num_utts "${num_test}"
