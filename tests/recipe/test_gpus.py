@@ -264,4 +264,4 @@ def test_what_the_recipe_extracts_and_trains_uses_the_gpu(machine, recipe, ngpu)
     for name in ("extract_speakers", "extract_units", "align"):
         assert f"{name} {where}" in calls, done.stdout + done.stderr
     launched = f"launch ngpu {int(ngpu == 'auto')} -"
-    assert calls.count(launched) == 3  # speaker encoder, units, recogniser
+    assert calls.count(launched) == 4  # two speaker encoders, units, recogniser
