@@ -120,8 +120,11 @@ def visitor(browser, address):
 
 def test_reconstruct_records_and_plays(visitor):
     visitor.page.get_by_role("button", name="Record", exact=True).first.click()
+    stop = visitor.page.get_by_role("button", name="Stop", exact=True).first
+    stop.wait_for()  # it records
     visitor.page.wait_for_timeout(1200)
-    visitor.page.get_by_role("button", name="Stop", exact=True).first.click()
+    stop.click()
+    visitor.page.get_by_role("button", name="Play", exact=True).first.wait_for()
     visitor.write("Recording: transcript", TEXT)
     visitor.press("Show what TASTE takes")
     sounds = visitor.sounds("reconstruct-sounds", 3)
