@@ -104,11 +104,11 @@ def fetch_utmos(models_dir: Path) -> None:
     """
     import torch
 
-    from espnet2_taste.evaluate.scorers.utmos import HUB, UtmosScorer
+    from espnet2_taste.evaluate.scorers.utmos import HUB, download_utmos
 
     (models_dir / HUB).mkdir(parents=True, exist_ok=True)
     torch.hub.set_dir(str(models_dir / HUB))
-    UtmosScorer(download=True)
+    download_utmos()
 
 
 def fetch(part: Published, models_dir: Path) -> Path:

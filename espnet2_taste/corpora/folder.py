@@ -206,10 +206,11 @@ class Folder(AbsCorpus):
             self.skip(f"misplaced quotation mark in {path.name}", row[:40])
 
         for line in lines:
-            named = "".join(line.split(separator)[place : place + 1] if row else [])
-            if len(row) > LONGEST or self.locate(path.parent, named.strip(' "')):
-                unclosed()
-                row = ""
+            if row:  # a mark is open
+                named = "".join(line.split(separator)[place : place + 1]).strip(' "')
+                if len(row) > LONGEST or self.locate(path.parent, named):
+                    unclosed()
+                    row = ""
             row = f"{row} {line}" if row else line
             fields = _fields(row, separator, len(columns))
             if fields is None:

@@ -133,10 +133,15 @@ def test_what_is_wrong_is_one_line(hub, tmp_path, monkeypatch):
 
 def test_what_one_lacks_does_not_keep_the_others_away(hub, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(torch.hub, "load", lambda *a, **k: asked.append(a[0]))
+
+    def load(repository, *_, **__):
+        asked.append(repository)
+        raise OSError("no network")
+
+    monkeypatch.setenv("TASTE_MODELS", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(torch.hub, "load", load)
     monkeypatch.setattr(torch.hub, "set_dir", asked.append)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch_hub"))
-    with pytest.raises(ValueError, match="is gated.*HF_TOKEN; UTMOS"):
+    with pytest.raises(ValueError, match="is gated.*HF_TOKEN; UTMOS.*no network"):
         download.main(["llama", "cosyvoice", "utmos", "--models_dir", str(tmp_path)])
     assert (tmp_path / "CosyVoice-300M/flow.pt").is_file()
     assert asked == [str(tmp_path / "torch_hub"), REPOSITORY]

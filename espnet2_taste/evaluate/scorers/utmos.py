@@ -32,6 +32,19 @@ FETCH = (
 )
 
 
+def download_utmos() -> None:
+    """Have torch.hub fetch what it lacks, into its folder.
+
+    Raises:
+        Unavailable: it cannot.
+    """
+    try:
+        torch.hub.load(REPOSITORY, ENTRY, trust_repo=True)
+    except Exception as error:  # of urllib, zipfile, ...
+        reason = " ".join(str(error).split())[:200]
+        raise Unavailable(f"UTMOS: {FETCH} ({reason})") from None
+
+
 class UtmosScorer(AbsScorer):
     """`utmos`: predicted naturalness. Unit: none, 1 to 5. Mean over recordings.
 
@@ -60,7 +73,7 @@ class UtmosScorer(AbsScorer):
         self.code = Path(model) if model else hub / CODE
         stored = hub / "checkpoints" / WEIGHTS
         if not model and download and not (self.code.is_dir() and stored.is_file()):
-            self._download()
+            download_utmos()
         inside = self.code / WEIGHTS
         self.weights = inside if inside.is_file() else stored
         if self.code.is_file():
@@ -71,14 +84,6 @@ class UtmosScorer(AbsScorer):
                 f"UTMOS ({missing}): {FETCH}, or --meter_conf utmos.model=<TorchScript "
                 "file or SpeechMOS checkout>"
             )
-
-    @staticmethod
-    def _download() -> None:
-        try:
-            torch.hub.load(REPOSITORY, ENTRY, trust_repo=True)
-        except Exception as error:  # of urllib, zipfile, ...
-            reason = " ".join(str(error).split())[:200]
-            raise Unavailable(f"UTMOS: {FETCH} ({reason})") from None
 
     @cached_property
     def identity(self) -> str:
