@@ -100,6 +100,31 @@ def test_tables(name, content, tmp_path, prepare):
     assert found.speakers == {"a": "ann" if "ann" in content else "a"}
 
 
+def test_tables_of_parts(tmp_path, prepare):
+    """Common Voice's and Coqui's: what other parts name is not said to be missed."""
+    header = "client_id\tpath\tsentence_id\tsentence\tup_votes\n"
+    for i in range(4):
+        fake_corpora.write_audio(tmp_path / f"cv/clips/{i}.wav", 0.1)
+        fake_corpora.write_audio(tmp_path / f"coqui/wavs/{i}.wav", 0.1)
+    for part, rows in (("train", (0, 1)), ("dev", (2,)), ("test", (3, 4))):
+        lines = [f'ann\t{i}.wav\tx{i}\t"take" {i}\t2\n' for i in rows]
+        fake_corpora.write(tmp_path / f"cv/{part}.tsv", header + "".join(lines))
+    assert prepare("folder", tmp_path / "cv", "train").text == {
+        "0": '"take" 0',
+        "1": '"take" 1',
+    }
+    found = prepare("folder", tmp_path / "cv", "test")
+    assert found.speakers == {"3": "ann"}
+    assert found.skipped == {"text without audio": ["4.wav"]}
+    for part, i in (("train", 0), ("eval", 1)):
+        row = f"audio_file|text|speaker_name\nwavs/{i}.wav|take {i}|bob\n"
+        fake_corpora.write(tmp_path / f"coqui/metadata_{part}.csv", row)
+    found = prepare("folder", tmp_path / "coqui", "eval")
+    assert found.text == {"wavs-1": "take 1"} and found.speakers == {"wavs-1": "bob"}
+    with pytest.raises(FileNotFoundError, match="no dev beside train"):
+        prepare("folder", tmp_path / "coqui", "dev")
+
+
 def test_bad_rows(tmp_path, prepare):
     root = tmp_path / "own"
     fake_corpora.write_audio(root / "a.wav")
