@@ -79,7 +79,7 @@ RECIPES = {
     ),
     "own": (
         lambda root: {"OWN": fake_corpora.own(root / "own")},
-        (),
+        ("--layout_conf", "split=utterance,test=.05"),
         {"train": 10, "dev": 1, "test": 1},
     ),
 }

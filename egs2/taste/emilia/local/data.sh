@@ -7,7 +7,7 @@ filter=f5          # Of pseudo-labels: f5 (F5-TTS's), espnet, none.
 num_test=2000      # Utterances in dev and in test, chosen at random.
 cleaner=none       # Text: with case and punctuation; lower; whisper_en.
 max_hours=         # Of training data, at most; empty: all.
-layout_conf=       # Further options of the layout, "name=value ...".
+layout_conf=       # Further options of the layout, "name=value,...".
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: Emilia (EMILIA in db.sh) into data/."
 

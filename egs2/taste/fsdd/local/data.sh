@@ -7,7 +7,7 @@ num_dev=64         # Sentences in data/dev.
 num_test=96        # Sentences in data/test and in data/unseen.
 unseen=theo        # Speaker of data/unseen, who is nowhere else.
 seed=0             # The same seed gives the same bytes.
-layout_conf=       # Further options of the layout, "name=value ...".
+layout_conf=       # Further options of the layout, "name=value,...".
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: connected digits of FSDD (FSDD in db.sh) into data/."
 

@@ -5,7 +5,7 @@ set -e -u -o pipefail
 train_parts="train-clean-100 train-clean-360"  # Also train-other-500; a list may have commas.
 cleaner=lower      # Text: lower; none leaves it in upper case.
 max_hours=         # Of training data, at most; empty: all.
-layout_conf=       # Options of the layout, "name=value ..."; complete=false takes half a corpus.
+layout_conf=       # Options of the layout, "name=value,..."; complete=false takes half a corpus.
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: LibriSpeech (LIBRISPEECH in db.sh) into data/."
 

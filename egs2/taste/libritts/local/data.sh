@@ -6,7 +6,7 @@ corpus=libritts     # Or libritts_r, restored.
 train_parts="train-clean-100 train-clean-360"  # Also train-other-500; a list may have commas.
 cleaner=none        # Text: with case and punctuation; lower; whisper_en.
 max_hours=          # Of training data, at most; empty: all.
-layout_conf=        # Options of the layout, "name=value ..."; complete=false takes half a corpus.
+layout_conf=        # Options of the layout, "name=value,..."; complete=false takes half a corpus.
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: LibriTTS (LIBRITTS or LIBRITTS_R in db.sh) into data/."
 

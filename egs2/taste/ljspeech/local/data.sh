@@ -3,7 +3,7 @@
 set -e -u -o pipefail
 
 cleaner=none       # Text: with case and punctuation; lower; whisper_en.
-layout_conf=       # Options of the layout, "name=value ..."; complete=false takes half a corpus.
+layout_conf=       # Options of the layout, "name=value,..."; complete=false takes half a corpus.
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: LJSpeech (LJSPEECH in db.sh) into data/."
 

@@ -3,7 +3,7 @@
 set -e -u -o pipefail
 
 layout=folder      # What lies there: folder, huggingface, lhotse ... (bin.prepare_corpus --help).
-layout_conf=       # Its options, "name=value ...".
+layout_conf=       # Its options, "name=value,...".
 train_part=train   # Its parts; folder: divided by a digest of the id, if there are none.
 dev_part=dev       # Likewise.
 test_part="test"   # Likewise.

@@ -6,7 +6,7 @@ libritts_parts="train-clean-100 train-clean-360 train-other-500"  # Of LibriTTS;
 filter=f5          # Of Emilia's pseudo-labels: f5 (F5-TTS's), espnet, none.
 num_dev=2000       # Utterances in data/dev, of Emilia's held-out shards.
 max_hours=         # Of each training corpus, at most; empty: all.
-layout_conf=       # Options of LibriTTS and LibriSpeech, "name=value ..."; complete=false takes half of them.
+layout_conf=       # Options of LibriTTS and LibriSpeech, "name=value,..."; complete=false takes half of them.
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: the paper's data (EMILIA, LIBRITTS, LIBRISPEECH in db.sh) into data/."
 

@@ -5,7 +5,7 @@ set -e -u -o pipefail
 num_test=2000      # Utterances in dev and in test, chosen at random.
 cleaner=none       # Text: with case and punctuation; lower; whisper_en.
 max_hours=         # Of training data, at most; empty: all.
-layout_conf=       # Further options of the layout, "name=value ...".
+layout_conf=       # Further options of the layout, "name=value,...".
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: TASTE-Dump (TASTE_DUMP in db.sh) into data/."
 

@@ -4,7 +4,7 @@ set -e -u -o pipefail
 
 split=sentence     # Of each speaker the last 5 sentences are eval; or: speaker.
 cleaner=none       # Text: with case and punctuation; lower; whisper_en.
-layout_conf=       # Further options of the layout, "name=value ...".
+layout_conf=       # Further options of the layout, "name=value,...".
 # shellcheck disable=SC2034
 help_message="Usage: $0 [options]: VCTK (VCTK in db.sh) into data/."
 
