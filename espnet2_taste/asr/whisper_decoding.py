@@ -4,6 +4,7 @@ A batch gives what its items give alone: every item draws from a stream of its o
 """
 
 import inspect
+from collections.abc import Collection
 from copy import copy
 from dataclasses import dataclass
 
@@ -55,9 +56,13 @@ class WhisperDecoding:
         model: ``WhisperForConditionalGeneration`` in eval mode.
         tokenizer: its own.
         max_new_tokens: of a window.
+        vocabulary: words that it may write, of whose tokens any order is a text; none:
+            all.
     """
 
-    def __init__(self, model, tokenizer, max_new_tokens: int):
+    def __init__(
+        self, model, tokenizer, max_new_tokens: int, vocabulary: Collection[str] = ()
+    ):
         self.model, self.tokenizer = model, tokenizer
         config = model.generation_config
         self.start = config.decoder_start_token_id
@@ -70,6 +75,11 @@ class WhisperDecoding:
         arguments = inspect.signature(model.model.decoder.forward).parameters
         self._cache = "cache" if "cache" in arguments else "past_key_values"
         self.banned = self._never(config.suppress_tokens)
+        if vocabulary:
+            forms = [form for word in vocabulary for form in (word, f" {word}")]
+            tokens = tokenizer(forms, add_special_tokens=False).input_ids
+            spelt = {self.end, *(token for form in tokens for token in form)}
+            self.banned += self._never(set(range(len(self.banned))) - spelt)
         self._banned_first = self._never(config.begin_suppress_tokens) + self.banned
 
     def _never(self, tokens) -> torch.Tensor:

@@ -30,11 +30,12 @@ class WhisperRecogniser(AbsWhisper):
         dtype: of the weights; default float16 on cuda, else float32. ``auto``:
             bfloat16 on a CPU that multiplies it, elsewhere the default.
         max_new_tokens: per window.
+        vocabulary: file of the only words that it may write, in any order; "": all.
         fallback: options of :class:`~espnet2_taste.asr.transcript.Fallback`.
 
     Raises:
         Unavailable: neither a folder nor to be had from the hub.
-        ValueError: a language that it does not know.
+        ValueError: a language that it does not know; a vocabulary without words.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class WhisperRecogniser(AbsWhisper):
         language: str = "en",
         dtype: str | None = None,
         max_new_tokens: int = 224,
+        vocabulary: str | Path = "",
         **fallback,
     ):
         from transformers import AutoConfig
@@ -51,6 +53,7 @@ class WhisperRecogniser(AbsWhisper):
         super().__init__(**fallback)
         self.model_name, self.device = model, device
         self.dtype, self.max_new_tokens = _dtype(dtype, device), max_new_tokens
+        self.vocabulary = _words(vocabulary)
         try:
             AutoConfig.from_pretrained(published(model), trust_remote_code=False)
             known = self._languages()
@@ -81,6 +84,7 @@ class WhisperRecogniser(AbsWhisper):
             f"Whisper {weights_identity(self.model_name)}, transformers "
             f"{version('transformers')}, {self.dtype}, {self.fallback}, at most "
             f"{self.max_new_tokens} tokens, language {language}"
+            + (f", of the words {self.vocabulary}" if self.vocabulary else "")
         )
 
     @cached_property
@@ -106,7 +110,10 @@ class WhisperRecogniser(AbsWhisper):
         return (
             WhisperFeatureExtractor.from_pretrained(published(self.model_name)),
             WhisperDecoding(
-                model.eval().to(self.device), tokenizer, self.max_new_tokens
+                model.eval().to(self.device),
+                tokenizer,
+                self.max_new_tokens,
+                self.vocabulary.split(),
             ),
         )
 
@@ -131,6 +138,14 @@ class WhisperRecogniser(AbsWhisper):
         return self.fallback(
             len(pieces), lambda items, t: decoding.write(heard, used, items, t)
         )
+
+
+def _words(file: str | Path) -> str:
+    """What stands in a file, with single spaces; "" without one."""
+    words = " ".join(Path(file).read_text(encoding="utf-8").split()) if file else ""
+    if file and not words:
+        raise ValueError(f"{file}: no words")
+    return words
 
 
 def _dtype(dtype: str | None, device: str) -> str:

@@ -144,6 +144,24 @@ def test_whisper_tries_again_what_it_doubts(folder, noise):
     assert "0 0.2 0.4" in recognise.identity and "log-prob" in recognise.identity
 
 
+def test_whisper_that_knows_few_words(folder, noise, tmp_path):
+    """However little it believes them, and at any temperature."""
+    words = tmp_path / "words.txt"
+    words.write_text("ab 12\n,\n")
+    options = {"max_new_tokens": 30, "no_speech_threshold": None}
+    usual = load_recogniser("whisper", str(folder), **options)
+    confined = load_recogniser("whisper", str(folder), vocabulary=str(words), **options)
+    heard = confined(noise)
+    assert all(heard) and set("".join(heard)) <= set("ab12, ")
+    assert not set("".join(usual(noise))) <= set("ab12, ")
+    assert confined.identity == f"{usual.identity}, of the words ab 12 ,"
+    words.write_text("\n")
+    with pytest.raises(ValueError, match="words.txt: no words"):
+        load_recogniser("whisper", str(folder), vocabulary=str(words))
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load_recogniser("whisper", str(folder), vocabulary="nowhere")
+
+
 def test_whisper_batch_is_its_items(folder, noise):
     options = {"language": "", "max_new_tokens": 12, "no_speech_threshold": None}
     recognise = load_recogniser("whisper", str(folder), **options)
