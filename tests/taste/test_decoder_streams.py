@@ -73,7 +73,7 @@ def word_decoder(**conf):
 @given(
     st.booleans(),
     st.sampled_from([3, 12]),
-    st.sampled_from([{}, {"guidance": 0.7}, {"prosody_weight": 1.0}]),
+    st.sampled_from([{}, {"guidance": 0.7}, {"guidance": 0.7, "prosody_weight": 1.0}]),
     st.sampled_from([1, 8]),
     st.integers(0, 99),
 )

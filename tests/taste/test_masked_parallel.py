@@ -64,7 +64,9 @@ def test_every_parameter_learns(audio):
     assert idle == (set() if audio else {n for n in idle if n.startswith("fusion.")})
 
 
-@pytest.mark.parametrize("conf", [{"guidance": 0.5}, {"prosody_weight": 1.0}])
+@pytest.mark.parametrize(
+    "conf", [{"guidance": 0.5}, {"guidance": 0.5, "prosody_weight": 1.0}]
+)
 def test_batch_equals_single(conf):
     decoder = build(num_steps=3, **conf)
     cond, units, lengths, durations = make_batch()

@@ -29,7 +29,11 @@ DECODERS = {
     ),
     "word_synchronous": partial(WordSynchronousDecoder, **WORDS, max_units_per_word=9),
     "guided": partial(
-        WordSynchronousDecoder, **WORDS, max_units_per_word=9, guidance=0.7
+        WordSynchronousDecoder,
+        **WORDS,
+        max_units_per_word=9,
+        guidance=0.7,
+        prosody_weight=1.0,
     ),
 }
 SAMPLINGS = {

@@ -123,7 +123,15 @@ def test_batch_equals_single_teacher_forced():
         torch.testing.assert_close(batch.logits[item, :end], single.logits[0])
 
 
-@pytest.mark.parametrize("conf", [{}, {"guidance": 0.8}, {"prosody_weight": 1.0}])
+@pytest.mark.parametrize(
+    "conf",
+    [
+        {},
+        {"guidance": 0.8},
+        {"prosody_weight": 1.0},
+        {"prosody_weight": 1.0, "guidance": 0.8},
+    ],
+)
 @pytest.mark.parametrize("audio", [True, False])
 @pytest.mark.parametrize("top_k", [1, 8])
 def test_batch_equals_single_generation(top_k, audio, conf):
@@ -143,16 +151,27 @@ def test_batch_equals_single_generation(top_k, audio, conf):
         assert ((alone.durations >= 1) & (alone.durations <= 7)).all()
 
 
-@pytest.mark.parametrize("guidance", [0.0, 2.0])
-def test_cached_generation_equals_full_forward(guidance):
-    decoder = build(max_units_per_word=6, guidance=guidance)
+def fused_words(decoder, cond):
+    return decoder._fused_words(cond, torch.tensor([3, 1, 2]))[1]
+
+
+@pytest.mark.parametrize("guidance, told", [(0.0, 0.0), (2.0, 0.0), (2.0, 1.0)])
+def test_cached_generation_equals_full_forward(guidance, told, monkeypatch):
+    """Guided from text alone, or, where prosody is told, from what text foretells."""
+    decoder = build(max_units_per_word=6, guidance=guidance, prosody_weight=told)
     torch.nn.init.zeros_(decoder.duration_predictor[2].weight)  # the same without TASTE
+    if told:
+        decoder.prosody_hint.proj.weight.data *= 50
     cond = make_batch()[0]
     made = decoder.generate(cond, Sampling(top_k=1))
     out = decoder(cond, made.units, made.lengths, made.durations)
     best = out.logits.clone()
     if guidance:
         plain = Conditioning(cond.text, None, cond.spk_emb)
+        if told:
+            hint, text = decoder.prosody_hint, fused_words(decoder, plain)
+            monkeypatch.setattr(hint, "taught", lambda x, *_: (hint(x, text), 0.0))
+            plain = cond
         plain = decoder(plain, made.units, made.lengths, made.durations).logits
         assert not torch.equal(plain.argmax(-1), best.argmax(-1))
         best += guidance * (best - plain)

@@ -95,9 +95,10 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         confidence, top_p: which predictions a step keeps, see :func:`kept`.
         audio_dropout: share of training utterances that see the text only, which
             guidance needs.
-        guidance: classifier-free guidance on TASTE: logits are moved away from the
-            text-only ones by so many times the difference; 0 is off, others cost twice
-            the network evaluations.
+        guidance: classifier-free guidance on TASTE: logits are moved by so many times
+            their difference from those of the same tokens, told the prosody that text
+            alone foretells (with ``prosody_weight`` 0: from those of text alone); 0 is
+            off, others cost twice the network evaluations.
         temperature: of :class:`Sampling` where it does not say.
     """
 
@@ -234,10 +235,12 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
             lengths = torch.maximum(spans.sum(1).round().long(), spoken)
         spans = scaled(spans, lengths)
         size = int(lengths.max()) if len(lengths) else 0
-        views = [fused]
+        views = [self._told(fused, cond.text)[0]]
         if self.guidance and cond.audio is not None:
-            views.append(self._fuse(Conditioning(cond.text, None, cond.spk_emb)))
-        views = [self._told(view, cond.text)[0] for view in views]
+            alone = self._fuse(Conditioning(cond.text, None, cond.spk_emb))
+            views.append(self._told(alone, cond.text)[0])
+            if self.prosody_hint is not None:
+                views[1] += fused - alone  # of the same words, told another prosody
         canvases = [self._canvas(view, spans, cond, lengths, size) for view in views]
         sampling = self.configured(sampling)
         sampler = UnitSampler(sampling, len(lengths), fused.device, item_seeds)
@@ -247,8 +250,8 @@ class MaskedParallelDecoder(AbsSpeechDecoder):
         units = lengths.new_full((len(lengths), size), self.num_units)
         for step in range(self.num_steps if size else 0):
             logits, *others = (self._logits(units, x).float() for x in canvases)
-            for text_only in others:
-                logits = logits + self.guidance * (logits - text_only)
+            for plain in others:
+                logits = logits + self.guidance * (logits - plain)
             drawn = draw(logits, uniforms[..., step], sampling)
             sure = logits.softmax(-1).gather(-1, drawn[..., None]).squeeze(-1)
             masked = (units == self.num_units) & valid

@@ -35,9 +35,12 @@ class ProsodyHint(torch.nn.Module):
         )
         self.proj = torch.nn.Linear(_NUM_VALUES, size)
 
-    def forward(self, words: torch.Tensor) -> torch.Tensor:
-        """(..., size) words -> (..., size), with predicted values."""
-        return words + self.proj(self.predictor(words))
+    def forward(
+        self, words: torch.Tensor, seen: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(..., size) words -> (..., size), with values predicted from them, or from
+        what is ``seen`` of them, of the same shape."""
+        return words + self.proj(self.predictor(words if seen is None else seen))
 
     def taught(
         self,

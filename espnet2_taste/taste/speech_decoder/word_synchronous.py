@@ -70,8 +70,9 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         audio_dropout: share of training utterances that see the text only, which
             guidance needs.
         guidance: classifier-free guidance on TASTE: logits of units and ADVANCE are
-            moved away from the text-only ones by so many times the difference; 0 is
-            off, others cost a second row for each utterance of the batch.
+            moved by so many times their difference from those of the same words, told
+            the prosody that text alone foretells (with ``prosody_weight`` 0: from those
+            of text alone); 0 is off, others cost a second row for each utterance.
         temperature: of :class:`Sampling` where it does not say.
     """
 
@@ -277,7 +278,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
     @property
     def views(self) -> int:
         """V, in how many ways a step reads each utterance: with TASTE, and, to be
-        guided, without it. An utterance has so many rows of a cache, side by side."""
+        guided, with less of it. An utterance has so many rows of a cache, side by side.
+        """
         return 2 if self.guidance else 1
 
     def _words(
@@ -287,8 +289,8 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         (B,) the number of words."""
         num_words = count_segments(cond.text.word_ids, cond.text.lengths)
         text, fused = self._fused_words(cond, num_words)
-        views = [fused, text][: self.views]
-        context = [self._context(self._told(x), num_words, cond) for x in views]
+        views = self._told(fused, text).unbind(-2)
+        context = [self._context(view, num_words, cond) for view in views]
         return torch.stack(context, 2), self._log_durations(fused).exp(), num_words
 
     def _fused_words(
@@ -305,9 +307,13 @@ class WordSynchronousDecoder(AbsSpeechDecoder):
         audio = pool_segments(cond.audio, *words)
         return text, self.fusion(text, audio)
 
-    def _told(self, fused: torch.Tensor) -> torch.Tensor:
-        """(..., size) fused words, with a hint of their prosody if there is one."""
-        return fused if self.prosody_hint is None else self.prosody_hint(fused)
+    def _told(self, fused: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        """(..., size) fused words, and their text alone -> (..., V, size): the words
+        with a hint of their prosody, if there is one, and what they are guided from."""
+        views = (fused, text)[: self.views]
+        if self.prosody_hint is not None:
+            views = [self.prosody_hint(fused, seen) for seen in views]
+        return torch.stack(views, -2)
 
     def _speaker(self, spk_emb: torch.Tensor) -> torch.Tensor:
         """(B, S) -> (B, size) of the direction only."""

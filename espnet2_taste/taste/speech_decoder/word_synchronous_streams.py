@@ -109,7 +109,7 @@ class WordSynchronousStreams(DecoderStreams):
             fused = alone
             if audio is not None:
                 fused = decoder.fusion(alone, audio[:, index].to(alone.dtype))
-            views = decoder._told(torch.stack([fused, alone][: decoder.views], 1))
+            views = decoder._told(fused, alone)
             # the first word has none before it: its slot is written just below
             before = (slots - 1).clamp(min=0)
             following = decoder.next_word(views) * going[:, None, None]
