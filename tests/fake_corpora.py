@@ -20,6 +20,18 @@ def write_audio(path: Path, seconds: float = 1.0, rate: int = 16000, **options) 
     return path
 
 
+def write_voice(path: Path, seconds: float, rate: int, pitch: float) -> Path:
+    """Harmonics of a pitch (Hz) that fades in and out, with faint noise."""
+    rng = np.random.default_rng(len(path.name))
+    time = np.arange(int(seconds * rate)) / rate
+    harmonics = np.arange(1, int(0.45 * rate / pitch))
+    waves = np.sin(2 * np.pi * pitch * np.outer(harmonics, time)) / harmonics[:, None]
+    wav = 0.2 * waves.sum(0) * np.sin(np.pi * time / seconds)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wav + rng.normal(0, 1e-3, len(wav)), rate)
+    return path
+
+
 def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -138,11 +150,11 @@ def emilia_jsonl(root: Path, shards: int = 3, count: int = 2) -> Path:
 def fsdd(root: Path, packed: bool = False, takes: int = 10) -> Path:
     """The folder, or the zip that GitHub makes of it."""
     top = "free-spoken-digit-dataset-master"
-    for speaker in ("george", "jackson", "theo"):
+    for speaker, pitch in {"george": 110, "jackson": 90, "theo": 150}.items():
         for digit in range(10):
             for take in range(takes):
-                name = f"{digit}_{speaker}_{take}.wav"
-                write_audio(root / top / "recordings" / name, 0.3, 8000)
+                path = root / top / "recordings" / f"{digit}_{speaker}_{take}.wav"
+                write_voice(path, 0.3 + 0.01 * digit, 8000, pitch + 2 * take)
     if not packed:
         return root / top
     path = root / f"{top}.zip"

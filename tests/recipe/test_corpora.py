@@ -1,5 +1,6 @@
-"""Stages 1 and 2 of every recipe on a miniature of its corpus."""
+"""Stages 1 and 2 of every recipe on a miniature of its corpus; one to the end."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -112,7 +113,7 @@ def run(tmp_path):
             env=dict(os.environ, PYTHONPATH=str(ROOT)),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         return recipe, f"{done.returncode}: {done.stdout}{done.stderr}"
@@ -224,6 +225,27 @@ def test_form(name):
     for script in (folder / "run.sh", folder / "local/data.sh"):
         subprocess.run(["bash", "-n", script], check=True)
         assert os.access(script, os.X_OK)
+
+
+def test_one_to_the_end(run, tmp_path, whisper):
+    """From the published zip to tables and a packed model, in small steps."""
+    places = {"FSDD": fake_corpora.fsdd(tmp_path / "corpora", packed=True)}
+    options = [
+        "--fast",
+        "true",
+        "--stop_stage",
+        "10",
+        "--score_asr_model",
+        str(whisper),
+    ]
+    recipe, log = run("fsdd", places, *options)
+    assert log.startswith("0:"), log[-3000:]
+    for name in ("test", "unseen"):
+        results = json.loads((recipe / f"exp/scores/{name}/results.json").read_text())
+        rows = {"original", "copy", "text_only", "no_vq", "taste"}
+        assert rows <= {row.split(":")[0] for row in results["folders"]}
+    assert (recipe / "RESULTS.md").read_text().count("|") > 100
+    assert (recipe / "exp/packed.zip").is_file()
 
 
 def test_bad_places(run, tmp_path):

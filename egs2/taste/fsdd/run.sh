@@ -16,7 +16,7 @@ exec ./taste.sh \
     --asr_config conf/train_asr.yaml \
     --score_asr whisper \
     --score_asr_model openai/whisper-base \
-    --score_args "--cleaner digits --asr_conf dtype=auto max_new_tokens=40 compression_ratio_threshold=1.2" \
+    --score_args "--cleaner digits --asr_conf dtype=auto temperature=0 max_new_tokens=6 vocabulary=conf/digits.txt" \
     --sampling_seeds "0" \
     --meters "frames speaker" \
     --meter_speaker_config conf/train_meter_speaker.yaml \
